@@ -1,0 +1,70 @@
+"""Bayesian transfer learning for sparse materials data.
+
+Heavy modules (torch, gpytorch, pyro) load on first use: ``import bayestl`` costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Task": "bayestl.tasks",
+    "Gaussian": "bayestl.likelihoods",
+    "IndependentGP": "bayestl.models.independent",
+    "MultiTaskGP": "bayestl.models.multitask",
+    "DifferenceGP": "bayestl.models.difference",
+    "LatentVariableGP": "bayestl.models.latent",
+    "Posterior": "bayestl.posterior",
+    "Comparison": "bayestl.validation",
+    "compare": "bayestl.validation",
+    "load": "bayestl.io",
+}
+_MODULES = ("datasets", "features", "kernels", "metrics", "plots", "report", "studies")
+
+__all__ = [
+    "Comparison",
+    "DifferenceGP",
+    "Gaussian",
+    "IndependentGP",
+    "LatentVariableGP",
+    "MultiTaskGP",
+    "Posterior",
+    "Task",
+    "__version__",
+    "compare",
+    "datasets",
+    "features",
+    "kernels",
+    "load",
+    "metrics",
+    "plots",
+    "report",
+    "studies",
+]
+
+if TYPE_CHECKING:
+    from bayestl import datasets, features, kernels, metrics, plots, report, studies
+    from bayestl.io import load
+    from bayestl.likelihoods import Gaussian
+    from bayestl.models.difference import DifferenceGP
+    from bayestl.models.independent import IndependentGP
+    from bayestl.models.latent import LatentVariableGP
+    from bayestl.models.multitask import MultiTaskGP
+    from bayestl.posterior import Posterior
+    from bayestl.tasks import Task
+    from bayestl.validation import Comparison, compare
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"bayestl.{name}")
+    raise AttributeError(f"module 'bayestl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

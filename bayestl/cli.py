@@ -1,0 +1,380 @@
+"""The commands.  Exit codes: 0 fine, 1 the user's input (one clear line, no traceback), 2 usage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    help="Bayesian transfer learning for sparse materials data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes.", min=1)]
+Seed = Annotated[int, typer.Option(help="Every run repeats exactly from it.", min=0)]
+
+
+class ModelName(StrEnum):
+    """The architectures by name."""
+
+    independent = "independent"
+    multi_task = "multi-task"
+    difference = "difference"
+    latent_variable = "latent-variable"
+
+
+@contextmanager
+def _user_errors() -> Iterator[None]:
+    """One line and exit code 1 for what the user can mend; anything else is our fault and keeps its traceback."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        typer.secho(f"error: {text}", fg="red", err=True)
+        raise typer.Exit(1) from error
+
+
+def _say(quiet: bool) -> Callable[[str], None]:
+    return (lambda text: None) if quiet else typer.echo
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    if not path.is_file():
+        raise ValueError(f"no file {path}")
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            frame = pd.read_parquet(path)
+        else:
+            frame = pd.read_csv(path)
+    except ImportError as error:
+        raise ValueError(f"{path}: Parquet files need the extra: pip install 'bayestl[parquet]'") from error
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be read as {'Parquet' if path.suffix != '.csv' else 'CSV'}: {error}"
+        ) from error
+    if len(frame) == 0:
+        raise ValueError(f"{path} has no rows")
+    return frame
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() in (".parquet", ".pq"):
+        frame.to_parquet(path, index=False)
+    else:
+        frame.to_csv(path, index=False)
+
+
+def _names(text: str | None) -> list[str]:
+    return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _columns(frame: pd.DataFrame, names: list[str], what: str) -> None:
+    for name in names:
+        if name not in frame.columns:
+            raise ValueError(
+                f"{what}: the file has no column {name!r}; its columns are {list(map(str, frame.columns))}"
+            )
+
+
+class Inputs:
+    """Which columns are features, and how: ``composition:COLUMN`` for formulas, ``COLUMN`` for numbers."""
+
+    def __init__(self, spec: list[str], presets: list[str]) -> None:
+        self.spec, self.presets = spec, presets
+        self.formulas = [s.split(":", 1)[1] for s in spec if s.startswith("composition:")]
+        self.numbers = [s for s in spec if not s.startswith("composition:")]
+        if len(self.formulas) > 1:
+            raise ValueError(f"--features names {len(self.formulas)} formula columns; one is supported")
+        if bad := [s for s in self.numbers if ":" in s]:
+            raise ValueError(f"--features: {bad[0]!r} is neither a column nor composition:COLUMN")
+
+    def matrix(self, frame: pd.DataFrame, columns: list[str] | None, verbose: bool, jobs: int = 1) -> pd.DataFrame:
+        """Numeric features; ``columns`` are those that an earlier call gave."""
+        from bayestl.features import CompositionFeatures
+
+        _columns(frame, self.numbers + self.formulas, "--features")
+        chosen = frame[self.numbers + self.formulas]
+        if not self.formulas:
+            return chosen
+        features = CompositionFeatures(self.presets, column=self.formulas[0], n_jobs=jobs, verbose=verbose)
+        if columns is None:
+            return features.fit_transform(chosen)
+        features.columns_ = columns
+        return features.transform(chosen)
+
+
+def _inputs(frame: pd.DataFrame, features: str | None, presets: str, tasks: list[str], groups: str | None) -> Inputs:
+    import pandas as pd
+
+    spec = _names(features)
+    if not spec:
+        taken = [*tasks, *([groups] if groups else [])]
+        spec = [str(c) for c in frame.columns if c not in taken and pd.api.types.is_numeric_dtype(frame[c])]
+        if not spec:
+            raise ValueError(
+                "no numeric feature columns are left: name them with --features, formulas as composition:COLUMN"
+            )
+    return Inputs(spec, _names(presets))
+
+
+def _model(name: str, tasks: list[str], graph: str | None, seed: int, verbose: bool) -> Any:
+    import bayestl as btl
+
+    if name == "multi-task":
+        return btl.MultiTaskGP(random_state=seed, verbose=verbose)
+    if name == "difference":
+        return btl.DifferenceGP(levels=tasks, random_state=seed, verbose=verbose)
+    if name == "latent-variable":
+        edges: dict[str, list[str]] = {}
+        for edge in _names(graph):
+            parent, arrow, child = edge.partition(">")
+            if not (arrow and parent.strip() and child.strip()):
+                raise ValueError(f"--graph: {edge!r} is not PARENT>CHILD")
+            edges.setdefault(child.strip(), []).append(parent.strip())
+        return btl.LatentVariableGP(graph=edges or None, random_state=seed, verbose=verbose)
+    return btl.IndependentGP(random_state=seed, verbose=verbose)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the report.")] = Path("bayestl-demo"),
+    splits: Annotated[int, typer.Option(help="Folds of the cross-validation.", min=2, max=20)] = 4,
+    jobs: Jobs = 2,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the architectures on the chemical elements and write a report."""
+    with _user_errors():
+        from bayestl.studies import demo as study
+
+        say = _say(quiet)
+        result = study.run(splits, seed, jobs, verbose=not quiet)
+        say("Sparse hardness of the elements; a held-out row keeps its other labels.\n")
+        say(str(result.hardness))
+        say(f"\nMeasured volume with {study.KEPT_VOLUMES} measurements, DFT volumes of all elements.\n")
+        say(str(result.volume))
+        path = study.write_report(result, output / "report.html")
+        say(f"\nreport: {path}")
+
+
+@app.command()
+def fit(
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet: one row a material, empty cells where not measured.")],
+    tasks: Annotated[str, typer.Option(help="Label columns, comma-separated; for difference lowest fidelity first.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the model.")],
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="Feature columns, comma-separated; formulas as composition:COLUMN. Default: all numeric ones."
+        ),
+    ] = None,
+    model: Annotated[ModelName, typer.Option(help="Architecture.")] = ModelName.multi_task,
+    graph: Annotated[str | None, typer.Option(help="For latent-variable: PARENT>CHILD, comma-separated.")] = None,
+    presets: Annotated[str, typer.Option(help="Composition features, comma-separated.")] = "magpie,fractions",
+    groups: Annotated[str | None, typer.Option(help="A column that groups rows (method, laboratory).")] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a model to a table and save it."""
+    with _user_errors():
+        frame, names = _read(data), _names(tasks)
+        _columns(frame, names + ([groups] if groups else []), "--tasks" if names else "--groups")
+        inputs = _inputs(frame, features, presets, names, groups)
+        X = inputs.matrix(frame, None, not quiet)
+        fitted = _model(model, names, graph, seed, not quiet)
+        fitted.fit(X, frame[names], groups=None if groups is None else frame[groups])
+        fitted.save(output)
+        document = {"features": inputs.spec, "presets": inputs.presets, "columns": list(X.columns), "groups": groups}
+        (output / "inputs.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+        say = _say(quiet)
+        counts = ", ".join(f"{n} {int(frame[n].notna().sum())}" for n in names)
+        say(f"{type(fitted).__name__}: {len(frame)} rows, {X.shape[1]} features, labels: {counts}")
+        say("correlation between tasks:")
+        say(fitted.task_correlation().round(2).to_string())
+        say(f"saved: {output}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder that fit wrote.")],
+    data: Annotated[
+        Path,
+        typer.Argument(help="CSV or Parquet with the same feature columns; label columns, if any, are used as known."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="CSV or Parquet to write.")],
+    level: Annotated[float, typer.Option(help="Probability of the intervals.", min=0.01, max=0.999)] = 0.9,
+    ignore_labels: Annotated[
+        bool, typer.Option("--ignore-labels", help="Do not use label columns of the new table.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict every task of new rows: mean, median, standard deviation and interval."""
+    with _user_errors():
+        import bayestl as btl
+
+        fitted = btl.load(model)
+        frame = _read(data)
+        stored = model / "inputs.json"
+        if not stored.is_file():
+            raise ValueError(f"{stored} is missing: the model was not written by `bayestl fit`")
+        document = json.loads(stored.read_text(encoding="utf-8"))
+        X = Inputs(document["features"], document["presets"]).matrix(frame, document["columns"], not quiet)
+        names = [t.name for t in fitted.tasks_]
+        known = [n for n in names if n in frame.columns] if not ignore_labels else []
+        column = document["groups"]
+        groups = frame[column] if column is not None and column in frame.columns else None
+        post = fitted.posterior(X, observed=frame[known] if known else None, groups=groups)
+        mean, std, median, interval = post.mean, post.std, post.quantile(0.5), post.interval(level)
+        out = frame.copy()
+        for name in names:
+            out[f"{name}_mean"], out[f"{name}_std"], out[f"{name}_median"] = mean[name], std[name], median[name]
+            out[f"{name}_lower"], out[f"{name}_upper"] = interval[name, "lower"], interval[name, "upper"]
+        _write(out, output)
+        _say(quiet)(
+            f"{len(out)} rows predicted: {output}" + (f" (given the known {', '.join(known)})" if known else "")
+        )
+
+
+@app.command()
+def compare(
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
+    tasks: Annotated[str, typer.Option(help="Label columns, comma-separated; lowest fidelity first.")],
+    features: Annotated[str | None, typer.Option(help="As for fit.")] = None,
+    target: Annotated[str | None, typer.Option(help="Tasks to score, comma-separated; default: all.")] = None,
+    models: Annotated[
+        str, typer.Option(help="Architectures, comma-separated.")
+    ] = "independent,multi-task,difference,latent-variable",
+    graph: Annotated[str | None, typer.Option(help="For latent-variable: PARENT>CHILD, comma-separated.")] = None,
+    hide: Annotated[str, typer.Option(help="What a held-out row loses: target or row.")] = "target",
+    folds: Annotated[int, typer.Option(min=2)] = 5,
+    presets: Annotated[str, typer.Option(help="Composition features.")] = "magpie,fractions",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML report to write.")] = None,
+    jobs: Jobs = 2,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Cross-validate the architectures on a table; rows of one composition are held out together."""
+    with _user_errors():
+        from sklearn.model_selection import GroupKFold, KFold
+
+        import bayestl as btl
+
+        frame, names = _read(data), _names(tasks)
+        _columns(frame, names, "--tasks")
+        inputs = _inputs(frame, features, presets, names, None)
+        X = inputs.matrix(frame, None, not quiet, jobs)
+        chosen = _names(models)
+        allowed = [m.value for m in ModelName]
+        if unknown := [m for m in chosen if m not in allowed]:
+            raise ValueError(f"--models: unknown architecture {unknown[0]!r}; there are {allowed}")
+        cv: Any = KFold(folds, shuffle=True, random_state=seed)
+        together = None
+        if inputs.formulas:
+            from bayestl.features import reduced_formula
+
+            cv = GroupKFold(folds, shuffle=True, random_state=seed)
+            together = frame[inputs.formulas[0]].map(reduced_formula)
+        result = btl.compare(
+            {name: _model(name, names, graph, seed, False) for name in chosen},
+            X,
+            frame[names],
+            target=_names(target) or None,
+            cv=cv,
+            hide=hide,
+            split_groups=together,
+            n_jobs=jobs,
+            verbose=not quiet,
+        )
+        typer.echo(str(result))
+        if output is not None:
+            from bayestl import report
+
+            path = report.write(output, f"bayestl: {data.name}", report.comparison_sections(result))
+            _say(quiet)(f"\nreport: {path}")
+
+
+class Case(StrEnum):
+    """What can be reproduced."""
+
+    no = "no"
+    speed = "speed"
+    recovery = "recovery"
+
+
+@app.command()
+def reproduce(
+    case: Annotated[
+        Case, typer.Argument(help="no: NO decomposition; speed: the speed protocol; recovery: known truth.")
+    ],
+    repeats: Annotated[
+        int | None, typer.Option(help="no: repeats of five folds (10); recovery: tables (200).", min=1)
+    ] = None,
+    hide: Annotated[str, typer.Option(help="no: row or target.")] = "row",
+    split: Annotated[str, typer.Option(help="no: kfold or metal.")] = "kfold",
+    models: Annotated[str | None, typer.Option(help="no: only these models, comma-separated.")] = None,
+    jobs: Jobs = 2,
+    quiet: Quiet = False,
+) -> None:
+    """Run a case of the benchmarks and print our figures beside the peers'."""
+    with _user_errors():
+        if case == Case.no:
+            from bayestl.studies import no
+
+            result = no.run(repeats or 10, hide, split, _names(models) or None, n_jobs=jobs, verbose=not quiet)
+            typer.echo(str(result.comparison))
+            if len(result.cancellation):
+                typer.echo("\ncancellation of errors in N2 - NO (below 1):")
+                typer.echo(result.cancellation.round(2).to_string())
+            if hide == "row" and split == "kfold":
+                typer.echo("\npeers, MAE in eV on the same splits, as measured beforehand:")
+                typer.echo(no.PEERS.to_string(na_rep="-"))
+        elif case == Case.speed:
+            from bayestl.studies import speed
+
+            typer.echo(speed.run(verbose=not quiet).to_string(index=False))
+        else:
+            from bayestl.studies import recovery
+
+            typer.echo(recovery.run(repeats or 200, jobs, verbose=not quiet).to_string())
+
+
+@app.command()
+def datasets(
+    name: Annotated[str | None, typer.Argument(help="A table to load and summarise; default: list all.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the table to CSV or Parquet.")] = None,
+) -> None:
+    """List the real tables, or load one."""
+    with _user_errors():
+        from bayestl.datasets import LOADERS
+
+        if name is None:
+            for key, loader in LOADERS.items():
+                typer.echo(f"{key:24} {(loader.__doc__ or '').strip().splitlines()[0]}")
+            return
+        if name not in LOADERS:
+            raise ValueError(f"no table {name!r}; the tables are {list(LOADERS)}")
+        data = LOADERS[name]()
+        typer.echo(repr(data))
+        typer.echo(f"cite: {data.citation}\nlicence: {data.licence}\naddress: {data.address}")
+        if output is not None:
+            import pandas as pd
+
+            parts = [data.X, data.Y] + ([data.groups] if data.groups is not None else [])
+            table = pd.concat(parts, axis=1)
+            _write(table.reset_index() if table.index.name else table, output)
+            typer.echo(f"written: {output}")

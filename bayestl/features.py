@@ -1,0 +1,197 @@
+"""From what a materials table holds (a formula) to numbers: scikit-learn transformers on matminer.
+
+Needs the extra ``materials`` (matminer, pymatgen).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from bayestl.progress import progress
+
+PRESETS = ("magpie", "fractions", "stoichiometry", "valence", "deml", "matminer")
+BLOCK = 64
+"""Formulas handed to a worker at a time."""
+
+
+class FormulaError(ValueError):
+    """A formula that does not parse, named with its row."""
+
+
+def parse_formulas(formulas: pd.Series) -> list[Any]:
+    """Pymatgen compositions of a column of formulas.
+
+    Raises
+    ------
+    FormulaError
+        Naming the column, the row and the formula.
+    """
+    composition = _pymatgen()
+    out = []
+    for row, formula in formulas.items():
+        try:
+            parsed = composition(formula) if isinstance(formula, str) and formula.strip() else None
+            fault = (
+                parsed is None
+                or not len(parsed)
+                or parsed.num_atoms <= 0
+                or any(e.symbol not in _symbols() for e in parsed)
+            )
+        except (ValueError, KeyError, TypeError):
+            fault = True
+        if fault:
+            raise FormulaError(
+                f"column {formulas.name!r} holds {formula!r} in row {row!r}, which is not a chemical formula: mend it or drop the row"
+            )
+        out.append(parsed)
+    return out
+
+
+def _pymatgen() -> Any:
+    try:
+        from pymatgen.core import Composition
+    except ImportError as error:
+        raise ImportError("compositions need the extra: pip install 'bayestl[materials]'") from error
+    return Composition
+
+
+def _symbols() -> set[str]:
+    from pymatgen.core import Element
+
+    return {e.symbol for e in Element}
+
+
+def reduced_formula(formula: str) -> str:
+    """One spelling for all formulas of a composition, such as ``"Ga2O3"`` for ``"Ga4O6"``."""
+    return str(_pymatgen()(formula).get_integer_formula_and_factor()[0])
+
+
+def _featurizer(preset: str) -> Any:
+    from matminer.featurizers import composition as mm
+
+    if preset == "fractions":
+        return mm.ElementFraction()
+    if preset == "stoichiometry":
+        return mm.Stoichiometry()
+    if preset == "valence":
+        return mm.ValenceOrbital(impute_nan=True)
+    featurizer = mm.ElementProperty.from_preset(preset, impute_nan=True)
+    return featurizer
+
+
+def _featurize(presets: Sequence[str], compositions: list[Any]) -> np.ndarray:
+    featurizers = [_featurizer(preset) for preset in presets]
+    return np.array(
+        [np.concatenate([np.asarray(f.featurize(c), dtype=float) for f in featurizers]) for c in compositions]
+    )
+
+
+class CompositionFeatures(TransformerMixin, BaseEstimator):
+    """Numbers from chemical formulas, by matminer.
+
+    Parameters
+    ----------
+    presets : sequence of str
+        Of ``"magpie"`` (statistics of 22 elemental properties), ``"fractions"`` (one column an element),
+        ``"stoichiometry"`` (norms), ``"valence"`` (orbital occupations), ``"deml"``, ``"matminer"``.
+    column : str
+        The column that holds the formulas; the others are passed through, in front.
+    drop_constant : bool
+        Drop columns that do not vary in the table that ``fit`` sees (elements that do not occur).
+    n_jobs : int, optional
+        Processes, as in joblib.
+    verbose : bool
+        Progress on a terminal.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"formula": ["GaAs", "ZnO", "SiO2"]})
+    >>> CompositionFeatures(["stoichiometry"]).fit_transform(table).round(2)["2-norm"].tolist()
+    [0.71, 0.71, 0.75]
+    """
+
+    def __init__(
+        self,
+        presets: Sequence[str] = ("magpie", "fractions"),
+        column: str = "formula",
+        drop_constant: bool = True,
+        n_jobs: int | None = None,
+        verbose: bool = True,
+    ) -> None:
+        self.presets = presets
+        self.column = column
+        self.drop_constant = drop_constant
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Choose the columns; ``X`` is a DataFrame with a formula column, or a Series or list of formulas."""
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, **_: Any) -> pd.DataFrame:
+        """Choose the columns and compute them, once."""
+        frame, all_columns = self._compute(X)
+        rest = [c for c in frame.columns if c not in all_columns]
+        numbers = frame[all_columns].to_numpy()
+        varies = (numbers != numbers[0]).any(axis=0)
+        kept = [c for c, v in zip(all_columns, varies, strict=True) if v or not self.drop_constant]
+        self.columns_ = rest + (kept or all_columns[:1])
+        return frame[self.columns_]
+
+    def transform(self, X: Any) -> pd.DataFrame:
+        """The columns that ``fit`` chose.
+
+        Raises
+        ------
+        FormulaError
+            Naming the row of a formula that does not parse.
+        """
+        check_is_fitted(self, "columns_")
+        frame, _ = self._compute(X)
+        if missing := [c for c in self.columns_ if c not in frame.columns]:
+            raise ValueError(f"the table lacks the column {missing[0]!r}")
+        return frame[self.columns_]
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns."""
+        check_is_fitted(self, "columns_")
+        return np.asarray(self.columns_, dtype=object)
+
+    def _compute(self, X: Any) -> tuple[pd.DataFrame, list[str]]:
+        presets = [self.presets] if isinstance(self.presets, str) else list(self.presets)
+        if unknown := [p for p in presets if p not in PRESETS]:
+            raise ValueError(f"unknown preset {unknown[0]!r}; the presets are {list(PRESETS)}")
+        if not isinstance(X, pd.DataFrame):
+            X = (
+                pd.Series(X, name=self.column).to_frame()
+                if not isinstance(X, pd.Series)
+                else X.rename(self.column).to_frame()
+            )
+        if self.column not in X.columns:
+            raise ValueError(f"no column {self.column!r} with formulas; the columns are {list(X.columns)}")
+        compositions = parse_formulas(X[self.column])
+        names = [name for preset in presets for name in _featurizer(preset).feature_labels()]
+        blocks = [compositions[i : i + BLOCK] for i in range(0, len(compositions), BLOCK)]
+        parts = []
+        run = Parallel(n_jobs=self.n_jobs if len(blocks) > 4 else 1, return_as="generator")
+        with progress("features of compositions", total=len(compositions), verbose=self.verbose) as update:
+            for part in run(delayed(_featurize)(presets, block) for block in blocks):
+                parts.append(part)
+                update(completed=sum(len(p) for p in parts))
+        numbers = pd.DataFrame(np.concatenate(parts), index=X.index, columns=[str(n) for n in names])
+        bad = ~np.isfinite(numbers.to_numpy())
+        if bad.any():
+            i, j = (int(k) for k in np.argwhere(bad)[0])
+            raise FormulaError(
+                f"feature {names[j]!r} is not known for {X[self.column].iloc[i]!r} in row {X.index[i]!r}: leave the preset out"
+            )
+        return pd.concat([X.drop(columns=self.column), numbers], axis=1), list(numbers.columns)

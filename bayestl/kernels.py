@@ -1,0 +1,377 @@
+"""Covariance over (x, task, group), written as the formula is.
+
+Every exact architecture is a linear model of unit-variance processes,
+
+    f_t(x, g) = sum_p W[t, p] u_p(x, g),        u_p ~ GP(0, k_p),
+
+and differs from the others only in which processes it has and in how it fills ``W``.
+So this file holds the processes (a smooth function of x, a constant, one value a group), the
+stationary kernels behind the smooth ones, and :class:`Prior`, which sums them up.
+
+The length-scale prior scales with the dimension: Hvarfner, Hellsten, Nardi 2024, *Vanilla Bayesian
+optimization performs great in high dimensions* (arXiv 2402.02229).  Scales carry log-normal priors and
+are optimised as logarithms, Jacobian included, so no scale is drawn to zero or runs away.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import gpytorch
+import torch
+from gpytorch.priors import LogNormalPrior, NormalPrior
+from torch import Tensor
+
+SHARED_LOG_SD = 1.0
+"""Prior standard deviation of the logarithm of the length scale that the features of a kernel share."""
+RELATIVE_LOG_SD = 1.0
+"""Prior standard deviation of the logarithm of one feature's length scale, relative to the shared one."""
+
+
+class Points(NamedTuple):
+    """Where functions are evaluated: ``x`` (n, d) scaled features, ``task`` (n,) and ``group`` (n,) codes."""
+
+    x: Tensor
+    task: Tensor
+    group: Tensor
+
+    def at(self, index: Tensor | slice) -> Points:
+        """The points at the given positions."""
+        return Points(self.x[index], self.task[index], self.group[index])
+
+    def join(self, other: Points) -> Points:
+        """These points, then the other ones."""
+        return Points(*(torch.cat(pair) for pair in zip(self, other, strict=True)))
+
+
+def positive() -> gpytorch.constraints.Interval:
+    """A constraint whose raw parameter is the logarithm (see :func:`log_jacobian`)."""
+    return gpytorch.constraints.Positive(transform=torch.exp, inv_transform=torch.log)
+
+
+def register_positive(module: gpytorch.Module, name: str, value: Tensor, prior: gpytorch.priors.Prior) -> None:
+    """Give ``module`` a positive parameter with a prior on its value, stored as ``raw_<name>`` = log(value)."""
+    raw = f"raw_{name}"
+    module.register_parameter(raw, torch.nn.Parameter(value.double().log()))
+    module.register_constraint(raw, positive())
+    module.register_prior(
+        f"{name}_prior",
+        prior,
+        lambda m: getattr(m, raw).exp(),
+        lambda m, v: m.initialize(**{raw: v.log()}),
+    )
+
+
+def register_real(module: gpytorch.Module, name: str, value: Tensor, prior: gpytorch.priors.Prior) -> None:
+    """Give ``module`` an unbounded parameter ``name`` with a prior."""
+    module.register_parameter(name, torch.nn.Parameter(value.double()))
+    module.register_prior(f"{name}_prior", prior, name)
+
+
+def log_jacobian(module: gpytorch.Module) -> Tensor:
+    """``log |d theta / d raw|`` of all parameters that are stored as logarithms."""
+    raws = [
+        parameter.sum()
+        for _, parameter, constraint in module.named_parameters_and_constraints()
+        if constraint is not None
+    ]
+    return torch.stack(raws).sum() if raws else torch.zeros((), dtype=torch.float64)
+
+
+# ---------------------------------------------------------------------------------------- stationary kernels
+
+
+class _OfSquaredDistance(torch.autograd.Function):
+    """``phi(|z1_i - z2_j|^2)`` with its derivative kept from the forward pass: one matrix product each way."""
+
+    @staticmethod
+    def forward(ctx: Any, z1: Tensor, z2: Tensor, profile: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:  # type: ignore[override]
+        d2 = torch.addmm((z1 * z1).sum(1, keepdim=True) + (z2 * z2).sum(1), z1, z2.T, alpha=-2.0).clamp_min_(0.0)
+        if z1.data_ptr() == z2.data_ptr() and z1.shape == z2.shape:
+            d2.fill_diagonal_(0.0)
+        value, slope = profile(d2)
+        ctx.save_for_backward(z1, z2, slope)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+        z1, z2, slope = ctx.saved_tensors
+        g = grad * slope
+        g1 = 2.0 * (g.sum(1, keepdim=True) * z1 - g @ z2)
+        g2 = 2.0 * (g.sum(0)[:, None] * z2 - g.T @ z1)
+        return g1, g2, None
+
+
+class Stationary(gpytorch.kernels.Kernel, ABC):
+    """``k(x, x') = phi(r^2)``, ``r^2 = sum_j (x_j - x'_j)^2 / l_j^2``: a subclass states ``profile``.
+
+    Length scales are pooled: ``log l_j = s + e_j`` with ``s ~ N(log(scale sqrt(d)), SHARED_LOG_SD^2)`` and
+    ``e_j ~ N(0, RELATIVE_LOG_SD^2)``, for features scaled to unit variance.  Where most features do not matter,
+    ``s`` grows and only those that do pay for a short ``l_j``.
+    """
+
+    is_stationary = True
+
+    def __init__(self, d: int, scale: float = 1.0) -> None:
+        super().__init__()
+        centre = math.log(scale) + 0.5 * math.log(max(d, 1))
+        register_real(self, "log_shared", torch.full((1,), centre), NormalPrior(centre, SHARED_LOG_SD))
+        register_real(self, "log_relative", torch.zeros(d), NormalPrior(0.0, RELATIVE_LOG_SD))
+
+    @property
+    def lengthscale(self) -> Tensor:
+        """``l``, shape (d,)."""
+        return (self.log_shared + self.log_relative).exp()
+
+    @staticmethod
+    @abstractmethod
+    def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
+        """``phi(d2)`` and ``phi'(d2)``."""
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
+        if diag:
+            return x1.new_ones(x1.shape[0])
+        z1 = x1 / self.lengthscale
+        z2 = z1 if x1 is x2 else x2 / self.lengthscale
+        return _OfSquaredDistance.apply(z1, z2, self.profile)
+
+
+class RBF(Stationary):
+    """``exp(-r^2 / 2)``"""
+
+    @staticmethod
+    def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
+        value = (-0.5 * d2).exp_()
+        return value, -0.5 * value
+
+
+class Matern52(Stationary):
+    """``(1 + a + a^2/3) exp(-a)``, ``a = sqrt(5) r``"""
+
+    @staticmethod
+    def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
+        a = (5.0 * d2).sqrt_()
+        e = (-a).exp()
+        slope = e * (1.0 + a)
+        return torch.addcmul(slope, d2, e, value=5.0 / 3.0), slope.mul(-5.0 / 6.0)
+
+
+class Matern32(Stationary):
+    """``(1 + a) exp(-a)``, ``a = sqrt(3) r``"""
+
+    @staticmethod
+    def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
+        a = (3.0 * d2).sqrt_()
+        e = (-a).exp()
+        return e * (1.0 + a), -1.5 * e
+
+
+class Exponential(Stationary):
+    """``exp(-r)`` (Matern 1/2)"""
+
+    @staticmethod
+    def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
+        r = (d2 + 1e-12).sqrt_()
+        value = (-r).exp()
+        return value, -0.5 * value / r
+
+
+KERNELS: dict[str, type[Stationary]] = {
+    "matern52": Matern52,
+    "matern32": Matern32,
+    "rbf": RBF,
+    "exponential": Exponential,
+}
+"""The kernels that a model may be asked for by name."""
+
+
+# --------------------------------------------------------------------------------------------------- processes
+
+
+class _Weighted(torch.autograd.Function):
+    """``a_i K_ij b_j`` with as few passes over the matrix as it can be done with."""
+
+    @staticmethod
+    def forward(ctx: Any, block: Tensor, a: Tensor, b: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(block, a, b)
+        return (block * a[:, None]).mul_(b)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+        block, a, b = ctx.saved_tensors
+        h = grad * block
+        return (grad * a[:, None]).mul_(b), h @ b, a @ h
+
+
+class _SumOfBlocks(torch.autograd.Function):
+    """A matrix of the given shape with blocks added at (rows, columns): one pass a block, and views going back."""
+
+    @staticmethod
+    def forward(ctx: Any, shape: tuple[int, int], places: list, *blocks: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.places = [_place(*place) for place in places]
+        total = blocks[0].clone() if blocks[0].shape == shape else blocks[0].new_zeros(shape)
+        for place, block in zip(ctx.places, blocks, strict=True):
+            if block is not blocks[0] or block.shape != shape:
+                total[place] += block
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+        return None, None, *(grad[place] for place in ctx.places)
+
+
+def _place(rows: slice | Tensor, columns: slice | Tensor) -> tuple:
+    if isinstance(rows, Tensor) and isinstance(columns, Tensor):
+        return rows[:, None], columns[None, :]
+    return rows, columns
+
+
+class Process(gpytorch.Module, ABC):
+    """A zero-mean, unit-variance Gaussian process over (x, group)."""
+
+    @abstractmethod
+    def covariance(self, a: Points, b: Points) -> Tensor:
+        """``k(a_i, b_j)``, shape (len(a), len(b))."""
+
+    def weighted_covariance(self, a: Points, b: Points, w_a: Tensor, w_b: Tensor) -> Tensor:
+        """``w_a[i] k(a_i, b_j) w_b[j]``."""
+        return _Weighted.apply(self.covariance(a, b), w_a, w_b)
+
+
+class Smooth(Process):
+    """``u(x) ~ GP(0, k)`` with any GPyTorch kernel of unit variance."""
+
+    def __init__(self, kernel: gpytorch.kernels.Kernel) -> None:
+        super().__init__()
+        self.kernel = kernel
+
+    def covariance(self, a: Points, b: Points) -> Tensor:
+        return self.kernel.forward(a.x, b.x)
+
+
+class Constant(Process):
+    """One number: ``u ~ N(0, 1)`` everywhere."""
+
+    def covariance(self, a: Points, b: Points) -> Tensor:
+        return a.x.new_ones(len(a.x), len(b.x))
+
+    def weighted_covariance(self, a: Points, b: Points, w_a: Tensor, w_b: Tensor) -> Tensor:
+        return torch.outer(w_a, w_b)
+
+
+class PerGroup(Process):
+    """One number a group: ``u_g ~ N(0, 1)``."""
+
+    def covariance(self, a: Points, b: Points) -> Tensor:
+        return (a.group[:, None] == b.group[None, :]).to(a.x.dtype)
+
+
+class Mixing(gpytorch.Module, ABC):
+    """How processes add up to tasks: a matrix ``W`` (T, P) with a fixed pattern of zeros."""
+
+    support: Tensor
+    """Boolean (T, P): where ``W`` may differ from zero."""
+
+    @abstractmethod
+    def weights(self) -> Tensor:
+        """``W``, shape (T, P)."""
+
+
+class Noise(gpytorch.Module):
+    """Gaussian noise with one standard deviation a task: ``log sigma_t ~ N(log 0.15, 1)`` on unit-variance labels."""
+
+    def __init__(self, n_tasks: int, median: float = 0.15) -> None:
+        super().__init__()
+        register_positive(
+            self, "sd", torch.full((n_tasks,), median, dtype=torch.float64), LogNormalPrior(math.log(median), 1.0)
+        )
+
+    def variance(self) -> Tensor:
+        """``sigma_t^2``, shape (T,), never below 1e-8: labels that are exact to 1e-4 of their spread."""
+        return (2.0 * self.raw_sd).exp() + 1e-8
+
+
+class Prior(gpytorch.Module):
+    """``f_t(x, g) = sum_p W[t, p] u_p(x, g)`` and the noise of each task."""
+
+    def __init__(self, processes: Sequence[Process], mixing: Mixing, noise: Noise) -> None:
+        super().__init__()
+        self.processes = torch.nn.ModuleList(processes)
+        self.mixing = mixing
+        self.noise = noise
+        self._priors_found: FoundPriors | None = None
+
+    def __iter__(self) -> Iterator[Process]:
+        return iter(self.processes)  # type: ignore[arg-type]
+
+    def __getitem__(self, p: int) -> Process:
+        return self.processes[p]  # type: ignore[return-value]
+
+    @property
+    def n_tasks(self) -> int:
+        """How many tasks the prior speaks of."""
+        return self.mixing.support.shape[0]
+
+    def covariance(self, a: Points, b: Points) -> Tensor:
+        """``cov(f(a_i), f(b_j))``, shape (len(a), len(b)); fastest where points are sorted by task."""
+        weights = self.mixing.weights()
+        places, blocks = [], []
+        for p, process in enumerate(self):
+            rows, columns = self._touched(a.task, p), self._touched(b.task, p)
+            if rows is None or columns is None:
+                continue
+            part_a = a.at(rows)
+            part_b = part_a if a is b else b.at(columns)
+            blocks.append(process.weighted_covariance(part_a, part_b, weights[part_a.task, p], weights[part_b.task, p]))
+            places.append((rows, columns))
+        return _SumOfBlocks.apply((len(a.x), len(b.x)), places, *blocks)
+
+    def variance(self, a: Points) -> Tensor:
+        """``var f(a_i)``, shape (len(a),): the processes have unit variance."""
+        return (self.mixing.weights() ** 2).sum(1)[a.task]
+
+    def process_covariance(self, p: int, a: Points, b: Points) -> Tensor:
+        """``cov(u_p(a_i), f(b_j))``, shape (len(a), len(b))."""
+        return self[p].covariance(a, b) * self.mixing.weights()[b.task, p]
+
+    def _touched(self, task: Tensor, p: int) -> slice | Tensor | None:
+        """The positions whose task has process ``p``: a slice where they lie together, None where there are none."""
+        index = torch.nonzero(self.mixing.support[task, p]).ravel()
+        if len(index) == 0:
+            return None
+        first, last = int(index[0]), int(index[-1])
+        return slice(first, last + 1) if last - first + 1 == len(index) else index
+
+    def draw_hyperparameters(self, seed: int) -> None:
+        """Set all hyperparameters to a draw from their priors."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for _, module, prior, closure, setter in self.named_priors():
+                shape = closure(module).shape
+                value = prior.sample(shape if prior.batch_shape == torch.Size() else torch.Size())
+                setter(module, value.double().reshape(shape))
+
+    def log_density(self) -> Tensor:
+        """``log p(raw hyperparameters)``: the registered priors and the Jacobian of the logarithms."""
+        if self._priors_found is None:
+            self._priors_found = find_priors(self)
+        return log_hyperprior(self, self._priors_found)
+
+
+FoundPriors = list[tuple[gpytorch.Module, gpytorch.priors.Prior, Callable]]
+
+
+def find_priors(module: gpytorch.Module) -> FoundPriors:
+    """The priors registered below ``module``: the walk costs as much as a small fit, so keep what it gives."""
+    return [(owner, prior, closure) for _, owner, prior, closure, _ in module.named_priors()]
+
+
+def log_hyperprior(module: gpytorch.Module, priors: FoundPriors) -> Tensor:
+    """``log p(raw hyperparameters)`` of any module: its priors and the Jacobian of its logarithms."""
+    total = log_jacobian(module)
+    for owner, prior, closure in priors:
+        total = total + prior.log_prob(closure(owner)).sum()
+    return total

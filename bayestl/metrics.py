@@ -1,0 +1,134 @@
+"""Scores of probabilistic predictions, each lower-is-better unless it says otherwise; NaN labels are left out.
+
+Gneiting, Raftery 2007, *Strictly proper scoring rules, prediction, and estimation*.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from scipy.special import ndtr
+
+from bayestl.distributions import NormalMixture
+
+Array = np.ndarray
+
+
+class _HasQuantiles(Protocol):
+    def quantile(self, q: float) -> Array: ...
+
+
+def _pairs(*arrays: Array) -> list[Array]:
+    """The arrays as floats, at the positions where none is NaN.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or nothing is left.
+    """
+    each = [np.asarray(a, dtype=float).ravel() for a in arrays]
+    if len({len(a) for a in each}) > 1:
+        raise ValueError(f"arrays of different lengths: {[len(a) for a in each]}")
+    keep = ~np.isnan(np.stack(each)).any(axis=0)
+    if not keep.any():
+        raise ValueError("no pair of a label and a prediction is left")
+    return [a[keep] for a in each]
+
+
+def mae(y: Array, prediction: Array) -> float:
+    """Mean absolute error."""
+    y, prediction = _pairs(y, prediction)
+    return float(np.abs(y - prediction).mean())
+
+
+def rmse(y: Array, prediction: Array) -> float:
+    """Root mean squared error."""
+    y, prediction = _pairs(y, prediction)
+    return float(np.sqrt(((y - prediction) ** 2).mean()))
+
+
+def crps_gaussian(y: Array, mean: Array, std: Array) -> Array:
+    """Continuous ranked probability score of N(mean, std^2), each row, closed form."""
+    y, mean, std = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in (y, mean, std)))
+    return _gaussian_part(y - mean, std) - std / np.sqrt(np.pi)
+
+
+def _gaussian_part(difference: Array, std: Array) -> Array:
+    """``E|difference + std Z|`` for a standard normal Z."""
+    z = difference / std
+    return std * (z * (2 * ndtr(z) - 1) + 2 * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
+
+
+def crps_mixture(y: Array, mixture: NormalMixture) -> Array:
+    """Continuous ranked probability score of a mixture of Gaussians, each row, closed form (Grimit et al. 2006)."""
+    std = np.sqrt(mixture.variances)
+    first = mixture.weights @ _gaussian_part(y - mixture.means, std)
+    pairs = np.zeros_like(first)
+    for i, weight in enumerate(mixture.weights):
+        both = np.sqrt(mixture.variances[i] + mixture.variances)
+        pairs += weight * (mixture.weights @ _gaussian_part(mixture.means[i] - mixture.means, both))
+    return first - 0.5 * pairs
+
+
+def crps_samples(y: Array, draws: Array) -> Array:
+    """Continuous ranked probability score from draws (K, n), each row; unbiased in K."""
+    draws = np.sort(np.asarray(draws, dtype=float), axis=0)
+    k = len(draws)
+    if k < 2:
+        raise ValueError("at least two draws are needed")
+    rank = np.arange(1, k + 1)[:, None]
+    spread = ((2 * rank - k - 1) * draws).sum(axis=0) / (k * (k - 1))
+    return np.abs(draws - np.asarray(y, dtype=float)).mean(axis=0) - spread
+
+
+def nlpd(log_density: Array) -> float:
+    """Negative log predictive density: minus the mean of the log densities of held-out labels, nats a label."""
+    (each,) = _pairs(log_density)
+    return float(-each.mean())
+
+
+def interval_score(y: Array, lower: Array, upper: Array, level: float) -> float:
+    """Width plus 2/(1 - level) times how far labels fall outside."""
+    y, lower, upper = _pairs(y, lower, upper)
+    outside = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
+    return float((upper - lower + 2.0 / (1.0 - level) * outside).mean())
+
+
+def coverage(y: Array, lower: Array, upper: Array) -> float:
+    """Fraction of labels inside the interval (best: its level)."""
+    y, lower, upper = _pairs(y, lower, upper)
+    return float(((y >= lower) & (y <= upper)).mean())
+
+
+def sharpness(lower: Array, upper: Array) -> float:
+    """Mean width of the intervals."""
+    lower, upper = _pairs(lower, upper)
+    return float((upper - lower).mean())
+
+
+def pit(y: Array, mixture: NormalMixture) -> Array:
+    """Probability integral transform: the predictive cdf at the label, uniform where the prediction is calibrated."""
+    return mixture.cdf(np.asarray(y, dtype=float))
+
+
+def calibration_curve(pit_values: Array, levels: Array | None = None) -> tuple[Array, Array]:
+    """Nominal levels of central intervals and the fraction of labels inside each.
+
+    Parameters
+    ----------
+    pit_values : ndarray
+        See :func:`pit`.
+    levels : ndarray, optional
+        Default: 0.05 to 0.95 in steps of 0.05.
+    """
+    (values,) = _pairs(pit_values)
+    levels = np.linspace(0.05, 0.95, 19) if levels is None else np.asarray(levels, dtype=float)
+    inside = np.abs(2 * values - 1)
+    return levels, np.array([(inside <= level).mean() for level in levels])
+
+
+def calibration_error(pit_values: Array) -> float:
+    """Mean distance between nominal level and coverage of the central intervals at 0.05, 0.10 ... 0.95."""
+    levels, inside = calibration_curve(pit_values)
+    return float(np.abs(levels - inside).mean())

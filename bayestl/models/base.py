@@ -1,0 +1,239 @@
+"""The estimator contract: what a user may ask of every model, whatever its architecture and engine.
+
+``fit`` builds everything before it changes the model, so a failed fit leaves the earlier one usable.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from bayestl.posterior import Latent, Posterior
+from bayestl.table import Scaler, Table, build_table, encode_groups, read_features, read_labels
+from bayestl.tasks import Task
+
+LOSSES = ("squared", "absolute")
+
+
+class BayesianModel(RegressorMixin, BaseEstimator, ABC):
+    """Base of all models.
+
+    A subclass stores its parameters in ``__init__``, and states :meth:`_learn` (a table to the fitted attributes),
+    :meth:`_latent` (new rows to a posterior of their latent values) and what it saves.
+    """
+
+    tasks: Sequence[Task] | None
+    random_state: int
+    verbose: bool
+    table_: Table
+    scaler_: Scaler
+
+    # ------------------------------------------------------------------------------------------ what a model states
+
+    @abstractmethod
+    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+        """Fit, and return the fitted attributes (names with a trailing underscore)."""
+
+    @abstractmethod
+    def _latent(self, x: np.ndarray, group: np.ndarray, observed: np.ndarray | None) -> Latent:
+        """Posterior of the latent values of scaled rows ``x``, given scaled labels ``observed`` (n, T) with NaN."""
+
+    @abstractmethod
+    def _state(self) -> dict[str, np.ndarray]:
+        """Arrays that, with the table, restore the fit."""
+
+    @abstractmethod
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
+        """The fitted attributes from what :meth:`_state` gave."""
+
+    # ------------------------------------------------------------------------------------------------------ the contract
+
+    def fit(self, X: Any, Y: Any, Y_std: Any = None, groups: Any = None) -> Self:
+        """Learn from a table.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n, d)
+            Numeric features, no NaN.
+        Y : DataFrame, Series or ndarray, shape (n, T) or (n,)
+            Labels, one column a task, in label units; NaN or None where not measured.
+        Y_std : like Y, optional
+            Known standard error of each label, in label units.
+        groups : array-like, shape (n,), optional
+            A group for each row (a method, a laboratory, a structure family): offsets are learnt for each, pooled.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Naming the column, the row and the value that cannot be used.  An earlier fit stays usable.
+        """
+        table = build_table(X, Y, Y_std, groups, self.tasks)
+        scaler = Scaler.of(table)
+        learnt = self._learn(table, scaler)
+        self._become(table, scaler, learnt)
+        self.n_features_in_ = len(table.features)
+        if isinstance(X, pd.DataFrame):
+            self.feature_names_in_ = np.asarray(table.features, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        self.output_ = "frame" if isinstance(Y, pd.DataFrame) else "column" if np.ndim(Y) == 1 else "array"
+        return self
+
+    def _become(self, table: Table, scaler: Scaler, learnt: dict[str, Any]) -> None:
+        self.table_, self.scaler_, self.tasks_ = table, scaler, table.tasks
+        for name, value in learnt.items():
+            setattr(self, name, value)
+
+    def posterior(self, X: Any, observed: Any = None, groups: Any = None, noise: bool = True) -> Posterior:
+        """The joint posterior of the labels of new rows.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n, d)
+            Columns are matched by name where both tables have names; further columns are ignored.
+        observed : DataFrame, shape (n, <= T), optional
+            Labels already known for these rows (NaN where not); the prediction is conditioned on them.
+        groups : array-like, shape (n,), optional
+            Groups of these rows; a row without one, or in a new one, gets the spread of all groups.
+        noise : bool
+            Whether a new label is predicted (the default) or the latent value behind it.
+
+        Raises
+        ------
+        ValueError
+            If a feature is missing, or ``observed`` or ``groups`` do not fit the model.
+        """
+        check_is_fitted(self, "table_")
+        x, index = self._new_rows(X)
+        known = None
+        if observed is not None:
+            known = self._known_labels(observed, len(x), "observed")
+            if np.isnan(known).all():
+                known = None
+        z = None if known is None else self.scaler_.labels(known)
+        latent = self._latent(self.scaler_.features(x), self._new_groups(groups, len(x)), z)
+        return Posterior(latent, self.tasks_, self.scaler_, index, noise)
+
+    def predict(
+        self, X: Any, loss: str = "squared", return_std: bool = False, observed: Any = None, groups: Any = None
+    ) -> Any:
+        """The point that is best under a loss: the mean (``"squared"``) or the median (``"absolute"``).
+
+        Returns
+        -------
+        DataFrame (n, T), or ndarray (n,) or (n, T) where ``fit`` was given an array; with ``return_std`` a pair.
+
+        Raises
+        ------
+        ValueError
+            If the loss is neither.
+        """
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be one of {LOSSES}, got {loss!r}")
+        post = self.posterior(X, observed=observed, groups=groups)
+        point = post.mean if loss == "squared" else post.quantile(0.5)
+        if return_std:
+            return self._like_labels(point), self._like_labels(post.std)
+        return self._like_labels(point)
+
+    def log_density(self, X: Any, Y: Any, observed: Any = None, groups: Any = None) -> pd.DataFrame:
+        """Log predictive density of held-out labels, (n, T), in label units, NaN where there is none."""
+        post = self.posterior(X, observed=observed, groups=groups)
+        return post.log_density(self._known_labels(Y, len(post.mean), "Y"))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Coefficient of determination, averaged over the tasks, each on the labels that it has."""
+        from sklearn.metrics import r2_score
+
+        check_is_fitted(self, "table_")
+        point = self.posterior(X).mean.to_numpy()
+        truth = self._known_labels(y, len(point), "y")
+        weight = np.ones(len(point)) if sample_weight is None else np.asarray(sample_weight)
+        scores = []
+        for t in range(truth.shape[1]):
+            there = ~np.isnan(truth[:, t])
+            if there.sum() > 1:
+                scores.append(r2_score(truth[there, t], point[there, t], sample_weight=weight[there]))
+        return float(np.mean(scores)) if scores else float("nan")
+
+    @abstractmethod
+    def task_correlation(self) -> pd.DataFrame:
+        """Correlation between tasks of the latent functions, (T, T), with its uncertainty in ``.attrs["std"]``."""
+
+    def save(self, path: Any) -> None:
+        """Write the fitted model to a folder: JSON and safetensors, no code (read with :func:`bayestl.load`)."""
+        from bayestl.io import save
+
+        save(self, path)
+
+    # --------------------------------------------------------------------------------------------------------- helpers
+
+    def _like_labels(self, frame: pd.DataFrame) -> Any:
+        if self.output_ == "frame":
+            return frame
+        values = frame.to_numpy()
+        return values[:, 0] if self.output_ == "column" else values
+
+    def _new_rows(self, X: Any) -> tuple[np.ndarray, pd.Index]:
+        features = list(self.table_.features)
+        if isinstance(X, pd.DataFrame) and hasattr(self, "feature_names_in_"):
+            names = [str(c) for c in X.columns]
+            if missing := [f for f in features if f not in names]:
+                raise ValueError(
+                    f"X lacks the column {missing[0]!r} that the model was fitted with (missing: {missing})"
+                )
+            X = X.loc[:, [n in features for n in names]]
+        x, names, index, named = read_features(X)
+        if named and hasattr(self, "feature_names_in_"):
+            x = x[:, [names.index(f) for f in features]]
+        if x.shape[1] != len(features):
+            raise ValueError(
+                f"X has {x.shape[1]} features, but {type(self).__name__} is expecting {len(features)} features as input"
+            )
+        return x, index
+
+    def _known_labels(self, Y: Any, n: int, what: str) -> np.ndarray:
+        """Labels (n, T) in the order of the fitted tasks; columns that are not given are NaN."""
+        names = [t.name for t in self.tasks_]
+        y, given = read_labels(Y, n, what, names if not isinstance(Y, pd.DataFrame | pd.Series) else None)
+        if len(names) == 1 and isinstance(Y, pd.Series):
+            given = names
+        if unknown := [g for g in given if g not in names]:
+            raise ValueError(
+                f"{what} has the column {unknown[0]!r}, which is no task of the model; the tasks are {names}"
+            )
+        out = np.full((n, len(names)), np.nan)
+        out[:, [names.index(g) for g in given]] = y
+        return out
+
+    def _new_groups(self, groups: Any, n: int) -> np.ndarray:
+        """Codes of the rows' groups; a row without one gets a code of its own."""
+        known = self.table_.groups
+        if groups is not None and self.table_.group is None:
+            raise ValueError("groups= was given, but the model was fitted without groups")
+        codes, names = encode_groups(groups, n, known) if groups is not None else (np.full(n, -1), known)
+        return own_codes(codes, len(names))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = True
+        return tags
+
+
+def own_codes(codes: np.ndarray, n_groups: int) -> np.ndarray:
+    """The codes with each -1 (unknown) replaced by a number of its own."""
+    unknown = codes < 0
+    out = codes.copy()
+    out[unknown] = n_groups + np.arange(unknown.sum())
+    return out

@@ -1,0 +1,136 @@
+"""Pictures: matplotlib, each function takes ``ax=`` and returns the axes; colours are safe for the colour-blind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayestl import metrics
+from bayestl.validation import LEVEL, Comparison
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette."""
+
+
+def _axes(ax: Any, size: tuple[float, float]) -> Any:
+    """The given axes, or new ones of their own figure (not registered with pyplot, so nothing needs closing)."""
+    if ax is not None:
+        return ax
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained").add_subplot()
+
+
+def _label(comparison: Comparison, quantity: str) -> str:
+    unit = comparison.units.get(quantity, "")
+    return f"{quantity} ({unit})" if unit else quantity
+
+
+def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) -> Any:
+    """Each model's mean score relative to the first model's, a row a quantity; bars are standard errors."""
+    quantities, models = comparison.quantities, comparison.models
+    ax = _axes(ax, (6.4, 0.5 * len(quantities) + 0.16 * len(quantities) * len(models) + 1.2))
+    table = comparison.table[score]
+    offsets = np.linspace(0.28, -0.28, len(models)) if len(models) > 1 else np.zeros(1)
+    for j, model in enumerate(models):
+        base = np.array([table.loc[(q, models[0]), "mean"] for q in quantities])
+        mean = np.array([table.loc[(q, model), "mean"] for q in quantities])
+        se = np.array([table.loc[(q, model), "se"] for q in quantities])
+        y = np.arange(len(quantities)) - offsets[j]
+        ax.errorbar(
+            mean / base, y, xerr=se / base, fmt="o", color=COLOURS[j % len(COLOURS)], capsize=2, ms=5, label=model
+        )
+    ax.axvline(1.0, color="0.6", lw=1, zorder=0)
+    ax.set_yticks(range(len(quantities)), [_label(comparison, q) for q in quantities])
+    ax.invert_yaxis()
+    ax.set_xlabel(f"{score.upper()} relative to {models[0]} (lower is better)")
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_parity(comparison: Comparison, model: str, quantity: str, ax: Any = None) -> Any:
+    """Held-out labels against predicted medians with the 90 % interval; one point a row (the first time it is held out)."""
+    ax = _axes(ax, (3.6, 3.4))
+    p = comparison.predictions
+    p = p[(p["model"] == model) & (p["quantity"] == quantity)].drop_duplicates("row")
+    inside = (p["y"] >= p["lower"]) & (p["y"] <= p["upper"])
+    for mask, colour, text in ((inside, COLOURS[0], "inside"), (~inside, COLOURS[1], "outside")):
+        q = p[mask]
+        if len(q):
+            errors = np.abs(np.vstack([q["median"] - q["lower"], q["upper"] - q["median"]]))
+            ax.errorbar(
+                q["y"],
+                q["median"],
+                yerr=errors,
+                fmt="o",
+                ms=3,
+                lw=0.7,
+                alpha=0.75,
+                color=colour,
+                label=f"{text} its {LEVEL:.0%} interval",
+            )
+    low, high = min(p["y"].min(), p["median"].min()), max(p["y"].max(), p["median"].max())
+    pad = 0.05 * (high - low) or 1.0
+    ax.plot([low - pad, high + pad], [low - pad, high + pad], color="0.5", lw=1, zorder=0)
+    ax.set_xlim(low - pad, high + pad)
+    label = _label(comparison, quantity)
+    ax.set_xlabel(f"{label}, label")
+    ax.set_ylabel(f"{label}, predicted")
+    ax.set_title(model, fontsize=10)
+    ax.legend(frameon=False, fontsize=7)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_calibration(comparison: Comparison, quantity: str, ax: Any = None) -> Any:
+    """How many held-out labels the central intervals hold, against their level; on the diagonal is calibrated."""
+    ax = _axes(ax, (3.8, 3.4))
+    ax.plot([0, 1], [0, 1], color="0.5", lw=1)
+    for j, model in enumerate(comparison.models):
+        p = comparison.predictions
+        values = p[(p["model"] == model) & (p["quantity"] == quantity)]["pit"].to_numpy()
+        levels, inside = metrics.calibration_curve(values)
+        error = metrics.calibration_error(values)
+        ax.plot(levels, inside, "o-", ms=3, lw=1, color=COLOURS[j % len(COLOURS)], label=f"{model} (error {error:.2f})")
+    ax.set_xlabel("level of the interval")
+    ax.set_ylabel("fraction of labels inside")
+    ax.set_title(_label(comparison, quantity), fontsize=10)
+    ax.legend(frameon=False, fontsize=7)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_task_correlation(correlation: pd.DataFrame, ax: Any = None) -> Any:
+    """What ``model.task_correlation()`` gives: a cell a pair, its standard deviation beneath the value."""
+    size = 0.62 * len(correlation) + 1.6
+    ax = _axes(ax, (size + 0.6, size))
+    std = correlation.attrs.get("std")
+    image = ax.imshow(correlation.to_numpy(), vmin=-1, vmax=1, cmap="RdBu_r")
+    for i in range(len(correlation)):
+        for j in range(len(correlation)):
+            text = f"{correlation.iloc[i, j]:.2f}"
+            if std is not None and i != j:
+                text += f"\n±{std.iloc[i, j]:.2f}"
+            dark = abs(correlation.iloc[i, j]) > 0.6
+            ax.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
+    ax.set_xticks(range(len(correlation)), correlation.columns, rotation=45, ha="right", fontsize=8)
+    ax.set_yticks(range(len(correlation)), correlation.index, fontsize=8)
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="correlation of the functions")
+    return ax
+
+
+def plot_offsets(offsets: pd.DataFrame, ax: Any = None) -> Any:
+    """What ``DifferenceGP.offsets()`` gives: a line a parameter, posterior mean and interval."""
+    ax = _axes(ax, (5.0, 0.32 * len(offsets) + 1.0))
+    y = np.arange(len(offsets))
+    errors = np.vstack([offsets["mean"] - offsets["lower"], offsets["upper"] - offsets["mean"]])
+    ax.errorbar(offsets["mean"], y, xerr=errors, fmt="o", color=COLOURS[0], capsize=2)
+    ax.axvline(0.0, color="0.6", lw=1, zorder=0)
+    ax.set_yticks(y, [" ".join(str(part) for part in key if part != "") for key in offsets.index], fontsize=8)
+    ax.invert_yaxis()
+    ax.set_xlabel("label units")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -1,0 +1,40 @@
+"""Progress of long loops: a rich bar on a terminal, nothing elsewhere or with ``verbose=False``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Update = Callable[..., None]
+"""``update(completed=..., total=..., description=...)``; all optional."""
+
+
+def _silent(**_: object) -> None:
+    return None
+
+
+@contextmanager
+def progress(description: str, total: int | None = None, verbose: bool = True) -> Iterator[Update]:
+    """A bar for the duration of the block; yields a function that moves it."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not (verbose and console.is_terminal and sys.stderr.isatty()):
+        yield _silent
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = [
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    ]
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(description, total=total)
+
+        def update(**changes: object) -> None:
+            bar.update(task, **changes)  # type: ignore[arg-type]
+
+        yield update

@@ -1,0 +1,113 @@
+"""Case N: activation energies of NO decomposition (Hutchinson et al. 2017: explicit latent variables win).
+
+10 metals x 5 facets, three steps, 118 labels.  ``RepeatedKFold(5, n_repeats=10, random_state=0)`` or leave one metal
+out; beside the three tasks the function ``N2 - NO``, in which errors may cancel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import LeaveOneGroupOut, RepeatedKFold
+
+from bayestl.datasets import Dataset, load_no_decomposition
+from bayestl.models.difference import DifferenceGP
+from bayestl.models.independent import IndependentGP
+from bayestl.models.latent import LatentVariableGP
+from bayestl.models.multitask import MultiTaskGP
+from bayestl.studies.peers import LoloForests, lolo_installed
+from bayestl.validation import Comparison, compare
+
+PEERS = pd.DataFrame(
+    {
+        "N2": [0.209, 0.432, 0.398, 0.198],
+        "NO": [0.224, 0.264, 0.179, 0.228],
+        "O2": [0.354, np.nan, 0.233, 0.336],
+        "N2 - NO": [0.219, 0.110, np.nan, 0.222],
+    },
+    index=["lolo, single", "lolo, multi-task", "lolo, difference", "lolo, explicit latent"],
+)
+"""MAE in eV of the paper's learner (lolopy 3.0.7, 100 trees) on the same splits, ``hide="row"``, as measured beforehand."""
+
+FUNCTIONS = {"N2 - NO": lambda y: y["N2"] - y["NO"]}
+
+
+@dataclass
+class Result:
+    """The comparison and the ratio by which errors cancel in ``N2 - NO``."""
+
+    data: Dataset
+    comparison: Comparison
+    cancellation: pd.Series
+
+
+def models(seed: int = 0, data: Dataset | None = None) -> dict[str, Any]:
+    """The architectures, and lolo where lolopy is installed."""
+    tasks = None if data is None else list(data.tasks)
+    out: dict[str, Any] = {
+        "independent": IndependentGP(tasks=tasks, random_state=seed),
+        "multi-task": MultiTaskGP(tasks=tasks, random_state=seed, kernel="matern32"),
+        "difference": DifferenceGP(levels=["N2", "NO", "O2"], tasks=tasks, random_state=seed, kernel="matern32"),
+        "latent variable": LatentVariableGP(graph={"NO": ["N2"], "O2": ["NO"]}, tasks=tasks, random_state=seed),
+    }
+    if lolo_installed():
+        out["lolo, single"] = LoloForests(random_state=seed)
+    return out
+
+
+def cancellation(comparison: Comparison) -> pd.Series:
+    """Standard deviation of the error of ``N2 - NO`` over that of independent errors, for each model; below one is cancellation."""
+    p = comparison.predictions
+    out = {}
+    for model in comparison.models:
+        own = p[p["model"] == model].assign(error=lambda f: f["y"] - f["mean"])
+        wide = own.pivot(index=["fold", "row"], columns="quantity", values="error").dropna(
+            subset=["N2", "NO", "N2 - NO"]
+        )
+        out[model] = float(wide["N2 - NO"].std() / np.sqrt(wide["N2"].var() + wide["NO"].var()))
+    return pd.Series(out, name="cancellation ratio")
+
+
+def run(
+    n_repeats: int = 10,
+    hide: str = "row",
+    split: str = "kfold",
+    only: list[str] | None = None,
+    seed: int = 0,
+    n_jobs: int | None = 2,
+    verbose: bool = True,
+) -> Result:
+    """The protocol.
+
+    Parameters
+    ----------
+    n_repeats : int
+        Of the five folds.
+    hide : {"row", "target"}
+        What a held-out surface keeps; the function ``N2 - NO`` is scored with ``"row"``.
+    split : {"kfold", "metal"}
+        Random folds, or leave one metal out.
+    only : list of str, optional
+        Names of the models to run.
+    """
+    data = load_no_decomposition()
+    chosen = {k: v for k, v in models(seed, data).items() if only is None or k in only}
+    if not chosen:
+        raise ValueError(f"no such model among {only}; the models are {list(models(seed, data))}")
+    cv = RepeatedKFold(n_splits=5, n_repeats=n_repeats, random_state=0) if split == "kfold" else LeaveOneGroupOut()
+    comparison = compare(
+        chosen,
+        data.X,
+        data.Y,
+        cv=cv,
+        hide=hide,
+        functions=FUNCTIONS if hide == "row" else None,
+        split_groups=data.groups,
+        n_jobs=n_jobs,
+        verbose=verbose,
+    )
+    ratios = cancellation(comparison) if hide == "row" else pd.Series(dtype=float)
+    return Result(data, comparison, ratios)
