@@ -153,7 +153,7 @@ def compare(
     target : str or list of str, optional
         The tasks to score; default: all.
     cv : int, splitter or iterable of (train, test), optional
-        Default ``KFold(5, shuffle=True, random_state=0)``; any scikit-learn splitter.
+        A number k is ``KFold(k, shuffle=True, random_state=0)`` (default 5); or any scikit-learn splitter.
     hide : {"target", "row"}
         What a held-out row keeps: its labels of the other tasks, or nothing.
     functions : mapping of str to callable, optional
@@ -193,7 +193,8 @@ def compare(
         None if Y_std is None else pd.DataFrame(table.se, index=table.index, columns=names),
         None if groups is None else np.asarray(groups, dtype=object),
     )
-    splitter = KFold(5, shuffle=True, random_state=0) if cv is None else check_cv(cv)
+    folds = 5 if cv is None else cv
+    splitter = KFold(folds, shuffle=True, random_state=0) if isinstance(folds, int | np.integer) else check_cv(folds)
     splits = list(splitter.split(frames.X, frames.Y.notna().any(axis=1), split_groups))
     jobs = [(name, fold) for fold in range(len(splits)) for name in models]
     run = Parallel(n_jobs=n_jobs, return_as="generator_unordered")

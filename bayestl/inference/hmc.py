@@ -25,7 +25,7 @@ from bayestl.inference.exact import (
 from bayestl.kernels import Prior
 
 TARGET_ACCEPTANCE = 0.8
-MEAN_STEPS = 5
+MEAN_STEPS = 4
 """Leapfrog steps of a trajectory, on average; each is drawn, so that none returns to where it started."""
 
 
@@ -35,7 +35,7 @@ def hmc_draws(
     n: int,
     seed: int,
     *,
-    warmup: int = 80,
+    warmup: int = 50,
     callback: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """``n`` successive states (n, P) of a chain over the raw hyperparameters, started at their maximum.

@@ -19,6 +19,8 @@ from bayestl.table import Scaler, Table, build_table, encode_groups, read_featur
 from bayestl.tasks import Task
 
 LOSSES = ("squared", "absolute")
+_PLAIN = ("table_", "scaler_", "tasks_", "n_features_in_", "feature_names_in_", "output_")
+"""Fitted attributes that are data, not modules."""
 
 
 class BayesianModel(RegressorMixin, BaseEstimator, ABC):
@@ -86,7 +88,7 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
             self.feature_names_in_ = np.asarray(table.features, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        self.output_ = "frame" if isinstance(Y, pd.DataFrame) else "column" if np.ndim(Y) == 1 else "array"
+        self.output_ = "frame" if isinstance(Y, pd.DataFrame) else "column" if np.asarray(Y).ndim == 1 else "array"
         return self
 
     def _become(self, table: Table, scaler: Scaler, learnt: dict[str, Any]) -> None:
@@ -175,6 +177,21 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         from bayestl.io import save
 
         save(self, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and worker processes: what is saved to a file, since kernels and priors do not pickle."""
+        if not hasattr(self, "table_"):
+            return dict(super().__getstate__())
+        plain = {k: v for k, v in vars(self).items() if k in _PLAIN or k in self.get_params(deep=False)}
+        return {"plain": plain, "arrays": self._state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "arrays" not in state:
+            super().__setstate__(state)
+            return
+        vars(self).update(state["plain"])
+        for name, value in self._restore(self.table_, self.scaler_, state["arrays"]).items():
+            setattr(self, name, value)
 
     # --------------------------------------------------------------------------------------------------------- helpers
 

@@ -111,7 +111,7 @@ class ExactModel(BayesianModel):
             posterior = posterior.condition(extra)
         return posterior.at(inputs, codes)
 
-    def _hyperparameter_draws(self, n: int = 128) -> np.ndarray:
+    def _hyperparameter_draws(self, n: int = 100) -> np.ndarray:
         """Draws of the raw hyperparameters: by HMC up to :data:`LAPLACE_LABELS` labels, made once.
 
         Beyond, from the Laplace approximation of those that mix the processes, the others fixed.
@@ -143,8 +143,9 @@ class ExactModel(BayesianModel):
         varying = [p for p, process in enumerate(self.prior_) if isinstance(process, Smooth)]
         raw = exact.get_raw(self.prior_)
         correlations = []
+        draws = self._hyperparameter_draws()
         with torch.no_grad():
-            for draw in self._hyperparameter_draws():
+            for draw in draws:
                 exact.set_raw(self.prior_, draw)
                 w = self.prior_.mixing.weights()[:, varying].numpy()
                 size = np.sqrt((w**2).sum(axis=1))

@@ -1,0 +1,35 @@
+"""Small tables that several tests share."""
+
+import os
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+mpl.use("Agg")
+
+
+@pytest.fixture(scope="session")
+def two_tasks():
+    """40 rows, 2 features; the target is 1.3 source + 0.5 + a slope, known for half of the rows."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.standard_normal((40, 2)), columns=["p", "q"])
+    source = np.sin(X["p"]) + 0.5 * X["q"] + 2.0
+    Y = pd.DataFrame({"source": source, "target": 1.3 * source + 0.5 + 0.1 * X["q"]})
+    Y += 0.02 * rng.standard_normal(Y.shape)
+    Y.iloc[20:, 1] = np.nan
+    return X, Y
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The real tables: required in CI, skipped elsewhere when not set."""
+    folder = os.environ.get("BAYESTL_DATA")
+    if not folder:
+        if os.environ.get("CI"):
+            pytest.fail("BAYESTL_DATA is not set")
+        pytest.skip("BAYESTL_DATA is not set")
+    assert Path(folder).is_dir()
+    return Path(folder)

@@ -1,0 +1,161 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+import bayestl as btl
+from bayestl.inference import exact
+from bayestl.inference.exact import FitError, Labels
+from bayestl.inference.hmc import hmc_draws
+from bayestl.kernels import KERNELS, Constant, Noise, Points, Prior, Smooth
+from bayestl.models.exact import training_labels
+from bayestl.models.independent import OwnParts
+
+
+def single(d=1):
+    return Prior([Smooth(KERNELS["rbf"](d)), Constant()], OwnParts(1, grouped=False), Noise(1))
+
+
+def some_labels(n=25, seed=0, noise=0.1):
+    rng = np.random.default_rng(seed)
+    x = np.sort(rng.uniform(-2, 2, n))
+    y = np.sin(2 * x) + noise * rng.standard_normal(n)
+    zero = torch.zeros(n, dtype=torch.long)
+    return Labels(
+        Points(torch.from_numpy(x[:, None]), zero, zero),
+        torch.from_numpy(y),
+        torch.full((n,), 0.01, dtype=torch.float64),
+    )
+
+
+def test_marginal_likelihood_is_the_dense_closed_form():
+    prior, labels = single(), some_labels()
+    with torch.no_grad():
+        k = prior.covariance(labels.points, labels.points).numpy()
+        covariance = k + np.diag(prior.noise.variance().numpy()[0] + labels.se2.numpy())
+    expected = stats.multivariate_normal(np.zeros(25), covariance).logpdf(labels.y.numpy())
+    assert exact.log_marginal_likelihood(prior, labels).item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_gradient_is_that_of_finite_differences():
+    prior, labels = single(), some_labels()
+    raw = exact.get_raw(prior) + 0.2
+    _, gradient = exact.value_and_gradient(prior, labels, raw)
+    for i in range(len(raw)):
+        shift = np.zeros_like(raw)
+        shift[i] = 1e-5
+        up, down = (exact.value_and_gradient(prior, labels, raw + s)[0] for s in (shift, -shift))
+        assert gradient[i] == pytest.approx((up - down) / 2e-5, rel=1e-4, abs=1e-6)
+
+
+def test_prediction_is_the_dense_closed_form(two_tasks):
+    X, Y = two_tasks
+    model = btl.MultiTaskGP(hyperparameters="map", verbose=False).fit(X, Y)
+    labels, _ = training_labels(model.table_, model.scaler_)
+    x = model.scaler_.features(X.to_numpy()[30:33])
+    prior = model.prior_
+    new = Points(torch.from_numpy(np.tile(x, (2, 1))), torch.tensor([0, 0, 0, 1, 1, 1]), torch.arange(100, 106))
+    with torch.no_grad():
+        k = prior.covariance(labels.points, labels.points).numpy()
+        d = prior.noise.variance().numpy()[labels.points.task.numpy()]
+        cross = prior.covariance(new, labels.points).numpy()
+        inverse = np.linalg.inv(k + np.diag(d))
+        mean = cross @ inverse @ labels.y.numpy()
+        covariance = prior.covariance(new, new).numpy() - cross @ inverse @ cross.T
+        noise = prior.noise.variance().numpy()
+    post = model.posterior(X.iloc[30:33])
+    np.testing.assert_allclose(post.mean.to_numpy(), model.scaler_.label_units(mean.reshape(2, 3).T), rtol=1e-6)
+    variance = np.diag(covariance).reshape(2, 3).T + noise
+    np.testing.assert_allclose(post.std.to_numpy(), np.sqrt(variance) * model.scaler_.y_scale, rtol=1e-5)
+    between = post.apply(lambda y: y["target"] - y["source"]).std.to_numpy()
+    scale = model.scaler_.y_scale
+    for i in range(3):
+        block = covariance[np.ix_([i, 3 + i], [i, 3 + i])] + np.diag(noise)
+        weight = np.array([-scale[0], scale[1]])
+        assert between[i] == pytest.approx(np.sqrt(weight @ block @ weight), rel=1e-5)
+
+
+def test_staged_fit_agrees_with_a_fit_of_all_labels():
+    labels = some_labels(80)
+    rows = torch.arange(80)
+    whole, staged = single(), single()
+    one = exact.fit(whole, labels, rows, n_starts=1, tolerance=1e-7)
+    two = exact.fit(staged, labels, rows, n_starts=1, subset_size=20, tolerance=1e-7)
+    assert two.log_posterior == pytest.approx(one.log_posterior, abs=0.01)
+    assert one.converged
+    assert two.converged
+
+
+def test_the_subset_holds_rare_tasks_and_keeps_rows_together():
+    task = torch.tensor([0] * 90 + [1] * 10)
+    rows = torch.cat([torch.arange(90), torch.arange(10)])
+    zero = torch.zeros(100, dtype=torch.float64)
+    labels = Labels(Points(zero[:, None], task, task), zero, zero)
+    chosen = exact._stratified_subset(labels, rows, 30, np.random.default_rng(0))
+    counts = np.bincount(task[chosen].numpy())
+    assert counts.tolist() == [20, 10]
+    shared = set(rows[chosen][task[chosen] == 0].tolist()) & set(range(10))
+    assert len(shared) >= 2
+
+
+def test_a_covariance_that_is_singular_gets_jitter_and_says_so():
+    ones = torch.ones(5, 5, dtype=torch.float64)
+    _, jitter = exact.cholesky(ones, torch.zeros(5, dtype=torch.float64))
+    assert jitter > 0
+    with pytest.raises(torch.linalg.LinAlgError):
+        exact.cholesky(-ones, torch.zeros(5, dtype=torch.float64))
+
+
+def test_nothing_finite_is_an_error_that_leaves_the_hyperparameters():
+    prior, labels = single(), some_labels()
+    broken = Labels(labels.points, labels.y * float("nan"), labels.se2)
+    before = exact.get_raw(prior)
+    with pytest.raises(FitError, match="no finite log posterior"):
+        exact.fit(prior, broken, torch.arange(25))
+    np.testing.assert_array_equal(exact.get_raw(prior), before)
+
+
+def test_known_standard_errors_are_used():
+    """A label that is known to be poor is believed less than one that is known well."""
+    x = np.zeros((4, 1))
+    y = np.array([0.0, 0.0, 1.0, 1.0])
+    model = btl.IndependentGP(hyperparameters="map", verbose=False).fit(x, y, Y_std=np.array([0.01, 0.01, 2.0, 2.0]))
+    assert model.predict([[0.0]])[0] < 0.25
+
+
+def test_hmc_draws_the_posterior_that_a_grid_gives():
+    """One hyperparameter free: the chain against quadrature, within five Monte Carlo errors at half the states' worth."""
+    prior, labels = Prior([Constant()], OwnParts(1, grouped=False), Noise(1)), some_labels(8, noise=0.5)
+    prior.processes.append(Constant())
+    raw = exact.get_raw(prior)
+    exact.fit(prior, labels, torch.arange(8), n_starts=1)
+    centre = exact.get_raw(prior)
+    grid = np.linspace(-5, 4, 91)
+    log_density = np.array([[exact.value_and_gradient(prior, labels, np.array([a, b]))[0] for b in grid] for a in grid])
+    density = np.exp(log_density - log_density.max())
+    density /= density.sum()
+    exact.set_raw(prior, centre)
+    draws = hmc_draws(prior, labels, 1500, 0)
+    assert len(raw) == 2
+    for axis in (0, 1):
+        marginal = density.sum(axis=1 - axis)
+        mean = (grid * marginal).sum()
+        sd = np.sqrt(((grid - mean) ** 2 * marginal).sum())
+        assert draws[:, axis].mean() == pytest.approx(mean, abs=5 * sd / np.sqrt(750))
+        assert draws[:, axis].std() == pytest.approx(sd, rel=0.2)
+    np.testing.assert_array_equal(exact.get_raw(prior), centre)
+
+
+def test_real_gaps_do_not_run_away(data_folder):
+    """Without priors on amplitudes the marginal likelihood of this kind of table reached an amplitude of 888."""
+    from bayestl.features import CompositionFeatures
+
+    data = btl.datasets.load_experimental_band_gaps()
+    rows = np.random.default_rng(0).permutation(len(data.X))[:150]
+    X = CompositionFeatures(["stoichiometry", "valence"], verbose=False).fit_transform(data.X.iloc[rows])
+    Y = data.Y.iloc[rows]
+    model = btl.DifferenceGP(["pbe_gap", "expt_gap"], hyperparameters="map", verbose=False).fit(X, Y)
+    assert (model.prior_.mixing.raw_amplitude.exp() < 20).all()
+    assert isinstance(model.offsets, object)
+    assert pd.notna(model.report_.log_posterior)

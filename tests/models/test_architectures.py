@@ -1,0 +1,137 @@
+"""What each architecture believes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayestl as btl
+from bayestl.studies import recovery
+
+QUIET = {"verbose": False, "n_starts": 1}
+
+
+def test_independent_tasks_do_not_inform_each_other(two_tasks):
+    X, Y = two_tasks
+    model = btl.IndependentGP(hyperparameters="map", **QUIET).fit(X, Y)
+    known = pd.DataFrame({"source": [50.0, -50.0]})
+    plain, given = model.posterior(X.iloc[:2]), model.posterior(X.iloc[:2], observed=known)
+    np.testing.assert_allclose(given.mean["target"], plain.mean["target"], rtol=1e-3)
+    assert model.task_correlation().iloc[0, 1] == 0.0
+
+
+def test_exact_anticorrelation_of_twelve_points_is_found():
+    """BoTorch 0.18's default multi-task model fits +0.43 to this table."""
+    x = np.linspace(0, 1, 12)[:, None]
+    f = np.sin(6 * x[:, 0])
+    model = btl.MultiTaskGP(verbose=False).fit(x, np.column_stack([f, -f]))
+    correlation = model.task_correlation()
+    assert correlation.iloc[0, 1] < -0.8
+    assert correlation.attrs["std"].iloc[0, 1] < 0.3
+
+
+def test_a_source_of_noise_does_not_hurt():
+    rng = np.random.default_rng(3)
+    x = rng.uniform(-2, 2, (60, 2))
+    target = np.sin(2 * x[:, 0]) + x[:, 1]
+    Y = pd.DataFrame({"source": rng.standard_normal(60), "target": target + 0.05 * rng.standard_normal(60)})
+    Y.iloc[25:, 1] = np.nan
+    errors = {}
+    for name, model in {"alone": btl.IndependentGP(**QUIET), "with": btl.MultiTaskGP(**QUIET)}.items():
+        post = model.fit(x, Y).posterior(x[25:])
+        errors[name] = np.abs(post.mean["target"] - target[25:]).mean()
+    assert errors["with"] < 1.25 * errors["alone"]
+
+
+def test_difference_recovers_rho_offset_and_groups():
+    rng = np.random.default_rng(0)
+    n = 90
+    x = rng.uniform(-2, 2, (n, 2))
+    groups = np.array(["vasp", "espresso", "castep"])[np.arange(n) % 3]
+    shift = pd.Series({"vasp": 0.4, "espresso": -0.4, "castep": 0.0})
+    low = np.sin(2 * x[:, 0]) + x[:, 1]
+    Y = pd.DataFrame({"low": low, "high": 1.5 * low + 2.0 + shift[groups].to_numpy()})
+    Y += 0.05 * rng.standard_normal(Y.shape)
+    Y.iloc[60:, 1] = np.nan
+    model = btl.DifferenceGP(["low", "high"], **QUIET).fit(x, Y, groups=groups)
+    table = model.offsets()
+    assert table.loc[("high", "rho", ""), "mean"] == pytest.approx(1.5, abs=0.1)
+    spread = [table.loc[("high", "group offset", g), "mean"] for g in ("vasp", "espresso")]
+    assert spread[0] - spread[1] == pytest.approx(0.8, abs=0.15)
+    total = table.loc[("high", "offset", ""), "mean"] + np.mean(
+        [table.loc[("high", "group offset", g), "mean"] for g in shift.index]
+    )
+    assert total == pytest.approx(2.0, abs=0.5)
+    known, unknown = model.posterior(x[:1], groups=["vasp"]), model.posterior(x[:1], groups=["siesta"])
+    assert unknown.std["high"][0] > known.std["high"][0]
+
+
+def test_three_levels_and_the_order_of_columns():
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-2, 2, (60, 1))
+    f = np.sin(2 * x[:, 0])
+    Y = pd.DataFrame({"c": 2 * (1.5 * f + 1) - 3, "a": f, "b": 1.5 * f + 1}) + 0.02 * rng.standard_normal((60, 3))
+    Y.iloc[30:, 0] = np.nan
+    Y.iloc[45:, 2] = np.nan
+    model = btl.DifferenceGP(["a", "b", "c"], **QUIET).fit(x, Y)
+    offsets = model.offsets()
+    assert offsets.loc[("b", "rho", ""), "mean"] == pytest.approx(1.5, abs=0.15)
+    assert offsets.loc[("c", "rho", ""), "mean"] == pytest.approx(2.0, abs=0.2)
+    truth = 2 * (1.5 * f[45:] + 1) - 3
+    assert np.abs(model.posterior(x[45:]).mean["c"] - truth).mean() < 0.1
+
+
+@pytest.mark.slow
+def test_intervals_of_a_drawn_table_hold_at_about_their_rate():
+    """The rate over many tables is in docs/benchmarks.md; here 16, which would show gross failure."""
+    result = recovery.run(16, n_jobs=2, verbose=False)
+    assert (result["inside 90 %"] > 0.6).all()
+
+
+def test_group_offsets_are_for_models_that_have_them(two_tasks):
+    X, Y = two_tasks
+    groups = np.where(np.arange(40) % 2, "a", "b")
+    for model in (btl.IndependentGP(**QUIET), btl.MultiTaskGP(**QUIET)):
+        shifted = Y.copy()
+        shifted[groups == "a"] += 3.0
+        post = model.fit(X, shifted, groups=groups).posterior(X.iloc[:1], groups=["a"]).mean
+        other = model.posterior(X.iloc[:1], groups=["b"]).mean
+        assert post["source"][0] - other["source"][0] == pytest.approx(3.0, abs=0.7)
+    with pytest.raises(ValueError, match="does not use groups"):
+        btl.LatentVariableGP(verbose=False).fit(X, Y, groups=groups)
+
+
+def test_latent_values_are_reported_and_agree_with_labels(two_tasks):
+    X, Y = two_tasks
+    model = btl.LatentVariableGP({"target": ["source"]}, verbose=False, n_inducing=30).fit(X, Y)
+    latent = model.latent(500)
+    measured = Y["target"].notna()
+    assert np.abs(latent["target", "mean"] - Y["target"])[measured].mean() < 0.1
+    assert latent["target", "std"][~measured].mean() > latent["target", "std"][measured].mean()
+    assert model.report_.converged
+    assert model.report_.elbo[-50:].mean() > model.report_.elbo[:5].mean()
+    assert model.task_correlation().iloc[0, 1] > 0.9
+
+
+def test_a_label_of_the_child_informs_the_parent(two_tasks):
+    X, Y = two_tasks
+    model = btl.LatentVariableGP({"target": ["source"]}, verbose=False, n_inducing=30).fit(X, Y)
+    new = pd.DataFrame({"p": [4.0], "q": [3.0]})
+    before = model.posterior(new)
+    label = before.mean["target"][0] + before.std["target"][0]
+    after = model.posterior(new, observed=pd.DataFrame({"target": [label]}))
+    assert after.mean["source"][0] > before.mean["source"][0]
+    assert after.std["source"][0] < before.std["source"][0]
+
+
+def test_unknown_kernels_and_parameters_are_refused(two_tasks):
+    X, Y = two_tasks
+    for model, words in (
+        (btl.MultiTaskGP(kernel="linear"), "kernel must be one of"),
+        (btl.MultiTaskGP(n_latent=0), "n_latent must be"),
+        (btl.IndependentGP(hyperparameters="mcmc"), "hyperparameters must be"),
+        (btl.IndependentGP(n_starts=0), "n_starts must be"),
+        (btl.LatentVariableGP(n_inducing=0), "n_inducing must be"),
+        (btl.LatentVariableGP(kernel="cubic"), "kernel must be one of"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.set_params(verbose=False).fit(X, Y)

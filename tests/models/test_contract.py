@@ -1,0 +1,267 @@
+"""What every model promises, whatever its architecture."""
+
+import threading
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
+from sklearn.utils.estimator_checks import check_estimator
+
+import bayestl as btl
+from bayestl.inference import exact
+from bayestl.models.exact import long_form, training_labels
+
+MODELS = {
+    "independent": lambda: btl.IndependentGP(verbose=False, n_starts=1),
+    "multi-task": lambda: btl.MultiTaskGP(verbose=False, n_starts=1),
+    "difference": lambda: btl.DifferenceGP(levels=["source", "target"], verbose=False, n_starts=1),
+    "latent": lambda: btl.LatentVariableGP(graph={"target": ["source"]}, verbose=False, max_steps=300, n_inducing=25),
+}
+EXACT = ["independent", "multi-task", "difference"]
+
+
+@pytest.fixture(scope="module")
+def fitted(two_tasks):
+    X, Y = two_tasks
+    return {name: make().fit(X, Y) for name, make in MODELS.items()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_shapes_names_and_units(fitted, two_tasks, name):
+    X, _ = two_tasks
+    post = fitted[name].posterior(X.iloc[20:25])
+    assert list(post.mean.columns) == ["source", "target"]
+    assert post.mean.index.equals(X.index[20:25])
+    assert post.interval(0.9).columns.tolist() == [(t, s) for t in ("source", "target") for s in ("lower", "upper")]
+    assert post.sample(7, seed=1).dims == ("sample", "row", "task")
+    assert post.sample(7, seed=1).shape == (7, 5, 2)
+    inside = (post.interval(0.9).xs("lower", axis=1, level="side") < post.quantile(0.5)).to_numpy()
+    assert inside.all()
+    assert (post.std.to_numpy() > fitted[name].posterior(X.iloc[20:25], noise=False).std.to_numpy()).all()
+    with pytest.raises(ValueError, match="no classes"):
+        post.probabilities("target")
+    with pytest.raises(ValueError, match="strictly between"):
+        post.quantile(90)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_transfer_predicts_the_unmeasured_target(fitted, two_tasks, name):
+    X, Y = two_tasks
+    truth = 1.3 * (np.sin(X["p"]) + 0.5 * X["q"] + 2.0) + 0.5 + 0.1 * X["q"]
+    rows = slice(20, 40)
+    known = Y.iloc[rows].assign(target=np.nan)
+    post = fitted[name].posterior(X.iloc[rows], observed=known)
+    error = np.abs(post.mean["target"] - truth.iloc[rows]).mean()
+    assert error < (0.5 if name == "independent" else 0.15)
+    interval = post.interval(0.9)["target"]
+    held = ((truth.iloc[rows] > interval["lower"]) & (truth.iloc[rows] < interval["upper"])).mean()
+    assert held > 0.7
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_samples_agree_with_moments(fitted, two_tasks, name):
+    X, Y = two_tasks
+    known = Y.iloc[30:33].assign(target=np.nan)
+    for observed in (None, known):
+        post = fitted[name].posterior(X.iloc[30:33], observed=observed)
+        draws = post.sample(6000, seed=0)
+        se = post.std.to_numpy() / np.sqrt(6000)
+        if name == "latent":  # its 256 draws are used again
+            se = post.std.to_numpy() / np.sqrt(256)
+        assert (np.abs(draws.mean("sample").to_numpy() - post.mean.to_numpy()) < 5 * se).all()
+        np.testing.assert_allclose(
+            draws.std("sample").to_numpy(), post.std.to_numpy(), rtol=0.2 if name == "latent" else 0.06
+        )
+        difference = post.apply(lambda y: y["target"] - y["source"])
+        sampled = draws.sel(task="target") - draws.sel(task="source")
+        np.testing.assert_allclose(difference.std, sampled.std("sample"), rtol=0.25 if name == "latent" else 0.06)
+        np.testing.assert_allclose(difference.mean, post.mean["target"] - post.mean["source"], atol=0.03)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_observed_is_refitting_with_those_labels(fitted, two_tasks, name):
+    """Labels given at prediction condition as if they had been in the table (same hyperparameters)."""
+    X, Y = two_tasks
+    model = MODELS[name]().set_params(hyperparameters="map").fit(X.iloc[:30], Y.iloc[:30])
+    known = Y.iloc[30:].assign(target=np.nan)
+    given = model.posterior(X.iloc[30:], observed=known)
+    labels, _ = training_labels(model.table_, model.scaler_)
+    x = model.scaler_.features(X.iloc[30:].to_numpy())
+    extra, _ = long_form(x, 1000 + np.arange(10), model.scaler_.labels(known.to_numpy()), np.zeros((10, 2)))
+    both = exact.Labels(
+        labels.points.join(extra.points),
+        *(__import__("torch").cat([getattr(labels, f), getattr(extra, f)]) for f in ("y", "se2")),
+    )
+    whole = type(model.posterior_).of(model.prior_, both, exact.get_raw(model.prior_)[None])
+    import torch
+
+    latent = whole.at(torch.from_numpy(x), torch.from_numpy(2000 + np.arange(10)))
+    means, variances = latent.marginals()
+    expected = model.scaler_.label_units(means[0])
+    np.testing.assert_allclose(given.mean.to_numpy(), expected, atol=1e-6)
+    total = np.sqrt(variances[0] + latent.noise[0]) * model.scaler_.y_scale
+    np.testing.assert_allclose(given.std.to_numpy(), total, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_function_that_is_not_affine_is_drawn(fitted, two_tasks, name):
+    X, _ = two_tasks
+    post = fitted[name].posterior(X.iloc[:4])
+    ratio = post.apply(lambda y: np.exp(y["target"] - y["source"]), name="ratio")
+    assert ratio.mean.name == "ratio"
+    assert (ratio.interval(0.8)["lower"] < ratio.quantile(0.5)).all()
+    assert ratio.sample(5, seed=3).dims == ("sample", "row")
+    with pytest.raises(ValueError, match="one value a sample and row"):
+        post.apply(lambda y: y["target"].mean("row"))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_saved_and_loaded_predicts_the_same(fitted, two_tasks, tmp_path, name):
+    X, Y = two_tasks
+    model = fitted[name]
+    model.save(tmp_path / "model")
+    back = btl.load(tmp_path / "model")
+    known = Y.iloc[20:25].assign(target=np.nan)
+    one, two = (m.posterior(X.iloc[20:25], observed=known) for m in (model, back))
+    np.testing.assert_allclose(two.mean, one.mean, rtol=1e-9)
+    np.testing.assert_allclose(two.std, one.std, rtol=1e-9)
+    assert type(back) is type(model)
+    assert {k: v for k, v in back.get_params().items() if k != "tasks"} == {
+        k: v for k, v in model.get_params().items() if k != "tasks"
+    }
+    assert not [f for f in (tmp_path / "model").iterdir() if f.suffix in (".pkl", ".pt", ".part")]
+
+
+def test_loading_what_is_no_model_says_so(tmp_path):
+    with pytest.raises(ValueError, match=r"model.json is missing"):
+        btl.load(tmp_path)
+    (tmp_path / "model.json").write_text('{"format": 1, "class": "os.system"}')
+    with pytest.raises(ValueError):
+        btl.load(tmp_path)
+    (tmp_path / "model.json").write_text("not json")
+    with pytest.raises(ValueError, match="readable model"):
+        btl.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_fit_repeats_from_its_seed(fitted, two_tasks, name):
+    X, Y = two_tasks
+    again = clone(fitted[name]).fit(X, Y)
+    np.testing.assert_array_equal(again.posterior(X).mean, fitted[name].posterior(X).mean)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_failed_fit_leaves_the_earlier_one(two_tasks, fitted, name):
+    X, Y = two_tasks
+    before = fitted[name].posterior(X).mean
+    with pytest.raises(ValueError):
+        fitted[name].fit(X, Y.assign(target=np.nan))
+    pd.testing.assert_frame_equal(fitted[name].posterior(X).mean, before)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_columns_are_matched_by_name(fitted, two_tasks, name):
+    X, _ = two_tasks
+    model = fitted[name]
+    pd.testing.assert_frame_equal(model.posterior(X[["q", "p"]].assign(more=1)).mean, model.posterior(X).mean)
+    with pytest.raises(ValueError, match="lacks the column 'q'"):
+        model.posterior(X[["p"]])
+    with pytest.raises(ValueError, match="'colour', which is no task"):
+        model.posterior(X, observed=pd.DataFrame({"colour": np.ones(len(X))}))
+    with pytest.raises(ValueError, match="loss must be one of"):
+        model.predict(X, loss="cubic")
+    with pytest.raises(ValueError, match="without groups"):
+        model.posterior(X, groups=["a"] * len(X))
+
+
+def test_output_follows_what_fit_was_given(two_tasks):
+    X, Y = two_tasks
+    model = btl.MultiTaskGP(verbose=False, n_starts=1)
+    assert isinstance(model.fit(X, Y).predict(X), pd.DataFrame)
+    assert model.fit(X.to_numpy(), Y.to_numpy()).predict(X.to_numpy()).shape == (40, 2)
+    assert model.fit(X, Y["source"]).predict(X).shape == (40,)
+    point, std = model.predict(X, return_std=True)
+    assert point.shape == std.shape == (40,)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_or_two_rows_and_one_label_are_enough(name):
+    make = MODELS[name]
+    for n in (1, 2):
+        Y = pd.DataFrame({"source": np.arange(n) + 1.0, "target": [5.0] + [np.nan] * (n - 1)})
+        post = make().fit(np.arange(n)[:, None].astype(float), Y).posterior([[0.5]])
+        assert np.isfinite(post.mean.to_numpy()).all()
+        assert (post.std.to_numpy() > 0).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_constant_columns_and_repeated_rows_are_fine(name):
+    x = np.column_stack([np.repeat(np.arange(6.0), 2), np.ones(12)])
+    Y = pd.DataFrame({"source": np.repeat(np.arange(6.0), 2), "target": 2 * np.repeat(np.arange(6.0), 2)})
+    Y += 0.01 * np.random.default_rng(0).standard_normal(Y.shape)
+    assert MODELS[name]().fit(x, Y).predict([[2.5, 1.0]])["target"][0] == pytest.approx(5.0, abs=0.8)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_warning_in_normal_use(two_tasks, name):
+    X, Y = two_tasks
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = MODELS[name]().fit(X, Y)
+        model.posterior(X).quantile(0.5)
+        model.task_correlation()
+
+
+def test_models_do_not_touch_each_other_in_threads(two_tasks, fitted):
+    import pyro
+
+    X, Y = two_tasks
+    out = {}
+
+    def work(key, name):
+        out[key] = MODELS[name]().fit(X, Y).posterior(X).mean
+
+    threads = [
+        threading.Thread(target=work, args=(i, name)) for i, name in enumerate(["latent", "latent", "difference"])
+    ]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    np.testing.assert_allclose(out[0], fitted["latent"].posterior(X).mean, rtol=1e-8)
+    np.testing.assert_allclose(out[1], out[0], rtol=1e-8)
+    np.testing.assert_allclose(out[2], fitted["difference"].posterior(X).mean, rtol=1e-6)
+    assert len(pyro.get_param_store()) == 0
+
+
+def test_pipelines_and_cross_validation_of_one_target(two_tasks):
+    X, Y = two_tasks
+    pipeline = make_pipeline(PolynomialFeatures(1, include_bias=False), btl.IndependentGP(verbose=False, n_starts=1))
+    scores = cross_validate(pipeline, X, Y["source"], cv=3, scoring=("r2", "neg_mean_absolute_error"))
+    assert scores["test_r2"].mean() > 0.9
+
+
+NOT_APPLICABLE = {
+    "check_dataframe_column_names_consistency": "columns are matched by name: reordered ones are put in order, further ones ignored",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [btl.IndependentGP, btl.MultiTaskGP, btl.DifferenceGP], ids=lambda m: m.__name__)
+def test_scikit_learn_checks(make):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = check_estimator(
+            make(hyperparameters="map", n_starts=1, verbose=False),
+            expected_failed_checks=NOT_APPLICABLE,
+            on_fail=None,
+            on_skip=None,
+        )
+    failed = {r["check_name"]: repr(r["exception"])[:200] for r in results if r["status"] == "failed"}
+    assert not failed
+    assert sum(r["status"] == "passed" for r in results) > 35

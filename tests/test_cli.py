@@ -1,0 +1,152 @@
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import bayestl
+from bayestl.cli import app
+
+RUN = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A user's CSV: formulas, a number, two sparse labels."""
+    folder = tmp_path_factory.mktemp("cli")
+    rng = np.random.default_rng(0)
+    formulas = [f"{a}{b}" for a in ("Li", "Na", "K", "Rb", "Cs") for b in ("F", "Cl", "Br", "I")]
+    size = np.array([i % 4 + i // 4 for i in range(20)], dtype=float)
+    frame = pd.DataFrame(
+        {"formula": formulas, "pressure": rng.uniform(0, 1, 20), "dft": size, "measured": 1.1 * size + 0.5}
+    )
+    frame.loc[10:, "measured"] = np.nan
+    path = folder / "data.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def invoke(*arguments):
+    return RUN.invoke(app, [str(a) for a in arguments])
+
+
+def test_fit_predict_round_trip(table, tmp_path):
+    features = "composition:formula,pressure"
+    out = invoke(
+        "fit",
+        table,
+        "--features",
+        features,
+        "--tasks",
+        "dft,measured",
+        "--presets",
+        "magpie",
+        "--model",
+        "difference",
+        "-o",
+        tmp_path / "model",
+        "-q",
+    )
+    assert out.exit_code == 0, out.output
+    out = invoke("predict", tmp_path / "model", table, "-o", tmp_path / "out.csv")
+    assert out.exit_code == 0, out.output
+    assert "20 rows" in out.output
+    result = pd.read_csv(tmp_path / "out.csv")
+    assert {"measured_mean", "measured_std", "measured_lower", "measured_upper", "dft_median"} <= set(result.columns)
+    assert np.abs(result["measured_mean"] - (1.1 * result["dft"] + 0.5)).max() < 1.0
+    assert invoke("predict", tmp_path / "model", table, "-o", tmp_path / "out.parquet", "-q").exit_code == 0
+    assert len(pd.read_parquet(tmp_path / "out.parquet")) == 20
+
+
+def test_compare_writes_a_report(table, tmp_path):
+    out = invoke(
+        "compare",
+        table,
+        "--features",
+        "pressure,dft",
+        "--tasks",
+        "measured",
+        "--models",
+        "independent",
+        "--folds",
+        "2",
+        "-j",
+        "1",
+        "-q",
+        "-o",
+        tmp_path / "r.html",
+    )
+    assert out.exit_code == 0, out.output
+    assert "measured" in out.output
+    assert (tmp_path / "r.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "missing.csv", "--tasks", "a", "-o", "m"), "no file missing.csv"),
+        (("fit", "TABLE", "--tasks", "gap", "-o", "m"), "no column 'gap'"),
+        (("fit", "TABLE", "--tasks", "dft", "--features", "formula", "-o", "m"), "'formula' of X holds 'LiF'"),
+        (("fit", "TABLE", "--tasks", "dft", "--features", "composition:name", "-o", "m"), "no column 'name'"),
+        (
+            (
+                "fit",
+                "TABLE",
+                "--tasks",
+                "dft,measured",
+                "--features",
+                "pressure",
+                "--model",
+                "latent-variable",
+                "--graph",
+                "dft",
+                "-o",
+                "m",
+            ),
+            "PARENT>CHILD",
+        ),
+        (("predict", "nowhere", "TABLE", "-o", "x.csv"), "no model in nowhere"),
+        (("compare", "TABLE", "--tasks", "dft", "--models", "forest"), "unknown architecture 'forest'"),
+        (("datasets", "gold"), "no table 'gold'"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_exit_1(table, arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = invoke(*(table if a == "TABLE" else a for a in arguments))
+    assert out.exit_code == 1
+    assert words in out.output
+    assert out.output.count("\n") == 1
+    assert "Traceback" not in out.output
+
+
+def test_usage_is_exit_2():
+    assert invoke("fit").exit_code == 2
+    assert invoke("reproduce", "everything").exit_code == 2
+    assert invoke("--help").exit_code == 0
+
+
+def test_datasets_are_listed():
+    out = invoke("datasets")
+    assert out.exit_code == 0
+    assert "no_decomposition" in out.output
+    assert "vickers_hardness" in invoke("datasets", "elements").output
+
+
+def test_importing_is_light():
+    code = "import sys, bayestl; print([m for m in ('torch', 'gpytorch', 'pyro', 'pandas', 'sklearn') if m in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
+    code = "import sys, bayestl.cli; print([m for m in ('torch', 'gpytorch', 'pyro', 'pandas', 'sklearn') if m in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
+
+
+def test_every_public_name_is_there():
+    for name in bayestl.__all__:
+        assert getattr(bayestl, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        bayestl.nonsense  # noqa: B018
