@@ -38,7 +38,7 @@ def test_bad_input_is_named(change, words):
 
 
 def test_negative_standard_error_is_named():
-    with pytest.raises(ValueError, match="'t' of Y_std holds -1.0 in row 1"):
+    with pytest.raises(ValueError, match=r"'t' of Y_std holds -1\.0 in row 1"):
         build_table(X, Y, Y_std=pd.DataFrame({"s": [0.1] * 3, "t": [0.1, -1.0, 0.1]}))
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from bayestl.kernels import Points, Prior
@@ -165,7 +166,8 @@ def threads_for(n_labels: int) -> Iterator[None]:
     if n_labels < SINGLE_THREAD_LABELS and before > 1:
         torch.set_num_threads(1)
         try:
-            yield
+            with threadpool_limits(limits=1, user_api="blas"):
+                yield
         finally:
             torch.set_num_threads(before)
     else:

@@ -189,7 +189,7 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         if "arrays" not in state:
             super().__setstate__(state)
             return
-        vars(self).update(state["plain"])
+        self.__dict__.update(state["plain"])
         for name, value in self._restore(self.table_, self.scaler_, state["arrays"]).items():
             setattr(self, name, value)
 

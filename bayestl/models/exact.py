@@ -27,7 +27,7 @@ LAPLACE_LABELS = 400
 """Up to so many labels ``hyperparameters="auto"`` averages over the hyperparameters' uncertainty."""
 LAPLACE_DRAWS = 24
 """Sets of hyperparameters in that average."""
-HYPERPARAMETERS = ("auto", "map", "laplace")
+HYPERPARAMETERS = ("auto", "map", "laplace", "mcmc")
 
 
 class ExactModel(BayesianModel):
@@ -96,6 +96,8 @@ class ExactModel(BayesianModel):
         draws = exact.get_raw(prior)[None]
         if averaged:
             draws = exact.laplace_draws(prior, labels, LAPLACE_DRAWS, int(self.random_state))
+        elif self.hyperparameters == "mcmc":
+            draws = hmc_draws(prior, labels, 4 * LAPLACE_DRAWS, int(self.random_state))[3::4]
         return {
             "prior_": prior,
             "report_": report,
