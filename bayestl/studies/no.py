@@ -93,6 +93,8 @@ def run(
     only : list of str, optional
         Names of the models to run.
     """
+    if split not in ("kfold", "metal"):
+        raise ValueError(f"split must be kfold or metal, got {split!r}")
     data = load_no_decomposition()
     chosen = {k: v for k, v in models(seed, data).items() if only is None or k in only}
     if not chosen:
@@ -105,7 +107,7 @@ def run(
         cv=cv,
         hide=hide,
         functions=FUNCTIONS if hide == "row" else None,
-        split_groups=data.groups,
+        split_groups=data.groups if split == "metal" else None,
         n_jobs=n_jobs,
         verbose=verbose,
     )

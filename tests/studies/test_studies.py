@@ -1,0 +1,53 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bayestl.studies import no, recovery, speed
+from bayestl.studies.demo import KEPT_VOLUMES, sparse_volumes
+from bayestl.validation import Comparison
+
+
+def test_cancellation_is_the_ratio_of_spreads():
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal(4000)
+    errors = {"N2": shared + 0.1 * rng.standard_normal(4000), "NO": shared}
+    errors["N2 - NO"] = errors["N2"] - errors["NO"]
+    predictions = pd.concat(
+        pd.DataFrame({"model": "m", "fold": 0, "row": range(4000), "quantity": q, "y": e, "mean": 0.0})
+        for q, e in errors.items()
+    )
+    scores = pd.DataFrame({"model": ["m"], "quantity": ["N2"], "fold": [0]})
+    ratio = no.cancellation(Comparison(scores, predictions, "row"))
+    assert ratio["m"] == pytest.approx(0.1 / np.sqrt(2.01), rel=0.1)
+
+
+def test_the_protocol_runs_on_a_few_folds(data_folder):
+    result = no.run(n_repeats=1, only=["independent"], verbose=False)
+    assert set(result.comparison.quantities) == {"N2", "NO", "O2", "N2 - NO"}
+    assert result.comparison.table.loc[("N2", "independent"), ("mae", "mean")] < 0.25
+    with pytest.raises(ValueError, match="no such model"):
+        no.run(only=["forest"], verbose=False)
+    with pytest.raises(ValueError, match="split must be"):
+        no.run(split="random", verbose=False)
+
+
+def test_speed_tables_are_the_protocol():
+    x, Y, fresh, truth = speed.table(40, 10)
+    assert Y.notna().sum().tolist() == [40, 10]
+    assert np.abs(Y["low"][:40] - speed.low(x[:40])).max() < 0.05 * 5
+    np.testing.assert_allclose(truth, 1.2 * speed.low(fresh) + 0.5 * np.sin(3 * fresh[:, 4]) + 0.3)
+
+
+def test_drawn_tables_repeat_from_their_seed():
+    one, two = recovery.draw_table(3), recovery.draw_table(3)
+    pd.testing.assert_frame_equal(one[1], two[1])
+    assert one[3] == two[3]
+    assert one[1].notna().sum().tolist() == [60, 30]
+
+
+def test_the_demonstration_hides_measured_volumes():
+    from bayestl.datasets import load_elements
+
+    volumes = sparse_volumes(load_elements())
+    assert volumes["measured_volume"].notna().sum() == KEPT_VOLUMES
+    assert volumes["dft_volume"].notna().sum() == 95
