@@ -25,9 +25,9 @@ import torch
 from gpytorch.priors import LogNormalPrior, NormalPrior
 from torch import Tensor
 
-SHARED_LOG_SD = 1.0
+SHARED_LOG_SD = math.sqrt(3.0)
 """Prior standard deviation of the logarithm of the length scale that the features of a kernel share."""
-RELATIVE_LOG_SD = 1.0
+RELATIVE_LOG_SD = math.sqrt(3.0)
 """Prior standard deviation of the logarithm of one feature's length scale, relative to the shared one."""
 
 
@@ -281,9 +281,9 @@ class Mixing(gpytorch.Module, ABC):
 
 
 class Noise(gpytorch.Module):
-    """Gaussian noise with one standard deviation a task: ``log sigma_t ~ N(log 0.15, 1)`` on unit-variance labels."""
+    """Gaussian noise with one standard deviation a task: ``log sigma_t ~ N(log 0.05, 1)`` on unit-variance labels."""
 
-    def __init__(self, n_tasks: int, median: float = 0.15) -> None:
+    def __init__(self, n_tasks: int, median: float = 0.05) -> None:
         super().__init__()
         register_positive(
             self, "sd", torch.full((n_tasks,), median, dtype=torch.float64), LogNormalPrior(math.log(median), 1.0)

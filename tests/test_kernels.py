@@ -129,7 +129,7 @@ def test_prior_density_has_its_jacobian():
     raw = {name: p.detach().numpy().ravel() for name, p in prior.named_parameters()}
     expected = stats.norm.logpdf(raw["mixing.rho"], 1.0, 1.0).sum()
     expected += stats.norm.logpdf(raw["mixing.raw_amplitude"], np.log([1.0, 0.3]), 1.0).sum()
-    expected += stats.norm.logpdf(raw["noise.raw_sd"], np.log(0.15), 1.0).sum()
+    expected += stats.norm.logpdf(raw["noise.raw_sd"], np.log(0.05), 1.0).sum()
     assert prior.log_density().item() == pytest.approx(expected)
 
 
@@ -141,4 +141,4 @@ def test_draws_of_hyperparameters_follow_their_priors():
         draws.append([prior.mixing.rho.item(), prior.noise.raw_sd[0].item()])
     rho, noise = np.array(draws).T
     assert stats.kstest(rho, stats.norm(1.0, 1.0).cdf).pvalue > 1e-3
-    assert stats.kstest(noise, stats.norm(np.log(0.15), 1.0).cdf).pvalue > 1e-3
+    assert stats.kstest(noise, stats.norm(np.log(0.05), 1.0).cdf).pvalue > 1e-3

@@ -18,6 +18,7 @@ from bayestl.inference.exact import (
     covariance_root,
     get_raw,
     laplace_covariance,
+    laplace_draws,
     set_raw,
     threads_for,
     value_and_gradient,
@@ -25,6 +26,8 @@ from bayestl.inference.exact import (
 from bayestl.kernels import Prior
 
 TARGET_ACCEPTANCE = 0.8
+LEAST_ACCEPTANCE = 0.2
+"""A chain that moves more rarely is stuck: the Laplace approximation's own draws are better than its few states."""
 MEAN_STEPS = 4
 """Leapfrog steps of a trajectory, on average; each is drawn, so that none returns to where it started."""
 
@@ -50,6 +53,11 @@ def hmc_draws(
     seed : int
     callback : callable, optional
         Told the number of states so far.
+
+    Returns
+    -------
+    ndarray
+        Draws of the Laplace approximation where the chain is stuck (:data:`LEAST_ACCEPTANCE`).
     """
     generator = np.random.default_rng(seed)
     centre = get_raw(prior)
@@ -66,7 +74,7 @@ def hmc_draws(
     with threads_for(len(labels)):
         w = np.zeros_like(centre)
         value, gradient = target(w)
-        kept = []
+        kept, accepted = [], 0
         for iteration in range(warmup + n):
             momentum = generator.standard_normal(len(w))
             start = value - 0.5 * momentum @ momentum
@@ -84,6 +92,7 @@ def hmc_draws(
             )
             if generator.random() < chance:
                 w, value, gradient = at, height, slope
+                accepted += iteration >= warmup
             if iteration < warmup:
                 step *= np.exp((chance - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
             else:
@@ -91,4 +100,6 @@ def hmc_draws(
             if callback is not None:
                 callback(iteration + 1)
     set_raw(prior, centre)
+    if accepted < LEAST_ACCEPTANCE * n:
+        return laplace_draws(prior, labels, n, seed)
     return np.stack(kept)
