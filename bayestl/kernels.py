@@ -281,13 +281,18 @@ class Mixing(gpytorch.Module, ABC):
 
 
 class Noise(gpytorch.Module):
-    """Gaussian noise with one standard deviation a task: ``log sigma_t ~ N(log 0.05, 1)`` on unit-variance labels."""
+    """Gaussian noise with one standard deviation a task: ``log sigma_t ~ N(log 0.05, 1)`` on unit-variance labels.
 
-    def __init__(self, n_tasks: int, median: float = 0.05) -> None:
+    The optimiser starts from more noise than the prior expects: from too little, a task that is all noise drives it
+    into a poor optimum from which the other tasks suffer.
+    """
+
+    MEDIAN, START = 0.05, 0.15
+
+    def __init__(self, n_tasks: int) -> None:
         super().__init__()
-        register_positive(
-            self, "sd", torch.full((n_tasks,), median, dtype=torch.float64), LogNormalPrior(math.log(median), 1.0)
-        )
+        start = torch.full((n_tasks,), self.START, dtype=torch.float64)
+        register_positive(self, "sd", start, LogNormalPrior(math.log(self.MEDIAN), 1.0))
 
     def variance(self) -> Tensor:
         """``sigma_t^2``, shape (T,), never below 1e-8: labels that are exact to 1e-4 of their spread."""

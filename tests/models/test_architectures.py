@@ -128,7 +128,7 @@ def test_unknown_kernels_and_parameters_are_refused(two_tasks):
     for model, words in (
         (btl.MultiTaskGP(kernel="linear"), "kernel must be one of"),
         (btl.MultiTaskGP(n_latent=0), "n_latent must be"),
-        (btl.IndependentGP(hyperparameters="mcmc"), "hyperparameters must be"),
+        (btl.IndependentGP(hyperparameters="nuts"), "hyperparameters must be"),
         (btl.IndependentGP(n_starts=0), "n_starts must be"),
         (btl.LatentVariableGP(n_inducing=0), "n_inducing must be"),
         (btl.LatentVariableGP(kernel="cubic"), "kernel must be one of"),
