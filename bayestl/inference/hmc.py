@@ -26,8 +26,9 @@ from bayestl.inference.exact import (
 from bayestl.kernels import Prior
 
 TARGET_ACCEPTANCE = 0.8
-LEAST_ACCEPTANCE = 0.2
-"""A chain that moves more rarely is stuck: the Laplace approximation's own draws are better than its few states."""
+LEAST_SPREAD = 0.2
+"""A chain whose states spread less than this, in standard deviations of the Laplace approximation, has not moved (its
+step size collapsed): the approximation's own draws are better."""
 MEAN_STEPS = 4
 """Leapfrog steps of a trajectory, on average; each is drawn, so that none returns to where it started."""
 
@@ -57,7 +58,7 @@ def hmc_draws(
     Returns
     -------
     ndarray
-        Draws of the Laplace approximation where the chain is stuck (:data:`LEAST_ACCEPTANCE`).
+        Draws of the Laplace approximation where the chain has not moved (:data:`LEAST_SPREAD`).
     """
     generator = np.random.default_rng(seed)
     centre = get_raw(prior)
@@ -74,7 +75,7 @@ def hmc_draws(
     with threads_for(len(labels)):
         w = np.zeros_like(centre)
         value, gradient = target(w)
-        kept, accepted = [], 0
+        kept = []
         for iteration in range(warmup + n):
             momentum = generator.standard_normal(len(w))
             start = value - 0.5 * momentum @ momentum
@@ -92,14 +93,14 @@ def hmc_draws(
             )
             if generator.random() < chance:
                 w, value, gradient = at, height, slope
-                accepted += iteration >= warmup
             if iteration < warmup:
                 step *= np.exp((chance - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
             else:
-                kept.append(centre + root @ w)
+                kept.append(w)
             if callback is not None:
                 callback(iteration + 1)
     set_raw(prior, centre)
-    if accepted < LEAST_ACCEPTANCE * n:
+    states = np.stack(kept)
+    if np.median(states.std(axis=0)) < LEAST_SPREAD:
         return laplace_draws(prior, labels, n, seed)
-    return np.stack(kept)
+    return centre + states @ root.T
