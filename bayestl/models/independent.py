@@ -46,8 +46,9 @@ class IndependentGP(ExactModel):
         Where the default of a column is not right.
     kernel : {"matern52", "matern32", "rbf", "exponential"}
         Covariance over the features, with a length scale for each.
-    hyperparameters : {"auto", "map", "laplace"}
-        Fixed at their posterior maximum, or averaged over a Laplace approximation; "auto" averages up to 400 labels.
+    hyperparameters : {"auto", "map", "laplace", "mcmc"}
+        Fixed at their posterior maximum, or averaged over a Laplace approximation or a chain (slow); "auto" is "laplace"
+        up to 400 labels, else "map".
     n_starts : int
         Starts of the optimiser.
     random_state : int
