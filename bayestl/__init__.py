@@ -12,9 +12,18 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Task": "bayestl.tasks",
+    "Bernoulli": "bayestl.likelihoods",
+    "Categorical": "bayestl.likelihoods",
+    "Censored": "bayestl.likelihoods",
     "Gaussian": "bayestl.likelihoods",
+    "Hurdle": "bayestl.likelihoods",
+    "LogNormal": "bayestl.likelihoods",
+    "Ordinal": "bayestl.likelihoods",
+    "Positive": "bayestl.likelihoods",
+    "StudentT": "bayestl.likelihoods",
     "IndependentGP": "bayestl.models.independent",
     "MultiTaskGP": "bayestl.models.multitask",
+    "ChainGP": "bayestl.models.chain",
     "DifferenceGP": "bayestl.models.difference",
     "LatentVariableGP": "bayestl.models.latent",
     "Posterior": "bayestl.posterior",
@@ -25,13 +34,22 @@ _HOMES = {
 _MODULES = ("datasets", "features", "kernels", "metrics", "plots", "report", "studies")
 
 __all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Censored",
+    "ChainGP",
     "Comparison",
     "DifferenceGP",
     "Gaussian",
+    "Hurdle",
     "IndependentGP",
     "LatentVariableGP",
+    "LogNormal",
     "MultiTaskGP",
+    "Ordinal",
+    "Positive",
     "Posterior",
+    "StudentT",
     "Task",
     "__version__",
     "compare",
@@ -48,7 +66,18 @@ __all__ = [
 if TYPE_CHECKING:
     from bayestl import datasets, features, kernels, metrics, plots, report, studies
     from bayestl.io import load
-    from bayestl.likelihoods import Gaussian
+    from bayestl.likelihoods import (
+        Bernoulli,
+        Categorical,
+        Censored,
+        Gaussian,
+        Hurdle,
+        LogNormal,
+        Ordinal,
+        Positive,
+        StudentT,
+    )
+    from bayestl.models.chain import ChainGP
     from bayestl.models.difference import DifferenceGP
     from bayestl.models.independent import IndependentGP
     from bayestl.models.latent import LatentVariableGP

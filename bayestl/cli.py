@@ -312,6 +312,8 @@ class Case(StrEnum):
     """What can be reproduced."""
 
     no = "no"
+    gap = "gap"
+    color = "color"
     speed = "speed"
     recovery = "recovery"
 
@@ -319,12 +321,16 @@ class Case(StrEnum):
 @app.command()
 def reproduce(
     case: Annotated[
-        Case, typer.Argument(help="no: NO decomposition; speed: the speed protocol; recovery: known truth.")
+        Case, typer.Argument(help="no: NO decomposition; gap: band gaps; color: colours; speed; recovery: known truth.")
     ],
     repeats: Annotated[
-        int | None, typer.Option(help="no: repeats of five folds (10); recovery: tables (200).", min=1)
+        int | None,
+        typer.Option(
+            help="no, color: repeats of five folds (10, 4); gap: folds (5) or seeds (5); recovery: tables (200).", min=1
+        ),
     ] = None,
-    hide: Annotated[str, typer.Option(help="no: row or target.")] = "row",
+    hide: Annotated[str, typer.Option(help="no, color: row or target.")] = "row",
+    variant: Annotated[str, typer.Option(help="gap: G0, G1 or G2.")] = "G1",
     split: Annotated[str, typer.Option(help="no: kfold or metal.")] = "kfold",
     models: Annotated[str | None, typer.Option(help="no: only these models, comma-separated.")] = None,
     jobs: Jobs = 2,
@@ -343,6 +349,23 @@ def reproduce(
             if hide == "row" and split == "kfold":
                 typer.echo("\npeers, MAE in eV on the same splits, as measured beforehand:")
                 typer.echo(no.PEERS.to_string(na_rep="-"))
+        elif case == Case.gap:
+            from bayestl.studies import gap
+
+            if variant == "G2":
+                curve = gap.scarcity(n_seeds=repeats or 5, n_jobs=jobs, verbose=not quiet)
+                typer.echo(gap.summarise(curve).round(3).to_string())
+                return
+            found = gap.run(variant, _names(models) or None, repeats or 5, n_jobs=jobs, verbose=not quiet)
+            typer.echo(f"{found.comparison}\n\n{found.checks.T.round(3).to_string()}")
+            typer.echo("\npeers on the official folds, as measured beforehand:")
+            typer.echo(gap.PEERS[gap.PEERS["case"] == variant].to_string(index=False, na_rep="-"))
+        elif case == Case.color:
+            from bayestl.studies import color
+
+            typer.echo(str(color.run(hide, _names(models) or None, repeats or 4, n_jobs=jobs, verbose=not quiet)))
+            typer.echo("\npeers on the same splits, as measured beforehand:")
+            typer.echo(color.PEERS.to_string())
         elif case == Case.speed:
             from bayestl.studies import speed
 

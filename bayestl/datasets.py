@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayestl.likelihoods import Hurdle, LogNormal
 from bayestl.tasks import Task
 
 
@@ -222,7 +223,7 @@ def load_experimental_band_gaps(pbe: bool = True) -> Dataset:
     """
     measured = pd.read_csv(fetch(EXPERIMENTAL_GAPS))
     Y = pd.DataFrame({"expt_gap": measured["target"].astype(float)})
-    tasks: tuple[Task, ...] = (Task("expt_gap", unit="eV", cost=20.0),)
+    tasks: tuple[Task, ...] = (Task("expt_gap", Hurdle(), unit="eV", cost=20.0),)
     if pbe:
         from bayestl.features import reduced_formula
 
@@ -230,7 +231,7 @@ def load_experimental_band_gaps(pbe: bool = True) -> Dataset:
         spelling = {f: reduced_formula(f) for f in calculated["formula"].unique()}
         median = calculated.groupby(calculated["formula"].map(spelling))["target"].median()
         Y.insert(0, "pbe_gap", measured["formula"].map(reduced_formula).map(median).astype(float))
-        tasks = (Task("pbe_gap", unit="eV", cost=1.0), *tasks)
+        tasks = (Task("pbe_gap", Hurdle(), unit="eV", cost=1.0), *tasks)
     return Dataset(
         "experimental_band_gaps",
         measured[["formula"]],
@@ -292,7 +293,7 @@ def load_strehlow_cook() -> Dataset:
         "strehlow_cook",
         pd.DataFrame({"formula": formulas}),
         Y,
-        (Task("band_gap", unit="eV", cost=5.0), Task("color", cost=1.0)),
+        (Task("band_gap", LogNormal(), unit="eV", cost=5.0), Task("color", cost=1.0)),
         "Strehlow, Cook 1973, J. Phys. Chem. Ref. Data 2, 163",
         "Apache-2.0",
         STREHLOW_COOK.address,

@@ -1,29 +1,53 @@
 """Predictive distributions of one quantity, row by row: what is left once the latent value is averaged out.
 
-``NormalMixture``  p(y_i) = sum_s w_s N(y_i | m_si, v_si)   (S = 1 is the plain Gaussian)
-``Empirical``      equally weighted draws, for functions of tasks that are not affine
+``NormalMixture``     p(y_i) = sum_s w_s N(y_i | m_si, v_si)               (S = 1 is the plain Gaussian)
+``LogNormalMixture``  log y_i follows a ``NormalMixture``
+``TruncatedMixture``  as ``NormalMixture``, each component cut off below zero
+``Hurdle``            exactly zero with probability p_i, else one of the positive ones
+``Discrete``          one of K classes
+``Empirical``         equally weighted draws, for functions of tasks that are not affine
+
+Means, spreads, distribution functions and quantiles are closed forms or bisections, never draws, except in ``Empirical``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
-from scipy.special import logsumexp, ndtr, ndtri
+from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
+
+BISECTIONS = 60
+"""Halvings of a bracket: machine precision."""
+SMALLEST = 1e-300
+"""Probabilities and densities below it have the logarithm of this."""
+
+Array = np.ndarray
 
 
 class Marginals(Protocol):
-    """The distribution of one quantity in each of n rows."""
+    """The distribution of one number in each of n rows."""
 
-    def mean(self) -> np.ndarray:
+    def mean(self) -> Array:
         """Shape (n,)."""
 
-    def std(self) -> np.ndarray:
+    def std(self) -> Array:
         """Shape (n,)."""
 
-    def quantile(self, q: float) -> np.ndarray:
-        """Shape (n,)."""
+    def quantile(self, q: float | Array) -> Array:
+        """Shape (n,); ``q`` a number, or one for each row."""
+
+
+class Predictive(Marginals, Protocol):
+    """A distribution whose distribution function and density are known."""
+
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``, shape (n,) or, for ``y`` of shape (k, n), (k, n)."""
+
+    def log_density(self, y: Array) -> Array:
+        """``log p(y_i)``, shape (n,); at an atom the logarithm of its probability."""
 
 
 def check_probability(q: float, name: str = "q") -> float:
@@ -33,69 +57,259 @@ def check_probability(q: float, name: str = "q") -> float:
     return float(q)
 
 
+def _check_level(q: float | Array) -> float | Array:
+    """``q`` if it is an array, or a number strictly between 0 and 1."""
+    return q if isinstance(q, np.ndarray) and q.ndim else check_probability(cast(float, q))
+
+
+def _bisect(cdf: Callable[[Array], Array], q: float | Array, low: Array, high: Array) -> Array:
+    """Where an increasing function crosses ``q``, between ``low`` and ``high``."""
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        below = cdf(middle) < q
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return 0.5 * (low + high)
+
+
 @dataclass(frozen=True)
 class NormalMixture:
     """``weights`` (S,), ``means`` (S, n), ``variances`` (S, n)."""
 
-    weights: np.ndarray
-    means: np.ndarray
-    variances: np.ndarray
+    weights: Array
+    means: Array
+    variances: Array
 
-    def mean(self) -> np.ndarray:
+    def mean(self) -> Array:
         """Mean of the mixture, (n,)."""
         return self.weights @ self.means
 
-    def std(self) -> np.ndarray:
+    def std(self) -> Array:
         """Standard deviation of the mixture, (n,)."""
         spread = self.weights @ (self.means - self.mean()) ** 2
         return np.sqrt(self.weights @ self.variances + spread)
 
-    def cdf(self, y: np.ndarray) -> np.ndarray:
-        """``P(Y_i <= y_i)``, (n,)."""
-        return self.weights @ ndtr((y - self.means) / np.sqrt(self.variances))
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``, (n,), or (k, n) for k values a row."""
+        z = (np.asarray(y)[..., None, :] - self.means) / np.sqrt(self.variances)
+        return np.einsum("s,...sn->...n", self.weights, ndtr(z))
 
-    def log_density(self, y: np.ndarray) -> np.ndarray:
+    def log_density(self, y: Array) -> Array:
         """``log p(y_i)``, (n,)."""
         terms = -0.5 * np.log(2 * np.pi * self.variances) - 0.5 * (y - self.means) ** 2 / self.variances
         with np.errstate(divide="ignore"):
             return logsumexp(terms + np.log(self.weights)[:, None], axis=0)
 
-    def quantile(self, q: float) -> np.ndarray:
+    def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,): closed form for one component, else bisection to machine precision."""
-        q = check_probability(q)
+        q = _check_level(q)
         each = self.means + np.sqrt(self.variances) * ndtri(q)
-        low, high = each.min(axis=0), each.max(axis=0)
         if len(self.weights) == 1:
-            return low
-        for _ in range(60):
-            middle = 0.5 * (low + high)
-            below = self.cdf(middle) < q
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return 0.5 * (low + high)
+            return each[0]
+        return _bisect(self.cdf, q, each.min(axis=0), each.max(axis=0))
 
     def scaled(self, location: float, scale: float) -> NormalMixture:
         """The distribution of ``location + scale * y``."""
         return NormalMixture(self.weights, location + scale * self.means, scale**2 * self.variances)
 
-    def widened(self, variance: float | np.ndarray) -> NormalMixture:
+    def widened(self, variance: float | Array) -> NormalMixture:
         """With independent Gaussian noise added."""
         return NormalMixture(self.weights, self.means, self.variances + variance)
+
+
+@dataclass(frozen=True)
+class LogNormalMixture:
+    """``log y ~ log``."""
+
+    log: NormalMixture
+
+    def mean(self) -> Array:
+        """``E[y]``, (n,)."""
+        return self.log.weights @ np.exp(self.log.means + 0.5 * self.log.variances)
+
+    def std(self) -> Array:
+        """Standard deviation, (n,)."""
+        second = self.log.weights @ np.exp(2 * self.log.means + 2 * self.log.variances)
+        return np.sqrt(np.maximum(second - self.mean() ** 2, 0.0))
+
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``."""
+        y = np.asarray(y, dtype=float)
+        return np.where(y > 0, self.log.cdf(np.log(np.maximum(y, SMALLEST))), 0.0)
+
+    def log_density(self, y: Array) -> Array:
+        """``log p(y_i)``; minus infinity where ``y_i`` is not positive."""
+        y = np.asarray(y, dtype=float)
+        logs = np.log(np.maximum(y, SMALLEST))
+        return np.where(np.isnan(y) | (y > 0), self.log.log_density(np.where(np.isnan(y), y, logs)) - logs, -np.inf)
+
+    def quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile, (n,)."""
+        return np.exp(self.log.quantile(q))
+
+
+@dataclass(frozen=True)
+class TruncatedMixture:
+    """``p(y_i) = sum_s w_s N(y_i | m_si, v_si) / P(N(m_si, v_si) > 0)`` for ``y_i > 0``; ``weights`` (S,) or (S, n)."""
+
+    weights: Array
+    means: Array
+    variances: Array
+
+    def _parts(self) -> tuple[Array, Array, Array]:
+        sd = np.sqrt(self.variances)
+        ratio = self.means / sd
+        return sd, ratio, log_ndtr(ratio)
+
+    def _average(self, each: Array) -> Array:
+        weights = self.weights if self.weights.ndim == 2 else self.weights[:, None]
+        return (weights * each).sum(axis=-2)
+
+    def mean(self) -> Array:
+        """``E[y]``, (n,)."""
+        sd, ratio, log_mass = self._parts()
+        return self._average(self.means + sd * self._hazard(ratio, log_mass))
+
+    @staticmethod
+    def _hazard(ratio: Array, log_mass: Array) -> Array:
+        return np.exp(-0.5 * ratio**2 - 0.5 * np.log(2 * np.pi) - log_mass)
+
+    def std(self) -> Array:
+        """Standard deviation, (n,)."""
+        sd, ratio, log_mass = self._parts()
+        hazard = self._hazard(ratio, log_mass)
+        mean = self.means + sd * hazard
+        variance = np.maximum(self.variances * (1 - hazard * (hazard + ratio)), 0.0)
+        return np.sqrt(np.maximum(self._average(variance + mean**2) - self._average(mean) ** 2, 0.0))
+
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``."""
+        sd, _, log_mass = self._parts()
+        y = np.asarray(y, dtype=float)
+        above = np.exp(log_ndtr((self.means - np.maximum(y, 0.0)[..., None, :]) / sd) - log_mass)
+        return np.clip(1.0 - self._average(above), 0.0, 1.0)
+
+    def log_density(self, y: Array) -> Array:
+        """``log p(y_i)``; minus infinity where ``y_i`` is not positive."""
+        sd, _, log_mass = self._parts()
+        y = np.asarray(y, dtype=float)
+        terms = -0.5 * ((y - self.means) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi) - log_mass
+        weights = self.weights if self.weights.ndim == 2 else self.weights[:, None]
+        with np.errstate(divide="ignore"):
+            value = logsumexp(terms + np.log(weights), axis=0)
+        return np.where(np.isnan(y) | (y > 0), value, -np.inf)
+
+    def quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile, (n,)."""
+        sd, ratio, _ = self._parts()
+        high = (np.maximum(self.means, 0.0) + sd * (9.0 + np.maximum(-ratio, 0.0))).max(axis=0)
+        return _bisect(self.cdf, q, np.zeros_like(high), high)
+
+
+@dataclass(frozen=True)
+class Hurdle:
+    """Exactly zero with probability ``zero`` (n,), else as ``positive``."""
+
+    zero: Array
+    positive: Predictive
+
+    def mean(self) -> Array:
+        """``E[y]``, (n,)."""
+        return (1 - self.zero) * self.positive.mean()
+
+    def std(self) -> Array:
+        """Standard deviation, (n,)."""
+        mean = self.positive.mean()
+        second = (1 - self.zero) * (self.positive.std() ** 2 + mean**2)
+        return np.sqrt(np.maximum(second - self.mean() ** 2, 0.0))
+
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``."""
+        y = np.asarray(y, dtype=float)
+        return np.where(y < 0, 0.0, self.zero + (1 - self.zero) * self.positive.cdf(y))
+
+    def cdf_below(self, y: Array) -> Array:
+        """``P(Y_i < y_i)``: it differs from :meth:`cdf` by the atom, at zero only."""
+        return np.where(np.asarray(y) == 0, 0.0, self.cdf(y))
+
+    def log_density(self, y: Array) -> Array:
+        """Log probability of the atom at zero, log density elsewhere."""
+        y = np.asarray(y, dtype=float)
+        size = self.positive.log_density(np.where(y == 0, 1.0, y))
+        return np.where(
+            y == 0, np.log(np.maximum(self.zero, SMALLEST)), np.log(np.maximum(1 - self.zero, SMALLEST)) + size
+        )
+
+    def quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile, (n,): exactly 0 where the atom holds ``q``."""
+        beyond = (np.asarray(q) - self.zero) / np.maximum(1 - self.zero, SMALLEST)
+        inside = np.clip(beyond, 1e-12, 1 - 1e-12)
+        return np.where(beyond <= 0, 0.0, self.positive.quantile(inside))
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """``probabilities`` (n, K) of ``classes`` (K,); a class is the number of its position wherever numbers are asked for."""
+
+    probabilities: Array
+    classes: tuple[Hashable, ...]
+
+    def mean(self) -> Array:
+        """Mean position, (n,)."""
+        return self.probabilities @ np.arange(len(self.classes))
+
+    def std(self) -> Array:
+        """Standard deviation of the position, (n,)."""
+        position = np.arange(len(self.classes))
+        return np.sqrt(np.maximum(self.probabilities @ position**2 - self.mean() ** 2, 0.0))
+
+    def mode(self) -> Array:
+        """Position of the likeliest class, (n,)."""
+        return self.probabilities.argmax(axis=1).astype(float)
+
+    def cdf(self, y: Array) -> Array:
+        """``P(position <= y_i)``."""
+        y = np.asarray(y, dtype=float)
+        reached = np.arange(len(self.classes)) <= y[..., None] + 1e-9
+        return np.where(np.isnan(y), np.nan, (self.probabilities * reached).sum(axis=-1))
+
+    def cdf_below(self, y: Array) -> Array:
+        """``P(position < y_i)``."""
+        return self.cdf(np.asarray(y, dtype=float) - 1.0)
+
+    def log_density(self, y: Array) -> Array:
+        """Log probability of the class at position ``y_i``, (n,)."""
+        y = np.asarray(y, dtype=float)
+        position = np.where(np.isnan(y), 0, y).astype(int)
+        chance = self.probabilities[np.arange(len(y)), position]
+        return np.where(np.isnan(y), np.nan, np.log(np.maximum(chance, SMALLEST)))
+
+    def quantile(self, q: float | Array) -> Array:
+        """The least position whose cumulated probability reaches ``q``, (n,)."""
+        total = np.cumsum(self.probabilities, axis=1)
+        level = np.broadcast_to(np.asarray(q, dtype=float), (len(total),))[:, None]
+        return np.minimum((total < level - 1e-12).sum(axis=1), len(self.classes) - 1).astype(float)
 
 
 @dataclass(frozen=True)
 class Empirical:
     """Equally weighted ``draws`` (K, n)."""
 
-    draws: np.ndarray
+    draws: Array
 
-    def mean(self) -> np.ndarray:
+    def mean(self) -> Array:
         """Mean of the draws, (n,)."""
         return self.draws.mean(axis=0)
 
-    def std(self) -> np.ndarray:
+    def std(self) -> Array:
         """Standard deviation of the draws, (n,)."""
         return self.draws.std(axis=0, ddof=1)
 
-    def quantile(self, q: float) -> np.ndarray:
+    def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile of the draws, (n,)."""
-        return np.quantile(self.draws, check_probability(q), axis=0)
+        return cast(Array, np.quantile(self.draws, _check_level(q), axis=0))
+
+
+def cdf_below(distribution: Predictive, y: Array) -> Array:
+    """``P(Y_i < y_i)``: below the cdf where the distribution has an atom at ``y_i``."""
+    below = getattr(distribution, "cdf_below", distribution.cdf)
+    return cast(Array, below(y))

@@ -16,8 +16,9 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 from sklearn.utils.validation import check_is_fitted
 
-from bayestl import likelihoods
+from bayestl.likelihoods import NAMED
 from bayestl.models.base import BayesianModel
+from bayestl.models.chain import ChainGP
 from bayestl.models.difference import DifferenceGP
 from bayestl.models.independent import IndependentGP
 from bayestl.models.latent import LatentVariableGP
@@ -27,9 +28,8 @@ from bayestl.tasks import Task
 
 FORMAT = 1
 MODELS: dict[str, type[BayesianModel]] = {
-    m.__name__: m for m in (IndependentGP, MultiTaskGP, DifferenceGP, LatentVariableGP)
+    m.__name__: m for m in (IndependentGP, MultiTaskGP, DifferenceGP, ChainGP, LatentVariableGP)
 }
-LIKELIHOODS = {"Gaussian": likelihoods.Gaussian}
 
 
 class FileError(ValueError):
@@ -37,13 +37,17 @@ class FileError(ValueError):
 
 
 def _task_to_json(task: Task) -> dict[str, Any]:
-    return {"name": task.name, "likelihood": type(task.likelihood).__name__, "unit": task.unit, "cost": task.cost}
+    likelihood = task.likelihood
+    entry = None if likelihood is None else {"name": type(likelihood).__name__, "parameters": _plain(vars(likelihood))}
+    return {"name": task.name, "likelihood": entry, "unit": task.unit, "cost": task.cost}
 
 
 def _task_from_json(entry: dict[str, Any]) -> Task:
-    if entry["likelihood"] not in LIKELIHOODS:
-        raise FileError(f"unknown likelihood {entry['likelihood']!r}: written by a newer version?")
-    return Task(entry["name"], LIKELIHOODS[entry["likelihood"]](), entry["unit"], entry["cost"])
+    kind = entry["likelihood"]
+    if kind is not None and kind["name"] not in NAMED:
+        raise FileError(f"unknown likelihood {kind['name']!r}: written by a newer version?")
+    likelihood = None if kind is None else NAMED[kind["name"]](**kind["parameters"])
+    return Task(entry["name"], likelihood, entry["unit"], entry["cost"])
 
 
 def _plain(value: Any) -> Any:
@@ -84,6 +88,7 @@ def save(model: BayesianModel, path: str | os.PathLike[str]) -> None:
     arrays |= {
         "table.x": np.ascontiguousarray(table.x),
         "table.y": np.ascontiguousarray(table.y),
+        "table.high": np.ascontiguousarray(table.high),
         "table.se": np.ascontiguousarray(table.se),
     }
     if table.group is not None:
@@ -125,6 +130,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     table = Table(
         x,
         y,
+        arrays["table.high"],
         arrays["table.se"],
         tuple(document["features"]),
         tuple(_task_from_json(t) for t in document["tasks"]),

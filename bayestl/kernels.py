@@ -9,12 +9,12 @@ So this file holds the processes (a smooth function of x, a constant, one value 
 stationary kernels behind the smooth ones, and :class:`Prior`, which sums them up.
 
 The length-scale prior scales with the dimension: Hvarfner, Hellsten, Nardi 2024, *Vanilla Bayesian
-optimization performs great in high dimensions* (arXiv 2402.02229).  Scales carry log-normal priors and
-are optimised as logarithms, Jacobian included, so no scale is drawn to zero or runs away.
+optimization performs great in high dimensions* (arXiv 2402.02229).
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -22,8 +22,11 @@ from typing import Any, NamedTuple
 
 import gpytorch
 import torch
-from gpytorch.priors import LogNormalPrior, NormalPrior
+from gpytorch.priors import NormalPrior
 from torch import Tensor
+
+from bayestl.hyperparameters import HyperPrior, register_real
+from bayestl.observation import Noise
 
 SHARED_LOG_SD = math.sqrt(3.0)
 """Prior standard deviation of the logarithm of the length scale that the features of a kernel share."""
@@ -45,40 +48,6 @@ class Points(NamedTuple):
     def join(self, other: Points) -> Points:
         """These points, then the other ones."""
         return Points(*(torch.cat(pair) for pair in zip(self, other, strict=True)))
-
-
-def positive() -> gpytorch.constraints.Interval:
-    """A constraint whose raw parameter is the logarithm (see :func:`log_jacobian`)."""
-    return gpytorch.constraints.Positive(transform=torch.exp, inv_transform=torch.log)
-
-
-def register_positive(module: gpytorch.Module, name: str, value: Tensor, prior: gpytorch.priors.Prior) -> None:
-    """Give ``module`` a positive parameter with a prior on its value, stored as ``raw_<name>`` = log(value)."""
-    raw = f"raw_{name}"
-    module.register_parameter(raw, torch.nn.Parameter(value.double().log()))
-    module.register_constraint(raw, positive())
-    module.register_prior(
-        f"{name}_prior",
-        prior,
-        lambda m: getattr(m, raw).exp(),
-        lambda m, v: m.initialize(**{raw: v.log()}),
-    )
-
-
-def register_real(module: gpytorch.Module, name: str, value: Tensor, prior: gpytorch.priors.Prior) -> None:
-    """Give ``module`` an unbounded parameter ``name`` with a prior."""
-    module.register_parameter(name, torch.nn.Parameter(value.double()))
-    module.register_prior(f"{name}_prior", prior, name)
-
-
-def log_jacobian(module: gpytorch.Module) -> Tensor:
-    """``log |d theta / d raw|`` of all parameters that are stored as logarithms."""
-    raws = [
-        parameter.sum()
-        for _, parameter, constraint in module.named_parameters_and_constraints()
-        if constraint is not None
-    ]
-    return torch.stack(raws).sum() if raws else torch.zeros((), dtype=torch.float64)
 
 
 # ---------------------------------------------------------------------------------------- stationary kernels
@@ -280,34 +249,39 @@ class Mixing(gpytorch.Module, ABC):
         """``W``, shape (T, P)."""
 
 
-class Noise(gpytorch.Module):
-    """Gaussian noise with one standard deviation a task: ``log sigma_t ~ N(log 0.05, 1)`` on unit-variance labels.
-
-    The optimiser starts from more noise than the prior expects: from too little, a task that is all noise drives it
-    into a poor optimum from which the other tasks suffer.
-    """
-
-    MEDIAN, START = 0.05, 0.15
-
-    def __init__(self, n_tasks: int) -> None:
-        super().__init__()
-        start = torch.full((n_tasks,), self.START, dtype=torch.float64)
-        register_positive(self, "sd", start, LogNormalPrior(math.log(self.MEDIAN), 1.0))
-
-    def variance(self) -> Tensor:
-        """``sigma_t^2``, shape (T,), never below 1e-8: labels that are exact to 1e-4 of their spread."""
-        return (2.0 * self.raw_sd).exp() + 1e-8
-
-
 class Prior(gpytorch.Module):
-    """``f_t(x, g) = sum_p W[t, p] u_p(x, g)`` and the noise of each task."""
+    """``f_t(x, g) = sum_p W[t, p] u_p(x, g)``, the noise of each task, and what else its likelihood needs."""
 
-    def __init__(self, processes: Sequence[Process], mixing: Mixing, noise: Noise) -> None:
+    def __init__(
+        self,
+        processes: Sequence[Process],
+        mixing: Mixing,
+        noise: Noise,
+        further: Sequence[gpytorch.Module | None] = (),
+    ) -> None:
         super().__init__()
         self.processes = torch.nn.ModuleList(processes)
         self.mixing = mixing
         self.noise = noise
-        self._priors_found: FoundPriors | None = None
+        self._further = torch.nn.ModuleDict({str(j): m for j, m in enumerate(further) if m is not None})
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop what is kept to save walks over the modules."""
+        self._hyperprior: HyperPrior | None = None
+        self._raw: list[torch.nn.Parameter] | None = None
+        self._places: list[tuple[Tensor, list[slice | Tensor | None]]] = []
+
+    def raw_parameters(self) -> list[torch.nn.Parameter]:
+        """All raw hyperparameters, always in the same order."""
+        if self._raw is None:
+            self._raw = list(self.parameters())
+        return self._raw
+
+    def further(self, part: int) -> Tensor:
+        """Further hyperparameters of the likelihood of a part (none: an empty vector)."""
+        name = str(part)
+        return self._further[name]() if name in self._further else torch.zeros(0, dtype=torch.float64)
 
     def __iter__(self) -> Iterator[Process]:
         return iter(self.processes)  # type: ignore[arg-type]
@@ -324,8 +298,10 @@ class Prior(gpytorch.Module):
         """``cov(f(a_i), f(b_j))``, shape (len(a), len(b)); fastest where points are sorted by task."""
         weights = self.mixing.weights()
         places, blocks = [], []
+        all_rows = self._touched(a.task)
+        all_columns = all_rows if a is b else self._touched(b.task)
         for p, process in enumerate(self):
-            rows, columns = self._touched(a.task, p), self._touched(b.task, p)
+            rows, columns = all_rows[p], all_columns[p]
             if rows is None or columns is None:
                 continue
             part_a = a.at(rows)
@@ -342,13 +318,19 @@ class Prior(gpytorch.Module):
         """``cov(u_p(a_i), f(b_j))``, shape (len(a), len(b))."""
         return self[p].covariance(a, b) * self.mixing.weights()[b.task, p]
 
-    def _touched(self, task: Tensor, p: int) -> slice | Tensor | None:
-        """The positions whose task has process ``p``: a slice where they lie together, None where there are none."""
-        index = torch.nonzero(self.mixing.support[task, p]).ravel()
-        if len(index) == 0:
-            return None
-        first, last = int(index[0]), int(index[-1])
-        return slice(first, last + 1) if last - first + 1 == len(index) else index
+    def _touched(self, task: Tensor) -> list[slice | Tensor | None]:
+        """The positions whose task has each process: a slice where they lie together, None where there are none."""
+        for known, places in self._places:
+            if known is task:
+                return places
+        places = []
+        for p in range(len(self.processes)):
+            index = torch.nonzero(self.mixing.support[task, p]).ravel()
+            first, last = (int(index[0]), int(index[-1])) if len(index) else (0, -1)
+            together = slice(first, last + 1) if last - first + 1 == len(index) else index
+            places.append(together if len(index) else None)
+        self._places = [*self._places[-3:], (task, places)]
+        return places
 
     def draw_hyperparameters(self, seed: int) -> None:
         """Set all hyperparameters to a draw from their priors."""
@@ -361,22 +343,13 @@ class Prior(gpytorch.Module):
 
     def log_density(self) -> Tensor:
         """``log p(raw hyperparameters)``: the registered priors and the Jacobian of the logarithms."""
-        if self._priors_found is None:
-            self._priors_found = find_priors(self)
-        return log_hyperprior(self, self._priors_found)
+        if self._hyperprior is None:
+            self._hyperprior = HyperPrior(self)
+        return self._hyperprior.log_density()
 
-
-FoundPriors = list[tuple[gpytorch.Module, gpytorch.priors.Prior, Callable]]
-
-
-def find_priors(module: gpytorch.Module) -> FoundPriors:
-    """The priors registered below ``module``: the walk costs as much as a small fit, so keep what it gives."""
-    return [(owner, prior, closure) for _, owner, prior, closure, _ in module.named_priors()]
-
-
-def log_hyperprior(module: gpytorch.Module, priors: FoundPriors) -> Tensor:
-    """``log p(raw hyperparameters)`` of any module: its priors and the Jacobian of its logarithms."""
-    total = log_jacobian(module)
-    for owner, prior, closure in priors:
-        total = total + prior.log_prob(closure(owner)).sum()
-    return total
+    def __deepcopy__(self, memo: dict[int, Any]) -> Prior:
+        self._forget()
+        own = self.__class__.__new__(self.__class__)
+        memo[id(self)] = own
+        own.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return own

@@ -10,9 +10,11 @@ from typing import Protocol
 import numpy as np
 from scipy.special import ndtr
 
-from bayestl.distributions import NormalMixture
+from bayestl.distributions import NormalMixture, Predictive, cdf_below
 
 Array = np.ndarray
+QUADRATURE = 64
+"""Nodes on each side of the label for a score that has no closed form."""
 
 
 class _HasQuantiles(Protocol):
@@ -71,6 +73,23 @@ def crps_mixture(y: Array, mixture: NormalMixture) -> Array:
     return first - 0.5 * pairs
 
 
+def crps(y: Array, distribution: Predictive) -> Array:
+    """Continuous ranked probability score of any distribution on the positive numbers or of Gaussians, each row.
+
+    Closed form for Gaussians and their mixtures, else ``int (F(x) - 1{x >= y})^2 dx`` by Gauss-Legendre quadrature below
+    and above the label.
+    """
+    y = np.asarray(y, dtype=float)
+    if isinstance(distribution, NormalMixture):
+        return crps_mixture(y, distribution)
+    top = np.fmax(distribution.quantile(0.9999), np.where(np.isnan(y), 0.0, y)) * 1.05 + 1e-9
+    nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE)
+    nodes, weights = 0.5 * (nodes[:, None] + 1.0), 0.5 * weights
+    below = distribution.cdf(nodes * y) ** 2
+    above = (1.0 - distribution.cdf(y + nodes * (top - y))) ** 2
+    return y * (weights @ below) + (top - y) * (weights @ above)
+
+
 def crps_samples(y: Array, draws: Array) -> Array:
     """Continuous ranked probability score from draws (K, n), each row; unbiased in K."""
     draws = np.sort(np.asarray(draws, dtype=float), axis=0)
@@ -107,9 +126,40 @@ def sharpness(lower: Array, upper: Array) -> float:
     return float((upper - lower).mean())
 
 
-def pit(y: Array, mixture: NormalMixture) -> Array:
-    """Probability integral transform: the predictive cdf at the label, uniform where the prediction is calibrated."""
-    return mixture.cdf(np.asarray(y, dtype=float))
+def pit(y: Array, distribution: Predictive, seed: int = 0) -> Array:
+    """Probability integral transform: the predictive cdf at the label, uniform where the prediction is calibrated.
+
+    At an atom (a class, an exact zero) a draw between the cdf below it and at it.
+    """
+    y = np.asarray(y, dtype=float)
+    above, below = distribution.cdf(y), cdf_below(distribution, y)
+    return below + (above - below) * np.random.default_rng(seed).uniform(size=len(y))
+
+
+def accuracy(y: Array, predicted: Array) -> float:
+    """Fraction of labels (class positions) that are predicted; higher is better."""
+    y, predicted = _pairs(y, predicted)
+    return float((y == predicted).mean())
+
+
+def macro_f1(y: Array, predicted: Array) -> float:
+    """F1 score of each class that occurs or is predicted, averaged; higher is better."""
+    from sklearn.metrics import f1_score
+
+    y, predicted = _pairs(y, predicted)
+    return float(f1_score(y.astype(int), predicted.astype(int), average="macro", zero_division=0.0))
+
+
+def expected_calibration_error(event: Array, probability: Array, n_bins: int = 10) -> float:
+    """Mean distance between the probability of an event and how often it happens, over equally filled bins.
+
+    Naeini, Cooper, Hauskrecht 2015, with bins of equal numbers of rows.
+    """
+    event, probability = _pairs(event, probability)
+    order = np.argsort(probability, kind="stable")
+    bins = [b for b in np.array_split(order, n_bins) if len(b)]
+    gaps = [abs(event[b].mean() - probability[b].mean()) * len(b) for b in bins]
+    return float(sum(gaps) / len(event))
 
 
 def calibration_curve(pit_values: Array, levels: Array | None = None) -> tuple[Array, Array]:

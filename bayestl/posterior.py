@@ -7,7 +7,7 @@ distribution of any function of several tasks, whose errors may cancel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -16,30 +16,32 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayestl.distributions import Empirical, Marginals, NormalMixture, check_probability
+from bayestl.distributions import Discrete, Empirical, Marginals, NormalMixture, Predictive, check_probability
+from bayestl.likelihoods import Categorical, Censored, Gaussian, LatentBlock, Ordinal
 from bayestl.table import Scaler
-from bayestl.tasks import Task
+from bayestl.tasks import PartDraws, Task, TaskPart, task_parts
 
 APPLY_DRAWS = 4096
 """Draws behind :meth:`Posterior.apply` where the function is not affine."""
 
 
 class Latent(Protocol):
-    """Latent values of n rows and T tasks, a mixture of S components, in scaled units."""
+    """Latent values of n rows behind all parts of all tasks, in scaled units."""
 
-    weights: np.ndarray
-    """(S,), sum one."""
-    noise: np.ndarray
-    """(S, T) noise variance of each task."""
+    def block(self, part: TaskPart) -> LatentBlock:
+        """Their posterior for one part: a mixture of S Gaussians."""
 
-    def marginals(self) -> tuple[np.ndarray, np.ndarray]:
-        """Means and variances, each (S, n, T)."""
+    def noise(self, part: TaskPart) -> np.ndarray:
+        """Noise variance of a part in each component, (S,)."""
 
-    def row_covariances(self) -> np.ndarray | None:
-        """(S, n, T, T): Gaussian covariance within each row; None where only draws know it."""
+    def further(self, part: TaskPart) -> np.ndarray:
+        """Further hyperparameters of the likelihood of a part in each component, (S, P)."""
 
-    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Draws (n, rows, T) and the component (n,) that each came from."""
+    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+        """Weights (S,), means (S, n, C), covariances (S, n, C, C) and noise (S, C); None where only draws know them."""
+
+    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
+        """Draws behind each part, those of a draw belonging together."""
 
 
 @dataclass
@@ -93,6 +95,7 @@ class Posterior:
     ) -> None:
         self._latent = latent
         self._tasks = tuple(tasks)
+        self._parts = task_parts(self._tasks)
         self._scaler = scaler
         self._index = index
         self._noise = noise
@@ -105,20 +108,30 @@ class Posterior:
         """The tasks, in the order of the columns."""
         return self._tasks
 
-    def marginal(self, task: str) -> NormalMixture:
-        """The predictive distribution of one task in label units."""
+    def marginal(self, task: str) -> Predictive:
+        """The predictive distribution of one task in label units (of classes: over their positions)."""
         return self._marginals[self._position(task)]
 
     @cached_property
-    def _marginals(self) -> list[NormalMixture]:
-        means, variances = self._latent.marginals()
-        out = []
-        for t, task in enumerate(self._tasks):
-            each = NormalMixture(self._latent.weights, means[:, :, t], np.maximum(variances[:, :, t], 1e-12))
-            if self._noise:
-                each = task.likelihood.predictive(each, self._latent.noise[:, t])
-            out.append(each.scaled(self._scaler.y_mean[t], self._scaler.y_scale[t]))
-        return out
+    def _marginals(self) -> list[Predictive]:
+        found: list[dict[str, Predictive]] = [{} for _ in self._tasks]
+        for part in self._parts:
+            location, scale = self._units(part)
+            noise = self._latent.noise(part)
+            found[part.task][part.role] = part.likelihood.predictive(
+                self._latent.block(part),
+                noise if self._noise else np.zeros_like(noise),
+                self._latent.further(part),
+                location,
+                scale,
+            )
+        return [task.observes.combine(parts) for task, parts in zip(self._tasks, found, strict=True)]
+
+    def _units(self, part: TaskPart) -> tuple[float, float]:
+        """Location and scale of a part's label units."""
+        if part.role:
+            return 0.0, 1.0
+        return float(self._scaler.y_mean[part.task]), float(self._scaler.y_scale[part.task])
 
     def _position(self, task: str) -> int:
         names = [t.name for t in self._tasks]
@@ -129,25 +142,44 @@ class Posterior:
     def _frame(self, columns: list[np.ndarray]) -> pd.DataFrame:
         return pd.DataFrame(np.column_stack(columns), self._index, [t.name for t in self._tasks])
 
+    def _numbers(self, of: Callable[[Predictive], np.ndarray]) -> pd.DataFrame:
+        """A number a row and task; classes without an order have none."""
+        nothing = np.full(len(self._index), np.nan)
+        pairs = zip(self._tasks, self._marginals, strict=True)
+        return self._frame([nothing if isinstance(t.observes, Categorical) else of(m) for t, m in pairs])
+
     @property
     def mean(self) -> pd.DataFrame:
-        """Mean of a new label, (n, T)."""
-        return self._frame([m.mean() for m in self._marginals])
+        """Mean of a new label, (n, T); of two or ordered classes of their position, of others NaN."""
+        return self._numbers(lambda m: m.mean())
 
     @property
     def std(self) -> pd.DataFrame:
-        """Standard deviation of a new label, (n, T)."""
-        return self._frame([m.std() for m in self._marginals])
+        """Standard deviation of a new label, (n, T), as for the mean."""
+        return self._numbers(lambda m: m.std())
 
     def quantile(self, q: float) -> pd.DataFrame:
-        """The ``q`` quantile of a new label, (n, T).
+        """The ``q`` quantile of a new label, (n, T), as for the mean.
 
         Raises
         ------
         ValueError
             If ``q`` is not strictly between 0 and 1.
         """
-        return self._frame([m.quantile(q) for m in self._marginals])
+        q = check_probability(q)
+        return self._numbers(lambda m: m.quantile(q))
+
+    def point(self, loss: str = "squared") -> pd.DataFrame:
+        """The label that is best under a loss: mean (``"squared"``) or median (``"absolute"``); the likeliest class."""
+        columns = {}
+        for task, m in zip(self._tasks, self._marginals, strict=True):
+            if isinstance(m, Discrete) and not (isinstance(task.observes, Ordinal) and loss == "absolute"):
+                columns[task.name] = _class_names(m.mode(), m.classes)
+            elif isinstance(m, Discrete):
+                columns[task.name] = _class_names(m.quantile(0.5), m.classes)
+            else:
+                columns[task.name] = m.mean() if loss == "squared" else m.quantile(0.5)
+        return pd.DataFrame(columns, index=self._index)
 
     def interval(self, level: float = 0.9) -> pd.DataFrame:
         """Central interval of probability ``level``, columns (task, ``"lower"``/``"upper"``)."""
@@ -156,9 +188,23 @@ class Posterior:
         columns = pd.MultiIndex.from_product([[t.name for t in self._tasks], sides], names=["task", "side"])
         return pd.DataFrame({(task, side): sides[side][task] for task, side in columns}, columns=columns)
 
-    def log_density(self, Y: np.ndarray) -> pd.DataFrame:
-        """``log p(y)`` of labels (n, T), NaN where the label is missing."""
-        return self._frame([m.log_density(Y[:, t]) for t, m in enumerate(self._marginals)])
+    def log_density(self, Y: np.ndarray, high: np.ndarray | None = None) -> pd.DataFrame:
+        """``log p(y)`` of labels (n, T), classes as positions, NaN where the label is missing.
+
+        Of a label that lies between ``Y`` and ``high`` it is the log probability of that interval.
+        """
+        columns = []
+        for t, m in enumerate(self._marginals):
+            y = Y[:, t]
+            upper = y if high is None else high[:, t]
+            wide = ~np.isnan(y) & (y < upper)
+            each = m.log_density(np.where(wide, np.where(np.isfinite(y), y, 0.0), y))
+            if wide.any():
+                top = np.where(np.isinf(upper), 1.0, m.cdf(np.where(np.isfinite(upper), upper, 0.0)))
+                bottom = np.where(np.isinf(y), 0.0, m.cdf(np.where(np.isfinite(y), y, 0.0)))
+                each = np.where(wide, np.log(np.maximum(top - bottom, 1e-300)), each)
+            columns.append(each)
+        return self._frame(columns)
 
     def probabilities(self, task: str) -> pd.DataFrame:
         """Class probabilities (n, classes) of a classified task.
@@ -168,8 +214,12 @@ class Posterior:
         ValueError
             If the task has a likelihood without classes.
         """
-        likelihood = self._tasks[self._position(task)].likelihood
-        raise ValueError(f"task {task!r} has a {type(likelihood).__name__} likelihood, which has no classes")
+        t = self._position(task)
+        marginal = self._marginals[t]
+        if not isinstance(marginal, Discrete):
+            likelihood = type(self._tasks[t].observes).__name__
+            raise ValueError(f"task {task!r} has a {likelihood} likelihood, which has no classes")
+        return pd.DataFrame(marginal.probabilities, self._index, pd.Index(marginal.classes, name=task))
 
     def sample(self, n: int = 1000, seed: int = 0) -> xr.DataArray:
         """``n`` joint draws over rows and tasks, dimensions (sample, row, task), label units."""
@@ -184,14 +234,22 @@ class Posterior:
         if not (isinstance(n, int | np.integer) and n > 0):
             raise ValueError(f"the number of samples must be a positive integer, got {n!r}")
         generator = np.random.default_rng(seed)
-        z, component = self._latent.sample(int(n), generator, joint_rows)
-        if self._noise:
-            for t, task in enumerate(self._tasks):
-                z[:, :, t] = task.likelihood.draw(z[:, :, t], self._latent.noise[component, t], generator)
-        return self._scaler.label_units(z)
+        out = np.empty((int(n), len(self._index), len(self._tasks)))
+        found: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
+        for part, f, noise, further in self._latent.sample(int(n), generator, joint_rows):
+            spread = noise if self._noise else np.zeros_like(noise)
+            draws = part.likelihood.draw(f, spread, further, *self._units(part), generator)
+            found[part.task][part.role] = draws
+        for t, task in enumerate(self._tasks):
+            out[:, :, t] = task.observes.combine_draws(found[t])
+        return out
 
     def _dataset(self, draws: np.ndarray) -> xr.Dataset:
-        return xr.Dataset({t.name: (("sample", "row"), draws[:, :, i]) for i, t in enumerate(self._tasks)})
+        columns = {}
+        for i, task in enumerate(self._tasks):
+            values = draws[:, :, i] if task.classes is None else _class_names(draws[:, :, i], task.classes)
+            columns[task.name] = (("sample", "row"), values)
+        return xr.Dataset(columns)
 
     def apply(self, function: Callable[[Any], Any], name: str | None = None) -> Derived:
         """The distribution of a function of several tasks, row by row.
@@ -199,8 +257,8 @@ class Posterior:
         Parameters
         ----------
         function : callable
-            Of ``y`` with ``y["task"]`` the labels of that task, a DataArray with dimensions (sample, row); NumPy
-            functions and arrays of length n may be mixed in.  It must return one value a sample and row.
+            Of ``y`` with ``y["task"]`` the labels of that task (classes by name), a DataArray with dimensions (sample,
+            row); NumPy functions and arrays of length n may be mixed in.  It must return one value a sample and row.
         name : str, optional
             The name of the resulting Series.
 
@@ -235,20 +293,27 @@ class Posterior:
         def draw(k: int, seed: int) -> np.ndarray:
             return evaluate(self._draws(k, seed, joint_rows=True))
 
-        few = self._draws(16, 0, joint_rows=False)
-        covariances = self._latent.row_covariances()
-        slopes = None if covariances is None else _affine(evaluate, few, n, n_tasks)
-        if slopes is None or covariances is None:
+        gaussian = all(isinstance(t.observes, Censored) or type(t.observes) is Gaussian for t in self._tasks)
+        moments = self._latent.moments() if gaussian else None
+        slopes = None if moments is None else _affine(evaluate, self._draws(16, 0, joint_rows=False), n, n_tasks)
+        if slopes is None or moments is None:
             return Derived(Empirical(evaluate(self._draws(APPLY_DRAWS, 0, joint_rows=False))), self._index, draw, name)
         constant, slope = slopes
-        means, _ = self._latent.marginals()
+        weights, means, covariances, noise = moments
         if self._noise:
-            covariances = covariances + np.einsum("st,tu->stu", self._latent.noise, np.eye(n_tasks))[:, None]
+            covariances = covariances + np.einsum("st,tu->stu", noise, np.eye(n_tasks))[:, None]
         scaled = slope * self._scaler.y_scale
         mean = constant + np.einsum("nt,snt->sn", slope, self._scaler.label_units(means))
         variance = np.einsum("nt,sntu,nu->sn", scaled, covariances, scaled)
-        mixture = NormalMixture(self._latent.weights, mean, np.maximum(variance, 1e-300))
+        mixture = NormalMixture(weights, mean, np.maximum(variance, 1e-300))
         return Derived(mixture, self._index, draw, name)
+
+
+def _class_names(positions: np.ndarray, classes: Sequence[Hashable]) -> np.ndarray:
+    """The classes at the given positions."""
+    names = np.empty(len(classes), dtype=object)
+    names[:] = classes
+    return names[positions.astype(int)]
 
 
 def _affine(

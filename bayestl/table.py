@@ -6,27 +6,45 @@ Scaling (features and labels to zero mean and unit variance) is made here and un
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_array
 
-from bayestl.tasks import Task, match_tasks
+from bayestl.likelihoods import Bernoulli, Categorical, Censored, Ordinal
+from bayestl.tasks import Task, TaskPart, match_tasks, task_parts
+
+MANY_ZEROS = 0.2
+"""From this fraction of exact zeros in a column without negatives a hurdle likelihood is suggested."""
+MOST_CLASSES = 50
+"""More distinct strings than this in a column are taken for a mistake."""
+
+
+class Known(NamedTuple):
+    """Labels of new rows, both (n, T) with NaN where not known: ``y`` and the upper end of its interval."""
+
+    y: np.ndarray
+    high: np.ndarray
 
 
 @dataclass(frozen=True)
 class Table:
     """Validated data in label units.
 
-    ``x`` (n, d); ``y`` (n, T) with NaN where not measured; ``se`` (n, T) known standard errors, 0 where not known;
-    ``group`` (n,) codes into ``groups`` (-1: unknown) or None; ``index`` the rows' names.
+    ``x`` (n, d); ``y`` (n, T) with NaN where not measured, classes as positions; ``high`` (n, T) the upper end of labels
+    that are known to lie in an interval (``y`` is the lower end, infinite where there is none), else equal to ``y``;
+    ``se`` (n, T) known standard errors, 0 where not known; ``group`` (n,) codes into ``groups`` (-1: unknown) or None;
+    ``index`` the rows' names.
     """
 
     x: np.ndarray
     y: np.ndarray
+    high: np.ndarray
     se: np.ndarray
     features: tuple[str, ...]
     tasks: tuple[Task, ...]
@@ -43,6 +61,11 @@ class Table:
     def present(self) -> np.ndarray:
         """Boolean (n, T): which labels there are."""
         return ~np.isnan(self.y)
+
+    @property
+    def parts(self) -> tuple[TaskPart, ...]:
+        """The parts of the tasks' labels, and the latent functions behind them."""
+        return task_parts(self.tasks)
 
 
 def _row(index: pd.Index, i: int) -> str:
@@ -115,13 +138,13 @@ def read_features(X: Any) -> tuple[np.ndarray, list[str], pd.Index, bool]:
     return x, names, index, named
 
 
-def read_labels(Y: Any, n: int, what: str = "Y", columns: Sequence[str] | None = None) -> tuple[np.ndarray, list[str]]:
-    """Label matrix (n, T) with NaN where not measured, and the tasks' names.
+def label_frame(Y: Any, n: int, what: str = "Y", columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Labels as a table of n rows with a named column a task.
 
     Raises
     ------
     ValueError
-        For text, infinity, duplicate columns or a number of rows other than ``n``.
+        For duplicate columns or a number of rows other than ``n``.
     """
     if Y is None:
         raise ValueError("requires y to be passed, but the target y is None")
@@ -148,16 +171,176 @@ def read_labels(Y: Any, n: int, what: str = "Y", columns: Sequence[str] | None =
         raise ValueError(f"inconsistent numbers of samples: X has {n} rows and {what} has {len(Y)}")
     if not names:
         raise ValueError(f"{what} has no columns: a model needs at least one task")
-    y = np.column_stack(
-        [
-            _numeric_column(
-                Y.iloc[:, t], name, what, "class labels are not supported by this likelihood; drop or encode it"
+    return Y.set_axis(names, axis=1)
+
+
+def read_numbers(Y: pd.DataFrame, what: str) -> np.ndarray:
+    """All columns as floats (n, T), NaN where there is nothing.
+
+    Raises
+    ------
+    ValueError
+        For text or infinity.
+    """
+    y = np.column_stack([_numeric_column(Y[name], name, what, "mend it") for name in Y.columns])
+    _refuse(np.isinf(y), y, list(Y.columns), Y.index, what, "use NaN for what is not known")
+    return y
+
+
+def decide(task: Task, column: pd.Series) -> Task:
+    """The task with its likelihood chosen, its classes named and its scale of sizes decided, from its column.
+
+    Raises
+    ------
+    ValueError
+        For classes that cannot be told from the column.
+    """
+    likelihood = task.likelihood
+    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if likelihood is None:
+        if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
+            likelihood = Ordinal()
+        elif not is_number and _holds_classes(column):
+            likelihood = Bernoulli() if len(_classes(column)) == 2 else Categorical()
+        else:
+            return task
+    if isinstance(likelihood, Bernoulli | Categorical | Ordinal) and likelihood.classes is None:
+        classes = _classes(column)
+        if len(classes) < 2:
+            held = f"only the class {classes[0]!r}" if classes else "no labels"
+            raise ValueError(
+                f"task {task.name!r} has {held}: a classifier needs two; name all classes in its likelihood, or drop the column"
             )
-            for t, name in enumerate(names)
-        ]
-    )
-    _refuse(np.isinf(y), y, names, Y.index, what, "use NaN for a label that was not measured")
-    return y, names
+        if isinstance(likelihood, Bernoulli) and len(classes) > 2:
+            raise ValueError(
+                f"task {task.name!r} has {len(classes)} classes {list(classes)[:6]}: Bernoulli takes two, Categorical more"
+            )
+        if len(classes) > MOST_CLASSES:
+            raise ValueError(
+                f"column {task.name!r} of Y holds {len(classes)} different values such as {classes[0]!r}: "
+                f"at most {MOST_CLASSES} classes are taken; turn it into numbers or group the classes"
+            )
+        likelihood = replace(likelihood, classes=classes)
+    return replace(task, likelihood=likelihood)
+
+
+def _holds_classes(column: pd.Series) -> bool:
+    """Whether a column that is not of numbers holds names: one that is mostly numbers has a misprint instead."""
+    there = column.dropna()
+    if len(there) == 0:
+        return False
+    if isinstance(column.dtype, pd.CategoricalDtype) or all(isinstance(v, bool | np.bool_) for v in there):
+        return True
+    return pd.to_numeric(there, errors="coerce").notna().mean() < 0.5
+
+
+def _classes(column: pd.Series) -> tuple[Hashable, ...]:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return tuple(column.cat.categories)
+    found = list(dict.fromkeys(v.item() if isinstance(v, np.generic) else v for v in column.dropna()))
+    try:
+        return tuple(sorted(found))
+    except TypeError:
+        return tuple(sorted(found, key=str))
+
+
+_CENSORED = re.compile(r"\s*(?:([<>])\s*=?\s*(.*)|(.+?)\s*\.\.\s*(.+))\s*")
+
+
+def encode(column: pd.Series, task: Task, what: str = "Y") -> tuple[np.ndarray, np.ndarray]:
+    """Labels of one task as numbers (n,): the label or lower end of its interval, and the upper end.
+
+    Raises
+    ------
+    ValueError
+        For text that is no number, a class that the task does not have, a limit without a number, infinity, and
+        labels that the likelihood cannot explain; naming column, row and value.
+    """
+    likelihood, name = task.observes, task.name
+    if likelihood.classes_ is not None:
+        y = _positions(column, likelihood.classes_, name, what)
+        return y, y
+    if isinstance(likelihood, Censored):
+        y, high = _intervals(column, likelihood, name, what)
+    else:
+        y = _numeric_column(column, name, what, "mend it, or give the task a likelihood for classes")
+        high = y
+        _refuse(
+            np.isinf(y)[:, None], y[:, None], [name], column.index, what, "use NaN for a label that was not measured"
+        )
+    bad, advice = likelihood.check(y)
+    _refuse(bad[:, None], y[:, None], [name], column.index, what, advice)
+    return y, high
+
+
+def _positions(column: pd.Series, classes: Sequence[Hashable], name: str, what: str) -> np.ndarray:
+    position = {c: float(k) for k, c in enumerate(classes)}
+    y = np.full(len(column), np.nan)
+    for i, value in enumerate(column):
+        if pd.isna(value):
+            continue
+        value = value.item() if isinstance(value, np.generic) else value
+        if value not in position:
+            raise ValueError(
+                f"column {name!r} of {what} holds {value!r} in {_row(column.index, i)}, which is none of the classes "
+                f"{list(classes)}: mend it, or name all classes in the task's likelihood"
+            )
+        y[i] = position[value]
+    return y
+
+
+def _intervals(column: pd.Series, likelihood: Censored, name: str, what: str) -> tuple[np.ndarray, np.ndarray]:
+    y, high = np.full(len(column), np.nan), np.full(len(column), np.nan)
+
+    def number(text: Any, i: int) -> float:
+        try:
+            value = float(text)
+        except (TypeError, ValueError):
+            value = np.nan
+        if not np.isfinite(value):
+            raise ValueError(
+                f"column {name!r} of {what} holds {column.iloc[i]!r} in {_row(column.index, i)}: a number is expected, "
+                "'<' or '>' and a limit, or two numbers with '..' between them"
+            )
+        return value
+
+    for i, value in enumerate(column):
+        if pd.isna(value):
+            continue
+        found = _CENSORED.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            y[i] = high[i] = number(value, i)
+        elif found[1] == "<":
+            y[i], high[i] = -np.inf, number(found[2], i)
+        elif found[1] == ">":
+            y[i], high[i] = number(found[2], i), np.inf
+        else:
+            y[i], high[i] = number(found[3], i), number(found[4], i)
+            if y[i] > high[i]:
+                raise ValueError(
+                    f"column {name!r} of {what} holds {value!r} in {_row(column.index, i)}: the lower end comes first"
+                )
+    if likelihood.lower is not None:
+        y, high = (
+            np.where(high <= likelihood.lower, -np.inf, y),
+            np.where(high <= likelihood.lower, likelihood.lower, high),
+        )
+    if likelihood.upper is not None:
+        beyond = y >= likelihood.upper
+        y, high = np.where(beyond, likelihood.upper, y), np.where(beyond, np.inf, high)
+    return y, high
+
+
+def _suggest_hurdle(y: np.ndarray, name: str) -> None:
+    there = y[~np.isnan(y)]
+    zeros = int((there == 0).sum())
+    if zeros >= 5 and zeros >= MANY_ZEROS * len(there) and (there >= 0).all() and zeros < len(there):
+        warnings.warn(
+            f"{zeros} of the {len(there)} labels of task {name!r} are exactly 0 and none is negative: "
+            f"Task({name!r}, likelihood=Hurdle()) gives zero a probability of its own",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def encode_groups(
@@ -197,23 +380,31 @@ def build_table(X: Any, Y: Any, Y_std: Any = None, groups: Any = None, tasks: Se
         Naming the column, the row and the value, and saying what to do.
     """
     x, features, index, _ = read_features(X)
-    y, names = read_labels(Y, len(x))
+    frame = label_frame(Y, len(x))
+    names = list(frame.columns)
     if isinstance(X, pd.DataFrame) and isinstance(Y, pd.DataFrame | pd.Series):
         _refuse_shuffled(X.index, Y.index)
-    for t, name in enumerate(names):
-        if np.isnan(y[:, t]).all():
+    for name in names:
+        if frame[name].isna().all():
             raise ValueError(f"task {name!r} has no labels: drop the column, or add at least one measurement")
+    matched = [decide(task, frame[task.name]) for task in match_tasks(names, tasks)]
+    columns = [encode(frame[task.name], task) for task in matched]
+    y, high = (np.column_stack(side) for side in zip(*columns, strict=True))
+    for t, task in enumerate(matched):
+        if task.likelihood is None:
+            _suggest_hurdle(y[:, t], task.name)
     se = np.zeros_like(y)
     if Y_std is not None:
-        se, se_names = read_labels(Y_std, len(x), "Y_std", names)
-        if se_names != names:
-            if set(se_names) != set(names):
-                raise ValueError(f"Y_std has the columns {se_names}, Y has {names}: they must be the same")
-            se = se[:, [se_names.index(name) for name in names]]
+        spread = label_frame(Y_std, len(x), "Y_std", names)
+        if list(spread.columns) != names:
+            if set(spread.columns) != set(names):
+                raise ValueError(f"Y_std has the columns {list(spread.columns)}, Y has {names}: they must be the same")
+            spread = spread[names]
+        se = read_numbers(spread, "Y_std")
         _refuse(se < 0, se, names, index, "Y_std", "a standard error cannot be negative")
         se = np.where(np.isnan(se) | np.isnan(y), 0.0, se)
     group, group_names = (None, ()) if groups is None else encode_groups(groups, len(x))
-    return Table(x, y, se, tuple(features), match_tasks(names, tasks), index, group, group_names)
+    return Table(x, y, high, se, tuple(features), tuple(matched), index, group, group_names)
 
 
 def _refuse_shuffled(a: pd.Index, b: pd.Index) -> None:
@@ -223,7 +414,7 @@ def _refuse_shuffled(a: pd.Index, b: pd.Index) -> None:
 
 @dataclass(frozen=True)
 class Scaler:
-    """Location and scale of each feature and each task; constant columns have scale one."""
+    """Location and scale of each feature and of the main part of each task; constant columns have scale one."""
 
     x_mean: np.ndarray
     x_scale: np.ndarray
@@ -236,9 +427,8 @@ class Scaler:
         x_scale = table.x.std(axis=0)
         x_mean = table.x.mean(axis=0)
         x_scale[x_scale <= 1e-12 * np.maximum(np.abs(x_mean), 1e-300)] = 1.0
-        y_mean, y_scale = np.nanmean(table.y, axis=0), np.nanstd(table.y, axis=0)
-        flat = y_scale <= 1e-12 * np.abs(y_mean)
-        y_scale = np.where(flat, np.where(y_mean == 0, 1.0, np.abs(y_mean)), y_scale)
+        scales = [task.observes.scale(table.y[:, t]) for t, task in enumerate(table.tasks)]
+        y_mean, y_scale = (np.array(side) for side in zip(*scales, strict=True))
         return cls(x_mean, x_scale, y_mean, y_scale)
 
     @classmethod
@@ -251,9 +441,10 @@ class Scaler:
         """Scaled features."""
         return (x - self.x_mean) / self.x_scale
 
-    def labels(self, y: np.ndarray) -> np.ndarray:
-        """Scaled labels (n, T)."""
-        return (y - self.y_mean) / self.y_scale
+    def labels(self, y: np.ndarray, part: TaskPart, task: Task) -> np.ndarray:
+        """Scaled labels (n,) of a part from those of its task (n,), NaN where it has none."""
+        values = task.observes.split(y)[part.role]
+        return values if part.role else (values - self.y_mean[part.task]) / self.y_scale[part.task]
 
     def label_units(self, z: np.ndarray) -> np.ndarray:
         """The inverse of :meth:`labels`, for arrays whose last axis is the task."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from bayestl.likelihoods import Gaussian, Likelihood
+import numpy as np
+
+from bayestl.likelihoods import Gaussian, Likelihood, Part
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,9 @@ class Task:
     ----------
     name : str
         The column of ``Y``.
-    likelihood : Likelihood
-        How a label arises from the latent value.
+    likelihood : Likelihood, optional
+        How a label arises from the latent value; by default numbers are Gaussian, and strings, bools and categories
+        are classified.
     unit : str
         For tables and plots, such as ``"eV"``.
     cost : float
@@ -36,22 +40,85 @@ class Task:
     """
 
     name: str
-    likelihood: Likelihood = field(default_factory=Gaussian)
+    likelihood: Likelihood | None = None
     unit: str = ""
     cost: float = 1.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"a task's name must be a non-empty string, got {self.name!r}")
-        if not isinstance(self.likelihood, Likelihood):
+        if self.likelihood is not None and not isinstance(self.likelihood, Likelihood):
             raise ValueError(f"task {self.name!r}: likelihood must be a bayestl likelihood, got {self.likelihood!r}")
         if not (isinstance(self.cost, int | float) and math.isfinite(self.cost) and self.cost > 0):
             raise ValueError(f"task {self.name!r}: cost must be a positive number, got {self.cost!r}")
 
     @property
+    def observes(self) -> Likelihood:
+        """The likelihood; Gaussian where none was chosen."""
+        return Gaussian() if self.likelihood is None else self.likelihood
+
+    @property
+    def classes(self) -> tuple[Hashable, ...] | None:
+        """The classes of the label, None where it is a number."""
+        return self.observes.classes_
+
+    @property
     def label(self) -> str:
         """Name and unit, for axes and tables."""
         return f"{self.name} ({self.unit})" if self.unit else self.name
+
+
+@dataclass(frozen=True)
+class TaskPart:
+    """A part of a task's label with the latent functions (channels) behind it."""
+
+    task: int
+    """Position of the task."""
+    role: str
+    """Name of the part; empty for the main one."""
+    likelihood: Part
+    channels: tuple[int, ...]
+    """Positions among the latent functions of all tasks."""
+    names: tuple[str, ...]
+    """A name for each channel."""
+
+
+class PartDraws(NamedTuple):
+    """Draws of the latent values behind a part, each with the hyperparameters of its likelihood."""
+
+    part: TaskPart
+    f: np.ndarray
+    """(K, n, L)"""
+    noise: np.ndarray
+    """(K,) variances"""
+    further: np.ndarray
+    """(K, P)"""
+
+
+def task_parts(tasks: Sequence[Task]) -> tuple[TaskPart, ...]:
+    """The parts of all tasks, channels counted through in their order."""
+    out: list[TaskPart] = []
+    used = 0
+    for t, task in enumerate(tasks):
+        for role, likelihood in task.observes.parts().items():
+            stem = f"{task.name}: {role}" if role else task.name
+            k = likelihood.n_latent
+            names = (stem,) if k == 1 else tuple(f"{stem} = {c}" for c in likelihood.classes_ or range(k))
+            out.append(TaskPart(t, role, likelihood, tuple(range(used, used + k)), names))
+            used += k
+    return tuple(out)
+
+
+def parent_channels(parts: Sequence[TaskPart], child: TaskPart, parent: int) -> tuple[TaskPart, bool]:
+    """The part of the task ``parent`` that a part of another task follows, and whether the two are of one kind.
+
+    The part of the same role where there is one with as many latent functions, else the main one.
+    """
+    main = next(p for p in parts if p.task == parent and not p.role)
+    for p in parts:
+        if p.task == parent and p.role == child.role and p.likelihood.n_latent == child.likelihood.n_latent:
+            return p, p.likelihood.has_noise == child.likelihood.has_noise
+    return main, False
 
 
 def match_tasks(columns: Sequence[str], tasks: Sequence[Task] | None) -> tuple[Task, ...]:

@@ -18,15 +18,19 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold, check_cv
 
 from bayestl import metrics
-from bayestl.distributions import NormalMixture
+from bayestl.distributions import Discrete, Empirical, Hurdle
+from bayestl.likelihoods import Censored, Ordinal
 from bayestl.progress import progress
-from bayestl.table import build_table
+from bayestl.table import Table, build_table, label_frame
+from bayestl.tasks import Task
 
 LEVEL = 0.9
 """Of the intervals whose coverage and width are reported."""
 HIDE = ("target", "row")
-SCORES = ("mae", "rmse", "crps", "nlpd", "coverage", "width", "interval_score")
-"""The columns of a comparison; ``coverage`` is best at :data:`LEVEL`, the others are lower-is-better."""
+SCORES = ("mae", "rmse", "crps", "nlpd", "coverage", "width", "interval_score", "accuracy", "macro_f1")
+"""The columns of a comparison: ``coverage`` is best at :data:`LEVEL`, ``accuracy`` and ``macro_f1`` are higher-is-better,
+the others lower.  Classes have the last two and ``nlpd``, which is their log loss; numbers have all but the last two."""
+HIGHER = ("accuracy", "macro_f1")
 
 Function = Callable[[Any], Any]
 
@@ -41,7 +45,8 @@ class Comparison:
         One row a model, quantity (task or function of tasks) and fold; columns :data:`SCORES` and ``n``.
     predictions : DataFrame
         One row a model, fold, quantity and held-out label: ``row``, ``y``, ``mean``, ``std``, ``lower``, ``upper``,
-        ``median``, ``log_density``, ``pit``.
+        ``median``, ``log_density``, ``crps``, ``pit``; classes as positions, ``likeliest`` the predicted one, ``p0``,
+        ``p1`` ... their probabilities (``zero`` that of an exact zero).
     failures : list of str
         Fits that raised, by model and fold, with the error.
     """
@@ -92,9 +97,15 @@ class Comparison:
         out["ratio"] = out["difference"] / out["se"]
         return out
 
-    def best(self, quantity: str, score: str = "mae") -> str:
-        """The model with the lowest mean score of a quantity."""
-        return str(self.table.xs(quantity, level="quantity")[score, "mean"].idxmin())
+    def classified(self, quantity: str) -> bool:
+        """Whether the quantity is a class."""
+        return bool(self.scores.loc[self.scores["quantity"] == quantity, "accuracy"].notna().any())
+
+    def best(self, quantity: str, score: str | None = None) -> str:
+        """The model with the best mean score of a quantity: by default MAE, of classes the log loss."""
+        score = score or ("nlpd" if self.classified(quantity) else "mae")
+        column = self.table.xs(quantity, level="quantity")[score, "mean"]
+        return str(column.idxmax() if score in HIGHER else column.idxmin())
 
     def __str__(self) -> str:
         return format_table(self)
@@ -115,6 +126,14 @@ def format_table(comparison: Comparison) -> str:
         unit = comparison.units.get(quantity, "")
         title = f"{quantity} ({unit})" if unit else quantity
         lines.append(f"{title}: mean over folds +- standard error")
+        if comparison.classified(quantity):
+            lines.append(f"  {'':{width}}  {'accuracy':>15} {'macro F1':>15} {'log loss':>15}")
+            for model in comparison.models:
+                row = table.loc[(quantity, model)]
+                cells = [f"{row[s, 'mean']:7.4g} +- {row[s, 'se']:<5.2g}" for s in ("accuracy", "macro_f1", "nlpd")]
+                lines.append(f"  {model:{width}}  " + " ".join(f"{c:>15}" for c in cells))
+            lines.append("")
+            continue
         lines.append(f"  {'':{width}}  {'MAE':>15} {'RMSE':>15} {'CRPS':>15} {'NLPD':>15} {'in 90 %':>13} {'width':>8}")
         for model in comparison.models:
             row = table.loc[(quantity, model)]
@@ -182,16 +201,19 @@ def compare(
         raise ValueError("no models to compare")
     if functions and hide != "row":
         raise ValueError('functions of several tasks are scored with hide="row" only')
-    table = build_table(X, Y, Y_std, groups)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the models' own tasks decide on likelihoods
+        table = build_table(X, Y, Y_std, groups, _tasks(models))
     names = table.names
     targets = names if target is None else [target] if isinstance(target, str) else list(target)
     if unknown := [t for t in targets if t not in names]:
         raise ValueError(f"target {unknown[0]!r} is no column of Y; the columns are {names}")
     frames = _Frames(
         X if isinstance(X, pd.DataFrame) else pd.DataFrame(table.x, columns=list(table.features)),
-        pd.DataFrame(table.y, index=table.index, columns=names),
+        _labels(Y, table),
         None if Y_std is None else pd.DataFrame(table.se, index=table.index, columns=names),
         None if groups is None else np.asarray(groups, dtype=object),
+        pd.DataFrame(table.y, index=table.index, columns=names),
     )
     folds = 5 if cv is None else cv
     splitter = KFold(folds, shuffle=True, random_state=0) if isinstance(folds, int | np.integer) else check_cv(folds)
@@ -225,6 +247,26 @@ class _Frames:
     Y: pd.DataFrame
     Y_std: pd.DataFrame | None
     groups: np.ndarray | None
+    truth: pd.DataFrame
+    """Labels as numbers, classes as positions."""
+
+
+def _tasks(models: Mapping[str, Any]) -> list[Task] | None:
+    """The tasks of the first model that has any."""
+    given = [list(model.tasks) for model in models.values() if getattr(model, "tasks", None)]
+    return given[0] if given else None
+
+
+def _labels(Y: Any, table: Table) -> pd.DataFrame:
+    """The label columns; those of classes know all classes, so that a fold that lacks one still has its name."""
+    frame = label_frame(Y, len(table.x)).set_axis(table.index)
+    for task in table.tasks:
+        if task.classes is not None:
+            ordered = isinstance(task.observes, Ordinal)
+            frame[task.name] = pd.Categorical(frame[task.name], categories=list(task.classes), ordered=ordered)
+        elif not isinstance(task.observes, Censored):
+            frame[task.name] = table.y[:, table.names.index(task.name)]
+    return frame
 
 
 def _units(models: Mapping[str, Any]) -> dict[str, str]:
@@ -248,7 +290,7 @@ def _score_fold(
     own = clone(model)
     if hasattr(own, "verbose"):
         own.set_params(verbose=False)
-    X_test, Y_test = frames.X.iloc[test], frames.Y.iloc[test]
+    X_test, Y_test, truth = frames.X.iloc[test], frames.Y.iloc[test], frames.truth.iloc[test]
     groups_test = None if frames.groups is None else frames.groups[test]
     try:
         own.fit(
@@ -261,18 +303,18 @@ def _score_fold(
         if hide == "row":
             post = own.posterior(X_test, groups=groups_test)
             for target in targets:
-                rows += _rows(name, fold, target, test, Y_test[target].to_numpy(), post.marginal(target))
+                rows += _rows(name, fold, target, test, truth[target].to_numpy(), post.marginal(target))
             for label, function in functions.items():
-                truth = np.asarray(function(Y_test), dtype=float)
-                rows += _rows(name, fold, label, test, truth, post.apply(function).marginals)
+                value = np.asarray(function(Y_test), dtype=float)
+                rows += _rows(name, fold, label, test, value, post.apply(function).marginals)
         else:
             for target in targets:
                 there = Y_test[target].notna().to_numpy()
                 if there.any():
                     kept = Y_test.copy()
-                    kept[target] = np.nan
+                    kept[target] = None
                     post = own.posterior(X_test, observed=kept, groups=groups_test)
-                    rows += _rows(name, fold, target, test, Y_test[target].to_numpy(), post.marginal(target))
+                    rows += _rows(name, fold, target, test, truth[target].to_numpy(), post.marginal(target))
     except (ValueError, ArithmeticError, RuntimeError) as error:
         return name, fold, [], f"{name}, fold {fold}: {type(error).__name__}: {error}"
     return name, fold, rows, None
@@ -281,24 +323,33 @@ def _score_fold(
 def _rows(name: str, fold: int, quantity: str, test: np.ndarray, y: np.ndarray, predicted: Any) -> list[dict]:
     """One record a held-out label that is there."""
     tail = 0.5 * (1 - LEVEL)
-    columns = {
-        "y": y,
-        "mean": predicted.mean(),
-        "std": predicted.std(),
-        "median": predicted.quantile(0.5),
-        "lower": predicted.quantile(tail),
-        "upper": predicted.quantile(1 - tail),
-    }
-    if isinstance(predicted, NormalMixture):
+    columns: dict[str, np.ndarray] = {"y": y}
+    if isinstance(predicted, Discrete):
+        columns["likeliest"] = predicted.mode()
+        columns |= {f"p{k}": predicted.probabilities[:, k] for k in range(len(predicted.classes))}
         columns["log_density"] = predicted.log_density(y)
-        columns["crps"] = metrics.crps_mixture(y, predicted)
-        columns["pit"] = metrics.pit(y, predicted)
+        columns["pit"] = metrics.pit(y, predicted, fold)
     else:
-        columns["log_density"] = (
-            -0.5 * np.log(2 * np.pi * predicted.std() ** 2) - 0.5 * ((y - predicted.mean()) / predicted.std()) ** 2
-        )
-        columns["crps"] = metrics.crps_samples(y, predicted.draws)
-        columns["pit"] = (predicted.draws <= y).mean(axis=0)
+        columns |= {
+            "mean": predicted.mean(),
+            "std": predicted.std(),
+            "median": predicted.quantile(0.5),
+            "lower": predicted.quantile(tail),
+            "upper": predicted.quantile(1 - tail),
+        }
+        if isinstance(predicted, Empirical):
+            spread = predicted.std()
+            columns["log_density"] = -0.5 * np.log(2 * np.pi * spread**2) - 0.5 * ((y - predicted.mean()) / spread) ** 2
+            columns["crps"] = metrics.crps_samples(y, predicted.draws)
+            columns["pit"] = (predicted.draws <= y).mean(axis=0)
+        else:
+            columns["log_density"] = predicted.log_density(y)
+            columns["crps"] = metrics.crps(y, predicted)
+            columns["pit"] = metrics.pit(y, predicted, fold)
+        if isinstance(predicted, Hurdle):
+            columns["zero"] = predicted.zero
+            columns["positive_lower"] = predicted.positive.quantile(tail)
+            columns["positive_upper"] = predicted.positive.quantile(1 - tail)
     return [
         {
             "model": name,
@@ -315,22 +366,23 @@ def _summarise(predictions: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame
     """Scores of each model, quantity and fold; the point is the median for MAE and the mean for RMSE."""
     out = []
     for (quantity, model, fold), part in predictions.groupby(["quantity", "model", "fold"], sort=False):
-        y, lower, upper = (part[c].to_numpy() for c in ("y", "lower", "upper"))
-        out.append(
-            {
-                "model": model,
-                "quantity": quantity,
-                "fold": fold,
+        own: dict[str, Any] = {"model": model, "quantity": quantity, "fold": fold} | dict.fromkeys(SCORES, np.nan)
+        y = part["y"].to_numpy()
+        own |= {"nlpd": metrics.nlpd(part["log_density"].to_numpy()), "n": len(part)}
+        if "likeliest" in part and part["likeliest"].notna().any():
+            likeliest = part["likeliest"].to_numpy()
+            own |= {"accuracy": metrics.accuracy(y, likeliest), "macro_f1": metrics.macro_f1(y, likeliest)}
+        else:
+            lower, upper = part["lower"].to_numpy(), part["upper"].to_numpy()
+            own |= {
                 "mae": metrics.mae(y, part["median"].to_numpy()),
                 "rmse": metrics.rmse(y, part["mean"].to_numpy()),
                 "crps": float(part["crps"].mean()),
-                "nlpd": metrics.nlpd(part["log_density"].to_numpy()),
                 "coverage": metrics.coverage(y, lower, upper),
                 "width": metrics.sharpness(lower, upper),
                 "interval_score": metrics.interval_score(y, lower, upper, LEVEL),
-                "n": len(part),
             }
-        )
+        out.append(own)
     frame = pd.DataFrame(out)
     rank = {name: i for i, name in enumerate(models)}
     return frame.sort_values("model", key=lambda s: s.map(rank), kind="stable").reset_index(drop=True)

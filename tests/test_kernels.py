@@ -3,11 +3,18 @@ import pytest
 import torch
 from scipy import stats
 
-from bayestl.kernels import KERNELS, Constant, Noise, PerGroup, Points, Prior, Smooth
-from bayestl.models.difference import Autoregression
+from bayestl.kernels import KERNELS, Constant, PerGroup, Points, Prior, Smooth
+from bayestl.models.difference import Autoregression, Link
 from bayestl.models.multitask import Coregionalisation
+from bayestl.observation import Noise
+from bayestl.tasks import Task, task_parts
 
 torch.manual_seed(0)
+
+
+def gaussian_parts(n):
+    """The parts of n numeric tasks."""
+    return task_parts([Task(f"t{i}") for i in range(n)])
 
 
 def points(n, tasks, groups=1, d=3):
@@ -57,7 +64,7 @@ def test_gradients_are_those_of_finite_differences(name):
 
 
 def multitask_prior():
-    mixing = Coregionalisation(np.array([[0.8, 0.1], [-0.5, 0.3], [0.2, 0.9]]), grouped=True)
+    mixing = Coregionalisation(np.array([[0.8, 0.1], [-0.5, 0.3], [0.2, 0.9]]), gaussian_parts(3), grouped=True)
     processes = [Smooth(KERNELS["matern52"](3)) for _ in range(5)]
     return Prior([*processes, *(Constant() for _ in range(3)), *(PerGroup() for _ in range(3))], mixing, Noise(3))
 
@@ -81,7 +88,7 @@ def test_covariance_is_the_sum_over_processes(shuffled):
 def test_difference_covariance_agrees_with_simulating_its_story():
     """f_0, then f_l = rho f_{l-1} + b + c_g + delta, drawn level by level, against the kernel."""
     torch.manual_seed(1)
-    mixing = Autoregression([0, 1, 2], grouped=True)
+    mixing = Autoregression(gaussian_parts(3), [Link(-1, False), Link(0, True), Link(1, True)], grouped=True)
     prior = Prior(
         [Smooth(KERNELS["rbf"](1)) for _ in range(3)] + [Constant() for _ in range(3)] + [PerGroup() for _ in range(2)],
         mixing,
@@ -117,15 +124,17 @@ def test_difference_covariance_agrees_with_simulating_its_story():
 
 def test_order_of_levels_is_by_name_not_by_column():
     with torch.no_grad():
-        straight = Autoregression([0, 1], grouped=False).weights()
-        swapped = Autoregression([1, 0], grouped=False).weights()
-    np.testing.assert_allclose(swapped.numpy(), straight.numpy()[[1, 0]])
+        straight = Autoregression(gaussian_parts(2), [Link(-1, False), Link(0, True)], grouped=False).weights()
+        swapped = Autoregression(gaussian_parts(2), [Link(1, True), Link(-1, False)], grouped=False).weights()
+    np.testing.assert_allclose(swapped.numpy(), straight.numpy()[[1, 0]][:, [1, 0, 3, 2]])
 
 
 def test_prior_density_has_its_jacobian():
     """On a logarithm, a log-normal prior is a normal one."""
     noise = Noise(2)
-    prior = Prior([Constant(), Constant()], Autoregression([0, 1], grouped=False), noise)
+    prior = Prior(
+        [Constant(), Constant()], Autoregression(gaussian_parts(2), [Link(-1, False), Link(0, True)], False), noise
+    )
     raw = {name: p.detach().numpy().ravel() for name, p in prior.named_parameters()}
     expected = stats.norm.logpdf(raw["mixing.rho"], 1.0, 1.0).sum()
     expected += stats.norm.logpdf(raw["mixing.raw_amplitude"], np.log([1.0, 0.3]), 1.0).sum()
@@ -134,7 +143,9 @@ def test_prior_density_has_its_jacobian():
 
 
 def test_draws_of_hyperparameters_follow_their_priors():
-    prior = Prior([Constant(), Constant()], Autoregression([0, 1], grouped=False), Noise(2))
+    prior = Prior(
+        [Constant(), Constant()], Autoregression(gaussian_parts(2), [Link(-1, False), Link(0, True)], False), Noise(2)
+    )
     draws = []
     for seed in range(800):
         prior.draw_hyperparameters(seed)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayestl as btl
-from bayestl.models.exact import training_labels
+from bayestl.models.exact import training_data
 from bayestl.table import Scaler, build_table, encode_groups
 from bayestl.tasks import order_graph, order_levels
 
@@ -22,7 +22,8 @@ Y = pd.DataFrame({"s": [1.0, 2.0, np.nan], "t": [np.nan, 5.0, 7.0]})
         (lambda: (pd.concat([X, X[["a"]]], axis=1), Y), ["2 columns named 'a'"]),
         (lambda: (X, Y.assign(s=np.nan)), ["'s'", "no labels"]),
         (lambda: (X, Y.assign(s=[1.0, np.inf, 2.0])), ["'s'", "row 1", "inf"]),
-        (lambda: (X, Y.assign(s=["red", "blue", None])), ["'s'", "row 0", "'red'"]),
+        (lambda: (X, Y.assign(s=["1", "2", "three"])), ["'s'", "row 2", "'three'"]),
+        (lambda: (X, Y.assign(s=["red", "red", None])), ["'s'", "only the class 'red'"]),
         (lambda: (X, Y.iloc[:2]), ["inconsistent", "3 rows", "Y has 2"]),
         (lambda: (X.set_axis(["u", "v", "w"]), Y.set_axis(["w", "v", "u"])), ["different orders"]),
         (lambda: (X.iloc[:0], Y.iloc[:0]), ["0 sample"]),
@@ -123,9 +124,11 @@ def test_scaling_is_undone_and_long_form_loses_nothing(data):
     y[0] = data.draw(st.lists(numbers, min_size=n_tasks, max_size=n_tasks))
     table = build_table(x, y)
     scaler = Scaler.of(table)
-    np.testing.assert_allclose(scaler.label_units(scaler.labels(y)), y, rtol=1e-9, atol=1e-6)
+    scaled = np.column_stack([scaler.labels(y[:, p.task], p, table.tasks[p.task]) for p in table.parts])
+    np.testing.assert_allclose(scaler.label_units(scaled), y, rtol=1e-9, atol=1e-6)
     assert np.isfinite(scaler.features(x)).all()
-    labels, rows = training_labels(table, scaler)
+    labels = training_data(table, scaler, table.parts, scaler.features(x))
+    rows = labels.rows
     assert len(labels) == (~np.isnan(y)).sum()
     back = scaler.label_units(np.full((len(labels), n_tasks), 1.0) * labels.y.numpy()[:, None])
     task = labels.points.task.numpy()

@@ -6,7 +6,8 @@ The marginal likelihood is a multivariate normal density by Cholesky in float64,
 about 10^4 labels they are slower and do not converge on flat length scales.  Hyperparameters are found by maximum a
 posteriori with L-BFGS-B over the raw (logarithmic) parameters: several starts on a small stratified subset, then
 all labels from the best of them, until a step gains less than a fixed amount a label.
-The engine knows no architecture: it sees a prior, points and labels.
+The engine knows no architecture: it sees a prior, points and labels.  Labels of other likelihoods take part as Gaussian
+pseudo-labels (``inference/sites.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy.linalg
@@ -45,22 +46,78 @@ class FitError(ValueError):
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels in long form: ``points`` (N), ``y`` (N,) scaled, ``se2`` (N,) known noise variance."""
+    """Gaussian labels in long form, those of a task together (see :meth:`Prior.covariance`).
+
+    ``points`` (N), ``y`` (N,) scaled, ``se2`` (N,) known noise variance; ``site`` (N,) marks pseudo-labels, whose
+    variance is ``se2`` alone, where the others have the noise of their task too; ``rows`` (N,) of the table.
+    """
 
     points: Points
     y: Tensor
     se2: Tensor
+    site: Tensor | None = None
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def at(self, index: Tensor) -> Labels:
         """The labels at the given positions."""
-        return Labels(self.points.at(index), self.y[index], self.se2[index])
+        site, rows = (None if v is None else v[index] for v in (self.site, self.rows))
+        return Labels(self.points.at(index), self.y[index], self.se2[index], site, rows)
 
-    def sorted_by_task(self) -> Labels:
-        """The same labels, those of a task together (see :meth:`Prior.covariance`)."""
-        return self.at(torch.argsort(self.points.task, stable=True))
+    def join(self, other: Labels) -> Labels:
+        """These labels, then the other ones."""
+        none = (torch.zeros(len(v), dtype=torch.bool) for v in (self, other))
+        sites = [n if v.site is None else v.site for v, n in zip((self, other), none, strict=True)]
+        return Labels(
+            self.points.join(other.points),
+            torch.cat([self.y, other.y]),
+            torch.cat([self.se2, other.se2]),
+            torch.cat(sites),
+        )
+
+    def subset(self, size: int, generator: np.random.Generator) -> Labels:
+        """About ``size`` of the labels (see :func:`stratified`)."""
+        rows = torch.arange(len(self)) if self.rows is None else self.rows
+        return self.at(torch.from_numpy(stratified(self.points.task.numpy(), rows.numpy(), size, generator)))
+
+    def log_posterior(self, prior: Prior) -> Tensor:
+        """``log p(y | hyperparameters) + log p(raw hyperparameters)``, a differentiable scalar."""
+        return log_marginal_likelihood(prior, self) + prior.log_density()
+
+    def conditioned(self, prior: Prior, mean: Tensor | None = None, covariance: Tensor | None = None) -> Pseudo:
+        """These labels: they are Gaussian already."""
+        return Pseudo(self, 0.0)
+
+
+class Pseudo(NamedTuple):
+    """Gaussian labels that stand for the real ones, and what the log evidence of the real ones has beyond theirs."""
+
+    labels: Labels
+    correction: float
+
+
+class Data(Protocol):
+    """Labels of any likelihood, as the engine sees them."""
+
+    @property
+    def points(self) -> Points:
+        """Where their latent values are."""
+
+    def __len__(self) -> int: ...
+
+    def subset(self, size: int, generator: np.random.Generator) -> Data:
+        """About ``size`` of the labels."""
+
+    def log_posterior(self, prior: Prior) -> Tensor:
+        """Log evidence (or a bound on it) plus log prior density, a differentiable scalar."""
+
+    def conditioned(self, prior: Prior, mean: Tensor | None = None, covariance: Tensor | None = None) -> Pseudo:
+        """Gaussian labels with the same posterior, at the hyperparameters of ``prior``.
+
+        ``mean`` and ``covariance`` of the latent values at the points, where other labels are conditioned on already.
+        """
 
 
 @dataclass
@@ -73,7 +130,8 @@ class FitReport:
     message: str
     n_evaluations: int
     n_starts: int
-    jitter: float
+    jitter: float = 0.0
+    """Added to the diagonal of the labels' covariance, scaled units."""
     starts: list[float] = field(default_factory=list)
     """Best log posterior of each start on the subset."""
 
@@ -126,8 +184,11 @@ class _LogNormalDensity(torch.autograd.Function):
 
 
 def noise_variance(prior: Prior, labels: Labels) -> Tensor:
-    """``sigma_task^2 + s_i^2``, shape (N,)."""
-    return prior.noise.variance()[labels.points.task] + labels.se2
+    """``sigma_task^2 + s_i^2``, shape (N,); ``s_i^2`` alone for pseudo-labels."""
+    own = prior.noise.variance()[labels.points.task]
+    if labels.site is not None:
+        own = torch.where(labels.site, 0.0, own)
+    return own + labels.se2
 
 
 def log_marginal_likelihood(prior: Prior, labels: Labels) -> Tensor:
@@ -136,17 +197,12 @@ def log_marginal_likelihood(prior: Prior, labels: Labels) -> Tensor:
     return _LogNormalDensity.apply(covariance, noise_variance(prior, labels), labels.y)
 
 
-def log_posterior(prior: Prior, labels: Labels) -> Tensor:
-    """``log p(y | hyperparameters) + log p(raw hyperparameters)``."""
-    return log_marginal_likelihood(prior, labels) + prior.log_density()
-
-
 # ------------------------------------------------------------------------------------------------ hyperparameters
 
 
 def get_raw(prior: Prior) -> np.ndarray:
     """All raw hyperparameters as one vector."""
-    return torch.cat([p.detach().ravel() for p in prior.parameters()]).numpy().copy()
+    return torch.cat([p.detach().ravel() for p in prior.raw_parameters()]).numpy().copy()
 
 
 def set_raw(prior: Prior, raw: np.ndarray) -> None:
@@ -154,7 +210,7 @@ def set_raw(prior: Prior, raw: np.ndarray) -> None:
     vector = torch.as_tensor(raw, dtype=torch.float64)
     offset = 0
     with torch.no_grad():
-        for parameter in prior.parameters():
+        for parameter in prior.raw_parameters():
             parameter.copy_(vector[offset : offset + parameter.numel()].view_as(parameter))
             offset += parameter.numel()
 
@@ -174,17 +230,18 @@ def threads_for(n_labels: int) -> Iterator[None]:
         yield
 
 
-def value_and_gradient(prior: Prior, labels: Labels, raw: np.ndarray) -> tuple[float, np.ndarray]:
+def value_and_gradient(prior: Prior, data: Data, raw: np.ndarray) -> tuple[float, np.ndarray]:
     """Log posterior at ``raw`` and its gradient; ``-inf`` and zeros where it cannot be computed."""
     set_raw(prior, raw)
-    prior.zero_grad()
+    for parameter in prior.raw_parameters():
+        parameter.grad = None
     try:
-        value = log_posterior(prior, labels)
+        value = data.log_posterior(prior)
         value.backward()
     except torch.linalg.LinAlgError:
         return -math.inf, np.zeros_like(raw)
     gradient = torch.cat(
-        [(torch.zeros_like(p) if p.grad is None else p.grad).ravel() for p in prior.parameters()]
+        [(torch.zeros_like(p) if p.grad is None else p.grad).ravel() for p in prior.raw_parameters()]
     ).numpy()
     if not (math.isfinite(float(value.detach())) and np.isfinite(gradient).all()):
         return -math.inf, np.zeros_like(raw)
@@ -202,15 +259,15 @@ class _Ascent:
 
 
 def _ascend(
-    prior: Prior, labels: Labels, start: np.ndarray, max_iterations: int, tolerance: float, told: Callable | None
+    prior: Prior, data: Data, start: np.ndarray, max_iterations: int, tolerance: float, told: Callable | None
 ) -> _Ascent:
     """L-BFGS-B until five steps together gain less than ``tolerance`` a label."""
-    n = len(labels)
+    n = len(data)
     best = _Ascent(start, -math.inf, np.zeros_like(start), False, "no finite value", 0)
     recent: list[float] = []
 
     def objective(raw: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = value_and_gradient(prior, labels, raw)
+        value, gradient = value_and_gradient(prior, data, raw)
         best.n_evaluations += 1
         if value > best.value:
             best.raw, best.value, best.gradient = raw.copy(), value, gradient
@@ -248,30 +305,29 @@ def _draw_start(prior: Prior, generator: np.random.Generator, spread: float = 0.
     return raw + spread * generator.standard_normal(len(raw))
 
 
-def _stratified_subset(labels: Labels, rows: Tensor, size: int, generator: np.random.Generator) -> Tensor:
-    """About ``size`` labels, tasks as equal as their numbers allow, the same rows for all tasks where possible."""
-    task = labels.points.task.numpy()
-    counts = np.bincount(task)
+def stratified(kind: np.ndarray, rows: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
+    """Positions of about ``size`` labels, sorted: kinds (N,) as equal as their numbers allow, the same rows for all."""
+    counts = np.bincount(kind)
     quota = np.zeros_like(counts)
     left = size
     for position, t in enumerate(np.argsort(counts, kind="stable")):
         quota[t] = min(counts[t], left // (len(counts) - position))
         left -= quota[t]
-    order = generator.permutation(int(rows.max()) + 1)[rows.numpy()]
+    order = generator.permutation(int(rows.max()) + 1)[rows]
     keep = [
-        np.flatnonzero(task == t)[np.argsort(order[task == t], kind="stable")[: quota[t]]] for t in range(len(counts))
+        np.flatnonzero(kind == t)[np.argsort(order[kind == t], kind="stable")[: quota[t]]] for t in range(len(counts))
     ]
-    return torch.as_tensor(np.sort(np.concatenate(keep)))
+    return np.sort(np.concatenate(keep))
 
 
 def fit(
     prior: Prior,
-    labels: Labels,
-    rows: Tensor,
+    data: Data,
     *,
     seed: int = 0,
     n_starts: int = 3,
     subset_size: int = 400,
+    largest: int = 3000,
     max_iterations: int = 200,
     tolerance: float = 5e-4,
     callback: Callback | None = None,
@@ -282,16 +338,16 @@ def fit(
     ----------
     prior : Prior
         Its present hyperparameters are the first start; changed in place.
-    labels : Labels
-        All labels, those of a task together (:meth:`Labels.sorted_by_task`).
-    rows : Tensor of int, shape (N,)
-        The row of the table that each label belongs to (labels of one row stay together in the subset).
+    data : Data
+        All labels.
     seed : int
         For the subset and the other starts.
     n_starts : int
         Starts of the optimiser; all but the best are dropped after the first stage.
     subset_size : int
         Labels in the first stage; tables of up to 1.5 times as many have no separate first stage.
+    largest : int
+        Labels in the last stage: of larger tables a subset decides on the hyperparameters.
     max_iterations : int
         Of L-BFGS-B in each stage.
     tolerance : float
@@ -307,8 +363,9 @@ def fit(
     generator = np.random.default_rng(seed)
     first = get_raw(prior)
     starts = [first] + [_draw_start(prior, generator) for _ in range(n_starts - 1)]
-    staged = len(labels) > 1.5 * subset_size
-    small = labels.at(_stratified_subset(labels, rows, subset_size, generator)) if staged else labels
+    staged = len(data) > 1.5 * subset_size
+    small = data.subset(subset_size, generator) if staged else data
+    last = data.subset(largest, generator) if len(data) > largest else data
     evaluations = 0
 
     def told(stage: str) -> Callable | None:
@@ -322,18 +379,15 @@ def fit(
         ascents.append(ascent)
     best = max(ascents, key=lambda a: a.value)
     if staged and math.isfinite(best.value):
-        best = _ascend(prior, labels, best.raw, max_iterations, tolerance, told("all labels"))
+        best = _ascend(prior, last, best.raw, max_iterations, tolerance, told(f"{len(last)} labels"))
         evaluations += best.n_evaluations
     if not math.isfinite(best.value):
         set_raw(prior, first)
         raise FitError(
-            f"no finite log posterior from {n_starts} starts on {len(labels)} labels: "
+            f"no finite log posterior from {n_starts} starts on {len(data)} labels: "
             "look for labels or features many orders of magnitude apart"
         )
     set_raw(prior, best.raw)
-    with torch.no_grad():
-        covariance = prior.covariance(labels.points, labels.points)
-        _, jitter = cholesky(covariance, noise_variance(prior, labels))
     return FitReport(
         log_posterior=best.value,
         gradient_norm=float(np.abs(best.gradient).max()),
@@ -341,12 +395,11 @@ def fit(
         message=best.message,
         n_evaluations=evaluations,
         n_starts=n_starts,
-        jitter=jitter,
         starts=[a.value for a in ascents],
     )
 
 
-def laplace_covariance(prior: Prior, labels: Labels, which: np.ndarray | None = None, step: float = 1e-3) -> np.ndarray:
+def laplace_covariance(prior: Prior, data: Data, which: np.ndarray | None = None, step: float = 1e-3) -> np.ndarray:
     """Covariance of raw hyperparameters: inverse Hessian of the negative log posterior at the present values.
 
     Central differences of the exact gradient: two evaluations a hyperparameter.  Directions in which the log
@@ -356,19 +409,19 @@ def laplace_covariance(prior: Prior, labels: Labels, which: np.ndarray | None = 
     ----------
     prior : Prior
         At the maximum; left as it was.
-    labels : Labels
+    data : Data
     which : ndarray of int, optional
         Positions in the raw vector; the others are held fixed.  Default: all.
     """
     raw = get_raw(prior)
     positions = np.arange(len(raw)) if which is None else np.asarray(which)
     hessian = np.empty((len(positions), len(positions)))
-    with threads_for(len(labels)):
+    with threads_for(len(data)):
         for row, i in enumerate(positions):
             shift = np.zeros_like(raw)
             shift[i] = step
-            up = value_and_gradient(prior, labels, raw + shift)[1]
-            down = value_and_gradient(prior, labels, raw - shift)[1]
+            up = value_and_gradient(prior, data, raw + shift)[1]
+            down = value_and_gradient(prior, data, raw - shift)[1]
             hessian[row] = -(up - down)[positions] / (2 * step)
     set_raw(prior, raw)
     values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
@@ -385,12 +438,12 @@ def raw_positions(prior: Prior, prefix: str) -> np.ndarray:
     return np.concatenate(keep) if keep else np.zeros(0, dtype=int)
 
 
-def laplace_draws(prior: Prior, labels: Labels, n: int, seed: int, which: np.ndarray | None = None) -> np.ndarray:
+def laplace_draws(prior: Prior, data: Data, n: int, seed: int, which: np.ndarray | None = None) -> np.ndarray:
     """``n`` antithetic draws (n, P) of all raw hyperparameters from the Gaussian of :func:`laplace_covariance`."""
     raw = get_raw(prior)
     positions = np.arange(len(raw)) if which is None else np.asarray(which)
     half = np.random.default_rng(seed).standard_normal(((n + 1) // 2, len(positions)))
-    steps = np.concatenate([half, -half])[:n] @ covariance_root(laplace_covariance(prior, labels, which)).T
+    steps = np.concatenate([half, -half])[:n] @ covariance_root(laplace_covariance(prior, data, which)).T
     draws = np.repeat(raw[None], n, axis=0)
     draws[:, positions] += steps
     return np.clip(draws, -RAW_BOUND, RAW_BOUND)

@@ -9,6 +9,7 @@ MCMC).  New labels are conditioned on exactly, by extending the Cholesky factor,
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,10 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
-from bayestl.inference.exact import Labels, cholesky, get_raw, noise_variance, set_raw
+from bayestl.inference.exact import Data, Labels, cholesky, get_raw, noise_variance, set_raw
 from bayestl.kernels import Points, Prior
+from bayestl.likelihoods import LatentBlock
+from bayestl.tasks import PartDraws, TaskPart
 
 CHUNK_ROWS = 1024
 """Rows predicted at a time, which bounds the memory for cross-covariances."""
@@ -33,31 +36,33 @@ class Component:
     labels: Labels
     factor: Tensor
     whitened: Tensor
+    jitter: float
 
     @classmethod
-    def of(cls, prior: Prior, labels: Labels) -> Component:
+    def of(cls, prior: Prior, data: Data) -> Component:
         """Factorise; raises ``torch.linalg.LinAlgError`` where that fails."""
-        factor, _ = cholesky(prior.covariance(labels.points, labels.points), noise_variance(prior, labels))
-        return cls(prior, labels, factor, _solve(factor, labels.y))
+        labels, _ = data.conditioned(prior)
+        factor, jitter = cholesky(prior.covariance(labels.points, labels.points), noise_variance(prior, labels))
+        return cls(prior, labels, factor, _solve(factor, labels.y), jitter)
 
-    def extended(self, extra: Labels) -> tuple[Component, float]:
-        """With more labels, and their log predictive density."""
-        cross = _solve(self.factor, self.prior.covariance(self.labels.points, extra.points))
-        schur = self.prior.covariance(extra.points, extra.points) - cross.T @ cross
+    def extended(self, data: Data) -> tuple[Component, float]:
+        """With more labels, and their log predictive density (a bound on it where they are not Gaussian)."""
+        points = data.points
+        cross = _solve(self.factor, self.prior.covariance(self.labels.points, points))
+        schur = self.prior.covariance(points, points) - cross.T @ cross
+        mean = cross.T @ self.whitened
+        extra, correction = data.conditioned(self.prior, mean, schur)
         corner, _ = cholesky(schur, noise_variance(self.prior, extra))
         n, m = len(self.labels), len(extra)
         factor = self.factor.new_zeros(n + m, n + m)
         factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, cross.T, corner
-        whitened = _solve(corner, extra.y - cross.T @ self.whitened)
+        whitened = _solve(corner, extra.y - mean)
         log_density = (
             -0.5 * float(whitened @ whitened) - float(corner.diagonal().log().sum()) - 0.5 * m * np.log(2 * np.pi)
         )
-        both = Labels(
-            self.labels.points.join(extra.points),
-            torch.cat([self.labels.y, extra.y]),
-            torch.cat([self.labels.se2, extra.se2]),
-        )
-        return Component(self.prior, both, factor, torch.cat([self.whitened, whitened])), log_density
+        both = self.labels.join(extra)
+        component = Component(self.prior, both, factor, torch.cat([self.whitened, whitened]), self.jitter)
+        return component, log_density + correction
 
     def project(self, covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of quantities whose covariance with the labels is (k, N), and ``factor^-1 covariance'`` (N, k)."""
@@ -80,8 +85,8 @@ class ExactPosterior:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, prior: Prior, labels: Labels, draws: np.ndarray, weights: np.ndarray | None = None) -> ExactPosterior:
-        """A component for each row of ``draws`` (S, P) that can be factorised.
+    def of(cls, prior: Prior, data: Data | list[Data], draws: np.ndarray, weights: np.ndarray | None = None) -> ExactPosterior:
+        """A component for each row of ``draws`` (S, P) that can be factorised; ``data`` may be one for each.
 
         Raises
         ------
@@ -90,11 +95,12 @@ class ExactPosterior:
         """
         weights = np.ones(len(draws)) if weights is None else weights
         components, kept = [], []
-        for raw, weight in zip(draws, weights, strict=True):
+        each = data if isinstance(data, list) else [data] * len(draws)
+        for own_data, raw, weight in zip(each, draws, weights, strict=True):
             own = copy.deepcopy(prior)
             set_raw(own, raw)
             try:
-                components.append(Component.of(own, labels))
+                components.append(Component.of(own, own_data))
             except torch.linalg.LinAlgError:
                 continue
             kept.append(weight)
@@ -107,8 +113,13 @@ class ExactPosterior:
         """The raw hyperparameters of each component, (S, P)."""
         return np.stack([get_raw(c.prior) for c in self.components])
 
+    @property
+    def jitter(self) -> float:
+        """The largest that any component needed."""
+        return max(c.jitter for c in self.components)
+
     @torch.no_grad()
-    def condition(self, extra: Labels) -> ExactPosterior:
+    def condition(self, extra: Data) -> ExactPosterior:
         """Given more labels, with the hyperparameters' weights updated by how well each predicted them."""
         pairs = [component.extended(extra) for component in self.components]
         with np.errstate(divide="ignore"):
@@ -131,7 +142,7 @@ class ExactPosterior:
 
 
 class ExactLatent:
-    """Latent values of n rows and T tasks (the protocol ``bayestl.posterior.Latent``)."""
+    """Latent values of n rows and C channels of one family of tasks."""
 
     def __init__(self, posterior: ExactPosterior, x: Tensor, group: Tensor) -> None:
         self._posterior, self._x, self._group = posterior, x, group
@@ -140,17 +151,14 @@ class ExactLatent:
             self.noise = np.stack([c.prior.noise.variance().numpy() for c in posterior.components])
         self._moments: tuple[np.ndarray, np.ndarray] | None = None
 
-    def marginals(self) -> tuple[np.ndarray, np.ndarray]:
-        """Means and variances, each (S, n, T)."""
-        means, covariances = self._rows()
-        return means, np.diagonal(covariances, axis1=2, axis2=3)
-
-    def row_covariances(self) -> np.ndarray:
-        """(S, n, T, T)."""
-        return self._rows()[1]
+    def further(self, part: int) -> np.ndarray:
+        """Further hyperparameters of the likelihood of a part, (S, P)."""
+        with torch.no_grad():
+            return np.stack([c.prior.further(part).numpy() for c in self._posterior.components])
 
     @torch.no_grad()
-    def _rows(self) -> tuple[np.ndarray, np.ndarray]:
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Means (S, n, C) and the covariances within each row (S, n, C, C)."""
         if self._moments is None:
             n, n_tasks = len(self._x), self.noise.shape[1]
             means = np.empty((len(self.weights), n, n_tasks))
@@ -199,7 +207,7 @@ class ExactLatent:
                 draws = mean + noise @ root.T
                 out[chosen] = draws.reshape(len(chosen), n_tasks, n_rows).transpose(0, 2, 1)
             else:
-                means, covariances = self._rows()
+                means, covariances = self.moments()
                 root = _row_roots(covariances[s])
                 noise = generator.standard_normal((len(chosen), n_rows, n_tasks))
                 out[chosen] = means[s] + np.einsum("ntu,knu->knt", root, noise)
@@ -222,3 +230,83 @@ def _row_roots(covariances: np.ndarray) -> np.ndarray:
     """Symmetric square roots of (n, T, T), rounding errors below zero set to zero."""
     values, vectors = np.linalg.eigh(covariances)
     return np.einsum("ntk,nk,nuk->ntu", vectors, np.sqrt(np.maximum(values, 0.0)), vectors)
+
+
+class JoinedLatent:
+    """Latent values of several families that are independent of each other (``bayestl.posterior.Latent``).
+
+    Parameters
+    ----------
+    families : sequence of (parts, latent)
+        The parts of each family, and its latent values; channels of the parts are counted over all families.
+    """
+
+    def __init__(self, families: Sequence[tuple[tuple[TaskPart, ...], ExactLatent]]) -> None:
+        self._families = families
+        self._home = {
+            c: (f, local)
+            for f, (parts, _) in enumerate(families)
+            for local, c in enumerate(channel for part in parts for channel in part.channels)
+        }
+
+    def _place(self, part: TaskPart) -> tuple[ExactLatent, list[int], int]:
+        f, _ = self._home[part.channels[0]]
+        parts, latent = self._families[f]
+        return latent, [self._home[c][1] for c in part.channels], parts.index(part)
+
+    def block(self, part: TaskPart) -> LatentBlock:
+        """The latent values of a part."""
+        latent, local, _ = self._place(part)
+        means, covariances = latent.moments()
+        return LatentBlock(latent.weights, means[:, :, local], covariances[:, :, local][:, :, :, local])
+
+    def noise(self, part: TaskPart) -> np.ndarray:
+        """Noise variance of a part in each component, (S,)."""
+        latent, local, _ = self._place(part)
+        return latent.noise[:, local[0]]
+
+    def further(self, part: TaskPart) -> np.ndarray:
+        """Further hyperparameters of the likelihood of a part in each component, (S, P)."""
+        latent, _, position = self._place(part)
+        return latent.further(position)
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Weights (S,), means (S, n, C), covariances within rows (S, n, C, C) and noise (S, C) of all channels.
+
+        Components of different families are paired: each is a draw of hyperparameters that do not depend on each other.
+        """
+        size = max(len(latent.weights) for _, latent in self._families)
+        first = self._families[0][1].moments()[0]
+        n, total = first.shape[1], len(self._home)
+        alone = len(self._families) == 1
+        weights = self._families[0][1].weights if alone else np.full(size, 1.0 / size)
+        means, noise = np.empty((size, n, total)), np.empty((size, total))
+        covariances = np.zeros((size, n, total, total))
+        for parts, latent in self._families:
+            chosen = np.arange(size) if alone else _resample(latent.weights, size)
+            channels = [c for part in parts for c in part.channels]
+            own_means, own_covariances = latent.moments()
+            means[:, :, channels] = own_means[chosen]
+            noise[:, channels] = latent.noise[chosen]
+            covariances[np.ix_(range(size), range(n), channels, channels)] = own_covariances[chosen]
+        return weights, means, covariances, noise
+
+    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
+        """Draws of the latent values of each part, with the hyperparameters of its likelihood."""
+        out: dict[TaskPart, PartDraws] = {}
+        for parts, latent in self._families:
+            f, component = latent.sample(n, generator, joint_rows)
+            order = generator.permutation(n) if len(self._families) > 1 else np.arange(n)
+            f, component = f[order], component[order]
+            used = 0
+            for position, part in enumerate(parts):
+                local = slice(used, used + len(part.channels))
+                used += len(part.channels)
+                noise, further = latent.noise[component, local.start], latent.further(position)[component]
+                out[part] = PartDraws(part, f[:, :, local], noise, further)
+        return sorted(out.values(), key=lambda d: d.part.channels)
+
+
+def _resample(weights: np.ndarray, size: int) -> np.ndarray:
+    """``size`` components in proportion to their weights, systematically."""
+    return np.searchsorted(np.cumsum(weights), (np.arange(size) + 0.5) / size).clip(max=len(weights) - 1)

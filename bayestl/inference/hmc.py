@@ -1,106 +1,136 @@
-"""Draws of the hyperparameters of an exact model from their posterior, by Hamiltonian Monte Carlo.
+"""Draws of the hyperparameters of an exact model from their posterior: tempered Hamiltonian Monte Carlo.
 
 The Laplace approximation is the preconditioner: in its coordinates the posterior is near a unit normal, so a few long
-steps suffice.  Where the posterior is skewed (scales, ``rho`` under a noisy source) the draws follow it, which the
-Laplace approximation itself does not.  Neal 2011, *MCMC using Hamiltonian dynamics*.
+steps suffice.  Small tables often have several explanations (a rough function, or a smooth one and noise), between which
+a single chain does not move: chains at several temperatures, in which the labels count less and less, exchange their
+states.  Neal 2011, *MCMC using Hamiltonian dynamics*; Earl, Deem 2005, *Parallel tempering*.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from bayestl.inference.exact import (
     RAW_BOUND,
-    Labels,
+    Data,
     covariance_root,
     get_raw,
     laplace_covariance,
-    laplace_draws,
     set_raw,
     threads_for,
     value_and_gradient,
 )
 from bayestl.kernels import Prior
 
+TEMPERATURES = (1.0, 0.4, 0.1)
+"""Powers of the likelihood."""
 TARGET_ACCEPTANCE = 0.8
-LEAST_SPREAD = 0.2
-"""A chain whose states spread less than this, in standard deviations of the Laplace approximation, has not moved (its
-step size collapsed): the approximation's own draws are better."""
 MEAN_STEPS = 4
 """Leapfrog steps of a trajectory, on average; each is drawn, so that none returns to where it started."""
 
 
+@dataclass
+class _State:
+    """A point in preconditioned coordinates: log likelihood, log prior density, and their gradients."""
+
+    w: np.ndarray
+    likelihood: float
+    prior: float
+    slope_likelihood: np.ndarray
+    slope_prior: np.ndarray
+
+    def value(self, power: float) -> float:
+        return power * self.likelihood + self.prior
+
+    def slope(self, power: float) -> np.ndarray:
+        return power * self.slope_likelihood + self.slope_prior
+
+
 def hmc_draws(
     prior: Prior,
-    labels: Labels,
+    data: Data,
     n: int,
     seed: int,
     *,
-    warmup: int = 50,
+    warmup: int = 80,
+    temperatures: tuple[float, ...] = TEMPERATURES,
     callback: Callable[[int], None] | None = None,
 ) -> np.ndarray:
-    """``n`` successive states (n, P) of a chain over the raw hyperparameters, started at their maximum.
+    """``n`` successive states (n, P) of the chain at temperature one, over the raw hyperparameters.
 
     Parameters
     ----------
     prior : Prior
-        At the maximum; left as it was.
-    labels : Labels
+        At the maximum, where the chains start; left as it was.
+    data : Data
     n : int
-        States kept, after ``warmup`` others in which the step size is adapted.
+        States kept, after ``warmup`` others in which the step sizes are adapted.
     seed : int
+    temperatures : tuple of float
+        Powers of the likelihood, the first of them one.
     callback : callable, optional
         Told the number of states so far.
-
-    Returns
-    -------
-    ndarray
-        Draws of the Laplace approximation where the chain has not moved (:data:`LEAST_SPREAD`).
     """
     generator = np.random.default_rng(seed)
     centre = get_raw(prior)
-    root = covariance_root(laplace_covariance(prior, labels))
+    covariance = laplace_covariance(prior, data)
+    root = covariance_root(covariance)
 
-    def target(w: np.ndarray) -> tuple[float, np.ndarray]:
+    def at(w: np.ndarray) -> _State:
         raw = centre + root @ w
+        nothing = np.zeros_like(w)
         if np.abs(raw).max() > RAW_BOUND:
-            return -np.inf, np.zeros_like(w)
-        value, gradient = value_and_gradient(prior, labels, raw)
-        return value, root.T @ gradient
+            return _State(w, -np.inf, -np.inf, nothing, nothing)
+        total, gradient = value_and_gradient(prior, data, raw)
+        own, own_gradient = _log_prior(prior)
+        return _State(w, total - own, own, root.T @ (gradient - own_gradient), root.T @ own_gradient)
 
-    step = 0.4
-    with threads_for(len(labels)):
-        w = np.zeros_like(centre)
-        value, gradient = target(w)
+    def move(state: _State, power: float, step: float) -> tuple[_State, float]:
+        momentum = generator.standard_normal(len(state.w))
+        start = state.value(power) - 0.5 * momentum @ momentum
+        length = step * generator.uniform(0.8, 1.2)
+        new = state
+        for _ in range(generator.integers(1, 2 * MEAN_STEPS)):
+            momentum = momentum + 0.5 * length * new.slope(power)
+            new = at(new.w + length * momentum)
+            if not np.isfinite(new.likelihood):
+                return state, 0.0
+            momentum = momentum + 0.5 * length * new.slope(power)
+        chance = math.exp(min(0.0, float(new.value(power) - 0.5 * momentum @ momentum - start)))
+        return (new if generator.random() < chance else state), chance
+
+    powers = temperatures
+    steps = np.full(len(powers), 0.4)
+    with threads_for(len(data)):
+        states = [at(np.zeros_like(centre))] * len(powers)
         kept = []
         for iteration in range(warmup + n):
-            momentum = generator.standard_normal(len(w))
-            start = value - 0.5 * momentum @ momentum
-            at, height, slope = w, value, gradient
-            length = step * generator.uniform(0.8, 1.2)
-            for _ in range(generator.integers(1, 2 * MEAN_STEPS)):
-                momentum = momentum + 0.5 * length * slope
-                at = at + length * momentum
-                height, slope = target(at)
-                momentum = momentum + 0.5 * length * slope
-                if not np.isfinite(height):
-                    break
-            chance = (
-                math.exp(min(0.0, float(height - 0.5 * momentum @ momentum - start))) if np.isfinite(height) else 0.0
-            )
-            if generator.random() < chance:
-                w, value, gradient = at, height, slope
-            if iteration < warmup:
-                step *= np.exp((chance - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
-            else:
-                kept.append(w)
+            for k, power in enumerate(powers):
+                states[k], chance = move(states[k], power, steps[k])
+                if iteration < warmup:
+                    steps[k] *= np.exp((chance - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
+            for k in range(iteration % 2, len(powers) - 1, 2):
+                gain = (powers[k] - powers[k + 1]) * (states[k + 1].likelihood - states[k].likelihood)
+                if math.log(generator.uniform(1e-300, 1.0)) < gain:
+                    states[k], states[k + 1] = states[k + 1], states[k]
+            if iteration >= warmup:
+                kept.append(states[0].w)
             if callback is not None:
                 callback(iteration + 1)
     set_raw(prior, centre)
-    states = np.stack(kept)
-    if np.median(states.std(axis=0)) < LEAST_SPREAD:
-        return laplace_draws(prior, labels, n, seed)
-    return centre + states @ root.T
+    return centre + np.stack(kept) @ root.T
+
+
+def _log_prior(prior: Prior) -> tuple[float, np.ndarray]:
+    """Log density of the present raw hyperparameters and its gradient."""
+    for parameter in prior.raw_parameters():
+        parameter.grad = None
+    value = prior.log_density()
+    value.backward()
+    gradient = [(torch.zeros_like(p) if p.grad is None else p.grad).ravel() for p in prior.raw_parameters()]
+    return float(value.detach()), torch.cat(gradient).numpy().copy()

@@ -14,8 +14,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from bayestl.models.evidence import decide_sizes
 from bayestl.posterior import Latent, Posterior
-from bayestl.table import Scaler, Table, build_table, encode_groups, read_features, read_labels
+from bayestl.table import Known, Scaler, Table, build_table, encode, encode_groups, label_frame, read_features
 from bayestl.tasks import Task
 
 LOSSES = ("squared", "absolute")
@@ -43,8 +44,8 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         """Fit, and return the fitted attributes (names with a trailing underscore)."""
 
     @abstractmethod
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: np.ndarray | None) -> Latent:
-        """Posterior of the latent values of scaled rows ``x``, given scaled labels ``observed`` (n, T) with NaN."""
+    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> Latent:
+        """Posterior of the latent values of scaled rows ``x``, given labels ``observed``."""
 
     @abstractmethod
     def _state(self) -> dict[str, np.ndarray]:
@@ -64,7 +65,8 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         X : DataFrame or ndarray, shape (n, d)
             Numeric features, no NaN.
         Y : DataFrame, Series or ndarray, shape (n, T) or (n,)
-            Labels, one column a task, in label units; NaN or None where not measured.
+            Labels, one column a task, in label units; NaN or None where not measured.  Strings, bools and categories are
+            classes.
         Y_std : like Y, optional
             Known standard error of each label, in label units.
         groups : array-like, shape (n,), optional
@@ -79,7 +81,7 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         ValueError
             Naming the column, the row and the value that cannot be used.  An earlier fit stays usable.
         """
-        table = build_table(X, Y, Y_std, groups, self.tasks)
+        table = decide_sizes(build_table(X, Y, Y_std, groups, self.tasks), int(self.random_state))
         scaler = Scaler.of(table)
         learnt = self._learn(table, scaler)
         self._become(table, scaler, learnt)
@@ -120,16 +122,17 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         known = None
         if observed is not None:
             known = self._known_labels(observed, len(x), "observed")
-            if np.isnan(known).all():
+            if np.isnan(known.y).all():
                 known = None
-        z = None if known is None else self.scaler_.labels(known)
-        latent = self._latent(self.scaler_.features(x), self._new_groups(groups, len(x)), z)
+        latent = self._latent(self.scaler_.features(x), self._new_groups(groups, len(x)), known)
         return Posterior(latent, self.tasks_, self.scaler_, index, noise)
 
     def predict(
         self, X: Any, loss: str = "squared", return_std: bool = False, observed: Any = None, groups: Any = None
     ) -> Any:
         """The point that is best under a loss: the mean (``"squared"``) or the median (``"absolute"``).
+
+        Of classes it is the likeliest (of ordered ones under ``"absolute"`` the median).
 
         Returns
         -------
@@ -143,7 +146,7 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         if loss not in LOSSES:
             raise ValueError(f"loss must be one of {LOSSES}, got {loss!r}")
         post = self.posterior(X, observed=observed, groups=groups)
-        point = post.mean if loss == "squared" else post.quantile(0.5)
+        point = post.point(loss)
         if return_std:
             return self._like_labels(point), self._like_labels(post.std)
         return self._like_labels(point)
@@ -151,21 +154,26 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
     def log_density(self, X: Any, Y: Any, observed: Any = None, groups: Any = None) -> pd.DataFrame:
         """Log predictive density of held-out labels, (n, T), in label units, NaN where there is none."""
         post = self.posterior(X, observed=observed, groups=groups)
-        return post.log_density(self._known_labels(Y, len(post.mean), "Y"))
+        known = self._known_labels(Y, len(post.mean), "Y")
+        return post.log_density(known.y, known.high)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Coefficient of determination, averaged over the tasks, each on the labels that it has."""
-        from sklearn.metrics import r2_score
+        """Averaged over the tasks, each on the labels that it has: coefficient of determination, of classes accuracy."""
+        from sklearn.metrics import accuracy_score, r2_score
 
         check_is_fitted(self, "table_")
-        point = self.posterior(X).mean.to_numpy()
-        truth = self._known_labels(y, len(point), "y")
+        point = self.posterior(X).point()
+        truth = self._known_labels(y, len(point), "y").y
         weight = np.ones(len(point)) if sample_weight is None else np.asarray(sample_weight)
         scores = []
-        for t in range(truth.shape[1]):
+        for t, task in enumerate(self.tasks_):
             there = ~np.isnan(truth[:, t])
-            if there.sum() > 1:
-                scores.append(r2_score(truth[there, t], point[there, t], sample_weight=weight[there]))
+            found = point.iloc[:, t].to_numpy()
+            if task.classes is not None and there.any():
+                names = np.array([task.classes[int(k)] for k in truth[there, t]], dtype=object)
+                scores.append(accuracy_score(names.astype(str), found[there].astype(str), sample_weight=weight[there]))
+            elif there.sum() > 1:
+                scores.append(r2_score(truth[there, t], found[there].astype(float), sample_weight=weight[there]))
         return float(np.mean(scores)) if scores else float("nan")
 
     @abstractmethod
@@ -219,19 +227,21 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
             )
         return x, index
 
-    def _known_labels(self, Y: Any, n: int, what: str) -> np.ndarray:
+    def _known_labels(self, Y: Any, n: int, what: str) -> Known:
         """Labels (n, T) in the order of the fitted tasks; columns that are not given are NaN."""
         names = [t.name for t in self.tasks_]
-        y, given = read_labels(Y, n, what, names if not isinstance(Y, pd.DataFrame | pd.Series) else None)
+        frame = label_frame(Y, n, what, names if not isinstance(Y, pd.DataFrame | pd.Series) else None)
         if len(names) == 1 and isinstance(Y, pd.Series):
-            given = names
-        if unknown := [g for g in given if g not in names]:
+            frame.columns = names
+        if unknown := [g for g in frame.columns if g not in names]:
             raise ValueError(
                 f"{what} has the column {unknown[0]!r}, which is no task of the model; the tasks are {names}"
             )
-        out = np.full((n, len(names)), np.nan)
-        out[:, [names.index(g) for g in given]] = y
-        return out
+        y, high = np.full((n, len(names)), np.nan), np.full((n, len(names)), np.nan)
+        for t, task in enumerate(self.tasks_):
+            if task.name in frame:
+                y[:, t], high[:, t] = encode(frame[task.name], task, what)
+        return Known(y, high)
 
     def _new_groups(self, groups: Any, n: int) -> np.ndarray:
         """Codes of the rows' groups; a row without one gets a code of its own."""

@@ -13,51 +13,82 @@ For Gaussian labels ``b``, ``c`` and the functions are integrated out exactly; `
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from gpytorch.priors import HalfNormalPrior, LogNormalPrior, NormalPrior
 
+from bayestl.hyperparameters import register_positive, register_real
 from bayestl.inference.gaussian import ExactPosterior
-from bayestl.kernels import Constant, Mixing, Noise, PerGroup, Points, Prior, register_positive, register_real
-from bayestl.models.exact import ExactModel, training_labels
-from bayestl.models.independent import AMPLITUDE, GROUP_SPREAD
+from bayestl.kernels import Mixing, PerGroup, Points, Prior
+from bayestl.models.exact import ExactModel
 from bayestl.models.multitask import SPECIFIC_AMPLITUDE
+from bayestl.models.own import AMPLITUDE, GROUP_SPREAD, observation, own_processes
 from bayestl.table import Table
-from bayestl.tasks import Task, order_levels
+from bayestl.tasks import Task, TaskPart, order_levels, parent_channels
+
+
+class Link(NamedTuple):
+    """A latent function of a family and the one of the level below that it follows (-1: none)."""
+
+    parent: int
+    alike: bool
+    """Whether both are of one kind, so that ``rho`` is expected to be near one."""
 
 
 class Autoregression(Mixing):
-    """``W = R [amplitudes | constants | groups]`` with ``R_lj = rho_{j+1} ... rho_l``; rows in the columns' order."""
+    """``W = R [amplitudes | constants | groups]``, ``R = (I - diag(rho) P)^-1``, ``P`` from each channel to its parent."""
 
-    def __init__(self, order: Sequence[int], grouped: bool) -> None:
+    def __init__(self, parts: Sequence[TaskPart], links: Sequence[Link], grouped: bool) -> None:
         super().__init__()
-        n = len(order)
-        self.n_levels, self.grouped = n, grouped and n > 1
-        self.register_buffer("rank", torch.as_tensor(np.argsort(order)))
-        if n > 1:
-            register_real(self, "rho", torch.ones(n - 1), NormalPrior(1.0, 1.0))
-        medians = torch.full((n,), SPECIFIC_AMPLITUDE, dtype=torch.float64)
-        medians[0] = AMPLITUDE
-        register_positive(self, "amplitude", medians, LogNormalPrior(medians.log(), torch.ones(n, dtype=torch.float64)))
-        lower = torch.ones(n, n).tril().bool()
-        blocks = [lower, lower]
+        n = len(links)
+        owner = [i for i, p in enumerate(parts) for _ in p.channels]
+        self.owner = torch.tensor(owner)
+        self.parent = [link.parent for link in links]
+        self.child = [c for c, link in enumerate(links) if link.parent >= 0]
+        self.grouped = grouped and bool(self.child)
+        size = torch.tensor([p.likelihood.amplitude for p in parts], dtype=torch.float64)
+        self.constants = size[self.owner]
+        if self.child:
+            expected = torch.tensor([1.0 if links[c].alike else 0.0 for c in self.child], dtype=torch.float64)
+            start = expected.where(expected > 0, torch.tensor(0.5, dtype=torch.float64))
+            register_real(self, "rho", start, NormalPrior(expected, torch.ones_like(expected)))
+        roots = {owner[c] for c, link in enumerate(links) if link.parent < 0}
+        medians = (
+            torch.tensor([AMPLITUDE if i in roots else SPECIFIC_AMPLITUDE for i in range(len(parts))]).double() * size
+        )
+        register_positive(self, "amplitude", medians, LogNormalPrior(medians.log(), torch.ones_like(medians)))
+        reach = torch.eye(n, dtype=torch.bool)
+        for c in self._top_down():
+            if self.parent[c] >= 0:
+                reach[c] |= reach[self.parent[c]]
+        blocks = [reach, reach]
         if self.grouped:
-            register_positive(self, "tau", torch.full((n - 1,), 0.3), HalfNormalPrior(GROUP_SPREAD))
-            blocks.append(lower[:, 1:])
-        self.support = torch.cat(blocks, dim=1)[self.rank]
+            register_positive(self, "tau", torch.full((len(self.child),), 0.3), HalfNormalPrior(GROUP_SPREAD))
+            blocks.append(reach[:, self.child])
+        self.support = torch.cat(blocks, dim=1)
+
+    def _top_down(self) -> list[int]:
+        """Channels, parents first."""
+        done: list[int] = []
+        while len(done) < len(self.parent):
+            done += [c for c, p in enumerate(self.parent) if c not in done and (p < 0 or p in done)]
+        return done
 
     def weights(self) -> torch.Tensor:
-        identity = torch.eye(self.n_levels, dtype=torch.float64)
-        rows = [identity[0]]
-        for level in range(1, self.n_levels):
-            rows.append(self.rho[level - 1] * rows[-1] + identity[level])
-        r = torch.stack(rows)
-        blocks = [r * self.raw_amplitude.exp(), r]
+        identity = torch.eye(len(self.parent), dtype=torch.float64)
+        rows: dict[int, torch.Tensor] = {}
+        for c in self._top_down():
+            own = identity[c]
+            rows[c] = own if self.parent[c] < 0 else self.rho[self.child.index(c)] * rows[self.parent[c]] + own
+        r = torch.stack([rows[c] for c in range(len(self.parent))])
+        blocks = [r * self.raw_amplitude.exp()[self.owner], r * self.constants]
         if self.grouped:
-            blocks.append(r[:, 1:] * self.raw_tau.exp())
-        return torch.cat(blocks, dim=1)[self.rank]
+            blocks.append(r[:, self.child] * self.raw_tau.exp())
+        return torch.cat(blocks, dim=1)
 
 
 class DifferenceGP(ExactModel):
@@ -94,20 +125,56 @@ class DifferenceGP(ExactModel):
         super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
         self.levels = levels
 
-    def _prior(self, table: Table) -> Prior:
+    def _links(self, table: Table) -> dict[int, tuple[int, bool]]:
+        """For each channel (of all tasks) that follows another: which, and whether they are of one kind.
+
+        Raises
+        ------
+        ValueError
+            If a task that is not classified alike follows a task of more than two classes.
+        """
         order = order_levels(self.levels, table.names)
-        n, d = len(order), table.x.shape[1]
-        mixing = Autoregression(order, table.group is not None)
-        processes = [self._smooth(d) for _ in range(n)] + [Constant() for _ in range(n)]
+        links = {}
+        for lower, upper in pairwise(order):
+            for child in (p for p in table.parts if p.task == upper):
+                parent, alike = parent_channels(table.parts, child, lower)
+                same = len(parent.channels) == len(child.channels)
+                if not same and len(parent.channels) > 1:
+                    raise ValueError(
+                        f"DifferenceGP: level {table.names[upper]!r} cannot follow {table.names[lower]!r}, which has "
+                        f"{len(parent.channels)} classes: put it the other way round, or use MultiTaskGP"
+                    )
+                for i, c in enumerate(child.channels):
+                    links[c] = (parent.channels[i] if same else parent.channels[0], alike)
+        return links
+
+    def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
+        """What follows each other, directly or not."""
+        home = {p: i for i, p in enumerate(table.parts)}
+        owner = {c: p for p in table.parts for c in p.channels}
+        for child, (parent, _) in self._links(table).items():
+            a, b = home[owner[child]], home[owner[parent]]
+            home = {p: min(a, b) if i in (a, b) else i for p, i in home.items()}
+        return [tuple(p for p in table.parts if home[p] == i) for i in sorted(set(home.values()))]
+
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Prior:
+        grouped = table.group is not None
+        mixing = Autoregression(parts, self._family_links(table, parts), grouped)
+        processes = own_processes(parts, False, lambda: self._smooth(d))
         if mixing.grouped:
-            processes += [PerGroup() for _ in range(n - 1)]
-        return Prior(processes, mixing, Noise(n))
+            processes += [PerGroup() for _ in mixing.child]
+        return Prior(processes, mixing, *observation(parts))
+
+    def _family_links(self, table: Table, parts: tuple[TaskPart, ...]) -> list[Link]:
+        links, channels = self._links(table), [c for p in parts for c in p.channels]
+        return [Link(channels.index(links[c][0]), links[c][1]) if c in links else Link(-1, False) for c in channels]
 
     def offsets(self, level: float = 0.9, n_draws: int = 4000) -> pd.DataFrame:
         """Posterior of the scale ``rho``, the fidelity offset ``b`` and each group's deviation ``c``, in label units.
 
         ``y_l = rho y_{l-1} + b + c_g + delta(x)``: ``rho`` is in units of level l per unit of level l - 1, ``b`` and
-        ``c`` in units of level l.
+        ``c`` in units of level l.  Log-normal labels are meant on the scale of their logarithm, classes and whether a
+        hurdle label is zero on the scale of their latent value.
 
         Parameters
         ----------
@@ -134,29 +201,44 @@ class DifferenceGP(ExactModel):
 
     def offset_draws(self, n: int = 4000) -> pd.DataFrame:
         """Joint posterior draws of what :meth:`offsets` summarises, one column each."""
-        order = order_levels(self.levels, self.table_.names)
-        n_levels, groups = len(order), self.table_.groups
-        labels, _ = training_labels(self.table_, self.scaler_)
-        posterior = ExactPosterior.of(self.prior_, labels, self._hyperparameter_draws())
         generator = np.random.default_rng(int(self.random_state))
-        component = generator.choice(len(posterior.weights), size=n, p=posterior.weights)
-        mean, scale = self.scaler_.y_mean[list(order)], self.scaler_.y_scale[list(order)]
-        one = _points(labels.points.x[:1], [0])
-        every = _points(labels.points.x[:1].expand(max(len(groups), 1), -1), range(max(len(groups), 1)))
+        groups = self.table_.groups
+        codes = range(max(len(groups), 1))
+        x = torch.from_numpy(self.scaler_.features(self.table_.x[:1]))
+        one, every = _points(x, [0]), _points(x.expand(len(codes), -1), codes)
         out: dict[tuple, np.ndarray] = {}
-        for l in range(1, n_levels):
-            name = self.table_.names[order[l]]
-            rho_scaled = np.array([posterior.components[s].prior.mixing.rho[l - 1].item() for s in component])
-            rho = rho_scaled * scale[l] / scale[l - 1]
-            b = _draw(posterior.process(n_levels + l, one), component, generator)[:, 0]
-            out[name, "rho", ""] = rho
-            out[name, "offset", ""] = mean[l] + scale[l] * b - rho * mean[l - 1]
-            if self.prior_.mixing.grouped:
-                c = _draw(posterior.process(2 * n_levels + l - 1, every), component, generator)
-                tau = np.array([posterior.components[s].prior.mixing.raw_tau[l - 1].exp().item() for s in component])
-                for g, group in enumerate(groups):
-                    out[name, "group offset", group] = scale[l] * tau * c[:, g]
+        for family in self.families_:
+            mixing = family.prior.mixing
+            assert isinstance(mixing, Autoregression)
+            if not mixing.child:
+                continue
+            data = self._family_data(family)
+            posterior = ExactPosterior.of(family.prior, data, self._hyperparameter_draws(family))
+            component = generator.choice(len(posterior.weights), size=n, p=posterior.weights)
+            mixings = [posterior.components[s].prior.mixing for s in range(len(posterior.weights))]
+            names = [name for part in family.parts for name in part.names]
+            units = [self._units(part) for part in family.parts for _ in part.channels]
+            n_channels = len(names)
+            for i, c in enumerate(mixing.child):
+                (mean, scale), (parent_mean, parent_scale) = units[c], units[mixing.parent[c]]
+                rho = np.array([m.rho[i].item() for m in mixings])[component] * scale / parent_scale
+                b = _draw(posterior.process(n_channels + c, one), component, generator)[:, 0] * float(
+                    mixing.constants[c]
+                )
+                out[names[c], "rho", ""] = rho
+                out[names[c], "offset", ""] = mean + scale * b - rho * parent_mean
+                if mixing.grouped:
+                    deviation = _draw(posterior.process(2 * n_channels + i, every), component, generator)
+                    tau = np.array([m.raw_tau[i].exp().item() for m in mixings])[component]
+                    for g, group in enumerate(groups):
+                        out[names[c], "group offset", group] = scale * tau * deviation[:, g]
         return pd.DataFrame(out, columns=pd.MultiIndex.from_tuples(list(out), names=["level", "parameter", "group"]))
+
+    def _units(self, part: TaskPart) -> tuple[float, float]:
+        """Location and scale of a part's latent values in label units (of classes: none)."""
+        if part.role:
+            return 0.0, 1.0
+        return float(self.scaler_.y_mean[part.task]), float(self.scaler_.y_scale[part.task])
 
 
 def _points(x: torch.Tensor, groups: Sequence[int]) -> Points:

@@ -1,12 +1,15 @@
-"""What the exact architectures share: a prior over (row, task), Gaussian labels, one engine.
+"""What the exact architectures share: a prior over (row, latent function), one engine a family of tasks.
 
-A subclass states its prior (:meth:`ExactModel._prior`) and nothing else.
+A subclass states its prior (:meth:`ExactModel._prior`) and which tasks inform each other (:meth:`ExactModel._families`),
+and nothing else.  Parts of tasks that are independent under the prior are separate families: each has its own
+hyperparameters and its own covariance, so the Gaussian ones stay exact beside others that are not.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,20 +17,47 @@ import pandas as pd
 import torch
 
 from bayestl.inference import exact
-from bayestl.inference.exact import FitReport, Labels
-from bayestl.inference.gaussian import ExactPosterior
+from bayestl.inference.exact import FitReport
+from bayestl.inference.gaussian import ExactPosterior, JoinedLatent
 from bayestl.inference.hmc import hmc_draws
-from bayestl.kernels import KERNELS, Points, Prior, Smooth
+from bayestl.inference.sites import Observations, PartLabels
+from bayestl.kernels import KERNELS, Prior, Smooth
+from bayestl.likelihoods import LabelBlock
 from bayestl.models.base import BayesianModel, own_codes
 from bayestl.progress import progress
-from bayestl.table import Scaler, Table
-from bayestl.tasks import Task
+from bayestl.table import Known, Scaler, Table
+from bayestl.tasks import Task, TaskPart
 
 LAPLACE_LABELS = 400
 """Up to so many labels ``hyperparameters="auto"`` averages over the hyperparameters' uncertainty."""
 LAPLACE_DRAWS = 24
 """Sets of hyperparameters in that average."""
 HYPERPARAMETERS = ("auto", "map", "laplace", "mcmc")
+LARGEST, LARGEST_SITES = 3000, 1000
+"""Labels that decide on hyperparameters, of larger tables a subset; fewer where some are not Gaussian."""
+
+
+@dataclass
+class Family:
+    """Parts of tasks that inform each other, and what was learnt of them."""
+
+    parts: tuple[TaskPart, ...]
+    prior: Prior
+    """At the hyperparameters' maximum, in scaled units."""
+    report: FitReport
+    posterior: ExactPosterior
+    draws: np.ndarray | None = None
+    """Of the hyperparameters, once they have been made."""
+
+    @property
+    def name(self) -> str:
+        """Its latent functions."""
+        return ", ".join(name for part in self.parts for name in part.names)
+
+    @property
+    def channels(self) -> list[int]:
+        """Positions of its latent functions among those of all tasks."""
+        return [c for part in self.parts for c in part.channels]
 
 
 class ExactModel(BayesianModel):
@@ -35,10 +65,8 @@ class ExactModel(BayesianModel):
 
     Attributes
     ----------
-    report_ : FitReport
-        How the optimisation of the hyperparameters went.
-    prior_ : Prior
-        The prior at the hyperparameters' maximum, in scaled units.
+    families_ : list of Family
+        What informs what: the prior at the hyperparameters' maximum, how their optimisation went, the posterior.
     """
 
     def __init__(
@@ -57,14 +85,15 @@ class ExactModel(BayesianModel):
         self.random_state = random_state
         self.verbose = verbose
 
-    report_: FitReport
-    prior_: Prior
-    posterior_: ExactPosterior
-    _draws_made: np.ndarray | None
+    families_: list[Family]
 
     @abstractmethod
-    def _prior(self, table: Table) -> Prior:
-        """The architecture's prior for a table, its hyperparameters at a first guess."""
+    def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
+        """The parts of all tasks, those together that inform each other."""
+
+    @abstractmethod
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Prior:
+        """The architecture's prior for a family's functions of ``d`` inputs, hyperparameters at a first guess."""
 
     def _smooth(self, d: int) -> Smooth:
         """A smooth function of x with the kernel that the user asked for."""
@@ -73,64 +102,78 @@ class ExactModel(BayesianModel):
         return Smooth(KERNELS[self.kernel](d))
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+        self._check()
+        x = scaler.features(table.x)
+        return {"families_": [self._learn_family(table, scaler, parts, x) for parts in self._families(table)]}
+
+    def _check(self) -> None:
         if self.hyperparameters not in HYPERPARAMETERS:
             raise ValueError(f"hyperparameters must be one of {HYPERPARAMETERS}, got {self.hyperparameters!r}")
         if not (isinstance(self.n_starts, int | np.integer) and self.n_starts >= 1):
             raise ValueError(f"n_starts must be a positive integer, got {self.n_starts!r}")
-        labels, rows = training_labels(table, scaler)
-        prior = self._prior(table)
-        with progress(f"{type(self).__name__}: hyperparameters", verbose=self.verbose) as update:
+
+    def _learn_family(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], x: np.ndarray) -> Family:
+        """Hyperparameters and posterior of a family from inputs ``x`` (n, d) of the table's rows."""
+        prior, data = self._prior(table, parts, x.shape[1]), training_data(table, scaler, parts, x)
+        what = f"{type(self).__name__}, {', '.join(dict.fromkeys(p.names[0] for p in parts))}"
+        seed = int(self.random_state)
+        with progress(f"{what}: hyperparameters", verbose=self.verbose) as update:
             report = exact.fit(
                 prior,
-                labels,
-                rows,
-                seed=int(self.random_state),
+                data,
+                seed=seed,
                 n_starts=int(self.n_starts),
+                largest=LARGEST_SITES if isinstance(data, Observations) else LARGEST,
                 callback=lambda stage, i, value: update(
-                    completed=i, description=f"{type(self).__name__}: {stage}, log posterior a label {value:.3f}"
+                    completed=i, description=f"{what}: {stage}, log posterior a label {value:.3f}"
                 ),
             )
-        averaged = self.hyperparameters == "laplace" or (
-            self.hyperparameters == "auto" and len(labels) <= LAPLACE_LABELS
-        )
+        averaged = self.hyperparameters == "laplace" or (self.hyperparameters == "auto" and len(data) <= LAPLACE_LABELS)
         draws = exact.get_raw(prior)[None]
         if averaged:
-            draws = exact.laplace_draws(prior, labels, LAPLACE_DRAWS, int(self.random_state))
+            draws = exact.laplace_draws(prior, data, LAPLACE_DRAWS, seed)
         elif self.hyperparameters == "mcmc":
-            draws = hmc_draws(prior, labels, 4 * LAPLACE_DRAWS, int(self.random_state))[3::4]
-        return {
-            "prior_": prior,
-            "report_": report,
-            "posterior_": ExactPosterior.of(prior, labels, draws),
-            "_draws_made": None,
-        }
+            draws = hmc_draws(prior, data, 4 * LAPLACE_DRAWS, seed)[3::4]
+        posterior = ExactPosterior.of(prior, data, draws)
+        report.jitter = posterior.jitter
+        return Family(parts, prior, report, posterior)
 
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: np.ndarray | None) -> Any:
+    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> JoinedLatent:
         inputs, codes = torch.from_numpy(x), torch.from_numpy(group)
-        posterior = self.posterior_
-        if observed is not None:
-            extra, _ = long_form(x, group, observed, np.zeros_like(observed))
-            posterior = posterior.condition(extra)
-        return posterior.at(inputs, codes)
+        out = []
+        for family in self.families_:
+            posterior = family.posterior
+            if observed is not None:
+                extra = part_data(
+                    inputs, codes, observed, np.zeros_like(observed.y), self.scaler_, self.tasks_, family.parts
+                )
+                posterior = posterior if extra is None else posterior.condition(extra)
+            out.append((family.parts, posterior.at(inputs, codes)))
+        return JoinedLatent(out)
 
-    def _hyperparameter_draws(self, n: int = 100) -> np.ndarray:
-        """Draws of the raw hyperparameters: by HMC up to :data:`LAPLACE_LABELS` labels, made once.
+    def _family_data(self, family: Family) -> exact.Data:
+        """The labels that a family was fitted to."""
+        return training_data(self.table_, self.scaler_, family.parts, self.scaler_.features(self.table_.x))
+
+    def _hyperparameter_draws(self, family: Family, n: int = 100) -> np.ndarray:
+        """Draws of the raw hyperparameters: every third state of a chain up to :data:`LAPLACE_LABELS` labels, made once.
 
         Beyond, from the Laplace approximation of those that mix the processes, the others fixed.
         """
-        if self._draws_made is None:
-            labels, _ = training_labels(self.table_, self.scaler_)
-            if len(labels) <= LAPLACE_LABELS:
+        if family.draws is None:
+            data = self._family_data(family)
+            seed = int(self.random_state)
+            if len(data) <= LAPLACE_LABELS:
                 with progress(
-                    f"{type(self).__name__}: posterior of the hyperparameters", verbose=self.verbose
+                    f"{type(self).__name__}: posterior of the hyperparameters", total=3 * n, verbose=self.verbose
                 ) as update:
-                    self._draws_made = hmc_draws(
-                        self.prior_, labels, n, int(self.random_state), callback=lambda i: update(completed=i)
-                    )
+                    family.draws = hmc_draws(family.prior, data, 3 * n, seed, callback=lambda i: update(completed=i))[
+                        2::3
+                    ]
             else:
-                which = exact.raw_positions(self.prior_, "mixing.")
-                self._draws_made = exact.laplace_draws(self.prior_, labels, n, int(self.random_state), which)
-        return self._draws_made
+                which = exact.raw_positions(family.prior, "mixing.")
+                family.draws = exact.laplace_draws(family.prior, data, n, seed, which)
+        return family.draws
 
     def task_correlation(self) -> pd.DataFrame:
         """Correlation between tasks of the latent functions over x, with its uncertainty.
@@ -139,65 +182,139 @@ class ExactModel(BayesianModel):
         -------
         DataFrame (T, T)
             The prior correlation of ``f_t(x)`` and ``f_t'(x)`` at the fitted hyperparameters, averaged over their
-            uncertainty; ``.attrs["std"]`` is a DataFrame of the same shape.  Constants do not count.
+            uncertainty; ``.attrs["std"]`` is a DataFrame of the same shape.  Constants do not count.  A task with
+            several latent functions has a row for each.
         """
-        names = [t.name for t in self.tasks_]
-        varying = [p for p, process in enumerate(self.prior_) if isinstance(process, Smooth)]
-        raw = exact.get_raw(self.prior_)
-        correlations = []
-        draws = self._hyperparameter_draws()
-        with torch.no_grad():
-            for draw in draws:
-                exact.set_raw(self.prior_, draw)
-                w = self.prior_.mixing.weights()[:, varying].numpy()
-                size = np.sqrt((w**2).sum(axis=1))
-                correlations.append(w @ w.T / np.outer(size, size))
-        exact.set_raw(self.prior_, raw)
-        stack = np.stack(correlations)
-        out = pd.DataFrame(stack.mean(axis=0), names, names)
-        out.attrs["std"] = pd.DataFrame(stack.std(axis=0), names, names)
+        names = [name for part in self.table_.parts for name in part.names]
+        mean, spread = np.eye(len(names)), np.zeros((len(names), len(names)))
+        for family in self.families_:
+            place = np.ix_(family.channels, family.channels)
+            mean[place], spread[place] = self._correlation(family)
+        out = pd.DataFrame(mean, names, names)
+        out.attrs["std"] = pd.DataFrame(spread, names, names)
         return out
 
+    def _correlation(self, family: Family) -> tuple[np.ndarray, np.ndarray]:
+        prior = family.prior
+        varying = [p for p, process in enumerate(prior) if isinstance(process, Smooth)]
+        raw = exact.get_raw(prior)
+        correlations = []
+        if len(family.channels) == 1:
+            return np.ones((1, 1)), np.zeros((1, 1))
+        draws = self._hyperparameter_draws(family)
+        with torch.no_grad():
+            for draw in draws:
+                exact.set_raw(prior, draw)
+                w = prior.mixing.weights()[:, varying].numpy()
+                size = np.sqrt((w**2).sum(axis=1))
+                correlations.append(w @ w.T / np.outer(size, size))
+        exact.set_raw(prior, raw)
+        stack = np.stack(correlations)
+        return stack.mean(axis=0), stack.std(axis=0)
+
     def _state(self) -> dict[str, np.ndarray]:
-        report = self.report_
-        return {
-            "raw": exact.get_raw(self.prior_),
-            "draws": self.posterior_.draws,
-            "weights": self.posterior_.weights,
-            "report": np.array(
-                [
-                    report.log_posterior,
-                    report.gradient_norm,
-                    report.converged,
-                    report.n_evaluations,
-                    report.n_starts,
-                    report.jitter,
-                ]
-            ),
-        }
+        state: dict[str, np.ndarray] = {}
+        for i, family in enumerate(self.families_):
+            report = family.report
+            labels = [c.labels for c in family.posterior.components]
+            if labels[0].site is not None:  # pseudo-labels are kept: they need not be found again
+                state[f"{i}.site"] = labels[0].site.numpy()
+                state[f"{i}.y"] = np.stack([c.y.numpy() for c in labels])
+                state[f"{i}.se2"] = np.stack([c.se2.numpy() for c in labels])
+            state |= {
+                f"{i}.raw": exact.get_raw(family.prior),
+                f"{i}.draws": family.posterior.draws,
+                f"{i}.weights": family.posterior.weights,
+                f"{i}.report": np.array(
+                    [
+                        report.log_posterior,
+                        report.gradient_norm,
+                        report.converged,
+                        report.n_evaluations,
+                        report.n_starts,
+                        report.jitter,
+                    ]
+                ),
+            }
+        return state
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
-        labels, _ = training_labels(table, scaler)
-        prior = self._prior(table)
-        exact.set_raw(prior, state["raw"])
-        value, gradient, converged, evaluations, starts, jitter = state["report"].tolist()
+        x = scaler.features(table.x)
+        return {
+            "families_": [
+                self._restore_family(table, scaler, parts, x, state, i) for i, parts in enumerate(self._families(table))
+            ]
+        }
+
+    def _restore_family(
+        self,
+        table: Table,
+        scaler: Scaler,
+        parts: tuple[TaskPart, ...],
+        x: np.ndarray,
+        state: dict[str, np.ndarray],
+        i: int,
+    ) -> Family:
+        prior = self._prior(table, parts, x.shape[1])
+        exact.set_raw(prior, state[f"{i}.raw"])
+        value, gradient, converged, evaluations, starts, jitter = state[f"{i}.report"].tolist()
         report = FitReport(
             value, gradient, bool(converged), "restored from a file", int(evaluations), int(starts), jitter
         )
-        posterior = ExactPosterior.of(prior, labels, state["draws"], state["weights"])
-        return {"prior_": prior, "report_": report, "posterior_": posterior, "_draws_made": None}
+        data: exact.Data | list[exact.Data] = training_data(table, scaler, parts, x)
+        if f"{i}.site" in state:
+            points, site = training_data(table, scaler, parts, x).points, torch.from_numpy(state[f"{i}.site"])
+            pairs = zip(state[f"{i}.y"], state[f"{i}.se2"], strict=True)
+            data = [exact.Labels(points, torch.from_numpy(y), torch.from_numpy(v), site) for y, v in pairs]
+        posterior = ExactPosterior.of(prior, data, state[f"{i}.draws"], state[f"{i}.weights"])
+        return Family(parts, prior, report, posterior)
 
 
-def long_form(x: np.ndarray, group: np.ndarray, z: np.ndarray, se: np.ndarray) -> tuple[Labels, torch.Tensor]:
-    """One entry a label that is there, those of a task together, and the row each belongs to."""
-    task, row = np.nonzero(~np.isnan(z.T))
-    points = Points(torch.from_numpy(x[row]), torch.from_numpy(task), torch.from_numpy(group[row]))
-    return Labels(points, torch.from_numpy(z[row, task]), torch.from_numpy(se[row, task] ** 2)), torch.from_numpy(row)
+def part_data(
+    x: torch.Tensor,
+    group: torch.Tensor,
+    labels: Known,
+    se: np.ndarray,
+    scaler: Scaler,
+    tasks: Sequence[Task],
+    parts: Sequence[TaskPart],
+) -> exact.Data | None:
+    """The labels of a family in scaled long form, those of a latent function together; None where there are none.
+
+    Channels are counted within the family.
+    """
+    out, used = [], 0
+    for position, part in enumerate(parts):
+        task = tasks[part.task]
+        y = scaler.labels(labels.y[:, part.task], part, task)
+        high = scaler.labels(labels.high[:, part.task], part, task)
+        row = np.flatnonzero(~np.isnan(y))
+        channels = tuple(range(used, used + len(part.channels)))
+        used += len(part.channels)
+        if len(row):
+            scale = 1.0 if part.role else scaler.y_scale[part.task]
+            block = LabelBlock(*(torch.from_numpy(v[row]) for v in (y, (se[:, part.task] / scale) ** 2, high)))
+            out.append(PartLabels(position, part.likelihood, channels, torch.from_numpy(row), block))
+    return Observations(x, group, out).simplest() if out else None
 
 
-def training_labels(table: Table, scaler: Scaler) -> tuple[Labels, torch.Tensor]:
-    """The table's labels in scaled units."""
+def training_data(table: Table, scaler: Scaler, parts: Sequence[TaskPart], x: np.ndarray) -> exact.Data:
+    """The labels of a family from the table, its rows at inputs ``x`` (n, d).
+
+    Raises
+    ------
+    ValueError
+        If a part has no labels (a hurdle task whose labels are all zero has no positive part).
+    """
     n_rows = len(table.x)
     group = np.full(n_rows, -1) if table.group is None else table.group
-    codes = own_codes(group, len(table.groups))
-    return long_form(scaler.features(table.x), codes, scaler.labels(table.y), table.se / scaler.y_scale)
+    codes = torch.from_numpy(own_codes(group, len(table.groups)))
+    for part in parts:
+        task = table.tasks[part.task]
+        if np.isnan(task.observes.split(table.y[:, part.task])[part.role]).all():
+            raise ValueError(
+                f"task {task.name!r} has no positive labels: a hurdle likelihood needs some; drop the column"
+            )
+    data = part_data(torch.from_numpy(x), codes, Known(table.y, table.high), table.se, scaler, table.tasks, parts)
+    assert data is not None
+    return data

@@ -5,36 +5,11 @@ f_t(x, g) = m_t + v_t(x) [+ c_{t,g}],   v_t ~ GP(0, kappa_t^2 k_t),   m_t ~ N(0,
 
 from __future__ import annotations
 
-import math
-
-import torch
-from gpytorch.priors import HalfNormalPrior, LogNormalPrior
-
-from bayestl.kernels import Constant, Mixing, Noise, PerGroup, Prior, register_positive
+from bayestl.kernels import Prior
 from bayestl.models.exact import ExactModel
+from bayestl.models.own import OwnParts, observation, own_processes
 from bayestl.table import Table
-
-AMPLITUDE = 1.0
-"""Prior median of the standard deviation of a task's function, on labels of unit variance."""
-GROUP_SPREAD = 0.5
-"""Scale of the half-normal prior of the standard deviation between groups, on labels of unit variance."""
-
-
-class OwnParts(Mixing):
-    """Diagonal blocks: each task has an amplitude, a constant and, with groups, a spread between groups."""
-
-    def __init__(self, n_tasks: int, grouped: bool, amplitude: float = AMPLITUDE) -> None:
-        super().__init__()
-        register_positive(self, "kappa", torch.full((n_tasks,), amplitude), LogNormalPrior(math.log(amplitude), 1.0))
-        if grouped:
-            register_positive(self, "tau", torch.full((n_tasks,), 0.3), HalfNormalPrior(GROUP_SPREAD))
-        self.support = torch.cat([torch.eye(n_tasks)] * (3 if grouped else 2), dim=1).bool()
-
-    def weights(self) -> torch.Tensor:
-        blocks = [torch.diag(self.raw_kappa.exp()), torch.eye(len(self.raw_kappa), dtype=torch.float64)]
-        if hasattr(self, "raw_tau"):
-            blocks.append(torch.diag(self.raw_tau.exp()))
-        return torch.cat(blocks, dim=1)
+from bayestl.tasks import TaskPart
 
 
 class IndependentGP(ExactModel):
@@ -65,10 +40,10 @@ class IndependentGP(ExactModel):
     0.91
     """
 
-    def _prior(self, table: Table) -> Prior:
-        n_tasks, d = len(table.tasks), table.x.shape[1]
+    def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
+        return [(part,) for part in table.parts]
+
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Prior:
         grouped = table.group is not None
-        processes = [self._smooth(d) for _ in range(n_tasks)] + [Constant() for _ in range(n_tasks)]
-        if grouped:
-            processes += [PerGroup() for _ in range(n_tasks)]
-        return Prior(processes, OwnParts(n_tasks, grouped), Noise(n_tasks))
+        processes = own_processes(parts, grouped, lambda: self._smooth(d))
+        return Prior(processes, OwnParts(parts, grouped), *observation(parts))

@@ -1,264 +1,32 @@
-"""Explicit latent variables: a directed acyclic graph of tasks, each row with a latent value for each task.
+"""Explicit latent variables: a directed acyclic graph of tasks, each row with latent values for each task.
 
-    z_it = m_t + sum_p rho_tp z_ip + g_t(x_i, z_i,pa(t)) + xi_it,    xi_it ~ N(0, omega_t^2)
-    y_it = z_it + e_it,    g_t ~ GP(0, alpha_t^2 k_t) over (x, parents),    p in pa(t)
+    z_it = m_t + sum_p rho_tp z_ip + g_t(x_i, z_i,pa(t)) + xi_it,    y_it ~ Likelihood_t(z_it)
 
-All latent values are inferred together, so that a label of the target also informs the latent source of its row.
-The functions ``g_t`` have inducing values ``u_t`` and the rows are independent given those (the fully independent
-training conditional: Snelson, Ghahramani 2006).  The guide is structured: ``q(u_t)`` is a full Gaussian, and
-
-    q(z_it | u, z_i,pa) = N(a_it E[z_it | u, z_i,pa] + b_it, s_it^2)
-
-so the latent values of a row stay correlated with each other and with the functions, and for a Gaussian leaf the guide
-contains the exact conditional.  Hyperparameters are point estimates under their priors.
+All latent values are inferred together, so that a label of the target also informs the latent source of its row.  The
+model and its guide are in ``models/graph.py``; this is the estimator.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gpytorch
 import numpy as np
 import pandas as pd
 import torch
-from gpytorch.priors import LogNormalPrior, NormalPrior
 from torch import Tensor
 
 from bayestl.inference import exact
-from bayestl.inference.variational import SVIReport, draw, maximise_elbo
-from bayestl.kernels import (
-    KERNELS,
-    Constant,
-    Noise,
-    Points,
-    Prior,
-    Smooth,
-    find_priors,
-    log_hyperprior,
-    register_positive,
-    register_real,
-)
+from bayestl.inference.variational import SVIReport, maximise_elbo
+from bayestl.kernels import KERNELS, Constant, Points, Prior, Smooth
+from bayestl.likelihoods import Gaussian
 from bayestl.models.base import BayesianModel
-from bayestl.models.independent import OwnParts
+from bayestl.models.graph import DrawnLatent, LatentGraph, Node, PartData
+from bayestl.models.own import OwnParts
+from bayestl.observation import Noise
 from bayestl.progress import progress
-from bayestl.table import Scaler, Table
-from bayestl.tasks import Task, order_graph
-
-INDUCING_JITTER = 1e-6
-"""Added to the unit-variance covariance of the inducing values."""
-MIN_VARIANCE = 1e-6
-"""Least conditional variance of a latent value, scaled units."""
-
-
-class Node(gpytorch.Module):
-    """One task of the graph: its function of (x, parents), its noise, and the guide of its latent values."""
-
-    inducing: Tensor
-    mean: Tensor
-    rho: Tensor
-    raw_amplitude: Tensor
-    raw_omega: Tensor
-    raw_sigma: Tensor
-    u_start: Tensor
-    u_base: Tensor
-
-    def __init__(
-        self, kernel: str, d: int, parents: Sequence[int], inducing: Tensor, n_rows: int, signs: Tensor
-    ) -> None:
-        super().__init__()
-        self.parents = tuple(parents)
-        k, m = len(self.parents), len(inducing)
-        self.kernel = KERNELS[kernel](d + k)
-        self.register_buffer("inducing", inducing)
-        register_real(self, "mean", torch.zeros(1), NormalPrior(0.0, 1.0))
-        if k:
-            register_real(self, "rho", signs / k, NormalPrior(signs / k, torch.ones(k, dtype=torch.float64)))
-        amplitude = 0.3 if k else 1.0
-        register_positive(self, "amplitude", torch.full((1,), amplitude), LogNormalPrior(math.log(amplitude), 1.0))
-        register_positive(self, "omega", torch.full((1,), 0.1), LogNormalPrior(math.log(0.1), 1.0))
-        register_positive(self, "sigma", torch.full((1,), 0.1), LogNormalPrior(math.log(0.1), 1.0))
-        # the guide; q(u) is relative to its first guess, so that one step size suits all its parameters
-        self.register_buffer("u_start", torch.zeros(m, dtype=torch.float64))
-        self.register_buffer("u_base", torch.eye(m, dtype=torch.float64))
-        self.v_mean = torch.nn.Parameter(torch.zeros(m, dtype=torch.float64))
-        self.v_root = torch.nn.Parameter(torch.eye(m, dtype=torch.float64))
-        self.a = torch.nn.Parameter(torch.ones(n_rows, dtype=torch.float64))
-        self.b = torch.nn.Parameter(torch.zeros(n_rows, dtype=torch.float64))
-        self.log_s = torch.nn.Parameter(torch.full((n_rows,), math.log(0.1), dtype=torch.float64))
-        self.priors = find_priors(self)
-
-    def log_hyperprior(self) -> Tensor:
-        """``log p(hyperparameters of this node)``."""
-        return log_hyperprior(self, self.priors)
-
-    def inducing_guide(self) -> tuple[Tensor, Tensor]:
-        """Mean (m,) of ``q(u)`` and the lower Cholesky factor (m, m) of its covariance."""
-        root = self.v_root.tril(-1) + torch.diag(self.v_root.diagonal().abs() + 1e-6)
-        return self.u_start + self.u_base @ self.v_mean, self.u_base @ root
-
-    def features(self, x: Tensor, z: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
-        """Whitened features ``A`` (..., n, m) with ``g = A u`` in mean, and the conditional variance (..., n)."""
-        root = torch.linalg.cholesky(
-            self.kernel.forward(self.inducing, self.inducing)
-            + INDUCING_JITTER * torch.eye(len(self.inducing), dtype=x.dtype)
-        )
-        if self.parents:
-            shape = z[self.parents[0]].shape
-            inputs = torch.cat([x.expand(*shape, x.shape[-1]), *(z[p][..., None] for p in self.parents)], dim=-1)
-        else:
-            inputs = x
-        flat = inputs.reshape(-1, inputs.shape[-1])
-        half = torch.linalg.solve_triangular(root, self.kernel.forward(self.inducing, flat), upper=False).T
-        size = self.raw_amplitude.exp()
-        a = (size * half).reshape(*inputs.shape[:-1], -1)
-        variance = size**2 - (a * a).sum(-1) + (2 * self.raw_omega).exp()
-        return a, variance.clamp_min(MIN_VARIANCE)
-
-    def linear(self, z: Mapping[int, Tensor]) -> Tensor:
-        """``m + sum_p rho_p z_p``."""
-        total = self.mean
-        for i, p in enumerate(self.parents):
-            total = total + self.rho[i] * z[p]
-        return total
-
-    def conditional(self, x: Tensor, z: Mapping[int, Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (..., n) of ``z_t`` given the parents and the whitened inducing values ``u`` (..., 1, m)."""
-        a, variance = self.features(x, z)
-        return self.linear(z) + (a * u).sum(-1), variance
-
-
-class LatentGraph(torch.nn.Module):
-    """The Pyro model and guide of a graph of tasks on one table."""
-
-    def __init__(self, names: Sequence[str], nodes: dict[int, Node], x: Tensor, y: Tensor, se2: Tensor) -> None:
-        super().__init__()
-        self.names = list(names)
-        self.order = list(nodes)
-        self._nodes = torch.nn.ModuleList([nodes[t] for t in range(len(names))])
-        self.x, self.y, self.se2 = x, torch.nan_to_num(y), se2
-        self.present = ~torch.isnan(y)
-
-    @property
-    def nodes(self) -> list[Node]:
-        """The nodes, in the order of the columns."""
-        return list(self._nodes)  # type: ignore[arg-type]
-
-    def model(self) -> None:
-        """The generative story of the module's docstring."""
-        import pyro
-        from pyro.distributions import Normal
-
-        pyro.factor("hyperparameters", torch.stack([node.log_hyperprior() for node in self.nodes]).sum())
-        u = {
-            t: pyro.sample(f"u[{self.names[t]}]", Normal(torch.zeros_like(self.nodes[t].v_mean), 1.0).to_event(1))
-            for t in self.order
-        }
-        z: dict[int, Tensor] = {}
-        with pyro.plate("rows", len(self.x)):
-            for t in self.order:
-                node = self.nodes[t]
-                mean, variance = node.conditional(self.x, z, u[t])
-                z[t] = pyro.sample(f"z[{self.names[t]}]", Normal(mean, variance.sqrt()))
-                noise = ((2 * node.raw_sigma).exp() + self.se2[:, t]).sqrt()
-                label = Normal(z[t], noise).mask(self.present[:, t])
-                pyro.sample(f"y[{self.names[t]}]", label, obs=self.y[:, t])
-
-    def guide(self) -> None:
-        """The structured guide of the module's docstring."""
-        import pyro
-        from pyro.distributions import MultivariateNormal, Normal
-
-        u = {}
-        for t in self.order:
-            mean, root = self.nodes[t].inducing_guide()
-            u[t] = pyro.sample(f"u[{self.names[t]}]", MultivariateNormal(mean, scale_tril=root))
-        z: dict[int, Tensor] = {}
-        with pyro.plate("rows", len(self.x)):
-            for t in self.order:
-                node = self.nodes[t]
-                mean, _ = node.conditional(self.x, z, u[t])
-                z[t] = pyro.sample(f"z[{self.names[t]}]", Normal(node.a * mean + node.b, node.log_s.exp()))
-
-    def latent_draws(self, n: int, seed: int) -> np.ndarray:
-        """Draws (n, rows, T) of the training rows' latent values from the guide."""
-        sites = draw(self.guide, n, seed)
-        return np.stack([sites[f"z[{name}]"].numpy() for name in self.names], axis=-1)
-
-
-class DrawnLatent:
-    """Latent values of new rows by ancestral draws, conditioned row by row on their known labels.
-
-    In each of S draws the functions are one draw of ``q(u)``; down the graph every latent value has a Gaussian
-    conditional given the draw and its parents, which is kept (for smooth marginals) and drawn from (for the children).
-    Known labels weigh the draws, row by row, and the rows are resampled by those weights.  The labels of a new row
-    inform that row only: they do not change the functions.
-    """
-
-    def __init__(self, graph: LatentGraph, x: Tensor, observed: np.ndarray | None, n_draws: int, seed: int) -> None:
-        n, n_tasks = len(x), len(graph.names)
-        y = torch.full((n, n_tasks), math.nan, dtype=torch.float64) if observed is None else torch.from_numpy(observed)
-        generator = torch.Generator().manual_seed(seed)
-        normal: dict[str, Any] = {"generator": generator, "dtype": torch.float64}
-        means, variances, values = (torch.empty(n_draws, n, n_tasks, dtype=torch.float64) for _ in range(3))
-        log_weights = torch.zeros(n_draws, n, dtype=torch.float64)
-        noise = torch.stack([(2 * node.raw_sigma).exp()[0] for node in graph.nodes]).detach()
-        with torch.no_grad():
-            z: dict[int, Tensor] = {}
-            for t in graph.order:
-                node = graph.nodes[t]
-                centre, root = node.inducing_guide()
-                u = centre + torch.randn(n_draws, 1, len(centre), **normal) @ root.T
-                mean, variance = _in_blocks(node, x, z, u)
-                known = ~torch.isnan(y[:, t])
-                if known.any():
-                    total = variance[:, known] + noise[t]
-                    residual = y[known, t] - mean[:, known]
-                    log_weights[:, known] += -0.5 * (total.log() + residual**2 / total)
-                    gain = variance[:, known] / total
-                    mean[:, known] += gain * residual
-                    variance[:, known] *= 1 - gain
-                z[t] = mean + variance.sqrt() * torch.randn(n_draws, n, **normal)
-                means[:, :, t], variances[:, :, t], values[:, :, t] = mean, variance, z[t]
-            weighted = (~torch.isnan(y)).any(dim=1)
-            if weighted.any():
-                chance = torch.softmax(log_weights[:, weighted], dim=0).T
-                chosen = torch.multinomial(chance, n_draws, replacement=True, generator=generator).T
-                rows = torch.nonzero(weighted).ravel()
-                for array in (means, variances, values):
-                    array[:, rows] = array[chosen, rows]
-        self._means, self._variances, self._values = means.numpy(), variances.numpy(), values.numpy()
-        self.weights = np.full(n_draws, 1.0 / n_draws)
-        self.noise = np.repeat(noise.numpy()[None], n_draws, axis=0)
-
-    def marginals(self) -> tuple[np.ndarray, np.ndarray]:
-        """Conditional means and variances, each (S, n, T)."""
-        return self._means, self._variances
-
-    def row_covariances(self) -> None:
-        """Only draws know how the tasks of a row vary together."""
-        return
-
-    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Draws (n, rows, T) and the component of each: all S in a random order before any is used again."""
-        size = len(self.weights)
-        component = np.concatenate([generator.permutation(size) for _ in range(-(-n // size))])[:n]
-        return self._values[component].copy(), component
-
-
-def _in_blocks(
-    node: Node, x: Tensor, z: Mapping[int, Tensor], u: Tensor, limit: int = 4_000_000
-) -> tuple[Tensor, Tensor]:
-    """:meth:`Node.conditional` for a bounded number of rows at a time; both results (S, n), not shared."""
-    n_draws, step = len(u), max(1, limit // (len(u) * len(node.v_mean)))
-    means, variances = [], []
-    for start in range(0, len(x), step):
-        rows = slice(start, start + step)
-        mean, variance = node.conditional(x[rows], {p: v[:, rows] for p, v in z.items()}, u)
-        means.append(mean.expand(n_draws, -1))
-        variances.append(variance.expand(n_draws, -1))
-    return torch.cat(means, dim=1).clone(), torch.cat(variances, dim=1).clone()
+from bayestl.table import Known, Scaler, Table
+from bayestl.tasks import Task, TaskPart, order_graph, parent_channels
 
 
 class LatentVariableGP(BayesianModel):
@@ -338,27 +106,49 @@ class LatentVariableGP(BayesianModel):
         if table.group is not None:
             raise ValueError("LatentVariableGP does not use groups=: leave them out, or use DifferenceGP")
 
+    def _parents(self, table: Table) -> dict[int, tuple[int, ...]]:
+        """Parents of each latent function, parents first."""
+        parts, out = table.parts, {}
+        for t, above in order_graph(self.graph, table.names).items():
+            for part in (p for p in parts if p.task == t):
+                sources = [parent_channels(parts, part, p)[0] for p in above]
+                for i, c in enumerate(part.channels):
+                    alike = [len(s.channels) == len(part.channels) for s in sources]
+                    out[c] = tuple(
+                        k
+                        for s, one in zip(sources, alike, strict=True)
+                        for k in ((s.channels[i],) if one else s.channels)
+                    )
+        return out
+
+    def _data(self, table: Table, scaler: Scaler, labels: Known, se: np.ndarray) -> list[PartData]:
+        out = []
+        for part in table.parts:
+            task = table.tasks[part.task]
+            y, high = (torch.from_numpy(scaler.labels(v[:, part.task], part, task)) for v in labels)
+            scale = 1.0 if part.role else scaler.y_scale[part.task]
+            out.append(PartData(part, y, high, torch.from_numpy((se[:, part.task] / scale) ** 2)))
+        return out
+
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
         self._check(table)
-        graph = order_graph(self.graph, table.names)
         x = torch.from_numpy(scaler.features(table.x))
-        y = torch.from_numpy(scaler.labels(table.y))
-        se2 = torch.from_numpy((table.se / scaler.y_scale) ** 2)
+        data = self._data(table, scaler, Known(table.y, table.high), table.se)
+        home = {c: (d, i) for d in data for i, c in enumerate(d.part.channels)}
         generator = np.random.default_rng(int(self.random_state))
         chosen = torch.from_numpy(np.sort(generator.permutation(len(x))[: int(self.n_inducing)]))
         nodes: dict[int, Node] = {}
         guesses: dict[int, Tensor] = {}
         with exact.threads_for(len(x)):
-            for t, parents in graph.items():
-                nodes[t], guesses[t] = self._start(t, parents, x, y[:, t], se2[:, t], guesses, chosen)
-            latent = LatentGraph(table.names, nodes, x, y, se2)
-            n_labels = int(latent.present.sum())
+            for c, parents in self._parents(table).items():
+                nodes[c], guesses[c] = self._start(parents, x, *home[c], guesses, chosen)
+            latent = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x)
             with progress("LatentVariableGP", total=int(self.max_steps), verbose=self.verbose) as update:
                 report = maximise_elbo(
                     latent.model,
                     latent.guide,
                     latent.parameters(),
-                    scale=n_labels,
+                    scale=latent.n_labels,
                     steps=int(self.max_steps),
                     seed=int(self.random_state),
                     callback=lambda i, value: update(
@@ -370,35 +160,32 @@ class LatentVariableGP(BayesianModel):
 
     def _start(
         self,
-        t: int,
         parents: tuple[int, ...],
         x: Tensor,
-        y: Tensor,
-        se2: Tensor,
+        data: PartData,
+        which: int,
         guesses: dict[int, Tensor],
         chosen: Tensor,
     ) -> tuple[Node, Tensor]:
         """A node whose hyperparameters and guide come from an exact GP with the parents' guesses plugged in."""
-        there = ~torch.isnan(y)
+        there = data.present
+        y, se2 = _signal(data, which), data.block.se2
         inputs = torch.cat([x, *(guesses[p][:, None] for p in parents)], dim=1)
         signs = torch.ones(len(parents), dtype=torch.float64)
         for i, p in enumerate(parents):
             product = ((guesses[p] - guesses[p].mean())[there] * (y - y[there].mean())[there]).sum()
             signs[i] = -1.0 if product < 0 else 1.0
-        node = Node(self.kernel, x.shape[1], parents, inputs[chosen], len(x), signs)
+        size = data.part.likelihood.amplitude
+        node = Node(self.kernel, x.shape[1], parents, inputs[chosen], len(x), signs, size)
         offset = node.linear(guesses).detach().expand(len(x))
+        zero = torch.zeros(int(there.sum()), dtype=torch.long)
         labels = exact.Labels(
-            Points(
-                inputs[there],
-                torch.zeros(int(there.sum()), dtype=torch.long),
-                torch.zeros(int(there.sum()), dtype=torch.long),
-            ),
-            (y - offset)[there],
-            se2[there],
+            Points(inputs[there], zero, zero), (y - offset)[there], se2[there], rows=torch.nonzero(there).ravel()
         )
-        mixing = OwnParts(1, grouped=False, amplitude=0.3 if parents else 1.0)
+        alone = TaskPart(0, "", Gaussian(), (0,), ("",))
+        mixing = OwnParts((alone,), grouped=False, amplitude=size * (0.3 if parents else 1.0))
         prior = Prior([Smooth(node.kernel), Constant()], mixing, Noise(1))
-        exact.fit(prior, labels, torch.nonzero(there).ravel(), n_starts=1, seed=int(self.random_state))
+        exact.fit(prior, labels, n_starts=1, seed=int(self.random_state))
         with torch.no_grad():
             noise = prior.noise.variance()[0]
             node.raw_amplitude.copy_(mixing.raw_kappa)
@@ -417,21 +204,31 @@ class LatentVariableGP(BayesianModel):
             conditional = node.linear(guesses) + a @ solution[:-1]
             gain = torch.where(there, variance / (variance + noise * 0.5 + se2), torch.zeros_like(variance))
             node.a.copy_(1 - gain)
-            node.b.copy_(gain * torch.nan_to_num(y))
+            node.b.copy_(gain * torch.where(there, y, 0.0))
             node.log_s.copy_(0.5 * torch.log(variance * (1 - gain)).clamp_min(-12.0))
-            guess = (1 - gain) * conditional + gain * torch.nan_to_num(y)
+            guess = (1 - gain) * conditional + gain * torch.where(there, y, 0.0)
         return node, guess
 
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: np.ndarray | None) -> DrawnLatent:
-        return DrawnLatent(self.graph_, torch.from_numpy(x), observed, int(self.n_draws), int(self.random_state))
+    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> DrawnLatent:
+        data = None
+        if observed is not None:
+            data = self._data(self.table_, self.scaler_, observed, np.zeros_like(observed.y))
+        return DrawnLatent(self.graph_, torch.from_numpy(x), data, int(self.n_draws), int(self.random_state))
 
     def latent(self, n_draws: int = 1000) -> pd.DataFrame:
-        """Posterior of every training row's latent values: columns (task, "mean"/"std"), label units."""
-        values = self.scaler_.label_units(self.graph_.latent_draws(n_draws, int(self.random_state)))
-        names = self.table_.names
+        """Posterior of every training row's latent values: columns (latent function, "mean"/"std").
+
+        In label units (log-normal labels: of their logarithm); those of classes have no unit.
+        """
+        values = self.graph_.latent_draws(n_draws, int(self.random_state))
         columns = {}
-        for t, name in enumerate(names):
-            columns[name, "mean"], columns[name, "std"] = values[:, :, t].mean(axis=0), values[:, :, t].std(axis=0)
+        for part in self.table_.parts:
+            location, scale = (
+                (0.0, 1.0) if part.role else (self.scaler_.y_mean[part.task], self.scaler_.y_scale[part.task])
+            )
+            for c, name in zip(part.channels, part.names, strict=True):
+                columns[name, "mean"] = location + scale * values[:, :, c].mean(axis=0)
+                columns[name, "std"] = scale * values[:, :, c].std(axis=0)
         return pd.DataFrame(columns, index=self.table_.index)
 
     def task_correlation(self) -> pd.DataFrame:
@@ -443,11 +240,11 @@ class LatentVariableGP(BayesianModel):
             Mean over draws of the functions (the rows' own labels are not used); ``.attrs["std"]`` their spread.
         """
         latent = DrawnLatent(self.graph_, self.graph_.x, None, int(self.n_draws), int(self.random_state))
-        values = latent.marginals()[0]
+        values = latent.means
         centred = values - values.mean(axis=1, keepdims=True)
         size = np.sqrt((centred**2).sum(axis=1)) + 1e-300
         stack = np.einsum("snt,snu->stu", centred, centred) / (size[:, :, None] * size[:, None, :])
-        names = self.table_.names
+        names = self.graph_.names
         out = pd.DataFrame(stack.mean(axis=0), names, names)
         out.attrs["std"] = pd.DataFrame(stack.std(axis=0), names, names)
         return out
@@ -458,24 +255,37 @@ class LatentVariableGP(BayesianModel):
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
         self._check(table)
-        graph = order_graph(self.graph, table.names)
         x = torch.from_numpy(scaler.features(table.x))
         nodes = {
-            t: Node(
+            c: Node(
                 self.kernel,
                 x.shape[1],
                 parents,
-                torch.from_numpy(state[f"graph._nodes.{t}.inducing"]),
+                torch.from_numpy(state[f"graph._nodes.{c}.inducing"]),
                 len(x),
                 torch.ones(len(parents), dtype=torch.float64),
             )
-            for t, parents in graph.items()
+            for c, parents in self._parents(table).items()
         }
-        y = torch.from_numpy(scaler.labels(table.y))
-        latent = LatentGraph(table.names, nodes, x, y, torch.from_numpy((table.se / scaler.y_scale) ** 2))
+        data = self._data(table, scaler, Known(table.y, table.high), table.se)
+        latent = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x)
         prefix = "graph."
         arrays = {k[len(prefix) :]: torch.from_numpy(v) for k, v in state.items() if k.startswith(prefix)}
         latent.load_state_dict(arrays)
         latent.requires_grad_(False)
         report = SVIReport(state["elbo"], bool(state["converged"][0]), "restored from a file")
         return {"graph_": latent, "report_": report}
+
+
+def _signal(data: PartData, which: int) -> Tensor:
+    """What a latent function is started from: the label itself, or plus and minus one for a class."""
+    y = data.block.y
+    if isinstance(data.part.likelihood, Gaussian) or data.part.likelihood.has_noise:
+        middle = torch.where(
+            y.isinf(), data.block.high, torch.where(data.block.high.isinf(), y, 0.5 * (y + data.block.high))
+        )
+        return middle
+    if len(data.part.channels) > 1:
+        return torch.where(y == which, 1.0, -1.0).to(y.dtype)
+    most = y.max().clamp_min(1.0)
+    return 2.0 * y / most - 1.0

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from gpytorch.priors import NormalPrior
 
-from bayestl.kernels import Constant, Mixing, Noise, PerGroup, Prior, register_real
+from bayestl.hyperparameters import register_real
+from bayestl.kernels import Mixing, Prior, Process
 from bayestl.models.exact import ExactModel
-from bayestl.models.independent import OwnParts
+from bayestl.models.own import OwnParts, observation, own_processes
 from bayestl.table import Table
-from bayestl.tasks import Task
+from bayestl.tasks import Task, TaskPart
 
 SPECIFIC_AMPLITUDE = 0.3
 """Prior median of the standard deviation of a task's own part, on labels of unit variance."""
@@ -29,17 +30,19 @@ LOADING = 0.7
 
 
 class Coregionalisation(Mixing):
-    """``W = [a | own parts]`` with loadings ``a_tq ~ N(0, 1)``."""
+    """``W = [a | own parts]`` with loadings ``a_tq ~ N(0, s_t^2)``, ``s_t`` one for numbers (see ``Part.amplitude``)."""
 
-    def __init__(self, loadings: np.ndarray, grouped: bool) -> None:
+    def __init__(self, loadings: np.ndarray, parts: Sequence[TaskPart], grouped: bool) -> None:
         super().__init__()
-        n_tasks, n_latent = loadings.shape
-        register_real(self, "a", torch.from_numpy(loadings), NormalPrior(0.0, 1.0))
-        self.own = OwnParts(n_tasks, grouped, SPECIFIC_AMPLITUDE)
-        self.support = torch.cat([torch.ones(n_tasks, n_latent).bool(), self.own.support], dim=1)
+        n_channels, n_latent = loadings.shape
+        size = np.array([[p.likelihood.amplitude] for p in parts for _ in p.channels])
+        register_real(self, "a", torch.from_numpy(loadings / size), NormalPrior(0.0, 1.0))
+        self.register_buffer("size", torch.from_numpy(size))
+        self.own = OwnParts(parts, grouped, SPECIFIC_AMPLITUDE)
+        self.support = torch.cat([torch.ones(n_channels, n_latent).bool(), self.own.support], dim=1)
 
     def weights(self) -> torch.Tensor:
-        return torch.cat([self.a, self.own.weights()], dim=1)
+        return torch.cat([self.size * self.a, self.own.weights()], dim=1)
 
 
 class MultiTaskGP(ExactModel):
@@ -76,27 +79,39 @@ class MultiTaskGP(ExactModel):
         super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
         self.n_latent = n_latent
 
-    def _prior(self, table: Table) -> Prior:
+    def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
+        """Zero or not in one family where two tasks have that question, everything else in another."""
+        atoms = tuple(p for p in table.parts if p.role)
+        if len(atoms) < 2:
+            return [table.parts]
+        return [atoms, tuple(p for p in table.parts if not p.role)]
+
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Prior:
         if not (isinstance(self.n_latent, int | np.integer) and self.n_latent >= 1):
             raise ValueError(f"n_latent must be a positive integer, got {self.n_latent!r}")
-        n_tasks, d = len(table.tasks), table.x.shape[1]
         grouped = table.group is not None
-        processes = [self._smooth(d) for _ in range(int(self.n_latent))]
-        processes += [self._smooth(d) for _ in range(n_tasks)] + [Constant() for _ in range(n_tasks)]
-        if grouped:
-            processes += [PerGroup() for _ in range(n_tasks)]
-        return Prior(processes, Coregionalisation(self._first_loadings(table), grouped), Noise(n_tasks))
+        processes: list[Process] = [self._smooth(d) for _ in range(int(self.n_latent))]
+        processes += own_processes(parts, grouped, lambda: self._smooth(d))
+        mixing = Coregionalisation(self._first_loadings(table, parts), parts, grouped)
+        return Prior(processes, mixing, *observation(parts))
 
-    def _first_loadings(self, table: Table) -> np.ndarray:
-        """Signs from the labels that tasks have in common; further columns small and random, to break the symmetry."""
-        reference = int(np.argmax(table.present.sum(axis=0)))
-        signs = np.ones(len(table.tasks))
-        for t in range(len(table.tasks)):
-            both = table.present[:, t] & table.present[:, reference]
-            a, b = table.y[both, t], table.y[both, reference]
-            if both.sum() >= 3 and a.std() > 0 and b.std() > 0 and np.corrcoef(a, b)[0, 1] < 0:
-                signs[t] = -1.0
+    def _first_loadings(self, table: Table, parts: tuple[TaskPart, ...]) -> np.ndarray:
+        """From the correlations of labels that tasks have in common; further columns small and random."""
+        signals, sizes = [], []
+        for part in parts:
+            y = table.tasks[part.task].observes.split(table.y[:, part.task])[part.role]
+            y = np.where(np.isfinite(y), y, np.nan)
+            k = len(part.channels)
+            signals += [y] if k == 1 else [np.where(np.isnan(y), np.nan, y == c) for c in range(k)]
+            sizes += [part.likelihood.amplitude] * k
+        reference = int(np.argmax([np.isfinite(s).sum() for s in signals]))
         generator = np.random.default_rng(int(self.random_state))
-        loadings = 0.1 * generator.standard_normal((len(table.tasks), int(self.n_latent)))
-        loadings[:, 0] += LOADING * signs
+        loadings = 0.1 * generator.standard_normal((len(signals), int(self.n_latent)))
+        for c, signal in enumerate(signals):
+            both = np.isfinite(signal) & np.isfinite(signals[reference])
+            a, b = signal[both], signals[reference][both]
+            sign = 1.0
+            if both.sum() >= 3 and a.std() > 0 and b.std() > 0 and np.corrcoef(a, b)[0, 1] < 0:
+                sign = -1.0
+            loadings[c, 0] += LOADING * sign * sizes[c]
         return loadings

@@ -24,7 +24,8 @@ def draw_table(seed: int) -> tuple[np.ndarray, pd.DataFrame, np.ndarray, dict[tu
     groups = np.array([f"g{i % N_GROUPS}" for i in range(N_ROWS)])
     blank = pd.DataFrame({"low": np.zeros(N_ROWS), "high": np.zeros(N_ROWS)})
     template = DifferenceGP(levels=["low", "high"])
-    prior = template._prior(build_table(x, blank, groups=groups))
+    table = build_table(x, blank, groups=groups)
+    prior = template._prior(table, table.parts, N_FEATURES)
     prior.draw_hyperparameters(seed)
     codes = torch.arange(N_ROWS) % N_GROUPS
     inputs = torch.from_numpy((x - x.mean(axis=0)) / x.std(axis=0))

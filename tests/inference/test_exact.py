@@ -8,13 +8,20 @@ import bayestl as btl
 from bayestl.inference import exact
 from bayestl.inference.exact import FitError, Labels
 from bayestl.inference.hmc import hmc_draws
-from bayestl.kernels import KERNELS, Constant, Noise, Points, Prior, Smooth
-from bayestl.models.exact import training_labels
-from bayestl.models.independent import OwnParts
+from bayestl.kernels import KERNELS, Constant, Points, Prior, Smooth
+from bayestl.models.exact import training_data
+from bayestl.models.own import OwnParts
+from bayestl.observation import Noise
+from bayestl.tasks import Task, task_parts
+
+
+def gaussian_parts(n):
+    """The parts of n numeric tasks."""
+    return task_parts([Task(f"t{i}") for i in range(n)])
 
 
 def single(d=1):
-    return Prior([Smooth(KERNELS["rbf"](d)), Constant()], OwnParts(1, grouped=False), Noise(1))
+    return Prior([Smooth(KERNELS["rbf"](d)), Constant()], OwnParts(gaussian_parts(1), grouped=False), Noise(1))
 
 
 def some_labels(n=25, seed=0, noise=0.1):
@@ -52,9 +59,11 @@ def test_gradient_is_that_of_finite_differences():
 def test_prediction_is_the_dense_closed_form(two_tasks):
     X, Y = two_tasks
     model = btl.MultiTaskGP(hyperparameters="map", verbose=False).fit(X, Y)
-    labels, _ = training_labels(model.table_, model.scaler_)
+    family = model.families_[0]
+    x = model.scaler_.features(model.table_.x)
+    labels = training_data(model.table_, model.scaler_, family.parts, x)
     x = model.scaler_.features(X.to_numpy()[30:33])
-    prior = model.prior_
+    prior = family.prior
     new = Points(torch.from_numpy(np.tile(x, (2, 1))), torch.tensor([0, 0, 0, 1, 1, 1]), torch.arange(100, 106))
     with torch.no_grad():
         k = prior.covariance(labels.points, labels.points).numpy()
@@ -78,10 +87,9 @@ def test_prediction_is_the_dense_closed_form(two_tasks):
 
 def test_staged_fit_agrees_with_a_fit_of_all_labels():
     labels = some_labels(80)
-    rows = torch.arange(80)
     whole, staged = single(), single()
-    one = exact.fit(whole, labels, rows, n_starts=1, tolerance=1e-7)
-    two = exact.fit(staged, labels, rows, n_starts=1, subset_size=20, tolerance=1e-7)
+    one = exact.fit(whole, labels, n_starts=1, tolerance=1e-7)
+    two = exact.fit(staged, labels, n_starts=1, subset_size=20, tolerance=1e-7)
     assert two.log_posterior == pytest.approx(one.log_posterior, abs=0.01)
     assert one.converged
     assert two.converged
@@ -91,8 +99,8 @@ def test_the_subset_holds_rare_tasks_and_keeps_rows_together():
     task = torch.tensor([0] * 90 + [1] * 10)
     rows = torch.cat([torch.arange(90), torch.arange(10)])
     zero = torch.zeros(100, dtype=torch.float64)
-    labels = Labels(Points(zero[:, None], task, task), zero, zero)
-    chosen = exact._stratified_subset(labels, rows, 30, np.random.default_rng(0))
+    labels = Labels(Points(zero[:, None], task, task), torch.arange(100), zero, rows=rows)
+    chosen = labels.subset(30, np.random.default_rng(0)).y
     counts = np.bincount(task[chosen].numpy())
     assert counts.tolist() == [20, 10]
     shared = set(rows[chosen][task[chosen] == 0].tolist()) & set(range(10))
@@ -112,7 +120,7 @@ def test_nothing_finite_is_an_error_that_leaves_the_hyperparameters():
     broken = Labels(labels.points, labels.y * float("nan"), labels.se2)
     before = exact.get_raw(prior)
     with pytest.raises(FitError, match="no finite log posterior"):
-        exact.fit(prior, broken, torch.arange(25))
+        exact.fit(prior, broken)
     np.testing.assert_array_equal(exact.get_raw(prior), before)
 
 
@@ -126,10 +134,10 @@ def test_known_standard_errors_are_used():
 
 def test_hmc_draws_the_posterior_that_a_grid_gives():
     """One hyperparameter free: the chain against quadrature, within five Monte Carlo errors at half the states' worth."""
-    prior, labels = Prior([Constant()], OwnParts(1, grouped=False), Noise(1)), some_labels(8, noise=0.5)
+    prior, labels = Prior([Constant()], OwnParts(gaussian_parts(1), grouped=False), Noise(1)), some_labels(8, noise=0.5)
     prior.processes.append(Constant())
     raw = exact.get_raw(prior)
-    exact.fit(prior, labels, torch.arange(8), n_starts=1)
+    exact.fit(prior, labels, n_starts=1)
     centre = exact.get_raw(prior)
     grid = np.linspace(-5, 4, 91)
     log_density = np.array([[exact.value_and_gradient(prior, labels, np.array([a, b]))[0] for b in grid] for a in grid])
@@ -155,7 +163,8 @@ def test_real_gaps_do_not_run_away(data_folder):
     rows = np.random.default_rng(0).permutation(len(data.X))[:150]
     X = CompositionFeatures(["stoichiometry", "valence"], verbose=False).fit_transform(data.X.iloc[rows])
     Y = data.Y.iloc[rows]
-    model = btl.DifferenceGP(["pbe_gap", "expt_gap"], hyperparameters="map", verbose=False).fit(X, Y)
-    assert (model.prior_.mixing.raw_amplitude.exp() < 20).all()
+    tasks = [btl.Task(name, btl.Gaussian()) for name in Y.columns]
+    model = btl.DifferenceGP(["pbe_gap", "expt_gap"], tasks, hyperparameters="map", verbose=False).fit(X, Y)
+    assert (model.families_[0].prior.mixing.raw_amplitude.exp() < 20).all()
     assert isinstance(model.offsets, object)
-    assert pd.notna(model.report_.log_posterior)
+    assert pd.notna(model.families_[0].report.log_posterior)

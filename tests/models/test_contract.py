@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.model_selection import cross_validate
 from sklearn.pipeline import make_pipeline
@@ -14,12 +15,15 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import bayestl as btl
 from bayestl.inference import exact
-from bayestl.models.exact import long_form, training_labels
+from bayestl.inference.gaussian import ExactPosterior, JoinedLatent
+from bayestl.models.exact import training_data
+from bayestl.table import build_table
 
 MODELS = {
     "independent": lambda: btl.IndependentGP(verbose=False, n_starts=1),
     "multi-task": lambda: btl.MultiTaskGP(verbose=False, n_starts=1),
     "difference": lambda: btl.DifferenceGP(levels=["source", "target"], verbose=False, n_starts=1),
+    "chain": lambda: btl.ChainGP(levels=["source", "target"], stack=None, verbose=False),
     "latent": lambda: btl.LatentVariableGP(graph={"target": ["source"]}, verbose=False, max_steps=300, n_inducing=25),
 }
 EXACT = ["independent", "multi-task", "difference"]
@@ -90,21 +94,19 @@ def test_observed_is_refitting_with_those_labels(fitted, two_tasks, name):
     model = MODELS[name]().set_params(hyperparameters="map").fit(X.iloc[:30], Y.iloc[:30])
     known = Y.iloc[30:].assign(target=np.nan)
     given = model.posterior(X.iloc[30:], observed=known)
-    labels, _ = training_labels(model.table_, model.scaler_)
-    x = model.scaler_.features(X.iloc[30:].to_numpy())
-    extra, _ = long_form(x, 1000 + np.arange(10), model.scaler_.labels(known.to_numpy()), np.zeros((10, 2)))
-    both = exact.Labels(
-        labels.points.join(extra.points),
-        *(__import__("torch").cat([getattr(labels, f), getattr(extra, f)]) for f in ("y", "se2")),
-    )
-    whole = type(model.posterior_).of(model.prior_, both, exact.get_raw(model.prior_)[None])
-    import torch
-
-    latent = whole.at(torch.from_numpy(x), torch.from_numpy(2000 + np.arange(10)))
-    means, variances = latent.marginals()
-    expected = model.scaler_.label_units(means[0])
-    np.testing.assert_allclose(given.mean.to_numpy(), expected, atol=1e-6)
-    total = np.sqrt(variances[0] + latent.noise[0]) * model.scaler_.y_scale
+    seen = X.index[:30]
+    latest = known.set_index(X.index[30:])
+    table = build_table(X, pd.concat([Y.loc[seen], latest]))
+    scaler, x = model.scaler_, model.scaler_.features(X.to_numpy())
+    new = torch.from_numpy(x[30:])
+    pairs = []
+    for family in model.families_:
+        data = training_data(table, scaler, family.parts, x)
+        own = ExactPosterior.of(family.prior, data, exact.get_raw(family.prior)[None])
+        pairs.append((family.parts, own.at(new, 2000 + torch.arange(10))))
+    _, means, covariances, noise = JoinedLatent(pairs).moments()
+    np.testing.assert_allclose(given.mean.to_numpy(), scaler.label_units(means[0]), atol=1e-6)
+    total = np.sqrt(np.diagonal(covariances[0], axis1=1, axis2=2) + noise[0]) * scaler.y_scale
     np.testing.assert_allclose(given.std.to_numpy(), total, rtol=1e-6)
 
 

@@ -1,0 +1,73 @@
+"""Hyperparameters with proper priors: how a module gets them, and the density of all that are below a module.
+
+Scales are stored as logarithms and optimised there, Jacobian included, so no scale is drawn to zero or runs away.
+"""
+
+from __future__ import annotations
+
+import math
+
+import gpytorch
+import torch
+from gpytorch.priors import LogNormalPrior, NormalPrior
+from torch import Tensor
+
+
+def positive() -> gpytorch.constraints.Interval:
+    """A constraint whose raw parameter is the logarithm."""
+    return gpytorch.constraints.Positive(transform=torch.exp, inv_transform=torch.log)
+
+
+def register_positive(module: gpytorch.Module, name: str, value: Tensor, prior: gpytorch.priors.Prior) -> None:
+    """Give ``module`` a positive parameter with a prior on its value, stored as ``raw_<name>`` = log(value)."""
+    raw = f"raw_{name}"
+    module.register_parameter(raw, torch.nn.Parameter(value.double().log()))
+    module.register_constraint(raw, positive())
+    module.register_prior(
+        f"{name}_prior",
+        prior,
+        lambda m: getattr(m, raw).exp(),
+        lambda m, v: m.initialize(**{raw: v.log()}),
+    )
+    prior.stored_as = raw
+
+
+def register_real(module: gpytorch.Module, name: str, value: Tensor, prior: gpytorch.priors.Prior) -> None:
+    """Give ``module`` an unbounded parameter ``name`` with a prior."""
+    module.register_parameter(name, torch.nn.Parameter(value.double()))
+    module.register_prior(f"{name}_prior", prior, name)
+    prior.stored_as = name
+
+
+class HyperPrior:
+    """``log p(raw hyperparameters)`` of all that are registered below a module, Jacobians of the logarithms included.
+
+    A normal prior on a number and a log-normal one on a scale are both normal on what is stored, so all of those are one
+    density; the walk over the modules, which costs as much as a small fit, is done once.
+    """
+
+    def __init__(self, module: gpytorch.Module) -> None:
+        self._normal: list[Tensor] = []
+        self._others: list[tuple[Tensor, gpytorch.priors.Prior]] = []
+        means, sds = [], []
+        for _, owner, prior, _, _ in module.named_priors():
+            raw = getattr(owner, prior.stored_as)
+            if isinstance(prior, NormalPrior | LogNormalPrior):
+                self._normal.append(raw)
+                means.append(torch.as_tensor(prior.loc).double().expand(raw.shape).ravel())
+                sds.append(torch.as_tensor(prior.scale).double().expand(raw.shape).ravel())
+            else:
+                self._others.append((raw, prior))
+        self._mean = torch.cat(means) if means else torch.zeros(0, dtype=torch.float64)
+        self._sd = torch.cat(sds) if sds else torch.zeros(0, dtype=torch.float64)
+        self._constant = -float(self._sd.log().sum()) - 0.5 * len(self._sd) * math.log(2 * math.pi)
+
+    def log_density(self) -> Tensor:
+        """At the present values, a differentiable scalar."""
+        total = torch.zeros((), dtype=torch.float64)
+        if self._normal:
+            z = (torch.cat([p.ravel() for p in self._normal]) - self._mean) / self._sd
+            total = self._constant - 0.5 * (z @ z)
+        for raw, prior in self._others:
+            total = total + (prior.log_prob(raw.exp()) + raw).sum()
+        return total

@@ -1,0 +1,214 @@
+"""A chain: each task is a Gaussian process over the features and the labels of the task before it.
+
+    y_l ~ Likelihood(f_l(x, y_{l-1})),        f_l ~ GP
+
+Where the label of the source is not known, its prediction stands in, and an input says so: the explicit latent variable of
+Hutchinson et al. 2017 with known labels used as they are.  It is a nonlinear autoregressive process (Perdikaris et al.
+2017, *Nonlinear information fusion algorithms*) with the source plugged in, so it is exact where the labels are Gaussian,
+cheap, and takes thousands of rows; what it gives up is that the target does not inform the source.
+
+With ``stack="forest"`` the features enter through cross-fitted predictions of forests (``stacking.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from bayestl.inference import exact
+from bayestl.inference.gaussian import JoinedLatent
+from bayestl.kernels import Prior
+from bayestl.models.exact import ExactModel, Family, part_data, training_data
+from bayestl.models.own import OwnParts, observation, own_processes
+from bayestl.stacking import ForestStack
+from bayestl.table import Known, Scaler, Table
+from bayestl.tasks import Task, TaskPart, order_levels
+
+STACKS = (None, "forest")
+
+
+@dataclass
+class Inputs:
+    """How the inputs of one task are made: a forest a part, and location and scale of what they give and of the source."""
+
+    stacks: list[ForestStack]
+    location: np.ndarray
+    scale: np.ndarray
+
+    def of(self, x: np.ndarray, source: np.ndarray) -> np.ndarray:
+        """Inputs (n, k) from features ``x`` (n, d) and the source's columns."""
+        both = np.hstack([x, source])
+        first = [stack.transform(both) for stack in self.stacks] or [x]
+        return (np.hstack([*first, source]) - self.location) / self.scale
+
+
+class ChainGP(ExactModel):
+    """Each task a Gaussian process over the features and the label of the task before it.
+
+    Parameters
+    ----------
+    levels : list of str, optional
+        All label columns, the source first; default: the columns in their order.
+    stack : {"forest", None}
+        Whether the features enter as they are, or as cross-fitted predictions of forests: better from some hundred labels
+        on, with many weak features such as those of compositions.
+    tasks, kernel, hyperparameters, n_starts, random_state, verbose
+        As for :class:`IndependentGP`.
+
+    Notes
+    -----
+    ``groups`` give each task a spread between groups.  A saved model fits its forests again when it is loaded, from the
+    same seed.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 40)[:, None]
+    >>> Y = pd.DataFrame({"dft": np.sin(5 * x[:, 0]), "measured": np.exp(np.sin(5 * x[:, 0]))})
+    >>> Y.loc[::2, "measured"] = np.nan
+    >>> model = btl.ChainGP(levels=["dft", "measured"], stack=None).fit(x, Y)
+    >>> known = pd.DataFrame({"dft": [0.5]})
+    >>> round(float(model.predict([[0.3]], observed=known)["measured"][0]), 1)
+    1.6
+    """
+
+    def __init__(
+        self,
+        levels: Sequence[str] | None = None,
+        stack: str | None = "forest",
+        tasks: Sequence[Task] | None = None,
+        kernel: str = "matern52",
+        hyperparameters: str = "auto",
+        n_starts: int = 1,
+        random_state: int = 0,
+        verbose: bool = True,
+    ) -> None:
+        super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
+        self.levels = levels
+        self.stack = stack
+
+    inputs_: dict[int, Inputs]
+    made_: dict[int, np.ndarray]
+
+    def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
+        """One a part, sources first."""
+        order = order_levels(self.levels, table.names)
+        return [(part,) for t in order for part in table.parts if part.task == t]
+
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Prior:
+        grouped = table.group is not None
+        processes = own_processes(parts, grouped, lambda: self._smooth(d))
+        return Prior(processes, OwnParts(parts, grouped), *observation(parts))
+
+    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+        self._check()
+        if self.stack not in STACKS:
+            raise ValueError(f"stack must be one of {STACKS}, got {self.stack!r}")
+        return self._build(table, scaler, lambda parts, x, _: self._learn_family(table, scaler, parts, x))
+
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
+        return self._build(table, scaler, lambda parts, x, i: self._restore_family(table, scaler, parts, x, state, i))
+
+    def _build(self, table: Table, scaler: Scaler, make: Any) -> dict[str, Any]:
+        """Families one after another, each with inputs from those before it."""
+        x, labels = scaler.features(table.x), Known(table.y, table.high)
+        group = torch.zeros(len(x), dtype=torch.long) - 1
+        families: list[Family] = []
+        inputs: dict[int, Inputs] = {}
+        made: dict[int, np.ndarray] = {}
+        for i, parts in enumerate(self._families(table)):
+            t = parts[0].task
+            if t not in inputs:
+                source = self._source(table, scaler, t, labels, group, families, made)
+                inputs[t], made[t] = self._inputs(table, scaler, t, x, source, labels)
+            families.append(make(parts, made[t], i))
+        return {"families_": families, "inputs_": inputs, "made_": made}
+
+    def _inputs(
+        self, table: Table, scaler: Scaler, t: int, x: np.ndarray, source: np.ndarray, labels: Known
+    ) -> tuple[Inputs, np.ndarray]:
+        """How the inputs of a task are made, and those of the table's rows."""
+        stacks: list[ForestStack] = []
+        first = [x]
+        if self.stack is not None:
+            first = []
+            for part in (p for p in table.parts if p.task == t):
+                y = scaler.labels(labels.y[:, t], part, table.tasks[t])
+                classes = None if part.likelihood.has_noise else len(part.likelihood.classes_ or ())
+                stacks.append(ForestStack(classes, int(self.random_state)))
+                first.append(stacks[-1].fit_transform(np.hstack([x, source]), np.where(np.isfinite(y), y, np.nan)))
+        both = np.hstack([*first, source])
+        scale = both.std(axis=0)
+        own = Inputs(stacks, both.mean(axis=0), np.where(scale > 1e-9, scale, 1.0))
+        return own, (both - own.location) / own.scale
+
+    def _source(
+        self,
+        table: Table,
+        scaler: Scaler,
+        t: int,
+        labels: Known,
+        group: torch.Tensor,
+        families: Sequence[Family],
+        made: Mapping[int, np.ndarray],
+    ) -> np.ndarray:
+        """Columns (n, k) for the label of the task before: its value, or the prediction where it is not known."""
+        order = order_levels(self.levels, table.names)
+        level = order.index(t)
+        if level == 0:
+            return np.empty((len(labels.y), 0))
+        before = order[level - 1]
+        task = table.tasks[before]
+        known = ~np.isnan(labels.y[:, before])
+        columns: dict[str, np.ndarray] = {}
+        for family in families:
+            (above,) = family.parts
+            if above.task != before:
+                continue
+            at = torch.from_numpy(made[before])
+            block = JoinedLatent([(family.parts, family.posterior.at(at, group))])
+            value = scaler.labels(labels.y[:, before], above, task)
+            value = np.where(np.isfinite(value), value, np.nan)
+            columns[above.role] = _expected(above, block, value)
+        main = columns[""]
+        if "nonzero" in columns:
+            chance = columns["nonzero"]
+            main = np.hstack([chance, np.where(chance > 0, chance * main, 0.0)])
+        return np.column_stack([main, known.astype(float)])
+
+    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> JoinedLatent:
+        nothing = np.full((len(x), len(self.tasks_)), np.nan)
+        labels = Known(nothing, nothing) if observed is None else observed
+        codes = torch.from_numpy(group)
+        made: dict[int, np.ndarray] = {}
+        out = []
+        for family in self.families_:
+            t = family.parts[0].task
+            if t not in made:
+                source = self._source(self.table_, self.scaler_, t, labels, codes, self.families_, made)
+                made[t] = self.inputs_[t].of(x, source)
+            at = torch.from_numpy(made[t])
+            extra = part_data(at, codes, labels, np.zeros_like(labels.y), self.scaler_, self.tasks_, family.parts)
+            posterior = family.posterior if extra is None else family.posterior.condition(extra)
+            out.append((family.parts, posterior.at(at, codes)))
+        return JoinedLatent(out)
+
+    def _family_data(self, family: Family) -> exact.Data:
+        return training_data(self.table_, self.scaler_, family.parts, self.made_[family.parts[0].task])
+
+
+def _expected(part: TaskPart, latent: JoinedLatent, value: np.ndarray) -> np.ndarray:
+    """Columns (n, k) of a part: its scaled label or class where known, else what is expected of it."""
+    block = latent.block(part)
+    if part.likelihood.has_noise:
+        mean = np.einsum("s,sn->n", block.weights, block.means[:, :, 0])
+        return np.where(np.isnan(value), mean, value)[:, None]
+    noise, further = latent.noise(part), latent.further(part)
+    chances = part.likelihood.predictive(block, noise, further, 0.0, 1.0).probabilities  # type: ignore[attr-defined]
+    there = ~np.isnan(value)
+    chances[there] = np.eye(chances.shape[1])[value[there].astype(int)]
+    return chances[:, 1:] if chances.shape[1] == 2 else chances

@@ -1,0 +1,55 @@
+"""Choices that the labels make: what the positive part of a hurdle task follows, by its evidence under a single GP."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from bayestl.inference import exact
+from bayestl.inference.sites import Observations, PartLabels
+from bayestl.kernels import KERNELS, Constant, Prior, Smooth
+from bayestl.likelihoods import Hurdle, LabelBlock, LogNormal, Part, Positive
+from bayestl.models.own import OwnParts, observation
+from bayestl.table import Scaler, Table
+from bayestl.tasks import TaskPart
+
+LARGEST = 200
+"""Positive labels that decide; of more a random subset."""
+CANDIDATES: dict[str, Part] = {"log-normal": LogNormal(), "truncated-normal": Positive()}
+
+
+def decide_sizes(table: Table, seed: int = 0) -> Table:
+    """The table with every ``Hurdle(size="auto")`` decided."""
+    tasks = list(table.tasks)
+    for t, task in enumerate(tasks):
+        likelihood = task.observes
+        if isinstance(likelihood, Hurdle) and likelihood.size == "auto":
+            evidence = size_evidence(table, t, seed)
+            tasks[t] = replace(task, likelihood=likelihood.of_size(max(evidence, key=evidence.__getitem__)))
+    return replace(table, tasks=tuple(tasks))
+
+
+def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
+    """Log evidence (a bound, nats, label units) of the positive labels of a task under each candidate."""
+    rows = np.flatnonzero(table.y[:, t] > 0)
+    rows = np.random.default_rng(seed).permutation(rows)[:LARGEST]
+    if len(rows) == 0:
+        return dict.fromkeys(CANDIDATES, 0.0)
+    x = torch.from_numpy(Scaler.of(table).features(table.x)[rows])
+    y = table.y[rows, t]
+    every, zero = torch.arange(len(rows)), torch.zeros(len(rows), dtype=torch.long)
+    out = {}
+    for name, likelihood in CANDIDATES.items():
+        location, scale = likelihood.scale(y)
+        value = torch.from_numpy((likelihood.split(y)[""] - location) / scale)
+        part = TaskPart(0, "", likelihood, (0,), ("",))
+        block = LabelBlock(value, torch.zeros_like(value), value)
+        data = Observations(x, zero, [PartLabels(0, likelihood, (0,), every, block)]).simplest()
+        kernel = KERNELS["matern52"](x.shape[1])
+        prior = Prior([Smooth(kernel), Constant()], OwnParts((part,), grouped=False), *observation((part,)))
+        report = exact.fit(prior, data, seed=seed, n_starts=1, max_iterations=50)
+        jacobian = -len(rows) * np.log(scale) - (np.log(y).sum() if isinstance(likelihood, LogNormal) else 0.0)
+        out[name] = float(report.log_posterior + jacobian)
+    return out

@@ -1,0 +1,333 @@
+"""The Pyro model of a graph of tasks, its guide, and the prediction of new rows from it.
+
+    z_ic = m_c + sum_p rho_cp z_ip + g_c(x_i, z_i,pa(c)) + xi_ic,    xi_ic ~ N(0, omega_c^2)
+    y_it ~ Likelihood_t(z_i, channels of t),    g_c ~ GP(0, alpha_c^2 k_c) over (x, parents),    p in pa(c)
+
+A task has one latent value a row, a classified one a latent value for each class (channels).  The functions ``g_c`` have
+inducing values ``u_c`` and the rows are independent given those (the fully independent training conditional: Snelson,
+Ghahramani 2006).  The guide is structured: ``q(u_c)`` is a full Gaussian, and
+
+    q(z_ic | u, z_i,pa) = N(a_ic E[z_ic | u, z_i,pa] + b_ic, s_ic^2)
+
+so the latent values of a row stay correlated with each other and with the functions, and for a Gaussian leaf the guide
+contains the exact conditional.  Hyperparameters are point estimates under their priors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gpytorch
+import numpy as np
+import torch
+from gpytorch.priors import LogNormalPrior, NormalPrior
+from torch import Tensor
+
+from bayestl.hyperparameters import HyperPrior, register_positive, register_real
+from bayestl.inference.variational import draw
+from bayestl.kernels import KERNELS
+from bayestl.likelihoods import Gaussian, LabelBlock, LatentBlock
+from bayestl.tasks import PartDraws, TaskPart
+
+INDUCING_JITTER = 1e-6
+"""Added to the unit-variance covariance of the inducing values."""
+MIN_VARIANCE = 1e-6
+"""Least conditional variance of a latent value, scaled units."""
+
+
+class Node(gpytorch.Module):
+    """One latent function of the graph: its parents, its noise, and the guide of its values."""
+
+    inducing: Tensor
+    mean: Tensor
+    rho: Tensor
+    raw_amplitude: Tensor
+    raw_omega: Tensor
+    raw_sigma: Tensor
+    u_start: Tensor
+    u_base: Tensor
+
+    def __init__(
+        self,
+        kernel: str,
+        d: int,
+        parents: Sequence[int],
+        inducing: Tensor,
+        n_rows: int,
+        signs: Tensor,
+        size: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.parents = tuple(parents)
+        k, m = len(self.parents), len(inducing)
+        self.kernel = KERNELS[kernel](d + k)
+        self.register_buffer("inducing", inducing)
+        register_real(self, "mean", torch.zeros(1), NormalPrior(0.0, 1.0))
+        if k:
+            register_real(self, "rho", signs / k, NormalPrior(signs / k, torch.ones(k, dtype=torch.float64)))
+        amplitude = size * (0.3 if k else 1.0)
+        register_positive(self, "amplitude", torch.full((1,), amplitude), LogNormalPrior(math.log(amplitude), 1.0))
+        register_positive(self, "omega", torch.full((1,), 0.1), LogNormalPrior(math.log(0.1), 1.0))
+        register_positive(self, "sigma", torch.full((1,), 0.1), LogNormalPrior(math.log(0.1), 1.0))
+        # the guide; q(u) is relative to its first guess, so that one step size suits all its parameters
+        self.register_buffer("u_start", torch.zeros(m, dtype=torch.float64))
+        self.register_buffer("u_base", torch.eye(m, dtype=torch.float64))
+        self.v_mean = torch.nn.Parameter(torch.zeros(m, dtype=torch.float64))
+        self.v_root = torch.nn.Parameter(torch.eye(m, dtype=torch.float64))
+        self.a = torch.nn.Parameter(torch.ones(n_rows, dtype=torch.float64))
+        self.b = torch.nn.Parameter(torch.zeros(n_rows, dtype=torch.float64))
+        self.log_s = torch.nn.Parameter(torch.full((n_rows,), math.log(0.1), dtype=torch.float64))
+        self._hyperprior = HyperPrior(self)
+
+    def log_hyperprior(self) -> Tensor:
+        """``log p(hyperparameters of this node)``."""
+        return self._hyperprior.log_density()
+
+    def inducing_guide(self) -> tuple[Tensor, Tensor]:
+        """Mean (m,) of ``q(u)`` and the lower Cholesky factor (m, m) of its covariance."""
+        root = self.v_root.tril(-1) + torch.diag(self.v_root.diagonal().abs() + 1e-6)
+        return self.u_start + self.u_base @ self.v_mean, self.u_base @ root
+
+    def features(self, x: Tensor, z: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
+        """Whitened features ``A`` (..., n, m) with ``g = A u`` in mean, and the conditional variance (..., n)."""
+        root = torch.linalg.cholesky(
+            self.kernel.forward(self.inducing, self.inducing)
+            + INDUCING_JITTER * torch.eye(len(self.inducing), dtype=x.dtype)
+        )
+        if self.parents:
+            shape = z[self.parents[0]].shape
+            inputs = torch.cat([x.expand(*shape, x.shape[-1]), *(z[p][..., None] for p in self.parents)], dim=-1)
+        else:
+            inputs = x
+        flat = inputs.reshape(-1, inputs.shape[-1])
+        half = torch.linalg.solve_triangular(root, self.kernel.forward(self.inducing, flat), upper=False).T
+        size = self.raw_amplitude.exp()
+        a = (size * half).reshape(*inputs.shape[:-1], -1)
+        variance = size**2 - (a * a).sum(-1) + (2 * self.raw_omega).exp()
+        return a, variance.clamp_min(MIN_VARIANCE)
+
+    def linear(self, z: Mapping[int, Tensor]) -> Tensor:
+        """``m + sum_p rho_p z_p``."""
+        total = self.mean
+        for i, p in enumerate(self.parents):
+            total = total + self.rho[i] * z[p]
+        return total
+
+    def conditional(self, x: Tensor, z: Mapping[int, Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance (..., n) of ``z_t`` given the parents and the whitened inducing values ``u`` (..., 1, m)."""
+        a, variance = self.features(x, z)
+        return self.linear(z) + (a * u).sum(-1), variance
+
+
+class PartData:
+    """The labels of one part on all rows: safe numbers where there is none, and where there is one."""
+
+    def __init__(self, part: TaskPart, y: Tensor, high: Tensor, se2: Tensor) -> None:
+        self.part = part
+        self.present = ~torch.isnan(y)
+        fill = y[self.present][:1] if self.present.any() else torch.zeros(1, dtype=y.dtype)
+        top = high[self.present][:1] if self.present.any() else torch.zeros(1, dtype=y.dtype)
+        self.block = LabelBlock(torch.where(self.present, y, fill), se2, torch.where(self.present, high, top))
+
+
+class LatentGraph(torch.nn.Module):
+    """The Pyro model and guide of a graph of latent functions on one table.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the latent functions.
+    nodes : dict of int to Node
+        Parents first.
+    data : sequence of PartData
+        The labels, parts in the order of their latent functions.
+    x : Tensor, shape (n, d)
+    """
+
+    def __init__(self, names: Sequence[str], nodes: dict[int, Node], data: Sequence[PartData], x: Tensor) -> None:
+        super().__init__()
+        self.names = list(names)
+        self.order = list(nodes)
+        self._nodes = torch.nn.ModuleList([nodes[t] for t in range(len(names))])
+        further = {str(j): d.part.likelihood.further() for j, d in enumerate(data)}
+        self._further = torch.nn.ModuleDict({j: m for j, m in further.items() if m is not None})
+        self._further_priors = [HyperPrior(m) for m in self._further.values()]  # type: ignore[arg-type]
+        self.data = list(data)
+        self.x = x
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes, in the order of the latent functions."""
+        return list(self._nodes)  # type: ignore[arg-type]
+
+    @property
+    def n_labels(self) -> int:
+        """Labels of all parts."""
+        return sum(int(d.present.sum()) for d in self.data)
+
+    def noise(self, part: TaskPart) -> Tensor:
+        """Noise variance of a part."""
+        return (2 * self.nodes[part.channels[0]].raw_sigma).exp()[0]
+
+    def further(self, position: int) -> Tensor:
+        """Further hyperparameters of the likelihood of the part at a position."""
+        key = str(position)
+        return self._further[key]() if key in self._further else torch.zeros(0, dtype=torch.float64)
+
+    def log_hyperprior(self) -> Tensor:
+        """``log p(all hyperparameters)``."""
+        each = [node.log_hyperprior() for node in self.nodes]
+        each += [prior.log_density() for prior in self._further_priors]
+        return torch.stack(each).sum()
+
+    def model(self) -> None:
+        """The generative story of the module's docstring."""
+        import pyro
+        from pyro.distributions import Normal
+
+        pyro.factor("hyperparameters", self.log_hyperprior())
+        u = {
+            c: pyro.sample(f"u[{self.names[c]}]", Normal(torch.zeros_like(self.nodes[c].v_mean), 1.0).to_event(1))
+            for c in self.order
+        }
+        z: dict[int, Tensor] = {}
+        with pyro.plate("rows", len(self.x)):
+            for c in self.order:
+                mean, variance = self.nodes[c].conditional(self.x, z, u[c])
+                z[c] = pyro.sample(f"z[{self.names[c]}]", Normal(mean, variance.sqrt()))
+            for j, data in enumerate(self.data):
+                part = data.part
+                f = torch.stack([z[c] for c in part.channels], dim=-1)
+                each = part.likelihood.log_density(data.block, f, self.noise(part), self.further(j))
+                pyro.factor(f"y[{part.names[0]}]", torch.where(data.present, each, 0.0))
+
+    def guide(self) -> None:
+        """The structured guide of the module's docstring."""
+        import pyro
+        from pyro.distributions import MultivariateNormal, Normal
+
+        u = {}
+        for c in self.order:
+            mean, root = self.nodes[c].inducing_guide()
+            u[c] = pyro.sample(f"u[{self.names[c]}]", MultivariateNormal(mean, scale_tril=root))
+        z: dict[int, Tensor] = {}
+        with pyro.plate("rows", len(self.x)):
+            for c in self.order:
+                node = self.nodes[c]
+                mean, _ = node.conditional(self.x, z, u[c])
+                z[c] = pyro.sample(f"z[{self.names[c]}]", Normal(node.a * mean + node.b, node.log_s.exp()))
+
+    def latent_draws(self, n: int, seed: int) -> np.ndarray:
+        """Draws (n, rows, C) of the training rows' latent values from the guide."""
+        sites = draw(self.guide, n, seed)
+        return np.stack([sites[f"z[{name}]"].numpy() for name in self.names], axis=-1)
+
+
+class DrawnLatent:
+    """Latent values of new rows by ancestral draws, conditioned row by row on their known labels.
+
+    In each of S draws the functions are one draw of ``q(u)``; down the graph every latent value has a Gaussian
+    conditional given the draw and its parents, which is kept (for smooth marginals) and drawn from (for the children).
+    Known labels weigh the draws, row by row, and the rows are resampled by those weights.  The labels of a new row
+    inform that row only: they do not change the functions.
+    """
+
+    def __init__(
+        self, graph: LatentGraph, x: Tensor, observed: Sequence[PartData] | None, n_draws: int, seed: int
+    ) -> None:
+        n, n_channels = len(x), len(graph.names)
+        known = {d.part: d for d in observed or () if d.present.any()}
+        home = {c: (j, d.part) for j, d in enumerate(graph.data) for c in d.part.channels}
+        generator = torch.Generator().manual_seed(seed)
+        normal: dict[str, Any] = {"generator": generator, "dtype": torch.float64}
+        means, variances, values = (torch.empty(n_draws, n, n_channels, dtype=torch.float64) for _ in range(3))
+        log_weights = torch.zeros(n_draws, n, dtype=torch.float64)
+        with torch.no_grad():
+            z: dict[int, Tensor] = {}
+            for c in graph.order:
+                node = graph.nodes[c]
+                centre, root = node.inducing_guide()
+                u = centre + torch.randn(n_draws, 1, len(centre), **normal) @ root.T
+                mean, variance = _in_blocks(node, x, z, u)
+                position, part = home[c]
+                data = known.get(part)
+                if data is not None and isinstance(part.likelihood, Gaussian):
+                    there = data.present
+                    total = variance[:, there] + graph.noise(part)
+                    residual = data.block.y[there] - mean[:, there]
+                    log_weights[:, there] += -0.5 * (total.log() + residual**2 / total)
+                    gain = variance[:, there] / total
+                    mean[:, there] += gain * residual
+                    variance[:, there] *= 1 - gain
+                z[c] = mean + variance.sqrt() * torch.randn(n_draws, n, **normal)
+                means[:, :, c], variances[:, :, c], values[:, :, c] = mean, variance, z[c]
+                if data is not None and not isinstance(part.likelihood, Gaussian) and c == part.channels[-1]:
+                    there = data.present
+                    f = torch.stack([z[k][:, there] for k in part.channels], dim=-1)
+                    block = LabelBlock(*(v[there] for v in data.block))
+                    log_weights[:, there] += part.likelihood.log_density(
+                        block, f, graph.noise(part), graph.further(position)
+                    )
+            if known:
+                rows = torch.nonzero(torch.stack([d.present for d in known.values()]).any(dim=0)).ravel()
+                chance = torch.softmax(log_weights[:, rows], dim=0).T
+                chosen = torch.multinomial(chance, n_draws, replacement=True, generator=generator).T
+                for array in (means, variances, values):
+                    array[:, rows] = array[chosen, rows]
+            self._noise = {d.part: float(graph.noise(d.part)) for d in graph.data}
+            self._further = {d.part: graph.further(j).numpy() for j, d in enumerate(graph.data)}
+        self._means, self._variances, self._values = means.numpy(), variances.numpy(), values.numpy()
+
+    @property
+    def means(self) -> np.ndarray:
+        """Conditional means, (S, n, C)."""
+        return self._means
+
+    def block(self, part: TaskPart) -> LatentBlock:
+        """The latent values of a part: a component a draw."""
+        channels = list(part.channels)
+        size = len(self._means)
+        covariances = self._variances[:, :, channels][..., None] * np.eye(len(channels))
+        return LatentBlock(np.full(size, 1.0 / size), self._means[:, :, channels], covariances)
+
+    def noise(self, part: TaskPart) -> np.ndarray:
+        """Noise variance of a part, (S,)."""
+        return np.full(len(self._means), self._noise[part])
+
+    def further(self, part: TaskPart) -> np.ndarray:
+        """Further hyperparameters of the likelihood of a part, (S, P)."""
+        return np.repeat(self._further[part][None], len(self._means), axis=0)
+
+    def moments(self) -> None:
+        """Only draws know how the tasks of a row vary together."""
+        return
+
+    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
+        """``n`` draws behind each part: all S in a random order before any is used again."""
+        size = len(self._values)
+        chosen = np.concatenate([generator.permutation(size) for _ in range(-(-n // size))])[:n]
+        return [
+            PartDraws(
+                part,
+                self._values[chosen][:, :, list(part.channels)],
+                np.full(n, self._noise[part]),
+                np.repeat(self._further[part][None], n, axis=0),
+            )
+            for part in self._noise
+        ]
+
+
+def _in_blocks(
+    node: Node, x: Tensor, z: Mapping[int, Tensor], u: Tensor, limit: int = 4_000_000
+) -> tuple[Tensor, Tensor]:
+    """:meth:`Node.conditional` for a bounded number of rows at a time; both results (S, n), not shared."""
+    n_draws, step = len(u), max(1, limit // (len(u) * len(node.v_mean)))
+    means, variances = [], []
+    for start in range(0, len(x), step):
+        rows = slice(start, start + step)
+        mean, variance = node.conditional(x[rows], {p: v[:, rows] for p, v in z.items()}, u)
+        means.append(mean.expand(n_draws, -1))
+        variances.append(variance.expand(n_draws, -1))
+    return torch.cat(means, dim=1).clone(), torch.cat(variances, dim=1).clone()
