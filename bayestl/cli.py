@@ -32,6 +32,7 @@ class ModelName(StrEnum):
     independent = "independent"
     multi_task = "multi-task"
     difference = "difference"
+    chain = "chain"
     latent_variable = "latent-variable"
 
 
@@ -132,13 +133,49 @@ def _inputs(frame: pd.DataFrame, features: str | None, presets: str, tasks: list
     return Inputs(spec, _names(presets))
 
 
-def _model(name: str, tasks: list[str], graph: str | None, seed: int, verbose: bool) -> Any:
+LIKELIHOODS = {
+    "gaussian": "Gaussian",
+    "student-t": "StudentT",
+    "log-normal": "LogNormal",
+    "hurdle": "Hurdle",
+    "censored": "Censored",
+    "bernoulli": "Bernoulli",
+    "categorical": "Categorical",
+    "ordinal": "Ordinal",
+}
+Likelihoods = Annotated[
+    str | None,
+    typer.Option(
+        help=f"TASK=LIKELIHOOD, comma-separated, of {', '.join(LIKELIHOODS)}; text columns are classes anyway."
+    ),
+]
+
+
+def _tasks(names: list[str], likelihoods: str | None) -> list[Any] | None:
+    """Tasks with the likelihoods that were asked for."""
     import bayestl as btl
 
+    chosen = []
+    for pair in _names(likelihoods):
+        name, sign, kind = (part.strip() for part in pair.partition("="))
+        if not sign or name not in names:
+            raise ValueError(f"--likelihoods: {pair!r} is not TASK=LIKELIHOOD with a task of {names}")
+        if kind not in LIKELIHOODS:
+            raise ValueError(f"--likelihoods: no likelihood {kind!r}; there are {list(LIKELIHOODS)}")
+        chosen.append(btl.Task(name, getattr(btl, LIKELIHOODS[kind])()))
+    return chosen or None
+
+
+def _model(name: str, names: list[str], graph: str | None, tasks: list[Any] | None, seed: int, verbose: bool) -> Any:
+    import bayestl as btl
+
+    common: dict[str, Any] = {"tasks": tasks, "random_state": seed, "verbose": verbose}
     if name == "multi-task":
-        return btl.MultiTaskGP(random_state=seed, verbose=verbose)
+        return btl.MultiTaskGP(**common)
     if name == "difference":
-        return btl.DifferenceGP(levels=tasks, random_state=seed, verbose=verbose)
+        return btl.DifferenceGP(levels=names, **common)
+    if name == "chain":
+        return btl.ChainGP(levels=names, **common)
     if name == "latent-variable":
         edges: dict[str, list[str]] = {}
         for edge in _names(graph):
@@ -146,8 +183,8 @@ def _model(name: str, tasks: list[str], graph: str | None, seed: int, verbose: b
             if not (arrow and parent.strip() and child.strip()):
                 raise ValueError(f"--graph: {edge!r} is not PARENT>CHILD")
             edges.setdefault(child.strip(), []).append(parent.strip())
-        return btl.LatentVariableGP(graph=edges or None, random_state=seed, verbose=verbose)
-    return btl.IndependentGP(random_state=seed, verbose=verbose)
+        return btl.LatentVariableGP(graph=edges or None, **common)
+    return btl.IndependentGP(**common)
 
 
 @app.command()
@@ -187,6 +224,7 @@ def fit(
     graph: Annotated[str | None, typer.Option(help="For latent-variable: PARENT>CHILD, comma-separated.")] = None,
     presets: Annotated[str, typer.Option(help="Composition features, comma-separated.")] = "magpie,fractions",
     groups: Annotated[str | None, typer.Option(help="A column that groups rows (method, laboratory).")] = None,
+    likelihoods: Likelihoods = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -196,7 +234,7 @@ def fit(
         _columns(frame, names + ([groups] if groups else []), "--tasks" if names else "--groups")
         inputs = _inputs(frame, features, presets, names, groups)
         X = inputs.matrix(frame, None, not quiet)
-        fitted = _model(model, names, graph, seed, not quiet)
+        fitted = _model(model, names, graph, _tasks(names, likelihoods), seed, not quiet)
         fitted.fit(X, frame[names], groups=None if groups is None else frame[groups])
         fitted.save(output)
         document = {"features": inputs.spec, "presets": inputs.presets, "columns": list(X.columns), "groups": groups}
@@ -223,7 +261,7 @@ def predict(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict every task of new rows: mean, median, standard deviation and interval."""
+    """Predict every task of new rows: mean, median, standard deviation and interval; of classes their probabilities."""
     with _user_errors():
         import bayestl as btl
 
@@ -241,7 +279,15 @@ def predict(
         post = fitted.posterior(X, observed=frame[known] if known else None, groups=groups)
         mean, std, median, interval = post.mean, post.std, post.quantile(0.5), post.interval(level)
         out = frame.copy()
-        for name in names:
+        likeliest = post.point()
+        for task in fitted.tasks_:
+            name = task.name
+            if task.classes is not None:
+                out[f"{name}_class"] = likeliest[name]
+                chances = post.probabilities(name)
+                for c in chances.columns:
+                    out[f"{name}_p_{c}"] = chances[c]
+                continue
             out[f"{name}_mean"], out[f"{name}_std"], out[f"{name}_median"] = mean[name], std[name], median[name]
             out[f"{name}_lower"], out[f"{name}_upper"] = interval[name, "lower"], interval[name, "upper"]
         _write(out, output)
@@ -262,6 +308,7 @@ def compare(
     graph: Annotated[str | None, typer.Option(help="For latent-variable: PARENT>CHILD, comma-separated.")] = None,
     hide: Annotated[str, typer.Option(help="What a held-out row loses: target or row.")] = "target",
     folds: Annotated[int, typer.Option(min=2)] = 5,
+    likelihoods: Likelihoods = None,
     presets: Annotated[str, typer.Option(help="Composition features.")] = "magpie,fractions",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML report to write.")] = None,
     jobs: Jobs = 2,
@@ -282,6 +329,7 @@ def compare(
         allowed = [m.value for m in ModelName]
         if unknown := [m for m in chosen if m not in allowed]:
             raise ValueError(f"--models: unknown architecture {unknown[0]!r}; there are {allowed}")
+        given = _tasks(names, likelihoods)
         cv: Any = KFold(folds, shuffle=True, random_state=seed)
         together = None
         if inputs.formulas:
@@ -290,7 +338,7 @@ def compare(
             cv = GroupKFold(folds, shuffle=True, random_state=seed)
             together = frame[inputs.formulas[0]].map(reduced_formula)
         result = btl.compare(
-            {name: _model(name, names, graph, seed, False) for name in chosen},
+            {name: _model(name, names, graph, given, seed, False) for name in chosen},
             X,
             frame[names],
             target=_names(target) or None,

@@ -29,8 +29,13 @@ def _label(comparison: Comparison, quantity: str) -> str:
 
 
 def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) -> Any:
-    """Each model's mean score relative to the first model's, a row a quantity; bars are standard errors."""
-    quantities, models = comparison.quantities, comparison.models
+    """Each model's mean score relative to the first model's, a row a quantity that has it; bars are standard errors.
+
+    A log density has no natural zero, so ``"nlpd"`` is shown of classes only, where it is the log loss.
+    """
+    scored = comparison.scores.groupby("quantity")[score].count()
+    quantities = [q for q in comparison.quantities if scored[q] and (score != "nlpd" or comparison.classified(q))]
+    models = comparison.models
     ax = _axes(ax, (6.4, 0.5 * len(quantities) + 0.16 * len(quantities) * len(models) + 1.2))
     table = comparison.table[score]
     offsets = np.linspace(0.28, -0.28, len(models)) if len(models) > 1 else np.zeros(1)
@@ -45,7 +50,7 @@ def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) 
     ax.axvline(1.0, color="0.6", lw=1, zorder=0)
     ax.set_yticks(range(len(quantities)), [_label(comparison, q) for q in quantities])
     ax.invert_yaxis()
-    ax.set_xlabel(f"{score.upper()} relative to {models[0]} (lower is better)")
+    ax.set_xlabel(f"{'log loss' if score == 'nlpd' else score.upper()} relative to {models[0]} (lower is better)")
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -132,5 +137,24 @@ def plot_offsets(offsets: pd.DataFrame, ax: Any = None) -> Any:
     ax.set_yticks(y, [" ".join(str(part) for part in key if part != "") for key in offsets.index], fontsize=8)
     ax.invert_yaxis()
     ax.set_xlabel("label units")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_learning_curve(curve: pd.DataFrame, unit: str = "", ax: Any = None) -> Any:
+    """Error against the number of labels, a line a model: ``curve`` has columns ``n``, ``model``, ``mae`` (and repeats)."""
+    ax = _axes(ax, (4.6, 3.4))
+    for j, (model, part) in enumerate(curve.groupby("model", sort=False)):
+        grouped = part.groupby("n")["mae"]
+        mean, se = grouped.mean(), grouped.sem().fillna(0.0)
+        ax.errorbar(mean.index, mean, yerr=se, fmt="o-", color=COLOURS[j % len(COLOURS)], capsize=2, ms=4, label=model)
+    ax.set_xscale("log")
+    ticks = sorted(curve["n"].unique())
+    ax.set_xticks(ticks, [str(t) for t in ticks])
+    ax.minorticks_off()
+    ax.set_ylim(bottom=0.0)
+    ax.set_xlabel("labels of the target")
+    ax.set_ylabel(f"mean absolute error{f' ({unit})' if unit else ''}")
+    ax.legend(frameon=False, fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -108,20 +108,29 @@ def comparison_sections(comparison: Comparison, parity: str | None = None) -> li
     table = Section("Which architecture predicts best")
     table.text(
         f"Cross-validation, the same folds for every model; a held-out row {kept}. Mean over folds ± standard error; "
-        f"the {LEVEL:.0%} interval should hold {LEVEL:.0%} of the labels. The lowest CRPS is marked."
+        f"the {LEVEL:.0%} interval should hold {LEVEL:.0%} of the labels. The lowest CRPS (of classes the lowest log loss) "
+        "is marked."
     )
     for quantity in comparison.quantities:
         table.body.append(f"<h3>{html.escape(_named(comparison, quantity))}</h3>{_score_table(comparison, quantity)}")
     relative = Section("Errors relative to the baseline")
-    relative.figure(plots.plot_comparison(comparison, "mae"), "mean absolute error of each model relative to the first")
-    relative.figure(plots.plot_comparison(comparison, "crps"), "CRPS of each model relative to the first")
+    numbers = [q for q in comparison.quantities if not comparison.classified(q)]
+    if numbers:
+        relative.figure(
+            plots.plot_comparison(comparison, "mae"), "mean absolute error of each model relative to the first"
+        )
+        relative.figure(plots.plot_comparison(comparison, "crps"), "CRPS of each model relative to the first")
+    if len(numbers) < len(comparison.quantities):
+        relative.figure(plots.plot_comparison(comparison, "nlpd"), "log loss of each model relative to the first")
     parities, calibration = Section("Predictions against labels"), Section("Calibration")
     calibration.text("On the diagonal, intervals hold as many labels as they claim; above it they are too wide.")
     for quantity in comparison.quantities:
-        model = parity or comparison.best(quantity, "crps")
-        parities.figure(plots.plot_parity(comparison, model, quantity), f"{quantity}: predicted against label, {model}")
+        if quantity in numbers:
+            model = parity or comparison.best(quantity, "crps")
+            alt = f"{quantity}: predicted against label, {model}"
+            parities.figure(plots.plot_parity(comparison, model, quantity), alt)
         calibration.figure(plots.plot_calibration(comparison, quantity), f"{quantity}: coverage against level")
-    sections = [table, relative, parities, calibration]
+    sections = [table, relative, *([parities] if numbers else []), calibration]
     if comparison.failures:
         failed = Section("Fits that failed")
         for failure in comparison.failures:
@@ -136,15 +145,23 @@ def _named(comparison: Comparison, quantity: str) -> str:
 
 
 def _score_table(comparison: Comparison, quantity: str) -> str:
-    best = comparison.best(quantity, "crps")
-    head = "".join(f"<th>{h}</th>" for h in ("model", "MAE", "RMSE", "CRPS", "NLPD", f"in {LEVEL:.0%}", "width"))
+    classified = comparison.classified(quantity)
+    best = comparison.best(quantity, "nlpd" if classified else "crps")
+    names = (
+        ("accuracy", "macro F1", "log loss")
+        if classified
+        else ("MAE", "RMSE", "CRPS", "NLPD", f"in {LEVEL:.0%}", "width")
+    )
+    scores = ("accuracy", "macro_f1", "nlpd") if classified else ("mae", "rmse", "crps", "nlpd")
+    head = "".join(f"<th>{h}</th>" for h in ("model", *names))
     rows = []
     for model in comparison.models:
         if (quantity, model) not in comparison.table.index:
             continue
         row = comparison.table.loc[(quantity, model)]
-        cells = [f"{row[s, 'mean']:.3g} ± {row[s, 'se']:.2g}" for s in ("mae", "rmse", "crps", "nlpd")]
-        cells += [f"{row['coverage', 'mean']:.2f} ± {row['coverage', 'se']:.2f}", f"{row['width', 'mean']:.3g}"]
+        cells = [f"{row[s, 'mean']:.3g} ± {row[s, 'se']:.2g}" for s in scores]
+        if not classified:
+            cells += [f"{row['coverage', 'mean']:.2f} ± {row['coverage', 'se']:.2f}", f"{row['width', 'mean']:.3g}"]
         mark = ' class="best"' if model == best else ""
         rows.append(f"<tr{mark}><td>{html.escape(model)}</td>{''.join(f'<td>{c}</td>' for c in cells)}</tr>")
     return f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'

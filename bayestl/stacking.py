@@ -23,9 +23,9 @@ from sklearn.ensemble import (
 from sklearn.model_selection import KFold
 
 FOLDS = 5
-TREES, MAX_FEATURES = 200, 0.6
+TREES, MAX_FEATURES = 100, 0.5
 """Of the randomised forest: its size, and the fraction of the features that a split may choose from."""
-BOOSTS, RATE, BOOST_FEATURES = 200, 0.07, 0.3
+BOOSTS, RATE, BOOST_FEATURES = 100, 0.1, 0.3
 """Of the boosted trees: their number, learning rate and fraction of features."""
 LEAST_LABELS = 20
 """With fewer labels there is no forest: its column is zero."""
@@ -92,7 +92,7 @@ class ForestStack:
             "random_state": self.random_state,
         }
         if self.n_classes is None:
-            return [ExtraTreesRegressor(**forest), HistGradientBoostingRegressor(loss="absolute_error", **boosted)]
+            return [ExtraTreesRegressor(**forest), HistGradientBoostingRegressor(**boosted)]
         return [ExtraTreesClassifier(**forest), HistGradientBoostingClassifier(**boosted)]
 
     def _fit(self, x: np.ndarray, y: np.ndarray) -> list[Any]:

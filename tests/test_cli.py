@@ -150,3 +150,24 @@ def test_every_public_name_is_there():
         assert getattr(bayestl, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         bayestl.nonsense  # noqa: B018
+
+
+def test_likelihoods_and_classes_on_the_command_line(table, tmp_path):
+    frame = pd.read_csv(table)
+    frame["gap"] = np.where(frame["dft"] > 2, frame["dft"] - 2.0, 0.0)
+    frame["colour"] = np.where(frame["dft"] > 3, "white", "dark")
+    path = tmp_path / "kinds.csv"
+    frame.to_csv(path, index=False)
+    common = ("--features", "pressure,dft", "--tasks", "gap,colour", "--likelihoods", "gap=hurdle", "-q")
+    out = invoke("fit", path, *common, "--model", "independent", "-o", tmp_path / "m")
+    assert out.exit_code == 0, out.output
+    out = invoke("predict", tmp_path / "m", path, "-o", tmp_path / "p.csv", "--ignore-labels", "-q")
+    assert out.exit_code == 0, out.output
+    result = pd.read_csv(tmp_path / "p.csv")
+    assert set(result["colour_class"]) <= {"white", "dark"}
+    np.testing.assert_allclose(result["colour_p_white"] + result["colour_p_dark"], 1.0, atol=1e-6)
+    assert (result["gap_median"] == 0).any()
+    for bad, words in (("gap=gamma", "no likelihood 'gamma'"), ("size=hurdle", "TASK=LIKELIHOOD")):
+        out = invoke("fit", path, *common[:4], "--likelihoods", bad, "-o", tmp_path / "n")
+        assert out.exit_code == 1
+        assert words in " ".join(out.output.split())

@@ -4,7 +4,7 @@ import pytest
 from sklearn.model_selection import LeaveOneGroupOut
 
 import bayestl as btl
-from bayestl import metrics
+from bayestl import metrics, report
 from bayestl.models.independent import IndependentGP
 
 QUICK = {"n_starts": 1, "verbose": False, "hyperparameters": "map"}
@@ -123,7 +123,6 @@ def test_plots_are_drawn_on_the_given_axes(comparison):
 
 
 def test_the_report_is_one_file_without_a_network(comparison, tmp_path):
-    from bayestl import report
 
     path = report.write(tmp_path / "sub" / "report.html", "A <title>", report.comparison_sections(comparison))
     page = path.read_text(encoding="utf-8")
@@ -132,3 +131,26 @@ def test_the_report_is_one_file_without_a_network(comparison, tmp_path):
     for reference in ("<script", 'src="http', "<link", "@import"):
         assert reference not in page
     assert 'class="best"' in page
+
+
+def test_classes_and_hurdles_are_compared(tmp_path):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.uniform(-2, 2, 60)})
+    gap = np.where(X["x"] > 0, X["x"], 0.0)
+    Y = pd.DataFrame({"gap": gap, "colour": np.where(X["x"] > 0.3 * rng.standard_normal(60), "white", "dark")})
+    tasks = [btl.Task("gap", btl.Hurdle("truncated-normal"), unit="eV")]
+    quick = {"tasks": tasks, "hyperparameters": "map", "n_starts": 1, "verbose": False}
+    models = {"independent": btl.IndependentGP(**quick), "multi-task": btl.MultiTaskGP(**quick)}
+    result = btl.compare(models, X, Y, cv=3, hide="row", verbose=False)
+    assert not result.failures
+    assert result.classified("colour")
+    assert not result.classified("gap")
+    table = result.table
+    assert (table.loc["colour", ("accuracy", "mean")] > 0.7).all()
+    assert table.loc["colour", ("mae", "mean")].isna().all()
+    assert (table.loc["gap", ("crps", "mean")] < 0.2).all()
+    assert result.predictions["pit"].between(0, 1).all()
+    assert "log loss" in str(result)
+    assert result.best("colour") in models
+    path = report.write(tmp_path / "r.html", "classes", report.comparison_sections(result))
+    assert "macro F1" in path.read_text()

@@ -85,7 +85,9 @@ class ExactPosterior:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, prior: Prior, data: Data | list[Data], draws: np.ndarray, weights: np.ndarray | None = None) -> ExactPosterior:
+    def of(
+        cls, prior: Prior, data: Data | list[Data], draws: np.ndarray, weights: np.ndarray | None = None
+    ) -> ExactPosterior:
         """A component for each row of ``draws`` (S, P) that can be factorised; ``data`` may be one for each.
 
         Raises

@@ -32,6 +32,8 @@ LAPLACE_LABELS = 400
 """Up to so many labels ``hyperparameters="auto"`` averages over the hyperparameters' uncertainty."""
 LAPLACE_DRAWS = 24
 """Sets of hyperparameters in that average."""
+CHAIN_LABELS = 200
+"""Up to so many labels the offsets of a difference model are averaged over a chain of hyperparameters."""
 HYPERPARAMETERS = ("auto", "map", "laplace", "mcmc")
 LARGEST, LARGEST_SITES = 3000, 1000
 """Labels that decide on hyperparameters, of larger tables a subset; fewer where some are not Gaussian."""
@@ -156,14 +158,14 @@ class ExactModel(BayesianModel):
         return training_data(self.table_, self.scaler_, family.parts, self.scaler_.features(self.table_.x))
 
     def _hyperparameter_draws(self, family: Family, n: int = 100) -> np.ndarray:
-        """Draws of the raw hyperparameters: every third state of a chain up to :data:`LAPLACE_LABELS` labels, made once.
+        """Draws of the raw hyperparameters: every third state of a chain up to :data:`CHAIN_LABELS` labels, made once.
 
         Beyond, from the Laplace approximation of those that mix the processes, the others fixed.
         """
         if family.draws is None:
             data = self._family_data(family)
             seed = int(self.random_state)
-            if len(data) <= LAPLACE_LABELS:
+            if len(data) <= CHAIN_LABELS:
                 with progress(
                     f"{type(self).__name__}: posterior of the hyperparameters", total=3 * n, verbose=self.verbose
                 ) as update:
@@ -201,7 +203,10 @@ class ExactModel(BayesianModel):
         correlations = []
         if len(family.channels) == 1:
             return np.ones((1, 1)), np.zeros((1, 1))
-        draws = self._hyperparameter_draws(family)
+        draws = family.posterior.draws
+        if len(draws) == 1:
+            which = exact.raw_positions(prior, "mixing.")
+            draws = exact.laplace_draws(prior, self._family_data(family), LAPLACE_DRAWS, int(self.random_state), which)
         with torch.no_grad():
             for draw in draws:
                 exact.set_raw(prior, draw)
