@@ -1,0 +1,37 @@
+"""How a label arises from latent values: ``y ~ Likelihood(z)``.
+
+A likelihood is a prior-free description: its log density, the expectation of that under a Gaussian (which is all that an
+inference engine asks for), the predictive distribution of a label, and draws of labels.  It holds no inference code and
+no fitted numbers: the noise of a task, cutpoints and degrees of freedom belong to the fitted model and are passed in.
+
+A label has one or more *parts*, each with latent functions of its own.  Most have one; a hurdle label has two, whether it
+is zero and how large it is otherwise, so that its second part can stay exact.
+"""
+
+from __future__ import annotations
+
+from bayestl.likelihoods.base import LabelBlock, LatentBlock, Likelihood, Part
+from bayestl.likelihoods.classes import Bernoulli, Categorical, Ordinal
+from bayestl.likelihoods.hurdle import Hurdle
+from bayestl.likelihoods.numbers import Censored, Gaussian, LogNormal, Positive, StudentT
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Censored",
+    "Gaussian",
+    "Hurdle",
+    "LabelBlock",
+    "LatentBlock",
+    "Likelihood",
+    "LogNormal",
+    "Ordinal",
+    "Part",
+    "Positive",
+    "StudentT",
+]
+
+NAMED: dict[str, type[Likelihood]] = {
+    c.__name__: c for c in (Gaussian, StudentT, Censored, LogNormal, Positive, Bernoulli, Ordinal, Categorical, Hurdle)
+}
+"""The likelihoods by name: what a file may hold."""

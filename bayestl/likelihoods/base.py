@@ -1,0 +1,170 @@
+"""What a likelihood is: parts, each from latent values to one label."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bayestl.distributions import NormalMixture, Predictive
+
+if TYPE_CHECKING:
+    import gpytorch
+    from torch import Tensor
+
+QUADRATURE = 20
+"""Gauss-Hermite nodes for the expectation of a log density under a one-dimensional Gaussian."""
+
+
+class LatentBlock(NamedTuple):
+    """The posterior of the L latent values behind one part: a mixture of S Gaussians for each of n rows."""
+
+    weights: np.ndarray
+    """(S,)"""
+    means: np.ndarray
+    """(S, n, L)"""
+    covariances: np.ndarray
+    """(S, n, L, L)"""
+
+    def single(self) -> NormalMixture:
+        """The first latent value alone."""
+        return NormalMixture(self.weights, self.means[:, :, 0], np.maximum(self.covariances[:, :, 0, 0], 1e-12))
+
+
+class LabelBlock(NamedTuple):
+    """Labels of one part, in the units of its latent values."""
+
+    y: Tensor
+    """(n,) the label, or the position of its class; the lower end of an interval."""
+    se2: Tensor
+    """(n,) known variance of the label."""
+    high: Tensor
+    """(n,) the upper end of an interval; equal to ``y`` where the label is known exactly."""
+
+
+@dataclass(frozen=True)
+class Likelihood(ABC):
+    """Base of all likelihoods: what a user may give to a :class:`~bayestl.tasks.Task`."""
+
+    @abstractmethod
+    def parts(self) -> dict[str, Part]:
+        """The parts of a label, by name; the empty name is the label itself."""
+
+    def split(self, y: np.ndarray) -> dict[str, np.ndarray]:
+        """The label of each part, NaN where a part has none, for labels (n,) in label units or class positions."""
+        return {"": y}
+
+    def scale(self, y: np.ndarray) -> tuple[float, float]:
+        """Location and scale (label units of the main part) from the labels (n,) with NaN."""
+        there = y[np.isfinite(y)]
+        mean, sd = (float(there.mean()), float(there.std())) if len(there) else (0.0, 1.0)
+        if sd <= 1e-12 * abs(mean):
+            sd = abs(mean)
+        return mean, sd if sd > 0 else 1.0
+
+    def check(self, y: np.ndarray) -> tuple[np.ndarray, str]:
+        """Which labels (n,) it cannot explain, and what to do about them."""
+        return np.zeros(len(y), dtype=bool), ""
+
+    @property
+    def classes_(self) -> tuple[Hashable, ...] | None:
+        """The classes of the label, None where it is a number."""
+        return None
+
+    def combine(self, parts: dict[str, Predictive]) -> Predictive:
+        """The distribution of a label from those of its parts."""
+        return parts[""]
+
+    def combine_draws(self, parts: dict[str, np.ndarray]) -> np.ndarray:
+        """Draws of labels from draws of its parts."""
+        return parts[""]
+
+
+@dataclass(frozen=True)
+class Part(Likelihood, ABC):
+    """A likelihood with one part: latent values in, one label out."""
+
+    @property
+    def n_latent(self) -> int:
+        """How many latent functions it needs."""
+        return 1
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether the task has a noise standard deviation."""
+        return True
+
+    @property
+    def amplitude(self) -> float:
+        """How large its latent functions are expected to be, scaled units: one for numbers, two for classes."""
+        return 1.0 if self.has_noise else 2.0
+
+    def further(self) -> gpytorch.Module | None:
+        """A module with further hyperparameters; called, it gives them as a vector."""
+        return None
+
+    def parts(self) -> dict[str, Part]:
+        return {"": self}
+
+    @abstractmethod
+    def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
+        """``log p(y | f)``, shape (..., n), for latent values ``f`` (..., n, L) and noise variance ``noise``."""
+
+    def expected_log_density(
+        self, labels: LabelBlock, mean: Tensor, variance: Tensor, noise: Tensor, further: Tensor
+    ) -> Tensor:
+        """``E[log p(y | f)]`` or a lower bound on it, shape (n,), for ``f ~ N(mean, diag(variance))``, both (n, L).
+
+        Differentiable in all its arguments: the gradient in ``mean`` and ``variance`` is what inference needs.
+        """
+        nodes, weights = _hermite(mean.dtype)
+        f = mean[None] + variance.clamp_min(1e-12).sqrt()[None] * nodes[:, None, None]
+        return (weights[:, None] * self.log_density(labels, f, noise, further)).sum(0)
+
+    @abstractmethod
+    def predictive(
+        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
+    ) -> Predictive:
+        """The distribution of a new label, in label units.
+
+        Parameters
+        ----------
+        latent : LatentBlock
+            Scaled units.
+        noise : ndarray, shape (S,)
+            Noise variance in each component, scaled units.
+        further : ndarray, shape (S, P)
+            Further hyperparameters in each component.
+        location, scale : float
+            Label units are ``location + scale * scaled units``.
+        """
+
+    @abstractmethod
+    def draw(
+        self,
+        f: np.ndarray,
+        noise: np.ndarray,
+        further: np.ndarray,
+        location: float,
+        scale: float,
+        generator: np.random.Generator,
+    ) -> np.ndarray:
+        """Labels (K, n) in label units for draws ``f`` (K, n, L), noise variances (K,) and further numbers (K, P)."""
+
+
+@cache
+def _hermite(dtype: Any) -> tuple[Tensor, Tensor]:
+    import torch
+
+    nodes, weights = np.polynomial.hermite.hermgauss(QUADRATURE)
+    return torch.tensor(nodes * math.sqrt(2.0), dtype=dtype), torch.tensor(weights / math.sqrt(math.pi), dtype=dtype)
+
+
+def log_normal_density(squared: Tensor, variance: Tensor) -> Tensor:
+    """``log N(e | 0, variance)`` from ``e^2``."""
+    return -0.5 * (squared / variance + variance.log() + math.log(2 * math.pi))

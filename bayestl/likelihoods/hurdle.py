@@ -1,0 +1,65 @@
+"""Labels that are exactly zero or positive: two parts, whether and how large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from bayestl.distributions import Discrete, Predictive
+from bayestl.distributions import Hurdle as HurdleDistribution
+from bayestl.likelihoods.base import Likelihood, Part
+from bayestl.likelihoods.classes import Bernoulli
+from bayestl.likelihoods.numbers import LogNormal, Positive
+
+SIZES = ("auto", "log-normal", "truncated-normal")
+"""What the positive part of a hurdle label may follow."""
+
+
+@dataclass(frozen=True)
+class Hurdle(Likelihood):
+    """Exactly zero with a probability of its own, else positive: band gaps, of which metals have none.
+
+        P(y > 0) = Phi(z_1),      y | y > 0 ~ log-normal or truncated normal around z_2
+
+    Parameters
+    ----------
+    size : {"auto", "log-normal", "truncated-normal"}
+        What a positive label follows; "auto" takes the one with the higher evidence on the column.
+    """
+
+    size: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise ValueError(f"Hurdle: size must be one of {SIZES}, got {self.size!r}")
+
+    def of_size(self, size: str) -> Self:
+        """The same with the positive part decided."""
+        return replace(self, size=size)
+
+    @property
+    def _size(self) -> Part:
+        return LogNormal() if self.size == "log-normal" else Positive()
+
+    def parts(self) -> dict[str, Part]:
+        return {"nonzero": Bernoulli((False, True)), "": self._size}
+
+    def split(self, y: np.ndarray) -> dict[str, np.ndarray]:
+        nonzero = np.where(np.isnan(y), np.nan, (y > 0).astype(float))
+        return {"nonzero": nonzero, "": self._size.split(np.where(y > 0, y, np.nan))[""]}
+
+    def scale(self, y: np.ndarray) -> tuple[float, float]:
+        return self._size.scale(np.where(y > 0, y, np.nan))
+
+    def check(self, y: np.ndarray) -> tuple[np.ndarray, str]:
+        return y < 0, "a hurdle label is zero or positive; mend it, or use another likelihood"
+
+    def combine(self, parts: dict[str, Predictive]) -> HurdleDistribution:
+        atom = parts["nonzero"]
+        assert isinstance(atom, Discrete)
+        return HurdleDistribution(atom.probabilities[:, 0], parts[""])
+
+    def combine_draws(self, parts: dict[str, np.ndarray]) -> np.ndarray:
+        return parts["nonzero"] * parts[""]

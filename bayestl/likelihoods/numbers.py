@@ -1,0 +1,262 @@
+"""Likelihoods of numbers: Gaussian, with outliers, beyond limits, positive."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtr, ndtri, roots_genlaguerre
+
+from bayestl.distributions import LogNormalMixture, NormalMixture, TruncatedMixture
+from bayestl.likelihoods.base import QUADRATURE, LabelBlock, LatentBlock, Part, log_normal_density
+
+if TYPE_CHECKING:
+    import gpytorch
+    from torch import Tensor
+
+SCALE_NODES = 16
+"""Gaussians in whose mixture a Student t label is predicted."""
+
+
+@dataclass(frozen=True)
+class Gaussian(Part):
+    """``y = z + e``, ``e ~ N(0, sigma_t^2 + s_i^2)``, ``s_i`` the known standard error of label i (``Y_std``)."""
+
+    def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
+        return log_normal_density((labels.y - f[..., 0]) ** 2, noise + labels.se2)
+
+    def expected_log_density(
+        self, labels: LabelBlock, mean: Tensor, variance: Tensor, noise: Tensor, further: Tensor
+    ) -> Tensor:
+        return log_normal_density((labels.y - mean[:, 0]) ** 2 + variance[:, 0], noise + labels.se2)
+
+    def predictive(
+        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
+    ) -> NormalMixture:
+        return latent.single().widened(noise[:, None]).scaled(location, scale)
+
+    def draw(
+        self,
+        f: np.ndarray,
+        noise: np.ndarray,
+        further: np.ndarray,
+        location: float,
+        scale: float,
+        generator: np.random.Generator,
+    ) -> np.ndarray:
+        error = np.sqrt(noise)[:, None] * generator.standard_normal(f.shape[:2])
+        return location + scale * (f[:, :, 0] + error)
+
+
+@dataclass(frozen=True)
+class StudentT(Part):
+    """``y = z + sigma_t e``, ``e ~ t(dof)``: labels with outliers.
+
+    Parameters
+    ----------
+    dof : float, optional
+        Degrees of freedom; learnt where it is not given (prior median 4).
+
+    Notes
+    -----
+    Inference uses the scale mixture of Gaussians: ``e ~ N(0, 1/w)``, ``w ~ Gamma(dof/2, dof/2)``, one ``w`` a label.
+    """
+
+    dof: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.dof is not None and not (isinstance(self.dof, int | float) and 0 < self.dof < 1e6):
+            raise ValueError(f"StudentT: dof must be a positive number, got {self.dof!r}")
+
+    def further(self) -> gpytorch.Module | None:
+        from bayestl.observation import DegreesOfFreedom
+
+        return DegreesOfFreedom() if self.dof is None else None
+
+    def _dof(self, further: Any) -> Any:
+        return further[..., 0] if self.dof is None else self.dof
+
+    def _log_t(self, squared: Tensor, variance: Tensor, further: Tensor) -> Tensor:
+        import torch
+
+        dof = torch.as_tensor(self._dof(further), dtype=squared.dtype)
+        a = 0.5 * (dof + 1.0)
+        constant = torch.lgamma(a) - torch.lgamma(0.5 * dof) - 0.5 * (dof * math.pi).log()
+        return constant - 0.5 * variance.log() - a * torch.log1p(squared / (dof * variance))
+
+    def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
+        return self._log_t((labels.y - f[..., 0]) ** 2, noise + labels.se2, further)
+
+    def expected_log_density(
+        self, labels: LabelBlock, mean: Tensor, variance: Tensor, noise: Tensor, further: Tensor
+    ) -> Tensor:
+        # the bound maximised over q(w): the t density at the expected square
+        return self._log_t((labels.y - mean[:, 0]) ** 2 + variance[:, 0], noise + labels.se2, further)
+
+    def predictive(
+        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
+    ) -> NormalMixture:
+        z = latent.single()
+        weights, means, variances = [], [], []
+        for s in range(len(z.weights)):
+            half = 0.5 * float(self._dof(further[s]) if self.dof is None else self.dof)
+            nodes, mass = roots_genlaguerre(SCALE_NODES, half - 1.0)
+            weights.append(z.weights[s] * mass / mass.sum())
+            means.append(np.repeat(z.means[s][None], SCALE_NODES, axis=0))
+            variances.append(z.variances[s] + noise[s] * (half / nodes)[:, None])
+        return NormalMixture(np.concatenate(weights), np.concatenate(means), np.concatenate(variances)).scaled(
+            location, scale
+        )
+
+    def draw(
+        self,
+        f: np.ndarray,
+        noise: np.ndarray,
+        further: np.ndarray,
+        location: float,
+        scale: float,
+        generator: np.random.Generator,
+    ) -> np.ndarray:
+        dof = np.broadcast_to(self._dof(further), (len(f),))[:, None]
+        error = generator.standard_t(dof, size=f.shape[:2])
+        return location + scale * (f[:, :, 0] + np.sqrt(noise)[:, None] * error)
+
+
+@dataclass(frozen=True)
+class Censored(Part):
+    """A Gaussian label of which some are known only to lie beyond a limit, or in an interval.
+
+    A cell of the label column may be a number, or text: ``"<0.1"`` (below), ``">5"`` (above), ``"0.1..0.3"`` (between).
+    Predictions are of the value itself, which no limit hides.
+
+    Parameters
+    ----------
+    lower, upper : float, optional
+        Detection limits of the column: a number at or beyond a limit means "beyond it".
+    """
+
+    lower: float | None = None
+    upper: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("lower", self.lower), ("upper", self.upper)):
+            if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+                raise ValueError(f"Censored: {name} must be a finite number, got {value!r}")
+        if self.lower is not None and self.upper is not None and self.lower >= self.upper:
+            raise ValueError(f"Censored: lower={self.lower} must be below upper={self.upper}")
+
+    def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
+        import torch
+
+        exact = labels.y == labels.high
+        sd = (noise + labels.se2).sqrt()
+        z = f[..., 0]
+        bottom, top = (torch.where(v.isinf(), 0.0, v) for v in (labels.y, labels.high))  # no gradient through infinity
+        low = torch.where(labels.y.isinf(), -40.0, (bottom - z) / sd)
+        high = torch.where(labels.high.isinf(), 40.0, (top - z) / sd)
+        inside = log_interval(torch.where(exact, high - 1.0, low), high)
+        point = log_normal_density((bottom - z) ** 2, sd**2)
+        return torch.where(exact, point, inside)
+
+    def predictive(
+        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
+    ) -> NormalMixture:
+        return Gaussian().predictive(latent, noise, further, location, scale)
+
+    def draw(
+        self,
+        f: np.ndarray,
+        noise: np.ndarray,
+        further: np.ndarray,
+        location: float,
+        scale: float,
+        generator: np.random.Generator,
+    ) -> np.ndarray:
+        return Gaussian().draw(f, noise, further, location, scale, generator)
+
+
+def log_interval(low: Tensor, high: Tensor) -> Tensor:
+    """``log(Phi(high) - Phi(low))`` for ``low < high``, exact in both tails."""
+    import torch
+
+    flip = (low + high) > 0
+    a, b = torch.where(flip, -high, low), torch.where(flip, -low, high)
+    log_b = torch.special.log_ndtr(b)
+    gap = (torch.special.log_ndtr(a) - log_b).clamp(max=-1e-12)
+    return log_b + torch.log(-torch.expm1(gap))
+
+
+@dataclass(frozen=True)
+class Positive(Part):
+    """``y ~ N(z, sigma_t^2 + s_i^2)`` cut off below zero."""
+
+    def scale(self, y: np.ndarray) -> tuple[float, float]:
+        there = y[np.isfinite(y)]
+        return 0.0, (float(np.sqrt((there**2).mean())) if len(there) else 0.0) or 1.0
+
+    def check(self, y: np.ndarray) -> tuple[np.ndarray, str]:
+        return y <= 0, "a positive label is expected"
+
+    def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
+        import torch
+
+        variance = noise + labels.se2
+        z = f[..., 0]
+        return log_normal_density((labels.y - z) ** 2, variance) - torch.special.log_ndtr(z / variance.sqrt())
+
+    def predictive(
+        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
+    ) -> TruncatedMixture:
+        z = latent.single()
+        nodes, mass = np.polynomial.hermite_e.hermegauss(QUADRATURE)
+        weights = np.repeat(z.weights, QUADRATURE) * np.tile(mass / mass.sum(), len(z.weights))
+        means = (z.means[:, None] + np.sqrt(z.variances)[:, None] * nodes[:, None]).reshape(-1, z.means.shape[1])
+        spread = np.repeat(noise, QUADRATURE)[:, None] + np.zeros_like(means)
+        return TruncatedMixture(weights, location + scale * means, scale**2 * spread)
+
+    def draw(
+        self,
+        f: np.ndarray,
+        noise: np.ndarray,
+        further: np.ndarray,
+        location: float,
+        scale: float,
+        generator: np.random.Generator,
+    ) -> np.ndarray:
+        sd = np.sqrt(noise)[:, None]
+        below = ndtr(-f[:, :, 0] / sd)
+        u = below + (1 - below) * generator.uniform(1e-12, 1.0 - 1e-12, size=below.shape)
+        return location + scale * np.maximum(f[:, :, 0] + sd * ndtri(np.minimum(u, 1 - 1e-16)), 1e-12)
+
+
+@dataclass(frozen=True)
+class LogNormal(Gaussian):
+    """``log y = z + e``, ``e ~ N(0, sigma_t^2)``: positive labels whose errors are relative."""
+
+    def split(self, y: np.ndarray) -> dict[str, np.ndarray]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {"": np.log(y)}
+
+    def scale(self, y: np.ndarray) -> tuple[float, float]:
+        return super().scale(self.split(y)[""])
+
+    def check(self, y: np.ndarray) -> tuple[np.ndarray, str]:
+        return y <= 0, "a positive label is expected"
+
+    def predictive(  # type: ignore[override]
+        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
+    ) -> LogNormalMixture:
+        return LogNormalMixture(super().predictive(latent, noise, further, location, scale))
+
+    def draw(
+        self,
+        f: np.ndarray,
+        noise: np.ndarray,
+        further: np.ndarray,
+        location: float,
+        scale: float,
+        generator: np.random.Generator,
+    ) -> np.ndarray:
+        return np.exp(super().draw(f, noise, further, location, scale, generator))
