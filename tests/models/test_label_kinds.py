@@ -106,7 +106,7 @@ def test_size_of_a_hurdle_is_chosen_by_evidence():
     rng = np.random.default_rng(3)
     x = pd.DataFrame({"x": np.linspace(0, 4, 80)})
     relative = np.exp(x["x"] + 0.3 * rng.standard_normal(80))
-    absolute = 3.0 + np.sin(x["x"]) + 0.3 * rng.standard_normal(80)
+    absolute = np.maximum(1.2 + np.sin(x["x"]) + 0.25 * rng.standard_normal(80), 0.02)
     for y, size in ((relative, "log-normal"), (absolute, "truncated-normal")):
         labels = pd.DataFrame({"y": np.where(np.arange(80) % 4 == 0, 0.0, y)})
         model = btl.IndependentGP([btl.Task("y", btl.Hurdle())], verbose=False, n_starts=1).fit(x, labels)
