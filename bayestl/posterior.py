@@ -23,6 +23,8 @@ from bayestl.tasks import PartDraws, Task, TaskPart, task_parts
 
 APPLY_DRAWS = 4096
 """Draws behind :meth:`Posterior.apply` where the function is not affine."""
+NO_NOISE = 1e-10
+"""Variance (scaled units) that stands for none where the latent value is asked for."""
 
 
 class Latent(Protocol):
@@ -120,7 +122,7 @@ class Posterior:
             noise = self._latent.noise(part)
             found[part.task][part.role] = part.likelihood.predictive(
                 self._latent.block(part),
-                noise if self._noise else np.zeros_like(noise),
+                noise if self._noise else np.full_like(noise, NO_NOISE),
                 self._latent.further(part),
                 location,
                 scale,
@@ -237,7 +239,7 @@ class Posterior:
         out = np.empty((int(n), len(self._index), len(self._tasks)))
         found: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
         for part, f, noise, further in self._latent.sample(int(n), generator, joint_rows):
-            spread = noise if self._noise else np.zeros_like(noise)
+            spread = noise if self._noise else np.full_like(noise, NO_NOISE)
             draws = part.likelihood.draw(f, spread, further, *self._units(part), generator)
             found[part.task][part.role] = draws
         for t, task in enumerate(self._tasks):

@@ -68,6 +68,9 @@ def test_every_kind_of_label_in_every_architecture(name, kind, tmp_path):
     else:
         error = np.abs(model.predict(new, loss="absolute", observed=known)["target"] - truth).mean()
         assert error < np.abs(np.median(truth) - truth).mean()
+        behind = model.posterior(new, observed=known, noise=False)
+        assert np.isfinite(behind.quantile(0.9)["target"]).all()
+        assert np.isfinite(behind.sample(3).to_numpy()).all()
         with pytest.raises(ValueError, match="no classes"):
             post.probabilities("target")
     model.save(tmp_path / "model")
@@ -117,13 +120,14 @@ def test_stacked_trees_help_and_repeat():
     rng = np.random.default_rng(0)
     x = pd.DataFrame(rng.uniform(-1, 1, (240, 6)))
     x.columns = list("abcdef")
-    y = pd.DataFrame({"y": np.sign(x["a"]) * np.sign(x["b"]) + 0.05 * rng.standard_normal(240)})
+    steps = (x["a"] > 0.1) + 2.0 * (x["b"] > -0.3) + (x["c"] > 0.4)
+    y = pd.DataFrame({"y": steps + 0.02 * rng.standard_normal(240)})
     errors = {}
     for stack in (None, "forest"):
         model = btl.ChainGP(stack=stack, hyperparameters="map", verbose=False).fit(x.iloc[:160], y.iloc[:160])
         predicted = model.predict(x.iloc[160:])
         errors[stack] = np.abs(predicted["y"] - y["y"].iloc[160:]).mean()
-    assert errors["forest"] < 0.7 * errors[None]
+    assert errors["forest"] < 0.5 * errors[None]
     again = btl.ChainGP(hyperparameters="map", verbose=False).fit(x.iloc[:160], y.iloc[:160])
     pd.testing.assert_frame_equal(again.predict(x.iloc[160:]), predicted, rtol=1e-6)
 
