@@ -118,7 +118,7 @@ class Posterior:
     def _marginals(self) -> list[Predictive]:
         found: list[dict[str, Predictive]] = [{} for _ in self._tasks]
         for part in self._parts:
-            location, scale = self._units(part)
+            location, scale = self._scaler.units(part)
             noise = self._latent.noise(part)
             found[part.task][part.role] = part.likelihood.predictive(
                 self._latent.block(part),
@@ -128,12 +128,6 @@ class Posterior:
                 scale,
             )
         return [task.observes.combine(parts) for task, parts in zip(self._tasks, found, strict=True)]
-
-    def _units(self, part: TaskPart) -> tuple[float, float]:
-        """Location and scale of a part's label units."""
-        if part.role:
-            return 0.0, 1.0
-        return float(self._scaler.y_mean[part.task]), float(self._scaler.y_scale[part.task])
 
     def _position(self, task: str) -> int:
         names = [t.name for t in self._tasks]
@@ -240,7 +234,7 @@ class Posterior:
         found: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
         for part, f, noise, further in self._latent.sample(int(n), generator, joint_rows):
             spread = noise if self._noise else np.full_like(noise, NO_NOISE)
-            draws = part.likelihood.draw(f, spread, further, *self._units(part), generator)
+            draws = part.likelihood.draw(f, spread, further, *self._scaler.units(part), generator)
             found[part.task][part.role] = draws
         for t, task in enumerate(self._tasks):
             out[:, :, t] = task.observes.combine_draws(found[t])

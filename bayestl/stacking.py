@@ -7,9 +7,6 @@ to be trusted: Wolpert 1992, *Stacked generalization*.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -54,36 +51,27 @@ class ForestStack:
         self.n_outputs = 1 if n_classes in (None, 2) else int(n_classes)
         self._forest: list[Any] | None = None
 
-    @staticmethod
-    @contextmanager
-    def _quietly() -> Iterator[None]:
-        """scikit-learn warns of its own forests where another package (matminer) has emptied the list of filters."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="`sklearn.utils.parallel.delayed`")
-            yield
-
     def fit_transform(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Fit to the labels ``y`` (n,) with NaN; predictions (n, outputs), cross-fitted where there is a label."""
         there = np.flatnonzero(~np.isnan(y))
         if len(there) < LEAST_LABELS:
             return np.zeros((len(x), self.n_outputs))
-        with self._quietly():
-            self._forest = self._fit(x[there], y[there])
-            out = self._predict(self._forest, x)
-            for train, test in KFold(FOLDS, shuffle=True, random_state=self.random_state).split(there):
-                part = self._fit(x[there[train]], y[there[train]])
-                out[there[test]] = self._predict(part, x[there[test]])
+        self._forest = self._fit(x[there], y[there])
+        out = self._predict(self._forest, x)
+        for train, test in KFold(FOLDS, shuffle=True, random_state=self.random_state).split(there):
+            part = self._fit(x[there[train]], y[there[train]])
+            out[there[test]] = self._predict(part, x[there[test]])
         return out
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Predictions (n, outputs): numbers, or normal scores of class probabilities."""
         if self._forest is None:
             return np.zeros((len(x), self.n_outputs))
-        with self._quietly():
-            return self._predict(self._forest, x)
+        return self._predict(self._forest, x)
 
     def _new(self) -> list[Any]:
-        forest = {"n_estimators": TREES, "max_features": MAX_FEATURES, "random_state": self.random_state, "n_jobs": -1}
+        # one thread: scikit-learn's threads race on the global list of warning filters and may leave it empty
+        forest = {"n_estimators": TREES, "max_features": MAX_FEATURES, "random_state": self.random_state}
         boosted = {
             "max_iter": BOOSTS,
             "learning_rate": RATE,

@@ -188,7 +188,7 @@ def read_numbers(Y: pd.DataFrame, what: str) -> np.ndarray:
 
 
 def decide(task: Task, column: pd.Series) -> Task:
-    """The task with its likelihood chosen, its classes named and its scale of sizes decided, from its column.
+    """The task with its likelihood chosen and its classes named, from its column.
 
     Raises
     ------
@@ -371,8 +371,15 @@ def encode_groups(
     return out, tuple(names)
 
 
-def build_table(X: Any, Y: Any, Y_std: Any = None, groups: Any = None, tasks: Sequence[Task] | None = None) -> Table:
-    """Check what the user passed to ``fit``.
+def build_table(
+    X: Any,
+    Y: Any,
+    Y_std: Any = None,
+    groups: Any = None,
+    tasks: Sequence[Task] | None = None,
+    suggest: bool = True,
+) -> Table:
+    """Check what the user passed to ``fit``; ``suggest`` a likelihood where the default is a poor choice.
 
     Raises
     ------
@@ -391,7 +398,7 @@ def build_table(X: Any, Y: Any, Y_std: Any = None, groups: Any = None, tasks: Se
     columns = [encode(frame[task.name], task) for task in matched]
     y, high = (np.column_stack(side) for side in zip(*columns, strict=True))
     for t, task in enumerate(matched):
-        if task.likelihood is None:
+        if suggest and task.likelihood is None:
             _suggest_hurdle(y[:, t], task.name)
     se = np.zeros_like(y)
     if Y_std is not None:
@@ -441,10 +448,21 @@ class Scaler:
         """Scaled features."""
         return (x - self.x_mean) / self.x_scale
 
+    def units(self, part: TaskPart) -> tuple[float, float]:
+        """Location and scale of a part: label units are ``location + scale * scaled units``; only main parts have any."""
+        if part.role:
+            return 0.0, 1.0
+        return float(self.y_mean[part.task]), float(self.y_scale[part.task])
+
     def labels(self, y: np.ndarray, part: TaskPart, task: Task) -> np.ndarray:
         """Scaled labels (n,) of a part from those of its task (n,), NaN where it has none."""
-        values = task.observes.split(y)[part.role]
-        return values if part.role else (values - self.y_mean[part.task]) / self.y_scale[part.task]
+        location, scale = self.units(part)
+        return (task.observes.split(y)[part.role] - location) / scale
+
+    def block(self, labels: Known, se: np.ndarray, part: TaskPart, task: Task) -> tuple[np.ndarray, ...]:
+        """Scaled labels (n,) of a part, their known variances, and the upper ends of their intervals."""
+        y, high = (self.labels(v[:, part.task], part, task) for v in labels)
+        return y, (se[:, part.task] / self.units(part)[1]) ** 2, high
 
     def label_units(self, z: np.ndarray) -> np.ndarray:
         """The inverse of :meth:`labels`, for arrays whose last axis is the task."""

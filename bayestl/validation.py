@@ -201,9 +201,7 @@ def compare(
         raise ValueError("no models to compare")
     if functions and hide != "row":
         raise ValueError('functions of several tasks are scored with hide="row" only')
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the models' own tasks decide on likelihoods
-        table = build_table(X, Y, Y_std, groups, _tasks(models))
+    table = build_table(X, Y, Y_std, groups, _tasks(models), suggest=False)  # each model's fit suggests for itself
     names = table.names
     targets = names if target is None else [target] if isinstance(target, str) else list(target)
     if unknown := [t for t in targets if t not in names]:

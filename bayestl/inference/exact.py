@@ -230,22 +230,26 @@ def threads_for(n_labels: int) -> Iterator[None]:
         yield
 
 
+def differentiate(prior: Prior, function: Callable[[], Tensor]) -> tuple[float, np.ndarray]:
+    """Value of a function of the present raw hyperparameters, and its gradient."""
+    for parameter in prior.raw_parameters():
+        parameter.grad = None
+    value = function()
+    value.backward()
+    gradient = [(torch.zeros_like(p) if p.grad is None else p.grad).ravel() for p in prior.raw_parameters()]
+    return float(value.detach()), torch.cat(gradient).numpy().copy()
+
+
 def value_and_gradient(prior: Prior, data: Data, raw: np.ndarray) -> tuple[float, np.ndarray]:
     """Log posterior at ``raw`` and its gradient; ``-inf`` and zeros where it cannot be computed."""
     set_raw(prior, raw)
-    for parameter in prior.raw_parameters():
-        parameter.grad = None
     try:
-        value = data.log_posterior(prior)
-        value.backward()
+        value, gradient = differentiate(prior, lambda: data.log_posterior(prior))
     except torch.linalg.LinAlgError:
         return -math.inf, np.zeros_like(raw)
-    gradient = torch.cat(
-        [(torch.zeros_like(p) if p.grad is None else p.grad).ravel() for p in prior.raw_parameters()]
-    ).numpy()
-    if not (math.isfinite(float(value.detach())) and np.isfinite(gradient).all()):
+    if not (math.isfinite(value) and np.isfinite(gradient).all()):
         return -math.inf, np.zeros_like(raw)
-    return float(value.detach()), gradient.copy()
+    return value, gradient
 
 
 @dataclass

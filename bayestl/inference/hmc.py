@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from bayestl.inference.exact import (
     RAW_BOUND,
     Data,
     covariance_root,
+    differentiate,
     get_raw,
     laplace_covariance,
     set_raw,
@@ -78,8 +78,7 @@ def hmc_draws(
     """
     generator = np.random.default_rng(seed)
     centre = get_raw(prior)
-    covariance = laplace_covariance(prior, data)
-    root = covariance_root(covariance)
+    root = covariance_root(laplace_covariance(prior, data))
 
     def at(w: np.ndarray) -> _State:
         raw = centre + root @ w
@@ -87,7 +86,7 @@ def hmc_draws(
         if np.abs(raw).max() > RAW_BOUND:
             return _State(w, -np.inf, -np.inf, nothing, nothing)
         total, gradient = value_and_gradient(prior, data, raw)
-        own, own_gradient = _log_prior(prior)
+        own, own_gradient = differentiate(prior, prior.log_density)
         return _State(w, total - own, own, root.T @ (gradient - own_gradient), root.T @ own_gradient)
 
     def move(state: _State, power: float, step: float) -> tuple[_State, float]:
@@ -104,18 +103,17 @@ def hmc_draws(
         chance = math.exp(min(0.0, float(new.value(power) - 0.5 * momentum @ momentum - start)))
         return (new if generator.random() < chance else state), chance
 
-    powers = temperatures
-    steps = np.full(len(powers), 0.4)
+    steps = np.full(len(temperatures), 0.4)
     with threads_for(len(data)):
-        states = [at(np.zeros_like(centre))] * len(powers)
+        states = [at(np.zeros_like(centre))] * len(temperatures)
         kept = []
         for iteration in range(warmup + n):
-            for k, power in enumerate(powers):
+            for k, power in enumerate(temperatures):
                 states[k], chance = move(states[k], power, steps[k])
                 if iteration < warmup:
                     steps[k] *= np.exp((chance - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
-            for k in range(iteration % 2, len(powers) - 1, 2):
-                gain = (powers[k] - powers[k + 1]) * (states[k + 1].likelihood - states[k].likelihood)
+            for k in range(iteration % 2, len(temperatures) - 1, 2):
+                gain = (temperatures[k] - temperatures[k + 1]) * (states[k + 1].likelihood - states[k].likelihood)
                 if math.log(generator.uniform(1e-300, 1.0)) < gain:
                     states[k], states[k + 1] = states[k + 1], states[k]
             if iteration >= warmup:
@@ -124,13 +122,3 @@ def hmc_draws(
                 callback(iteration + 1)
     set_raw(prior, centre)
     return centre + np.stack(kept) @ root.T
-
-
-def _log_prior(prior: Prior) -> tuple[float, np.ndarray]:
-    """Log density of the present raw hyperparameters and its gradient."""
-    for parameter in prior.raw_parameters():
-        parameter.grad = None
-    value = prior.log_density()
-    value.backward()
-    gradient = [(torch.zeros_like(p) if p.grad is None else p.grad).ravel() for p in prior.raw_parameters()]
-    return float(value.detach()), torch.cat(gradient).numpy().copy()

@@ -93,6 +93,7 @@ class Observations:
         every = torch.cat(rows)
         self.points = Points(x[every], torch.cat(codes), group[every])
         self._rows = every
+        self._site = torch.cat([torch.full((len(p) * len(p.channels),), not p.gaussian) for p in self.parts])
         self._start: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -137,17 +138,15 @@ class Observations:
                 total = total + each.sum()
         return total
 
-    def _fixed(self, prior: Prior) -> tuple[Tensor, Tensor, Tensor]:
-        """Which points are sites (N,), and precision and precision-times-mean of the Gaussian labels, zero at sites."""
+    def _fixed(self, prior: Prior) -> tuple[Tensor, Tensor]:
+        """Precision-times-mean and precision (N,) of the Gaussian labels, zero at sites."""
         noise = prior.noise.variance()
-        site, precision, linear = [], [], []
+        linear, precision = [], []
         for p in self.parts:
-            k, n = len(p.channels), len(p)
-            site.append(torch.full((k * n,), not p.gaussian))
-            one = 1.0 / (noise[p.channels[0]] + p.labels.se2) if p.gaussian else torch.zeros(k * n, dtype=noise.dtype)
-            precision.append(one)
-            linear.append(one * p.labels.y if p.gaussian else one)
-        return torch.cat(site), torch.cat(precision), torch.cat(linear)
+            zero = torch.zeros(len(p) * len(p.channels), dtype=noise.dtype)
+            precision.append(1.0 / (noise[p.channels[0]] + p.labels.se2) if p.gaussian else zero)
+            linear.append(precision[-1] * p.labels.y if p.gaussian else zero)
+        return torch.cat(linear), torch.cat(precision)
 
     def _target(self, prior: Prior, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, float]:
         """The sites that these moments ask for, (linear, precision), and the sum of E over the sites."""
@@ -167,8 +166,9 @@ class Observations:
         torch.linalg.LinAlgError
             If the covariance cannot be factorised or the bound is not finite.
         """
-        site, fixed_precision, fixed_linear = self._fixed(prior)
-        if self._start is not None and len(self._start[0]) == len(site):
+        site = self._site
+        fixed_linear, fixed_precision = self._fixed(prior)
+        if self._start is not None:
             linear, precision = self._start
         else:
             linear, precision, _ = self._target(prior, centre, covariance.diagonal().clamp_min(1e-10))
@@ -211,20 +211,18 @@ class Observations:
         self._start = best.linear, best.precision
         return best
 
-    def _pseudo(self, prior: Prior, sites: Sites) -> Labels:
-        site, _, _ = self._fixed(prior)
-        se2 = torch.cat([p.labels.se2 if p.gaussian else torch.zeros(len(p) * len(p.channels)) for p in self.parts])
+    def _pseudo(self, sites: Sites) -> Labels:
+        zero = sites.precision.new_zeros
+        se2 = torch.cat([p.labels.se2 if p.gaussian else zero(len(p) * len(p.channels)) for p in self.parts])
         spread = 1.0 / sites.precision
-        return Labels(
-            self.points, sites.linear * spread, torch.where(site, spread, se2.to(spread.dtype)), site, self._rows
-        )
+        return Labels(self.points, sites.linear * spread, torch.where(self._site, spread, se2), self._site, self._rows)
 
     def log_posterior(self, prior: Prior) -> Tensor:
         """The bound plus log prior density, differentiable in the hyperparameters (the sites have none)."""
         covariance = prior.covariance(self.points, self.points)
         sites = self.settle(prior, covariance.detach(), torch.zeros(len(self._rows), dtype=covariance.dtype))
         with torch.no_grad():
-            pseudo = self._pseudo(prior, sites)
+            pseudo = self._pseudo(sites)
         evidence = _LogNormalDensity.apply(covariance, noise_variance(prior, pseudo), pseudo.y)
         expected = self.expected_log_density(prior, sites.mean, sites.variance, sites_only=True)
         return evidence + (expected - expected.detach()) + sites.correction + prior.log_density()
@@ -237,7 +235,7 @@ class Observations:
         if mean is None:
             mean = torch.zeros(len(self._rows), dtype=covariance.dtype)
         sites = self.settle(prior, covariance, mean)
-        return Pseudo(self._pseudo(prior, sites), sites.correction)
+        return Pseudo(self._pseudo(sites), sites.correction)
 
 
 def _inverse_diagonal(factor: Tensor) -> Tensor:

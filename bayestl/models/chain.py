@@ -22,8 +22,8 @@ import torch
 from bayestl.inference import exact
 from bayestl.inference.gaussian import JoinedLatent
 from bayestl.kernels import Prior
-from bayestl.models.exact import ExactModel, Family, part_data, training_data
-from bayestl.models.own import OwnParts, observation, own_processes
+from bayestl.models.exact import ExactModel, Family, training_data
+from bayestl.models.own import own_prior
 from bayestl.stacking import ForestStack
 from bayestl.table import Known, Scaler, Table
 from bayestl.tasks import Task, TaskPart, order_levels
@@ -100,9 +100,7 @@ class ChainGP(ExactModel):
         return [(part,) for t in order for part in table.parts if part.task == t]
 
     def _prior(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Prior:
-        grouped = table.group is not None
-        processes = own_processes(parts, grouped, lambda: self._smooth(d))
-        return Prior(processes, OwnParts(parts, grouped), *observation(parts))
+        return own_prior(parts, table.group is not None, lambda: self._smooth(d))
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
         self._check()
@@ -191,10 +189,7 @@ class ChainGP(ExactModel):
             if t not in made:
                 source = self._source(self.table_, self.scaler_, t, labels, codes, self.families_, made)
                 made[t] = self.inputs_[t].of(x, source)
-            at = torch.from_numpy(made[t])
-            extra = part_data(at, codes, labels, np.zeros_like(labels.y), self.scaler_, self.tasks_, family.parts)
-            posterior = family.posterior if extra is None else family.posterior.condition(extra)
-            out.append((family.parts, posterior.at(at, codes)))
+            out.append((family.parts, self._family_latent(family, made[t], group, observed)))
         return JoinedLatent(out)
 
     def _family_data(self, family: Family) -> exact.Data:

@@ -217,7 +217,7 @@ class DifferenceGP(ExactModel):
             component = generator.choice(len(posterior.weights), size=n, p=posterior.weights)
             mixings = [posterior.components[s].prior.mixing for s in range(len(posterior.weights))]
             names = [name for part in family.parts for name in part.names]
-            units = [self._units(part) for part in family.parts for _ in part.channels]
+            units = [self.scaler_.units(part) for part in family.parts for _ in part.channels]
             n_channels = len(names)
             for i, c in enumerate(mixing.child):
                 (mean, scale), (parent_mean, parent_scale) = units[c], units[mixing.parent[c]]
@@ -233,12 +233,6 @@ class DifferenceGP(ExactModel):
                     for g, group in enumerate(groups):
                         out[names[c], "group offset", group] = scale * tau * deviation[:, g]
         return pd.DataFrame(out, columns=pd.MultiIndex.from_tuples(list(out), names=["level", "parameter", "group"]))
-
-    def _units(self, part: TaskPart) -> tuple[float, float]:
-        """Location and scale of a part's latent values in label units (of classes: none)."""
-        if part.role:
-            return 0.0, 1.0
-        return float(self.scaler_.y_mean[part.task]), float(self.scaler_.y_scale[part.task])
 
 
 def _points(x: torch.Tensor, groups: Sequence[int]) -> Points:

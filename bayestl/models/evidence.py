@@ -9,9 +9,9 @@ import torch
 
 from bayestl.inference import exact
 from bayestl.inference.sites import Observations, PartLabels
-from bayestl.kernels import KERNELS, Constant, Prior, Smooth
+from bayestl.kernels import KERNELS, Smooth
 from bayestl.likelihoods import Hurdle, LabelBlock, LogNormal, Part, Positive
-from bayestl.models.own import OwnParts, observation
+from bayestl.models.own import own_prior
 from bayestl.table import Scaler, Table
 from bayestl.tasks import TaskPart
 
@@ -47,8 +47,7 @@ def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
         part = TaskPart(0, "", likelihood, (0,), ("",))
         block = LabelBlock(value, torch.zeros_like(value), value)
         data = Observations(x, zero, [PartLabels(0, likelihood, (0,), every, block)]).simplest()
-        kernel = KERNELS["matern52"](x.shape[1])
-        prior = Prior([Smooth(kernel), Constant()], OwnParts((part,), grouped=False), *observation((part,)))
+        prior = own_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
         report = exact.fit(prior, data, seed=seed, n_starts=1, max_iterations=50)
         jacobian = -len(rows) * np.log(scale) - (np.log(y).sum() if isinstance(likelihood, LogNormal) else 0.0)
         out[name] = float(report.log_posterior + jacobian)

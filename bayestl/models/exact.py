@@ -18,7 +18,7 @@ import torch
 
 from bayestl.inference import exact
 from bayestl.inference.exact import FitReport
-from bayestl.inference.gaussian import ExactPosterior, JoinedLatent
+from bayestl.inference.gaussian import ExactLatent, ExactPosterior, JoinedLatent
 from bayestl.inference.hmc import hmc_draws
 from bayestl.inference.sites import Observations, PartLabels
 from bayestl.kernels import KERNELS, Prior, Smooth
@@ -50,11 +50,6 @@ class Family:
     posterior: ExactPosterior
     draws: np.ndarray | None = None
     """Of the hyperparameters, once they have been made."""
-
-    @property
-    def name(self) -> str:
-        """Its latent functions."""
-        return ", ".join(name for part in self.parts for name in part.names)
 
     @property
     def channels(self) -> list[int]:
@@ -141,17 +136,17 @@ class ExactModel(BayesianModel):
         return Family(parts, prior, report, posterior)
 
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> JoinedLatent:
+        return JoinedLatent([(f.parts, self._family_latent(f, x, group, observed)) for f in self.families_])
+
+    def _family_latent(self, family: Family, x: np.ndarray, group: np.ndarray, observed: Known | None) -> ExactLatent:
+        """The latent values of a family at inputs ``x`` (n, d), given the labels that are known there."""
         inputs, codes = torch.from_numpy(x), torch.from_numpy(group)
-        out = []
-        for family in self.families_:
-            posterior = family.posterior
-            if observed is not None:
-                extra = part_data(
-                    inputs, codes, observed, np.zeros_like(observed.y), self.scaler_, self.tasks_, family.parts
-                )
-                posterior = posterior if extra is None else posterior.condition(extra)
-            out.append((family.parts, posterior.at(inputs, codes)))
-        return JoinedLatent(out)
+        posterior = family.posterior
+        if observed is not None:
+            se = np.zeros_like(observed.y)
+            extra = part_data(inputs, codes, observed, se, self.scaler_, self.tasks_, family.parts)
+            posterior = posterior if extra is None else posterior.condition(extra)
+        return posterior.at(inputs, codes)
 
     def _family_data(self, family: Family) -> exact.Data:
         """The labels that a family was fitted to."""
@@ -173,9 +168,13 @@ class ExactModel(BayesianModel):
                         2::3
                     ]
             else:
-                which = exact.raw_positions(family.prior, "mixing.")
-                family.draws = exact.laplace_draws(family.prior, data, n, seed, which)
+                family.draws = self._mixing_draws(family, data, n)
         return family.draws
+
+    def _mixing_draws(self, family: Family, data: exact.Data, n: int) -> np.ndarray:
+        """Draws from the Laplace approximation of the hyperparameters that mix the processes, the others fixed."""
+        which = exact.raw_positions(family.prior, "mixing.")
+        return exact.laplace_draws(family.prior, data, n, int(self.random_state), which)
 
     def task_correlation(self) -> pd.DataFrame:
         """Correlation between tasks of the latent functions over x, with its uncertainty.
@@ -197,16 +196,15 @@ class ExactModel(BayesianModel):
         return out
 
     def _correlation(self, family: Family) -> tuple[np.ndarray, np.ndarray]:
+        if len(family.channels) == 1:
+            return np.ones((1, 1)), np.zeros((1, 1))
         prior = family.prior
         varying = [p for p, process in enumerate(prior) if isinstance(process, Smooth)]
         raw = exact.get_raw(prior)
         correlations = []
-        if len(family.channels) == 1:
-            return np.ones((1, 1)), np.zeros((1, 1))
         draws = family.posterior.draws
         if len(draws) == 1:
-            which = exact.raw_positions(prior, "mixing.")
-            draws = exact.laplace_draws(prior, self._family_data(family), LAPLACE_DRAWS, int(self.random_state), which)
+            draws = self._mixing_draws(family, self._family_data(family), LAPLACE_DRAWS)
         with torch.no_grad():
             for draw in draws:
                 exact.set_raw(prior, draw)
@@ -266,12 +264,13 @@ class ExactModel(BayesianModel):
         report = FitReport(
             value, gradient, bool(converged), "restored from a file", int(evaluations), int(starts), jitter
         )
-        data: exact.Data | list[exact.Data] = training_data(table, scaler, parts, x)
+        data = training_data(table, scaler, parts, x)
+        each: exact.Data | list[exact.Data] = data
         if f"{i}.site" in state:
-            points, site = training_data(table, scaler, parts, x).points, torch.from_numpy(state[f"{i}.site"])
+            points, site = data.points, torch.from_numpy(state[f"{i}.site"])
             pairs = zip(state[f"{i}.y"], state[f"{i}.se2"], strict=True)
-            data = [exact.Labels(points, torch.from_numpy(y), torch.from_numpy(v), site) for y, v in pairs]
-        posterior = ExactPosterior.of(prior, data, state[f"{i}.draws"], state[f"{i}.weights"])
+            each = [exact.Labels(points, torch.from_numpy(y), torch.from_numpy(v), site) for y, v in pairs]
+        posterior = ExactPosterior.of(prior, each, state[f"{i}.draws"], state[f"{i}.weights"])
         return Family(parts, prior, report, posterior)
 
 
@@ -290,15 +289,12 @@ def part_data(
     """
     out, used = [], 0
     for position, part in enumerate(parts):
-        task = tasks[part.task]
-        y = scaler.labels(labels.y[:, part.task], part, task)
-        high = scaler.labels(labels.high[:, part.task], part, task)
-        row = np.flatnonzero(~np.isnan(y))
+        columns = scaler.block(labels, se, part, tasks[part.task])
+        row = np.flatnonzero(~np.isnan(columns[0]))
         channels = tuple(range(used, used + len(part.channels)))
         used += len(part.channels)
         if len(row):
-            scale = 1.0 if part.role else scaler.y_scale[part.task]
-            block = LabelBlock(*(torch.from_numpy(v[row]) for v in (y, (se[:, part.task] / scale) ** 2, high)))
+            block = LabelBlock(*(torch.from_numpy(v[row]) for v in columns))
             out.append(PartLabels(position, part.likelihood, channels, torch.from_numpy(row), block))
     return Observations(x, group, out).simplest() if out else None
 

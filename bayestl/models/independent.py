@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bayestl.kernels import Prior
 from bayestl.models.exact import ExactModel
-from bayestl.models.own import OwnParts, observation, own_processes
+from bayestl.models.own import own_prior
 from bayestl.table import Table
 from bayestl.tasks import TaskPart
 
@@ -44,6 +44,4 @@ class IndependentGP(ExactModel):
         return [(part,) for part in table.parts]
 
     def _prior(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Prior:
-        grouped = table.group is not None
-        processes = own_processes(parts, grouped, lambda: self._smooth(d))
-        return Prior(processes, OwnParts(parts, grouped), *observation(parts))
+        return own_prior(parts, table.group is not None, lambda: self._smooth(d))

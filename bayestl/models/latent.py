@@ -124,10 +124,8 @@ class LatentVariableGP(BayesianModel):
     def _data(self, table: Table, scaler: Scaler, labels: Known, se: np.ndarray) -> list[PartData]:
         out = []
         for part in table.parts:
-            task = table.tasks[part.task]
-            y, high = (torch.from_numpy(scaler.labels(v[:, part.task], part, task)) for v in labels)
-            scale = 1.0 if part.role else scaler.y_scale[part.task]
-            out.append(PartData(part, y, high, torch.from_numpy((se[:, part.task] / scale) ** 2)))
+            y, se2, high = (torch.from_numpy(v) for v in scaler.block(labels, se, part, table.tasks[part.task]))
+            out.append(PartData(part, y, high, se2))
         return out
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
@@ -223,9 +221,7 @@ class LatentVariableGP(BayesianModel):
         values = self.graph_.latent_draws(n_draws, int(self.random_state))
         columns = {}
         for part in self.table_.parts:
-            location, scale = (
-                (0.0, 1.0) if part.role else (self.scaler_.y_mean[part.task], self.scaler_.y_scale[part.task])
-            )
+            location, scale = self.scaler_.units(part)
             for c, name in zip(part.channels, part.names, strict=True):
                 columns[name, "mean"] = location + scale * values[:, :, c].mean(axis=0)
                 columns[name, "std"] = scale * values[:, :, c].std(axis=0)

@@ -12,7 +12,7 @@ import torch
 from gpytorch.priors import HalfNormalPrior, LogNormalPrior
 
 from bayestl.hyperparameters import register_positive
-from bayestl.kernels import Constant, Mixing, PerGroup, Process, Smooth
+from bayestl.kernels import Constant, Mixing, PerGroup, Prior, Process, Smooth
 from bayestl.observation import Noise
 from bayestl.tasks import TaskPart
 
@@ -70,3 +70,8 @@ def own_processes(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[],
     if grouped:
         out += [PerGroup() for _ in range(n_channels)]
     return out
+
+
+def own_prior(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> Prior:
+    """Nothing but own parts: latent functions that do not inform each other."""
+    return Prior(own_processes(parts, grouped, smooth), OwnParts(parts, grouped), *observation(parts))
