@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from bayestl.distributions import Discrete, Empirical, Marginals, NormalMixture, Predictive, check_probability
-from bayestl.likelihoods import Categorical, Censored, Gaussian, LatentBlock, Ordinal
+from bayestl.likelihoods import Categorical, Censored, Gaussian, LatentBlock, Ordinal, Setting
 from bayestl.table import Scaler
 from bayestl.tasks import PartDraws, Task, TaskPart, task_parts
 
@@ -33,11 +33,8 @@ class Latent(Protocol):
     def block(self, part: TaskPart) -> LatentBlock:
         """Their posterior for one part: a mixture of S Gaussians."""
 
-    def noise(self, part: TaskPart) -> np.ndarray:
-        """Noise variance of a part in each component, (S,)."""
-
-    def further(self, part: TaskPart) -> np.ndarray:
-        """Further hyperparameters of the likelihood of a part in each component, (S, P)."""
+    def setting(self, part: TaskPart) -> Setting:
+        """Noise and further hyperparameters of a part in each component."""
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
         """Weights (S,), means (S, n, C), covariances (S, n, C, C) and noise (S, C); None where only draws know them."""
@@ -118,16 +115,14 @@ class Posterior:
     def _marginals(self) -> list[Predictive]:
         found: list[dict[str, Predictive]] = [{} for _ in self._tasks]
         for part in self._parts:
-            location, scale = self._scaler.units(part)
-            noise = self._latent.noise(part)
-            found[part.task][part.role] = part.likelihood.predictive(
-                self._latent.block(part),
-                noise if self._noise else np.full_like(noise, NO_NOISE),
-                self._latent.further(part),
-                location,
-                scale,
-            )
+            setting = self._in_label_units(part, self._latent.setting(part))
+            found[part.task][part.role] = part.likelihood.predictive(self._latent.block(part), setting)
         return [task.observes.combine(parts) for task, parts in zip(self._tasks, found, strict=True)]
+
+    def _in_label_units(self, part: TaskPart, setting: Setting) -> Setting:
+        location, scale = self._scaler.units(part)
+        noise = setting.noise if self._noise else np.full_like(setting.noise, NO_NOISE)
+        return Setting(noise, setting.further, location, scale)
 
     def _position(self, task: str) -> int:
         names = [t.name for t in self._tasks]
@@ -232,9 +227,8 @@ class Posterior:
         generator = np.random.default_rng(seed)
         out = np.empty((int(n), len(self._index), len(self._tasks)))
         found: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
-        for part, f, noise, further in self._latent.sample(int(n), generator, joint_rows):
-            spread = noise if self._noise else np.full_like(noise, NO_NOISE)
-            draws = part.likelihood.draw(f, spread, further, *self._scaler.units(part), generator)
+        for part, f, setting in self._latent.sample(int(n), generator, joint_rows):
+            draws = part.likelihood.draw(f, self._in_label_units(part, setting), generator)
             found[part.task][part.role] = draws
         for t, task in enumerate(self._tasks):
             out[:, :, t] = task.observes.combine_draws(found[t])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bayestl.likelihoods import Gaussian, Likelihood, Part
+from bayestl.likelihoods import Gaussian, Likelihood, Part, Setting
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,8 @@ class PartDraws(NamedTuple):
     part: TaskPart
     f: np.ndarray
     """(K, n, L)"""
-    noise: np.ndarray
-    """(K,) variances"""
-    further: np.ndarray
-    """(K, P)"""
+    setting: Setting
+    """Of each draw."""
 
 
 def task_parts(tasks: Sequence[Task]) -> tuple[TaskPart, ...]:

@@ -18,10 +18,11 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold, check_cv
 
 from bayestl import metrics
+from bayestl.columns import label_frame
 from bayestl.distributions import Discrete, Empirical, Hurdle
 from bayestl.likelihoods import Censored, Ordinal
 from bayestl.progress import progress
-from bayestl.table import Table, build_table, label_frame
+from bayestl.table import Table, build_table
 from bayestl.tasks import Task
 
 LEVEL = 0.9

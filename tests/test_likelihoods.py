@@ -8,7 +8,7 @@ from scipy import stats
 
 import bayestl as btl
 from bayestl.distributions import Discrete
-from bayestl.likelihoods import LabelBlock, LatentBlock
+from bayestl.likelihoods import LabelBlock, LatentBlock, Setting
 from bayestl.table import build_table
 
 PARTS = {
@@ -58,8 +58,9 @@ def test_prediction_agrees_with_draws_of_the_story(name):
     latent = LatentBlock(np.ones(1), mean, (root @ root.T)[None, None])
     f = mean + (rng.standard_normal((n, k)) @ root.T)[:, None]
     sigma2, more = np.full(n, float(noise)), np.repeat(further.numpy()[None], n, axis=0)
-    y = likelihood.draw(f, sigma2, more, 0.0, 2.0, rng)[:, 0]
-    predicted = likelihood.predictive(latent, sigma2[:1], more[:1], 0.0, 2.0)
+    setting = Setting(sigma2, more, 0.0, 2.0)
+    y = likelihood.draw(f, setting, rng)[:, 0]
+    predicted = likelihood.predictive(latent, setting.at([0]))
     if isinstance(predicted, Discrete):
         frequency = np.bincount(y.astype(int), minlength=len(predicted.classes)) / n
         np.testing.assert_allclose(predicted.probabilities[0], frequency, atol=5 * 0.5 / np.sqrt(n))

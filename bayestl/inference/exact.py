@@ -13,8 +13,7 @@ pseudo-labels (``inference/sites.py``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -22,16 +21,13 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from bayestl.inference.threads import threads_for
 from bayestl.kernels import Points, Prior
 
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 """Tried in turn, relative to the mean of the diagonal, until the Cholesky factorisation succeeds."""
-
-SINGLE_THREAD_LABELS = 1000
-"""Below so many labels the linear algebra runs in one thread."""
 
 RAW_BOUND = 12.0
 """Raw hyperparameters are logarithms and coefficients of unit-scale quantities: this is far outside every prior."""
@@ -215,21 +211,6 @@ def set_raw(prior: Prior, raw: np.ndarray) -> None:
             offset += parameter.numel()
 
 
-@contextmanager
-def threads_for(n_labels: int) -> Iterator[None]:
-    """One thread for small matrices, where starting several costs more than they save (measured on two cores)."""
-    before = torch.get_num_threads()
-    if n_labels < SINGLE_THREAD_LABELS and before > 1:
-        torch.set_num_threads(1)
-        try:
-            with threadpool_limits(limits=1, user_api="blas"):
-                yield
-        finally:
-            torch.set_num_threads(before)
-    else:
-        yield
-
-
 def differentiate(prior: Prior, function: Callable[[], Tensor]) -> tuple[float, np.ndarray]:
     """Value of a function of the present raw hyperparameters, and its gradient."""
     for parameter in prior.raw_parameters():
@@ -401,59 +382,3 @@ def fit(
         n_starts=n_starts,
         starts=[a.value for a in ascents],
     )
-
-
-def laplace_covariance(prior: Prior, data: Data, which: np.ndarray | None = None, step: float = 1e-3) -> np.ndarray:
-    """Covariance of raw hyperparameters: inverse Hessian of the negative log posterior at the present values.
-
-    Central differences of the exact gradient: two evaluations a hyperparameter.  Directions in which the log
-    posterior is flatter than a unit normal (the order of the priors), or not concave, get unit variance.
-
-    Parameters
-    ----------
-    prior : Prior
-        At the maximum; left as it was.
-    data : Data
-    which : ndarray of int, optional
-        Positions in the raw vector; the others are held fixed.  Default: all.
-    """
-    raw = get_raw(prior)
-    positions = np.arange(len(raw)) if which is None else np.asarray(which)
-    hessian = np.empty((len(positions), len(positions)))
-    with threads_for(len(data)):
-        for row, i in enumerate(positions):
-            shift = np.zeros_like(raw)
-            shift[i] = step
-            up = value_and_gradient(prior, data, raw + shift)[1]
-            down = value_and_gradient(prior, data, raw - shift)[1]
-            hessian[row] = -(up - down)[positions] / (2 * step)
-    set_raw(prior, raw)
-    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
-    return (vectors / np.maximum(values, 1.0)) @ vectors.T
-
-
-def raw_positions(prior: Prior, prefix: str) -> np.ndarray:
-    """Positions in the raw vector of the hyperparameters whose name starts with ``prefix``."""
-    keep, offset = [], 0
-    for name, parameter in prior.named_parameters():
-        if name.startswith(prefix):
-            keep.append(np.arange(offset, offset + parameter.numel()))
-        offset += parameter.numel()
-    return np.concatenate(keep) if keep else np.zeros(0, dtype=int)
-
-
-def laplace_draws(prior: Prior, data: Data, n: int, seed: int, which: np.ndarray | None = None) -> np.ndarray:
-    """``n`` antithetic draws (n, P) of all raw hyperparameters from the Gaussian of :func:`laplace_covariance`."""
-    raw = get_raw(prior)
-    positions = np.arange(len(raw)) if which is None else np.asarray(which)
-    half = np.random.default_rng(seed).standard_normal(((n + 1) // 2, len(positions)))
-    steps = np.concatenate([half, -half])[:n] @ covariance_root(laplace_covariance(prior, data, which)).T
-    draws = np.repeat(raw[None], n, axis=0)
-    draws[:, positions] += steps
-    return np.clip(draws, -RAW_BOUND, RAW_BOUND)
-
-
-def covariance_root(covariance: np.ndarray) -> np.ndarray:
-    """A square root ``R`` with ``R R' = covariance``, rounding errors below zero set to zero."""
-    values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.maximum(values, 0.0))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bayestl.inference.exact import Data, Labels, cholesky, get_raw, noise_variance, set_raw
 from bayestl.kernels import Points, Prior
-from bayestl.likelihoods import LatentBlock
+from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.tasks import PartDraws, TaskPart
 
 CHUNK_ROWS = 1024
@@ -153,10 +153,11 @@ class ExactLatent:
             self.noise = np.stack([c.prior.noise.variance().numpy() for c in posterior.components])
         self._moments: tuple[np.ndarray, np.ndarray] | None = None
 
-    def further(self, part: int) -> np.ndarray:
-        """Further hyperparameters of the likelihood of a part, (S, P)."""
+    def setting(self, channel: int, part: int) -> Setting:
+        """Noise of a latent function and further hyperparameters of the likelihood of its part, in each component."""
         with torch.no_grad():
-            return np.stack([c.prior.further(part).numpy() for c in self._posterior.components])
+            further = np.stack([c.prior.further(part).numpy() for c in self._posterior.components])
+        return Setting(self.noise[:, channel], further)
 
     @torch.no_grad()
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
@@ -262,15 +263,10 @@ class JoinedLatent:
         means, covariances = latent.moments()
         return LatentBlock(latent.weights, means[:, :, local], covariances[:, :, local][:, :, :, local])
 
-    def noise(self, part: TaskPart) -> np.ndarray:
-        """Noise variance of a part in each component, (S,)."""
-        latent, local, _ = self._place(part)
-        return latent.noise[:, local[0]]
-
-    def further(self, part: TaskPart) -> np.ndarray:
-        """Further hyperparameters of the likelihood of a part in each component, (S, P)."""
-        latent, _, position = self._place(part)
-        return latent.further(position)
+    def setting(self, part: TaskPart) -> Setting:
+        """Noise and further hyperparameters of a part in each component."""
+        latent, local, position = self._place(part)
+        return latent.setting(local[0], position)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Weights (S,), means (S, n, C), covariances within rows (S, n, C, C) and noise (S, C) of all channels.
@@ -304,8 +300,7 @@ class JoinedLatent:
             for position, part in enumerate(parts):
                 local = slice(used, used + len(part.channels))
                 used += len(part.channels)
-                noise, further = latent.noise[component, local.start], latent.further(position)[component]
-                out[part] = PartDraws(part, f[:, :, local], noise, further)
+                out[part] = PartDraws(part, f[:, :, local], latent.setting(local.start, position).at(component))
         return sorted(out.values(), key=lambda d: d.part.channels)
 
 

@@ -14,17 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayestl.inference.exact import (
-    RAW_BOUND,
-    Data,
-    covariance_root,
-    differentiate,
-    get_raw,
-    laplace_covariance,
-    set_raw,
-    threads_for,
-    value_and_gradient,
-)
+from bayestl.inference.exact import RAW_BOUND, Data, differentiate, get_raw, set_raw, value_and_gradient
+from bayestl.inference.laplace import covariance_root, laplace_covariance
+from bayestl.inference.threads import threads_for
 from bayestl.kernels import Prior
 
 TEMPERATURES = (1.0, 0.4, 0.1)

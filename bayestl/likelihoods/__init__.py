@@ -10,8 +10,8 @@ is zero and how large it is otherwise, so that its second part can stay exact.
 
 from __future__ import annotations
 
-from bayestl.likelihoods.base import LabelBlock, LatentBlock, Likelihood, Part
-from bayestl.likelihoods.classes import Bernoulli, Categorical, Ordinal
+from bayestl.likelihoods.base import LabelBlock, LatentBlock, Likelihood, Part, Setting
+from bayestl.likelihoods.classes import Bernoulli, Categorical, Classified, Ordinal
 from bayestl.likelihoods.hurdle import Hurdle
 from bayestl.likelihoods.numbers import Censored, Gaussian, LogNormal, Positive, StudentT
 
@@ -19,6 +19,7 @@ __all__ = [
     "Bernoulli",
     "Categorical",
     "Censored",
+    "Classified",
     "Gaussian",
     "Hurdle",
     "LabelBlock",
@@ -28,6 +29,7 @@ __all__ = [
     "Ordinal",
     "Part",
     "Positive",
+    "Setting",
     "StudentT",
 ]
 

@@ -36,6 +36,26 @@ class LatentBlock(NamedTuple):
         return NormalMixture(self.weights, self.means[:, :, 0], np.maximum(self.covariances[:, :, 0, 0], 1e-12))
 
 
+class Setting(NamedTuple):
+    """What labels of a part depend on beside the latent values, in S components or draws."""
+
+    noise: np.ndarray
+    """(S,) noise variance, scaled units."""
+    further: np.ndarray
+    """(S, P) further hyperparameters of the likelihood."""
+    location: float = 0.0
+    """Label units are ``location + scale * scaled units``."""
+    scale: float = 1.0
+
+    def units(self, scaled: np.ndarray) -> np.ndarray:
+        """Numbers in label units."""
+        return self.location + self.scale * scaled
+
+    def at(self, component: np.ndarray) -> Setting:
+        """That of the given components."""
+        return self._replace(noise=self.noise[component], further=self.further[component])
+
+
 class LabelBlock(NamedTuple):
     """Labels of one part, in the units of its latent values."""
 
@@ -127,34 +147,12 @@ class Part(Likelihood, ABC):
         return (weights[:, None] * self.log_density(labels, f, noise, further)).sum(0)
 
     @abstractmethod
-    def predictive(
-        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
-    ) -> Predictive:
-        """The distribution of a new label, in label units.
-
-        Parameters
-        ----------
-        latent : LatentBlock
-            Scaled units.
-        noise : ndarray, shape (S,)
-            Noise variance in each component, scaled units.
-        further : ndarray, shape (S, P)
-            Further hyperparameters in each component.
-        location, scale : float
-            Label units are ``location + scale * scaled units``.
-        """
+    def predictive(self, latent: LatentBlock, setting: Setting) -> Predictive:
+        """The distribution of a new label in label units, from latent values in scaled units."""
 
     @abstractmethod
-    def draw(
-        self,
-        f: np.ndarray,
-        noise: np.ndarray,
-        further: np.ndarray,
-        location: float,
-        scale: float,
-        generator: np.random.Generator,
-    ) -> np.ndarray:
-        """Labels (K, n) in label units for draws ``f`` (K, n, L), noise variances (K,) and further numbers (K, P)."""
+    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+        """Labels (K, n) in label units for draws ``f`` (K, n, L), each with its own setting."""
 
 
 @cache

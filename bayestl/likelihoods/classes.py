@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
 from bayestl.distributions import Discrete
-from bayestl.likelihoods.base import LabelBlock, LatentBlock, Part
+from bayestl.likelihoods.base import LabelBlock, LatentBlock, Part, Setting
 from bayestl.likelihoods.numbers import log_interval
 
 if TYPE_CHECKING:
@@ -24,69 +24,25 @@ CLASS_DRAWS = 512
 
 
 @dataclass(frozen=True)
-class Bernoulli(Part):
-    """Two classes: ``P(second class) = Phi(z)``.
-
-    Parameters
-    ----------
-    classes : pair, optional
-        Their names; learnt from the column where not given (False before True, else sorted).
-    """
+class Classified(Part):
+    """Base of the likelihoods whose label is a class; ``classes`` are learnt from the column where they are not given."""
 
     classes: Sequence[Hashable] | None = None
 
     def __post_init__(self) -> None:
-        _check_classes(self, least=2, most=2)
+        self._check()
 
-    @property
-    def classes_(self) -> tuple[Hashable, ...]:
-        return (0, 1) if self.classes is None else tuple(self.classes)
-
-    @property
-    def has_noise(self) -> bool:
-        return False
-
-    def scale(self, y: np.ndarray) -> tuple[float, float]:
-        return 0.0, 1.0
-
-    def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
-        import torch
-
-        return torch.special.log_ndtr((2.0 * labels.y - 1.0) * f[..., 0])
-
-    def predictive(
-        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
-    ) -> Discrete:
-        z = latent.single()
-        second = z.weights @ ndtr(z.means / np.sqrt(1.0 + z.variances))
-        return Discrete(np.column_stack([1.0 - second, second]), self.classes_)
-
-    def draw(
-        self,
-        f: np.ndarray,
-        noise: np.ndarray,
-        further: np.ndarray,
-        location: float,
-        scale: float,
-        generator: np.random.Generator,
-    ) -> np.ndarray:
-        return (generator.uniform(size=f.shape[:2]) < ndtr(f[:, :, 0])).astype(float)
-
-
-@dataclass(frozen=True)
-class Ordinal(Part):
-    """Classes in an order: ``P(position <= k) = Phi(c_k - z)`` with increasing cutpoints ``c``, which are learnt.
-
-    Parameters
-    ----------
-    classes : sequence, optional
-        Their names from lowest to highest; taken from the column where that is an ordered categorical.
-    """
-
-    classes: Sequence[Hashable] | None = None
-
-    def __post_init__(self) -> None:
-        _check_classes(self, least=2)
+    def _check(self, most: int | None = None) -> None:
+        classes, name = self.classes, type(self).__name__
+        if classes is None:
+            return
+        if isinstance(classes, str):
+            raise ValueError(f"{name}: classes must be a list of names, got the string {classes!r}")
+        object.__setattr__(self, "classes", tuple(classes))
+        if len(set(classes)) < len(classes):
+            raise ValueError(f"{name}: a class stands twice in {list(classes)}")
+        if len(classes) < 2 or (most is not None and len(classes) > most):
+            raise ValueError(f"{name} takes 2{'' if most else ' or more'} classes, got {list(classes)}")
 
     @property
     def classes_(self) -> tuple[Hashable, ...]:
@@ -96,13 +52,55 @@ class Ordinal(Part):
     def has_noise(self) -> bool:
         return False
 
+    def scale(self, y: np.ndarray) -> tuple[float, float]:
+        return 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class Bernoulli(Classified):
+    """Two classes: ``P(second class) = Phi(z)``.
+
+    Parameters
+    ----------
+    classes : pair, optional
+        Their names; learnt from the column where not given (False before True, else sorted).
+    """
+
+    def __post_init__(self) -> None:
+        self._check(most=2)
+
+    @property
+    def classes_(self) -> tuple[Hashable, ...]:
+        return (0, 1) if self.classes is None else tuple(self.classes)
+
+    def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
+        import torch
+
+        return torch.special.log_ndtr((2.0 * labels.y - 1.0) * f[..., 0])
+
+    def predictive(self, latent: LatentBlock, setting: Setting) -> Discrete:
+        z = latent.single()
+        second = z.weights @ ndtr(z.means / np.sqrt(1.0 + z.variances))
+        return Discrete(np.column_stack([1.0 - second, second]), self.classes_)
+
+    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+        return (generator.uniform(size=f.shape[:2]) < ndtr(f[:, :, 0])).astype(float)
+
+
+@dataclass(frozen=True)
+class Ordinal(Classified):
+    """Classes in an order: ``P(position <= k) = Phi(c_k - z)`` with increasing cutpoints ``c``, which are learnt.
+
+    Parameters
+    ----------
+    classes : sequence, optional
+        Their names from lowest to highest; taken from the column where that is an ordered categorical.
+    """
+
     def further(self) -> gpytorch.Module:
         from bayestl.observation import Cutpoints
 
         return Cutpoints(len(self.classes_))
-
-    def scale(self, y: np.ndarray) -> tuple[float, float]:
-        return 0.0, 1.0
 
     def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
         import torch
@@ -115,30 +113,20 @@ class Ordinal(Part):
         high = torch.where(position == len(self.classes_) - 1, 40.0, edges[position + 1] - z)
         return log_interval(low, high)
 
-    def predictive(
-        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
-    ) -> Discrete:
+    def predictive(self, latent: LatentBlock, setting: Setting) -> Discrete:
         z = latent.single()
-        total = ndtr((further[:, :, None] - z.means[:, None]) / np.sqrt(1.0 + z.variances)[:, None])
+        total = ndtr((setting.further[:, :, None] - z.means[:, None]) / np.sqrt(1.0 + z.variances)[:, None])
         below = np.einsum("s,skn->nk", z.weights, total)
         edges = np.column_stack([np.zeros(len(below)), below, np.ones(len(below))])
         return Discrete(np.maximum(np.diff(edges, axis=1), 0.0), self.classes_)
 
-    def draw(
-        self,
-        f: np.ndarray,
-        noise: np.ndarray,
-        further: np.ndarray,
-        location: float,
-        scale: float,
-        generator: np.random.Generator,
-    ) -> np.ndarray:
+    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
         seen = f[:, :, 0] + generator.standard_normal(f.shape[:2])
-        return (seen[:, :, None] > further[:, None, :]).sum(axis=2).astype(float)
+        return (seen[:, :, None] > setting.further[:, None, :]).sum(axis=2).astype(float)
 
 
 @dataclass(frozen=True)
-class Categorical(Part):
+class Categorical(Classified):
     """Classes without an order: ``P(class k) = exp(z_k) / sum_j exp(z_j)``, a latent function for each.
 
     Parameters
@@ -152,25 +140,9 @@ class Categorical(Part):
     a diagonal precision at each label, so that the conjugate engine stays exact for that bound.
     """
 
-    classes: Sequence[Hashable] | None = None
-
-    def __post_init__(self) -> None:
-        _check_classes(self, least=2)
-
-    @property
-    def classes_(self) -> tuple[Hashable, ...]:
-        return () if self.classes is None else tuple(self.classes)
-
     @property
     def n_latent(self) -> int:
         return len(self.classes_)
-
-    @property
-    def has_noise(self) -> bool:
-        return False
-
-    def scale(self, y: np.ndarray) -> tuple[float, float]:
-        return 0.0, 1.0
 
     def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
         import torch
@@ -184,9 +156,7 @@ class Categorical(Part):
         own = mean.gather(1, labels.y.long()[:, None])[:, 0]
         return own - (mean + 0.5 * variance).logsumexp(1)
 
-    def predictive(
-        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
-    ) -> Discrete:
+    def predictive(self, latent: LatentBlock, setting: Setting) -> Discrete:
         normal = _class_draws(self.n_latent)
         total = np.zeros(latent.means.shape[1:])
         for weight, mean, covariance in zip(*latent, strict=True):
@@ -197,15 +167,7 @@ class Categorical(Part):
             total += weight * (f / f.sum(axis=2, keepdims=True)).mean(axis=0)
         return Discrete(total, self.classes_)
 
-    def draw(
-        self,
-        f: np.ndarray,
-        noise: np.ndarray,
-        further: np.ndarray,
-        location: float,
-        scale: float,
-        generator: np.random.Generator,
-    ) -> np.ndarray:
+    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
         return (f + generator.gumbel(size=f.shape)).argmax(axis=2).astype(float)
 
 
@@ -213,17 +175,3 @@ class Categorical(Part):
 def _class_draws(n: int) -> np.ndarray:
     uniform = qmc.Sobol(n, scramble=True, rng=np.random.default_rng(0)).random(CLASS_DRAWS)
     return ndtri(np.clip(uniform, 1e-9, 1 - 1e-9))
-
-
-def _check_classes(likelihood: Bernoulli | Ordinal | Categorical, least: int, most: int | None = None) -> None:
-    classes = likelihood.classes
-    if classes is None:
-        return
-    name = type(likelihood).__name__
-    if isinstance(classes, str):
-        raise ValueError(f"{name}: classes must be a list of names, got the string {classes!r}")
-    object.__setattr__(likelihood, "classes", tuple(classes))
-    if len(set(classes)) < len(classes):
-        raise ValueError(f"{name}: a class stands twice in {list(classes)}")
-    if len(classes) < least or (most is not None and len(classes) > most):
-        raise ValueError(f"{name} takes {least}{'' if most else ' or more'} classes, got {list(classes)}")

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri, roots_genlaguerre
 
 from bayestl.distributions import LogNormalMixture, NormalMixture, TruncatedMixture
-from bayestl.likelihoods.base import QUADRATURE, LabelBlock, LatentBlock, Part, log_normal_density
+from bayestl.likelihoods.base import QUADRATURE, LabelBlock, LatentBlock, Part, Setting, log_normal_density
 
 if TYPE_CHECKING:
     import gpytorch
@@ -21,7 +21,19 @@ SCALE_NODES = 16
 
 
 @dataclass(frozen=True)
-class Gaussian(Part):
+class _Noisy(Part):
+    """``z + e`` with Gaussian noise, however much of it a label tells."""
+
+    def predictive(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
+        return latent.single().widened(setting.noise[:, None]).scaled(setting.location, setting.scale)
+
+    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+        error = np.sqrt(setting.noise)[:, None] * generator.standard_normal(f.shape[:2])
+        return setting.units(f[:, :, 0] + error)
+
+
+@dataclass(frozen=True)
+class Gaussian(_Noisy):
     """``y = z + e``, ``e ~ N(0, sigma_t^2 + s_i^2)``, ``s_i`` the known standard error of label i (``Y_std``)."""
 
     def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
@@ -31,23 +43,6 @@ class Gaussian(Part):
         self, labels: LabelBlock, mean: Tensor, variance: Tensor, noise: Tensor, further: Tensor
     ) -> Tensor:
         return log_normal_density((labels.y - mean[:, 0]) ** 2 + variance[:, 0], noise + labels.se2)
-
-    def predictive(
-        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
-    ) -> NormalMixture:
-        return latent.single().widened(noise[:, None]).scaled(location, scale)
-
-    def draw(
-        self,
-        f: np.ndarray,
-        noise: np.ndarray,
-        further: np.ndarray,
-        location: float,
-        scale: float,
-        generator: np.random.Generator,
-    ) -> np.ndarray:
-        error = np.sqrt(noise)[:, None] * generator.standard_normal(f.shape[:2])
-        return location + scale * (f[:, :, 0] + error)
 
 
 @dataclass(frozen=True)
@@ -95,37 +90,27 @@ class StudentT(Part):
         # the bound maximised over q(w): the t density at the expected square
         return self._log_t((labels.y - mean[:, 0]) ** 2 + variance[:, 0], noise + labels.se2, further)
 
-    def predictive(
-        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
-    ) -> NormalMixture:
+    def predictive(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
         z = latent.single()
         weights, means, variances = [], [], []
         for s in range(len(z.weights)):
-            half = 0.5 * float(self._dof(further[s]) if self.dof is None else self.dof)
+            half = 0.5 * float(self._dof(setting.further[s]) if self.dof is None else self.dof)
             nodes, mass = roots_genlaguerre(SCALE_NODES, half - 1.0)
             weights.append(z.weights[s] * mass / mass.sum())
             means.append(np.repeat(z.means[s][None], SCALE_NODES, axis=0))
-            variances.append(z.variances[s] + noise[s] * (half / nodes)[:, None])
+            variances.append(z.variances[s] + setting.noise[s] * (half / nodes)[:, None])
         return NormalMixture(np.concatenate(weights), np.concatenate(means), np.concatenate(variances)).scaled(
-            location, scale
+            setting.location, setting.scale
         )
 
-    def draw(
-        self,
-        f: np.ndarray,
-        noise: np.ndarray,
-        further: np.ndarray,
-        location: float,
-        scale: float,
-        generator: np.random.Generator,
-    ) -> np.ndarray:
-        dof = np.broadcast_to(self._dof(further), (len(f),))[:, None]
+    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+        dof = np.broadcast_to(self._dof(setting.further), (len(f),))[:, None]
         error = generator.standard_t(dof, size=f.shape[:2])
-        return location + scale * (f[:, :, 0] + np.sqrt(noise)[:, None] * error)
+        return setting.units(f[:, :, 0] + np.sqrt(setting.noise)[:, None] * error)
 
 
 @dataclass(frozen=True)
-class Censored(Part):
+class Censored(_Noisy):
     """A Gaussian label of which some are known only to lie beyond a limit, or in an interval.
 
     A cell of the label column may be a number, or text: ``"<0.1"`` (below), ``">5"`` (above), ``"0.1..0.3"`` (between).
@@ -160,22 +145,6 @@ class Censored(Part):
         point = log_normal_density((bottom - z) ** 2, sd**2)
         return torch.where(exact, point, inside)
 
-    def predictive(
-        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
-    ) -> NormalMixture:
-        return Gaussian().predictive(latent, noise, further, location, scale)
-
-    def draw(
-        self,
-        f: np.ndarray,
-        noise: np.ndarray,
-        further: np.ndarray,
-        location: float,
-        scale: float,
-        generator: np.random.Generator,
-    ) -> np.ndarray:
-        return Gaussian().draw(f, noise, further, location, scale, generator)
-
 
 def log_interval(low: Tensor, high: Tensor) -> Tensor:
     """``log(Phi(high) - Phi(low))`` for ``low < high``, exact in both tails."""
@@ -206,29 +175,19 @@ class Positive(Part):
         z = f[..., 0]
         return log_normal_density((labels.y - z) ** 2, variance) - torch.special.log_ndtr(z / variance.sqrt())
 
-    def predictive(
-        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
-    ) -> TruncatedMixture:
+    def predictive(self, latent: LatentBlock, setting: Setting) -> TruncatedMixture:
         z = latent.single()
         nodes, mass = np.polynomial.hermite_e.hermegauss(QUADRATURE)
         weights = np.repeat(z.weights, QUADRATURE) * np.tile(mass / mass.sum(), len(z.weights))
         means = (z.means[:, None] + np.sqrt(z.variances)[:, None] * nodes[:, None]).reshape(-1, z.means.shape[1])
-        spread = np.repeat(noise, QUADRATURE)[:, None] + np.zeros_like(means)
-        return TruncatedMixture(weights, location + scale * means, scale**2 * spread)
+        spread = np.repeat(setting.noise, QUADRATURE)[:, None] + np.zeros_like(means)
+        return TruncatedMixture(weights, setting.units(means), setting.scale**2 * spread)
 
-    def draw(
-        self,
-        f: np.ndarray,
-        noise: np.ndarray,
-        further: np.ndarray,
-        location: float,
-        scale: float,
-        generator: np.random.Generator,
-    ) -> np.ndarray:
-        sd = np.sqrt(noise)[:, None]
+    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+        sd = np.sqrt(setting.noise)[:, None]
         below = ndtr(-f[:, :, 0] / sd)
         u = below + (1 - below) * generator.uniform(1e-12, 1.0 - 1e-12, size=below.shape)
-        return location + scale * np.maximum(f[:, :, 0] + sd * ndtri(np.minimum(u, 1 - 1e-16)), 1e-12)
+        return setting.units(np.maximum(f[:, :, 0] + sd * ndtri(np.minimum(u, 1 - 1e-16)), 1e-12))
 
 
 @dataclass(frozen=True)
@@ -245,18 +204,8 @@ class LogNormal(Gaussian):
     def check(self, y: np.ndarray) -> tuple[np.ndarray, str]:
         return y <= 0, "a positive label is expected"
 
-    def predictive(  # type: ignore[override]
-        self, latent: LatentBlock, noise: np.ndarray, further: np.ndarray, location: float, scale: float
-    ) -> LogNormalMixture:
-        return LogNormalMixture(super().predictive(latent, noise, further, location, scale))
+    def predictive(self, latent: LatentBlock, setting: Setting) -> LogNormalMixture:  # type: ignore[override]
+        return LogNormalMixture(super().predictive(latent, setting))
 
-    def draw(
-        self,
-        f: np.ndarray,
-        noise: np.ndarray,
-        further: np.ndarray,
-        location: float,
-        scale: float,
-        generator: np.random.Generator,
-    ) -> np.ndarray:
-        return np.exp(super().draw(f, noise, further, location, scale, generator))
+    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+        return np.exp(super().draw(f, setting, generator))

@@ -14,9 +14,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from bayestl.columns import encode, label_frame, read_features
 from bayestl.models.evidence import decide_sizes
 from bayestl.posterior import Latent, Posterior
-from bayestl.table import Known, Scaler, Table, build_table, encode, encode_groups, label_frame, read_features
+from bayestl.table import Known, Scaler, Table, build_table, encode_groups
 from bayestl.tasks import Task
 
 LOSSES = ("squared", "absolute")

@@ -202,8 +202,7 @@ def _expected(part: TaskPart, latent: JoinedLatent, value: np.ndarray) -> np.nda
     if part.likelihood.has_noise:
         mean = np.einsum("s,sn->n", block.weights, block.means[:, :, 0])
         return np.where(np.isnan(value), mean, value)[:, None]
-    noise, further = latent.noise(part), latent.further(part)
-    chances = part.likelihood.predictive(block, noise, further, 0.0, 1.0).probabilities  # type: ignore[attr-defined]
+    chances = part.likelihood.predictive(block, latent.setting(part)).probabilities  # type: ignore[attr-defined]
     there = ~np.isnan(value)
     chances[there] = np.eye(chances.shape[1])[value[there].astype(int)]
     return chances[:, 1:] if chances.shape[1] == 2 else chances

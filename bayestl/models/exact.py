@@ -20,6 +20,7 @@ from bayestl.inference import exact
 from bayestl.inference.exact import FitReport
 from bayestl.inference.gaussian import ExactLatent, ExactPosterior, JoinedLatent
 from bayestl.inference.hmc import hmc_draws
+from bayestl.inference.laplace import laplace_draws, raw_positions
 from bayestl.inference.sites import Observations, PartLabels
 from bayestl.kernels import KERNELS, Prior, Smooth
 from bayestl.likelihoods import LabelBlock
@@ -128,7 +129,7 @@ class ExactModel(BayesianModel):
         averaged = self.hyperparameters == "laplace" or (self.hyperparameters == "auto" and len(data) <= LAPLACE_LABELS)
         draws = exact.get_raw(prior)[None]
         if averaged:
-            draws = exact.laplace_draws(prior, data, LAPLACE_DRAWS, seed)
+            draws = laplace_draws(prior, data, LAPLACE_DRAWS, seed)
         elif self.hyperparameters == "mcmc":
             draws = hmc_draws(prior, data, 4 * LAPLACE_DRAWS, seed)[3::4]
         posterior = ExactPosterior.of(prior, data, draws)
@@ -173,8 +174,8 @@ class ExactModel(BayesianModel):
 
     def _mixing_draws(self, family: Family, data: exact.Data, n: int) -> np.ndarray:
         """Draws from the Laplace approximation of the hyperparameters that mix the processes, the others fixed."""
-        which = exact.raw_positions(family.prior, "mixing.")
-        return exact.laplace_draws(family.prior, data, n, int(self.random_state), which)
+        which = raw_positions(family.prior, "mixing.")
+        return laplace_draws(family.prior, data, n, int(self.random_state), which)
 
     def task_correlation(self) -> pd.DataFrame:
         """Correlation between tasks of the latent functions over x, with its uncertainty.

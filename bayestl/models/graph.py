@@ -28,7 +28,7 @@ from torch import Tensor
 from bayestl.hyperparameters import HyperPrior, register_positive, register_real
 from bayestl.inference.variational import draw
 from bayestl.kernels import KERNELS
-from bayestl.likelihoods import Gaussian, LabelBlock, LatentBlock
+from bayestl.likelihoods import Gaussian, LabelBlock, LatentBlock, Setting
 from bayestl.tasks import PartDraws, TaskPart
 
 INDUCING_JITTER = 1e-6
@@ -276,8 +276,10 @@ class DrawnLatent:
                 chosen = torch.multinomial(chance, n_draws, replacement=True, generator=generator).T
                 for array in (means, variances, values):
                     array[:, rows] = array[chosen, rows]
-            self._noise = {d.part: float(graph.noise(d.part)) for d in graph.data}
-            self._further = {d.part: graph.further(j).numpy() for j, d in enumerate(graph.data)}
+            self._settings = {
+                d.part: Setting(graph.noise(d.part).numpy()[None], graph.further(j).numpy()[None])
+                for j, d in enumerate(graph.data)
+            }
         self._means, self._variances, self._values = means.numpy(), variances.numpy(), values.numpy()
 
     @property
@@ -292,13 +294,9 @@ class DrawnLatent:
         covariances = self._variances[:, :, channels][..., None] * np.eye(len(channels))
         return LatentBlock(np.full(size, 1.0 / size), self._means[:, :, channels], covariances)
 
-    def noise(self, part: TaskPart) -> np.ndarray:
-        """Noise variance of a part, (S,)."""
-        return np.full(len(self._means), self._noise[part])
-
-    def further(self, part: TaskPart) -> np.ndarray:
-        """Further hyperparameters of the likelihood of a part, (S, P)."""
-        return np.repeat(self._further[part][None], len(self._means), axis=0)
+    def setting(self, part: TaskPart) -> Setting:
+        """Noise and further hyperparameters of a part, the same in each draw."""
+        return self._settings[part].at(np.zeros(len(self._means), dtype=int))
 
     def moments(self) -> None:
         """Only draws know how the tasks of a row vary together."""
@@ -309,13 +307,8 @@ class DrawnLatent:
         size = len(self._values)
         chosen = np.concatenate([generator.permutation(size) for _ in range(-(-n // size))])[:n]
         return [
-            PartDraws(
-                part,
-                self._values[chosen][:, :, list(part.channels)],
-                np.full(n, self._noise[part]),
-                np.repeat(self._further[part][None], n, axis=0),
-            )
-            for part in self._noise
+            PartDraws(part, self._values[chosen][:, :, list(part.channels)], setting.at(np.zeros(n, dtype=int)))
+            for part, setting in self._settings.items()
         ]
 
 

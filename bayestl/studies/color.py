@@ -18,6 +18,7 @@ from bayestl.models.difference import DifferenceGP
 from bayestl.models.independent import IndependentGP
 from bayestl.models.latent import LatentVariableGP
 from bayestl.models.multitask import MultiTaskGP
+from bayestl.studies import choose
 from bayestl.tasks import Task
 from bayestl.validation import Comparison, compare
 
@@ -60,10 +61,7 @@ def run(
         Of the five folds.
     """
     data = load_strehlow_cook()
-    every = models(list(data.tasks), seed)
-    chosen = {k: v for k, v in every.items() if only is None or k in only}
-    if not chosen:
-        raise ValueError(f"no such model among {only}; the models are {list(every)}")
+    chosen = choose(models(list(data.tasks), seed), only)
     X = CompositionFeatures(("magpie", "fractions"), n_jobs=n_jobs, verbose=verbose).fit_transform(data.X)
     coloured = np.flatnonzero(data.Y[TARGET].notna())
     folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=n_repeats, random_state=0)

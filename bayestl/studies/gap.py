@@ -24,6 +24,7 @@ from bayestl.models.difference import DifferenceGP
 from bayestl.models.independent import IndependentGP
 from bayestl.models.multitask import MultiTaskGP
 from bayestl.progress import progress
+from bayestl.studies import choose
 from bayestl.tasks import Task
 from bayestl.validation import Comparison, compare
 
@@ -87,7 +88,9 @@ def checks(comparison: Comparison) -> pd.DataFrame:
         inside = positive["y"].between(positive["positive_lower"], positive["positive_upper"])
         rows[model] = {
             "accuracy of metal or not": float(((own["zero"] > 0.5) == metal).mean()),
-            "PIT within the central 90 %": float((np.abs(2 * own["pit"] - 1) <= 0.9).mean()),
+            "PIT within the central 90 %": float(
+                metrics.calibration_curve(own["pit"].to_numpy(), np.array([0.9]))[1][0]
+            ),
             "positive part in 90 %": float(inside.mean()),
             "calibration error of P(gap = 0)": metrics.expected_calibration_error(
                 metal.to_numpy(float), own["zero"].to_numpy()
@@ -117,10 +120,7 @@ def run(
     if case not in ("G0", "G1"):
         raise ValueError(f"case must be G0 or G1, got {case!r}")
     X, Y, tasks = table(case == "G1", n_jobs, verbose)
-    every = models(tasks, seed)
-    chosen = {k: v for k, v in every.items() if k in (only or ["chain"])}
-    if not chosen:
-        raise ValueError(f"no such model among {only}; the models are {list(every)}")
+    chosen = choose(models(tasks, seed), only or ["chain"])
     hide = "target" if case == "G1" else "row"
     splits = list(OFFICIAL.split(X))[:n_folds]
     comparison = compare(chosen, X, Y, target=TARGET, cv=splits, hide=hide, verbose=verbose)

@@ -14,12 +14,11 @@ from joblib import Parallel, delayed
 from scipy import stats
 
 from bayestl import likelihoods, metrics
-from bayestl.inference.exact import cholesky
-from bayestl.kernels import Points
-from bayestl.likelihoods import Likelihood
+from bayestl.likelihoods import Likelihood, Setting
 from bayestl.models.independent import IndependentGP
 from bayestl.progress import progress
-from bayestl.table import Scaler, build_table
+from bayestl.studies.drawn import draw_processes, fit_unscaled, mix
+from bayestl.table import build_table
 from bayestl.tasks import Task, task_parts
 
 N_TRAIN, N_TEST, N_FEATURES = 80, 20, 2
@@ -42,21 +41,13 @@ def draw_labels(likelihood: Likelihood, x: np.ndarray, seed: int) -> np.ndarray:
     model = IndependentGP(verbose=False)
     blank = build_table(x, np.zeros(len(x)))
     drawn = {}
-    inputs = torch.from_numpy(x)
     for j, part in enumerate(parts):
         prior = model._prior(blank, (part,), x.shape[1])
         prior.draw_hyperparameters(1000 * seed + j)
+        f = mix(prior, draw_processes(prior, x, np.zeros(len(x), dtype=int), generator))
         with torch.no_grad():
-            zero = torch.zeros(len(x), dtype=torch.long)
-            values = []
-            for process in prior:
-                factor, _ = cholesky(
-                    process.covariance(*(2 * [Points(inputs, zero, zero)])), torch.full((len(x),), 1e-9)
-                )
-                values.append(factor @ torch.from_numpy(generator.standard_normal(len(x))))
-            f = (prior.mixing.weights() @ torch.stack(values)).T.numpy()[None]
-            noise, further = prior.noise.variance()[:1].numpy(), prior.further(0).numpy()[None]
-        drawn[part.role] = part.likelihood.draw(f, noise, further, 0.0, 1.0, generator)
+            setting = Setting(prior.noise.variance()[:1].numpy(), prior.further(0).numpy()[None])
+        drawn[part.role] = part.likelihood.draw(f[None], setting, generator)
     return likelihood.combine_draws(drawn)[0]
 
 
@@ -72,9 +63,7 @@ def pits(kind: str, seed: int) -> np.ndarray:
     table = build_table(x[:N_TRAIN], labels.iloc[:N_TRAIN], tasks=model.tasks)
     if any(np.isnan(table.tasks[0].observes.split(table.y[:, 0])[p.role]).sum() > N_TRAIN - 3 for p in table.parts):
         return np.empty(0)
-    scaler = Scaler.identity(table)
-    model._become(table, scaler, model._learn(table, scaler))
-    model.n_features_in_ = N_FEATURES
+    fit_unscaled(model, x[:N_TRAIN], labels.iloc[:N_TRAIN])
     return metrics.pit(y[N_TRAIN:], model.posterior(x[N_TRAIN:]).marginal("y"), seed)
 
 
@@ -90,7 +79,7 @@ def run(n_tables: int = 50, n_jobs: int | None = 2, verbose: bool = True) -> pd.
     rows = {}
     for kind, parts in found.items():
         values = np.concatenate(parts)
-        inside = np.array([(np.abs(2 * p - 1) <= 0.9).mean() for p in parts if len(p)])
+        inside = np.array([metrics.calibration_curve(p, np.array([0.9]))[1][0] for p in parts if len(p)])
         rows[kind] = {
             "labels": len(values),
             "p value": stats.kstest(values, "uniform").pvalue,

@@ -18,6 +18,7 @@ from bayestl.models.difference import DifferenceGP
 from bayestl.models.independent import IndependentGP
 from bayestl.models.latent import LatentVariableGP
 from bayestl.models.multitask import MultiTaskGP
+from bayestl.studies import choose
 from bayestl.studies.peers import LoloForests, lolo_installed
 from bayestl.validation import Comparison, compare
 
@@ -96,9 +97,7 @@ def run(
     if split not in ("kfold", "metal"):
         raise ValueError(f"split must be kfold or metal, got {split!r}")
     data = load_no_decomposition()
-    chosen = {k: v for k, v in models(seed, data).items() if only is None or k in only}
-    if not chosen:
-        raise ValueError(f"no such model among {only}; the models are {list(models(seed, data))}")
+    chosen = choose(models(seed, data), only)
     cv = RepeatedKFold(n_splits=5, n_repeats=n_repeats, random_state=0) if split == "kfold" else LeaveOneGroupOut()
     comparison = compare(
         chosen,

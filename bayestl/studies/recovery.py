@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import torch
 from joblib import Parallel, delayed
 
-from bayestl.inference.exact import cholesky
-from bayestl.kernels import Points
 from bayestl.models.difference import DifferenceGP
 from bayestl.progress import progress
-from bayestl.table import Scaler, build_table
+from bayestl.studies.drawn import draw_processes, fit_unscaled, mix
+from bayestl.table import build_table
 
 N_ROWS, N_FEATURES, N_GROUPS, N_TARGETS = 60, 2, 4, 30
 LEVEL = 0.9
@@ -27,17 +25,10 @@ def draw_table(seed: int) -> tuple[np.ndarray, pd.DataFrame, np.ndarray, dict[tu
     table = build_table(x, blank, groups=groups)
     prior = template._prior(table, table.parts, N_FEATURES)
     prior.draw_hyperparameters(seed)
-    codes = torch.arange(N_ROWS) % N_GROUPS
-    inputs = torch.from_numpy((x - x.mean(axis=0)) / x.std(axis=0))
-    with torch.no_grad():
-        weights = prior.mixing.weights()
-        values = []
-        for process in prior:
-            points = Points(inputs, torch.zeros(N_ROWS, dtype=torch.long), codes)
-            factor, _ = cholesky(process.covariance(points, points), torch.full((N_ROWS,), 1e-9))
-            values.append(factor @ torch.from_numpy(generator.standard_normal(N_ROWS)))
-        noise = prior.noise.variance().sqrt().numpy()
-        f = (weights @ torch.stack(values)).numpy().T
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    values = draw_processes(prior, x, np.arange(N_ROWS) % N_GROUPS, generator)
+    f = mix(prior, values)
+    noise = prior.noise.variance().detach().sqrt().numpy()
     Y = pd.DataFrame(f + noise * generator.standard_normal(f.shape), columns=["low", "high"])
     Y.loc[generator.permutation(N_ROWS)[N_TARGETS:], "high"] = np.nan
     tau = float(prior.mixing.raw_tau.detach().exp()[0])
@@ -53,9 +44,7 @@ def _one(seed: int, rescale: bool) -> list[dict]:
     if rescale:
         model.fit(x, Y, groups=groups)
     else:
-        table = build_table(x, Y, groups=groups)
-        scaler = Scaler.identity(table)
-        model._become(table, scaler, model._learn(table, scaler))
+        fit_unscaled(model, x, Y, groups)
     found = model.offsets(LEVEL)
     out = []
     for key, value in truth.items():

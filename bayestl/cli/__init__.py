@@ -7,12 +7,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    import pandas as pd
+from bayestl.cli.inputs import (
+    LIKELIHOODS,
+    Inputs,
+    ModelName,
+    choose_inputs,
+    make_model,
+    make_tasks,
+    names_in,
+    read,
+    require_columns,
+    write,
+)
 
 app = typer.Typer(
     help="Bayesian transfer learning for sparse materials data.",
@@ -24,16 +34,12 @@ app = typer.Typer(
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes.", min=1)]
 Seed = Annotated[int, typer.Option(help="Every run repeats exactly from it.", min=0)]
-
-
-class ModelName(StrEnum):
-    """The architectures by name."""
-
-    independent = "independent"
-    multi_task = "multi-task"
-    difference = "difference"
-    chain = "chain"
-    latent_variable = "latent-variable"
+Likelihoods = Annotated[
+    str | None,
+    typer.Option(
+        help=f"TASK=LIKELIHOOD, comma-separated, of {', '.join(LIKELIHOODS)}; text columns are classes anyway."
+    ),
+]
 
 
 @contextmanager
@@ -49,142 +55,6 @@ def _user_errors() -> Iterator[None]:
 
 def _say(quiet: bool) -> Callable[[str], None]:
     return (lambda text: None) if quiet else typer.echo
-
-
-def _read(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    if not path.is_file():
-        raise ValueError(f"no file {path}")
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(path)
-    except ImportError as error:
-        raise ValueError(f"{path}: Parquet files need the extra: pip install 'bayestl[parquet]'") from error
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read as {'Parquet' if path.suffix != '.csv' else 'CSV'}: {error}"
-        ) from error
-    if len(frame) == 0:
-        raise ValueError(f"{path} has no rows")
-    return frame
-
-
-def _write(frame: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() in (".parquet", ".pq"):
-        frame.to_parquet(path, index=False)
-    else:
-        frame.to_csv(path, index=False)
-
-
-def _names(text: str | None) -> list[str]:
-    return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _columns(frame: pd.DataFrame, names: list[str], what: str) -> None:
-    for name in names:
-        if name not in frame.columns:
-            raise ValueError(
-                f"{what}: the file has no column {name!r}; its columns are {list(map(str, frame.columns))}"
-            )
-
-
-class Inputs:
-    """Which columns are features, and how: ``composition:COLUMN`` for formulas, ``COLUMN`` for numbers."""
-
-    def __init__(self, spec: list[str], presets: list[str]) -> None:
-        self.spec, self.presets = spec, presets
-        self.formulas = [s.split(":", 1)[1] for s in spec if s.startswith("composition:")]
-        self.numbers = [s for s in spec if not s.startswith("composition:")]
-        if len(self.formulas) > 1:
-            raise ValueError(f"--features names {len(self.formulas)} formula columns; one is supported")
-        if bad := [s for s in self.numbers if ":" in s]:
-            raise ValueError(f"--features: {bad[0]!r} is neither a column nor composition:COLUMN")
-
-    def matrix(self, frame: pd.DataFrame, columns: list[str] | None, verbose: bool, jobs: int = 1) -> pd.DataFrame:
-        """Numeric features; ``columns`` are those that an earlier call gave."""
-        from bayestl.features import CompositionFeatures
-
-        _columns(frame, self.numbers + self.formulas, "--features")
-        chosen = frame[self.numbers + self.formulas]
-        if not self.formulas:
-            return chosen
-        features = CompositionFeatures(self.presets, column=self.formulas[0], n_jobs=jobs, verbose=verbose)
-        if columns is None:
-            return features.fit_transform(chosen)
-        features.columns_ = columns
-        return features.transform(chosen)
-
-
-def _inputs(frame: pd.DataFrame, features: str | None, presets: str, tasks: list[str], groups: str | None) -> Inputs:
-    import pandas as pd
-
-    spec = _names(features)
-    if not spec:
-        taken = [*tasks, *([groups] if groups else [])]
-        spec = [str(c) for c in frame.columns if c not in taken and pd.api.types.is_numeric_dtype(frame[c])]
-        if not spec:
-            raise ValueError(
-                "no numeric feature columns are left: name them with --features, formulas as composition:COLUMN"
-            )
-    return Inputs(spec, _names(presets))
-
-
-LIKELIHOODS = {
-    "gaussian": "Gaussian",
-    "student-t": "StudentT",
-    "log-normal": "LogNormal",
-    "hurdle": "Hurdle",
-    "censored": "Censored",
-    "bernoulli": "Bernoulli",
-    "categorical": "Categorical",
-    "ordinal": "Ordinal",
-}
-Likelihoods = Annotated[
-    str | None,
-    typer.Option(
-        help=f"TASK=LIKELIHOOD, comma-separated, of {', '.join(LIKELIHOODS)}; text columns are classes anyway."
-    ),
-]
-
-
-def _tasks(names: list[str], likelihoods: str | None) -> list[Any] | None:
-    """Tasks with the likelihoods that were asked for."""
-    import bayestl as btl
-
-    chosen = []
-    for pair in _names(likelihoods):
-        name, sign, kind = (part.strip() for part in pair.partition("="))
-        if not sign or name not in names:
-            raise ValueError(f"--likelihoods: {pair!r} is not TASK=LIKELIHOOD with a task of {names}")
-        if kind not in LIKELIHOODS:
-            raise ValueError(f"--likelihoods: no likelihood {kind!r}; there are {list(LIKELIHOODS)}")
-        chosen.append(btl.Task(name, getattr(btl, LIKELIHOODS[kind])()))
-    return chosen or None
-
-
-def _model(name: str, names: list[str], graph: str | None, tasks: list[Any] | None, seed: int, verbose: bool) -> Any:
-    import bayestl as btl
-
-    common: dict[str, Any] = {"tasks": tasks, "random_state": seed, "verbose": verbose}
-    if name == "multi-task":
-        return btl.MultiTaskGP(**common)
-    if name == "difference":
-        return btl.DifferenceGP(levels=names, **common)
-    if name == "chain":
-        return btl.ChainGP(levels=names, **common)
-    if name == "latent-variable":
-        edges: dict[str, list[str]] = {}
-        for edge in _names(graph):
-            parent, arrow, child = edge.partition(">")
-            if not (arrow and parent.strip() and child.strip()):
-                raise ValueError(f"--graph: {edge!r} is not PARENT>CHILD")
-            edges.setdefault(child.strip(), []).append(parent.strip())
-        return btl.LatentVariableGP(graph=edges or None, **common)
-    return btl.IndependentGP(**common)
 
 
 @app.command()
@@ -230,11 +100,11 @@ def fit(
 ) -> None:
     """Fit a model to a table and save it."""
     with _user_errors():
-        frame, names = _read(data), _names(tasks)
-        _columns(frame, names + ([groups] if groups else []), "--tasks" if names else "--groups")
-        inputs = _inputs(frame, features, presets, names, groups)
+        frame, names = read(data), names_in(tasks)
+        require_columns(frame, names + ([groups] if groups else []), "--tasks" if names else "--groups")
+        inputs = choose_inputs(frame, features, presets, names, groups)
         X = inputs.matrix(frame, None, not quiet)
-        fitted = _model(model, names, graph, _tasks(names, likelihoods), seed, not quiet)
+        fitted = make_model(model, names, graph, make_tasks(names, likelihoods), seed, not quiet)
         fitted.fit(X, frame[names], groups=None if groups is None else frame[groups])
         fitted.save(output)
         document = {"features": inputs.spec, "presets": inputs.presets, "columns": list(X.columns), "groups": groups}
@@ -266,7 +136,7 @@ def predict(
         import bayestl as btl
 
         fitted = btl.load(model)
-        frame = _read(data)
+        frame = read(data)
         stored = model / "inputs.json"
         if not stored.is_file():
             raise ValueError(f"{stored} is missing: the model was not written by `bayestl fit`")
@@ -290,7 +160,7 @@ def predict(
                 continue
             out[f"{name}_mean"], out[f"{name}_std"], out[f"{name}_median"] = mean[name], std[name], median[name]
             out[f"{name}_lower"], out[f"{name}_upper"] = interval[name, "lower"], interval[name, "upper"]
-        _write(out, output)
+        write(out, output)
         _say(quiet)(
             f"{len(out)} rows predicted: {output}" + (f" (given the known {', '.join(known)})" if known else "")
         )
@@ -321,15 +191,15 @@ def compare(
 
         import bayestl as btl
 
-        frame, names = _read(data), _names(tasks)
-        _columns(frame, names, "--tasks")
-        inputs = _inputs(frame, features, presets, names, None)
+        frame, names = read(data), names_in(tasks)
+        require_columns(frame, names, "--tasks")
+        inputs = choose_inputs(frame, features, presets, names, None)
         X = inputs.matrix(frame, None, not quiet, jobs)
-        chosen = _names(models)
+        chosen = names_in(models)
         allowed = [m.value for m in ModelName]
         if unknown := [m for m in chosen if m not in allowed]:
             raise ValueError(f"--models: unknown architecture {unknown[0]!r}; there are {allowed}")
-        given = _tasks(names, likelihoods)
+        given = make_tasks(names, likelihoods)
         cv: Any = KFold(folds, shuffle=True, random_state=seed)
         together = None
         if inputs.formulas:
@@ -338,10 +208,10 @@ def compare(
             cv = GroupKFold(folds, shuffle=True, random_state=seed)
             together = frame[inputs.formulas[0]].map(reduced_formula)
         result = btl.compare(
-            {name: _model(name, names, graph, given, seed, False) for name in chosen},
+            {name: make_model(name, names, graph, given, seed, False) for name in chosen},
             X,
             frame[names],
-            target=_names(target) or None,
+            target=names_in(target) or None,
             cv=cv,
             hide=hide,
             split_groups=together,
@@ -389,7 +259,7 @@ def reproduce(
         if case == Case.no:
             from bayestl.studies import no
 
-            result = no.run(repeats or 10, hide, split, _names(models) or None, n_jobs=jobs, verbose=not quiet)
+            result = no.run(repeats or 10, hide, split, names_in(models) or None, n_jobs=jobs, verbose=not quiet)
             typer.echo(str(result.comparison))
             if len(result.cancellation):
                 typer.echo("\ncancellation of errors in N2 - NO (below 1):")
@@ -404,14 +274,14 @@ def reproduce(
                 curve = gap.scarcity(n_seeds=repeats or 5, n_jobs=jobs, verbose=not quiet)
                 typer.echo(gap.summarise(curve).round(3).to_string())
                 return
-            found = gap.run(variant, _names(models) or None, repeats or 5, n_jobs=jobs, verbose=not quiet)
+            found = gap.run(variant, names_in(models) or None, repeats or 5, n_jobs=jobs, verbose=not quiet)
             typer.echo(f"{found.comparison}\n\n{found.checks.T.round(3).to_string()}")
             typer.echo("\npeers on the official folds, as measured beforehand:")
             typer.echo(gap.PEERS[gap.PEERS["case"] == variant].to_string(index=False, na_rep="-"))
         elif case == Case.color:
             from bayestl.studies import color
 
-            typer.echo(str(color.run(hide, _names(models) or None, repeats or 4, n_jobs=jobs, verbose=not quiet)))
+            typer.echo(str(color.run(hide, names_in(models) or None, repeats or 4, n_jobs=jobs, verbose=not quiet)))
             typer.echo("\npeers on the same splits, as measured beforehand:")
             typer.echo(color.PEERS.to_string())
         elif case == Case.speed:
@@ -447,5 +317,5 @@ def datasets(
 
             parts = [data.X, data.Y] + ([data.groups] if data.groups is not None else [])
             table = pd.concat(parts, axis=1)
-            _write(table.reset_index() if table.index.name else table, output)
+            write(table.reset_index() if table.index.name else table, output)
             typer.echo(f"written: {output}")

@@ -1,0 +1,160 @@
+"""From options and files to tables, tasks and models."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ModelName(StrEnum):
+    """The architectures by name."""
+
+    independent = "independent"
+    multi_task = "multi-task"
+    difference = "difference"
+    chain = "chain"
+    latent_variable = "latent-variable"
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The rows of a CSV or Parquet file; ValueError where there are none."""
+    import pandas as pd
+
+    if not path.is_file():
+        raise ValueError(f"no file {path}")
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            frame = pd.read_parquet(path)
+        else:
+            frame = pd.read_csv(path)
+    except ImportError as error:
+        raise ValueError(f"{path}: Parquet files need the extra: pip install 'bayestl[parquet]'") from error
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be read as {'Parquet' if path.suffix != '.csv' else 'CSV'}: {error}"
+        ) from error
+    if len(frame) == 0:
+        raise ValueError(f"{path} has no rows")
+    return frame
+
+
+def write(frame: pd.DataFrame, path: Path) -> None:
+    """A CSV or Parquet file, by its suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() in (".parquet", ".pq"):
+        frame.to_parquet(path, index=False)
+    else:
+        frame.to_csv(path, index=False)
+
+
+def names_in(text: str | None) -> list[str]:
+    """Names in a comma-separated text."""
+    return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def require_columns(frame: pd.DataFrame, names: list[str], what: str) -> None:
+    """Refuse names that are not columns; ``what`` is the option that named them."""
+    for name in names:
+        if name not in frame.columns:
+            raise ValueError(
+                f"{what}: the file has no column {name!r}; its columns are {list(map(str, frame.columns))}"
+            )
+
+
+class Inputs:
+    """Which columns are features, and how: ``composition:COLUMN`` for formulas, ``COLUMN`` for numbers."""
+
+    def __init__(self, spec: list[str], presets: list[str]) -> None:
+        self.spec, self.presets = spec, presets
+        self.formulas = [s.split(":", 1)[1] for s in spec if s.startswith("composition:")]
+        self.numbers = [s for s in spec if not s.startswith("composition:")]
+        if len(self.formulas) > 1:
+            raise ValueError(f"--features names {len(self.formulas)} formula columns; one is supported")
+        if bad := [s for s in self.numbers if ":" in s]:
+            raise ValueError(f"--features: {bad[0]!r} is neither a column nor composition:COLUMN")
+
+    def matrix(self, frame: pd.DataFrame, columns: list[str] | None, verbose: bool, jobs: int = 1) -> pd.DataFrame:
+        """Numeric features; ``columns`` are those that an earlier call gave."""
+        from bayestl.features import CompositionFeatures
+
+        require_columns(frame, self.numbers + self.formulas, "--features")
+        chosen = frame[self.numbers + self.formulas]
+        if not self.formulas:
+            return chosen
+        features = CompositionFeatures(self.presets, column=self.formulas[0], n_jobs=jobs, verbose=verbose)
+        if columns is None:
+            return features.fit_transform(chosen)
+        features.columns_ = columns
+        return features.transform(chosen)
+
+
+def choose_inputs(
+    frame: pd.DataFrame, features: str | None, presets: str, tasks: list[str], groups: str | None
+) -> Inputs:
+    """The features that were named, or all numeric columns that are neither labels nor groups."""
+    import pandas as pd
+
+    spec = names_in(features)
+    if not spec:
+        taken = [*tasks, *([groups] if groups else [])]
+        spec = [str(c) for c in frame.columns if c not in taken and pd.api.types.is_numeric_dtype(frame[c])]
+        if not spec:
+            raise ValueError(
+                "no numeric feature columns are left: name them with --features, formulas as composition:COLUMN"
+            )
+    return Inputs(spec, names_in(presets))
+
+
+LIKELIHOODS = {
+    "gaussian": "Gaussian",
+    "student-t": "StudentT",
+    "log-normal": "LogNormal",
+    "hurdle": "Hurdle",
+    "censored": "Censored",
+    "bernoulli": "Bernoulli",
+    "categorical": "Categorical",
+    "ordinal": "Ordinal",
+}
+
+
+def make_tasks(names: list[str], likelihoods: str | None) -> list[Any] | None:
+    """Tasks with the likelihoods that were asked for."""
+    import bayestl as btl
+
+    chosen = []
+    for pair in names_in(likelihoods):
+        name, sign, kind = (part.strip() for part in pair.partition("="))
+        if not sign or name not in names:
+            raise ValueError(f"--likelihoods: {pair!r} is not TASK=LIKELIHOOD with a task of {names}")
+        if kind not in LIKELIHOODS:
+            raise ValueError(f"--likelihoods: no likelihood {kind!r}; there are {list(LIKELIHOODS)}")
+        chosen.append(btl.Task(name, getattr(btl, LIKELIHOODS[kind])()))
+    return chosen or None
+
+
+def make_model(
+    name: str, names: list[str], graph: str | None, tasks: list[Any] | None, seed: int, verbose: bool
+) -> Any:
+    """The architecture of a name."""
+    import bayestl as btl
+
+    common: dict[str, Any] = {"tasks": tasks, "random_state": seed, "verbose": verbose}
+    if name == "multi-task":
+        return btl.MultiTaskGP(**common)
+    if name == "difference":
+        return btl.DifferenceGP(levels=names, **common)
+    if name == "chain":
+        return btl.ChainGP(levels=names, **common)
+    if name == "latent-variable":
+        edges: dict[str, list[str]] = {}
+        for edge in names_in(graph):
+            parent, arrow, child = edge.partition(">")
+            if not (arrow and parent.strip() and child.strip()):
+                raise ValueError(f"--graph: {edge!r} is not PARENT>CHILD")
+            edges.setdefault(child.strip(), []).append(parent.strip())
+        return btl.LatentVariableGP(graph=edges or None, **common)
+    return btl.IndependentGP(**common)
