@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Task": "bayestl.tasks",
+    "Kernel": "bayestl.blocks",
     "Bernoulli": "bayestl.likelihoods",
     "Categorical": "bayestl.likelihoods",
     "Censored": "bayestl.likelihoods",
@@ -20,6 +21,7 @@ _HOMES = {
     "LogNormal": "bayestl.likelihoods",
     "Ordinal": "bayestl.likelihoods",
     "Positive": "bayestl.likelihoods",
+    "RootNormal": "bayestl.likelihoods",
     "StudentT": "bayestl.likelihoods",
     "IndependentGP": "bayestl.models.independent",
     "MultiTaskGP": "bayestl.models.multitask",
@@ -43,12 +45,14 @@ __all__ = [
     "Gaussian",
     "Hurdle",
     "IndependentGP",
+    "Kernel",
     "LatentVariableGP",
     "LogNormal",
     "MultiTaskGP",
     "Ordinal",
     "Positive",
     "Posterior",
+    "RootNormal",
     "StudentT",
     "Task",
     "__version__",
@@ -65,6 +69,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from bayestl import datasets, features, kernels, metrics, plots, report, studies
+    from bayestl.blocks import Kernel
     from bayestl.io import load
     from bayestl.likelihoods import (
         Bernoulli,
@@ -75,6 +80,7 @@ if TYPE_CHECKING:
         LogNormal,
         Ordinal,
         Positive,
+        RootNormal,
         StudentT,
     )
     from bayestl.models.chain import ChainGP

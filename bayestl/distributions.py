@@ -2,6 +2,7 @@
 
 ``NormalMixture``     p(y_i) = sum_s w_s N(y_i | m_si, v_si)               (S = 1 is the plain Gaussian)
 ``LogNormalMixture``  log y_i follows a ``NormalMixture``
+``SquaredNormalMixture``  ``y = r^2``, ``r`` follows a ``NormalMixture``
 ``TruncatedMixture``  as ``NormalMixture``, each component cut off below zero
 ``Hurdle``            exactly zero with probability p_i, else one of the positive ones
 ``Discrete``          one of K classes
@@ -145,6 +146,40 @@ class LogNormalMixture:
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,)."""
         return np.exp(self.log.quantile(q))
+
+
+@dataclass(frozen=True)
+class SquaredNormalMixture:
+    """``y = r^2`` with ``r ~ root``."""
+
+    root: NormalMixture
+
+    def mean(self) -> Array:
+        """``E[y]``, (n,)."""
+        return self.root.weights @ (self.root.means**2 + self.root.variances)
+
+    def std(self) -> Array:
+        """Standard deviation, (n,)."""
+        m2, v = self.root.means**2, self.root.variances
+        return np.sqrt(np.maximum(self.root.weights @ (m2**2 + 6 * m2 * v + 3 * v**2) - self.mean() ** 2, 0.0))
+
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``."""
+        r = np.sqrt(np.maximum(np.asarray(y, dtype=float), 0.0))
+        return np.maximum(self.root.cdf(r) - self.root.cdf(-r), 0.0)
+
+    def log_density(self, y: Array) -> Array:
+        """``log p(y_i)``; minus infinity where ``y_i`` is not positive."""
+        y = np.asarray(y, dtype=float)
+        r = np.sqrt(np.maximum(np.where(np.isnan(y), 1.0, y), SMALLEST))
+        value = np.logaddexp(self.root.log_density(r), self.root.log_density(-r)) - np.log(2 * r)
+        return np.where(np.isnan(y), np.nan, np.where(y > 0, value, -np.inf))
+
+    def quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile, (n,)."""
+        q = _check_level(q)
+        largest = (np.abs(self.root.means) + 40 * np.sqrt(self.root.variances)).max(axis=0)
+        return _bisect(lambda r: self.cdf(r**2), q, np.zeros_like(largest), largest) ** 2
 
 
 @dataclass(frozen=True)

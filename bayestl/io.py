@@ -16,6 +16,7 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 from sklearn.utils.validation import check_is_fitted
 
+from bayestl.blocks import from_document, to_document
 from bayestl.likelihoods import NAMED
 from bayestl.models.base import BayesianModel
 from bayestl.models.chain import ChainGP
@@ -72,6 +73,7 @@ def save(model: BayesianModel, path: str | os.PathLike[str]) -> None:
     check_is_fitted(model, "table_")
     table = model.table_
     parameters = {k: v for k, v in model.get_params(deep=False).items() if k != "tasks"}
+    parameters["kernel"] = to_document(parameters["kernel"])
     given = model.tasks
     document = {
         "format": FORMAT,
@@ -123,8 +125,12 @@ def load(path: str | os.PathLike[str]) -> Any:
     if document.get("class") not in MODELS:
         raise FileError(f"{folder}: unknown model {document.get('class')!r}: one of {sorted(MODELS)} is expected")
     given = document["tasks_given"]
+    try:
+        parameters = document["parameters"] | {"kernel": from_document(document["parameters"]["kernel"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(f"{folder}: {error}") from error
     model = MODELS[document["class"]](
-        **document["parameters"], tasks=None if given is None else [_task_from_json(t) for t in given]
+        **parameters, tasks=None if given is None else [_task_from_json(t) for t in given]
     )
     x, y = arrays["table.x"], arrays["table.y"]
     table = Table(

@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 
 import gpytorch
 import torch
-from gpytorch.priors import NormalPrior
+from gpytorch.priors import LogNormalPrior, NormalPrior
 from torch import Tensor
 
-from bayestl.hyperparameters import HyperPrior, register_real
+from bayestl.hyperparameters import HyperPrior, register_positive, register_real
 from bayestl.observation import Noise
 
 SHARED_LOG_SD = math.sqrt(3.0)
@@ -148,11 +148,32 @@ class Exponential(Stationary):
         return value, -0.5 * value / r
 
 
+class RationalQuadratic(Stationary):
+    """``(1 + r^2 / (2 a))^-a``: squared exponentials of many length scales; ``a ~ LogNormal(0, 1)`` is learnt."""
+
+    raw_alpha: Tensor
+
+    def __init__(self, d: int, scale: float = 1.0) -> None:
+        super().__init__(d, scale)
+        register_positive(self, "alpha", torch.ones(1), LogNormalPrior(0.0, 1.0))
+
+    @staticmethod
+    def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
+        return d2, torch.ones_like(d2)
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
+        if diag:
+            return x1.new_ones(x1.shape[0])
+        alpha = self.raw_alpha.exp()
+        return (-alpha * torch.log1p(super().forward(x1, x2) / (2.0 * alpha))).exp()
+
+
 KERNELS: dict[str, type[Stationary]] = {
     "matern52": Matern52,
     "matern32": Matern32,
     "rbf": RBF,
     "exponential": Exponential,
+    "rational-quadratic": RationalQuadratic,
 }
 """The kernels that a model may be asked for by name."""
 

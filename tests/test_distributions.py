@@ -6,19 +6,25 @@ from scipy import stats
 from scipy.integrate import quad
 
 from bayestl import metrics
-from bayestl.distributions import Discrete, Hurdle, LogNormalMixture, NormalMixture, TruncatedMixture, cdf_below
+from bayestl.distributions import Discrete, Hurdle, LogNormalMixture, NormalMixture, SquaredNormalMixture, TruncatedMixture, cdf_below
 
 WEIGHTS = np.array([0.3, 0.7])
 MEANS = np.array([[0.2, -0.5, 1.0], [0.8, 0.4, -1.0]])
 VARIANCES = np.array([[0.5, 0.1, 0.3], [0.2, 0.4, 0.6]])
 NORMAL = NormalMixture(WEIGHTS, MEANS, VARIANCES)
-POSITIVE = {"log-normal": LogNormalMixture(NORMAL), "truncated": TruncatedMixture(WEIGHTS, MEANS, VARIANCES)}
+POSITIVE = {
+    "log-normal": LogNormalMixture(NORMAL),
+    "squared": SquaredNormalMixture(NORMAL),
+    "truncated": TruncatedMixture(WEIGHTS, MEANS, VARIANCES),
+}
 
 
 def component(kind, s, i):
     sd = np.sqrt(VARIANCES[s, i])
     if kind == "log-normal":
         return stats.lognorm(sd, scale=np.exp(MEANS[s, i]))
+    if kind == "squared":
+        return stats.ncx2(1, (MEANS[s, i] / sd) ** 2, scale=sd**2)
     return stats.truncnorm(-MEANS[s, i] / sd, np.inf, MEANS[s, i], sd)
 
 

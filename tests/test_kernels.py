@@ -26,6 +26,7 @@ FORMULAS = {
     "matern32": lambda r: (1 + np.sqrt(3) * r) * np.exp(-np.sqrt(3) * r),
     "matern52": lambda r: (1 + np.sqrt(5) * r + 5 * r**2 / 3) * np.exp(-np.sqrt(5) * r),
     "exponential": lambda r: np.exp(-r),
+    "rational-quadratic": lambda r: 1 / (1 + 0.5 * r**2),
 }
 
 
@@ -42,7 +43,7 @@ def test_stationary_kernels_are_their_formulas(name):
         np.testing.assert_allclose(kernel.forward(x, x).diagonal().numpy(), 1.0, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["rbf", "matern32", "matern52"])
+@pytest.mark.parametrize("name", ["rbf", "matern32", "matern52", "rational-quadratic"])
 def test_gradients_are_those_of_finite_differences(name):
     kernel = KERNELS[name](2)
     x, y = torch.randn(6, 2, dtype=torch.float64), torch.randn(4, 2, dtype=torch.float64)

@@ -16,6 +16,8 @@ PARTS = {
     "student": (btl.StudentT(dof=3.0), [0.3, -4.0], 0.2),
     "student, learnt": (btl.StudentT(), [0.3, -4.0], 0.2),
     "positive": (btl.Positive(), [0.3, 1.2], 0.2),
+    "root": (btl.RootNormal(), [0.3, 1.2], 0.2),
+    "log": (btl.LogNormal(), [0.3, -1.2], 0.2),
     "bernoulli": (btl.Bernoulli(), [0.0, 1.0], 0.0),
     "ordinal": (btl.Ordinal(["low", "mid", "high"]), [0.0, 2.0], 0.0),
     "categorical": (btl.Categorical(["a", "b", "c"]), [0.0, 2.0], 0.0),

@@ -234,64 +234,70 @@ class Case(StrEnum):
     color = "color"
     speed = "speed"
     recovery = "recovery"
+    likelihoods = "likelihoods"
 
 
 @app.command()
 def reproduce(
     case: Annotated[
-        Case, typer.Argument(help="no: NO decomposition; gap: band gaps; color: colours; speed; recovery: known truth.")
+        Case,
+        typer.Argument(
+            help="no: NO decomposition; gap: band gaps; color: colours; speed; recovery, likelihoods: known truth."
+        ),
     ],
     repeats: Annotated[
         int | None,
         typer.Option(
-            help="no, color: repeats of five folds (10, 4); gap: folds (5) or seeds (5); recovery: tables (200).", min=1
+            help="no, color: repeats of five folds (10, 4); gap: folds (5) or seeds (5); recovery, likelihoods: tables (200, 50).",
+            min=1,
         ),
     ] = None,
     hide: Annotated[str, typer.Option(help="no, color: row or target.")] = "row",
     variant: Annotated[str, typer.Option(help="gap: G0, G1 or G2.")] = "G1",
     split: Annotated[str, typer.Option(help="no: kfold or metal.")] = "kfold",
-    models: Annotated[str | None, typer.Option(help="no: only these models, comma-separated.")] = None,
+    models: Annotated[str | None, typer.Option(help="no, gap, color: only these models, comma-separated.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="gap: folder for the predictions or curve, and pictures.")
+    ] = None,
     jobs: Jobs = 2,
     quiet: Quiet = False,
 ) -> None:
     """Run a case of the benchmarks and print our figures beside the peers'."""
     with _user_errors():
+        only, verbose = names_in(models) or None, not quiet
         if case == Case.no:
             from bayestl.studies import no
 
-            result = no.run(repeats or 10, hide, split, names_in(models) or None, n_jobs=jobs, verbose=not quiet)
-            typer.echo(str(result.comparison))
-            if len(result.cancellation):
-                typer.echo("\ncancellation of errors in N2 - NO (below 1):")
-                typer.echo(result.cancellation.round(2).to_string())
-            if hide == "row" and split == "kfold":
-                typer.echo("\npeers, MAE in eV on the same splits, as measured beforehand:")
-                typer.echo(no.PEERS.to_string(na_rep="-"))
+            text = str(no.run(repeats or 10, hide, split, only, n_jobs=jobs, verbose=verbose))
         elif case == Case.gap:
             from bayestl.studies import gap
 
+            result: gap.Result | gap.Curve
             if variant == "G2":
-                curve = gap.scarcity(n_seeds=repeats or 5, n_jobs=jobs, verbose=not quiet)
-                typer.echo(gap.summarise(curve).round(3).to_string())
-                return
-            found = gap.run(variant, names_in(models) or None, repeats or 5, n_jobs=jobs, verbose=not quiet)
-            typer.echo(f"{found.comparison}\n\n{found.checks.T.round(3).to_string()}")
-            typer.echo("\npeers on the official folds, as measured beforehand:")
-            typer.echo(gap.PEERS[gap.PEERS["case"] == variant].to_string(index=False, na_rep="-"))
+                result = gap.scarcity(n_seeds=repeats or 5, n_jobs=jobs, verbose=verbose)
+            else:
+                result = gap.run(variant, only, repeats or 5, n_jobs=jobs, verbose=verbose)
+            text = str(result)
+            if output is not None:
+                result.write(output)
         elif case == Case.color:
             from bayestl.studies import color
 
-            typer.echo(str(color.run(hide, names_in(models) or None, repeats or 4, n_jobs=jobs, verbose=not quiet)))
-            typer.echo("\npeers on the same splits, as measured beforehand:")
-            typer.echo(color.PEERS.to_string())
+            comparison = color.run(hide, only, repeats or 4, n_jobs=jobs, verbose=verbose)
+            text = f"{comparison}\n\npeers on the same splits, as measured beforehand:\n{color.PEERS.to_string()}"
         elif case == Case.speed:
             from bayestl.studies import speed
 
-            typer.echo(speed.run(verbose=not quiet).to_string(index=False))
+            text = speed.run(verbose=verbose).to_string(index=False)
+        elif case == Case.likelihoods:
+            from bayestl.studies import likelihoods
+
+            text = likelihoods.run(repeats or 50, jobs, verbose=verbose).round(3).to_string()
         else:
             from bayestl.studies import recovery
 
-            typer.echo(recovery.run(repeats or 200, jobs, verbose=not quiet).to_string())
+            text = recovery.run(repeats or 200, jobs, verbose=verbose).to_string()
+        typer.echo(text)
 
 
 @app.command()

@@ -113,6 +113,7 @@ LIKELIHOODS = {
     "gaussian": "Gaussian",
     "student-t": "StudentT",
     "log-normal": "LogNormal",
+    "root-normal": "RootNormal",
     "hurdle": "Hurdle",
     "censored": "Censored",
     "bernoulli": "Bernoulli",

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from bayestl.likelihoods.base import LabelBlock, LatentBlock, Likelihood, Part, Setting
 from bayestl.likelihoods.classes import Bernoulli, Categorical, Classified, Ordinal
-from bayestl.likelihoods.hurdle import Hurdle
-from bayestl.likelihoods.numbers import Censored, Gaussian, LogNormal, Positive, StudentT
+from bayestl.likelihoods.hurdle import SIZES, Hurdle
+from bayestl.likelihoods.numbers import Censored, Gaussian, LogNormal, Positive, RootNormal, StudentT
 
 __all__ = [
+    "SIZES",
     "Bernoulli",
     "Categorical",
     "Censored",
@@ -29,11 +30,13 @@ __all__ = [
     "Ordinal",
     "Part",
     "Positive",
+    "RootNormal",
     "Setting",
     "StudentT",
 ]
 
 NAMED: dict[str, type[Likelihood]] = {
-    c.__name__: c for c in (Gaussian, StudentT, Censored, LogNormal, Positive, Bernoulli, Ordinal, Categorical, Hurdle)
+    c.__name__: c
+    for c in (Gaussian, StudentT, Censored, LogNormal, RootNormal, Positive, Bernoulli, Ordinal, Categorical, Hurdle)
 }
 """The likelihoods by name: what a file may hold."""

@@ -119,6 +119,10 @@ class Part(Likelihood, ABC):
         """Whether the task has a noise standard deviation."""
         return True
 
+    def log_jacobian(self, y: np.ndarray) -> np.ndarray:
+        """Logarithm of the derivative (n,) of what ``split`` makes of labels (n,)."""
+        return np.zeros(len(y))
+
     @property
     def amplitude(self) -> float:
         """How large its latent functions are expected to be, scaled units: one for numbers, two for classes."""

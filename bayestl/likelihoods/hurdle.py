@@ -11,9 +11,9 @@ from bayestl.distributions import Discrete, Predictive
 from bayestl.distributions import Hurdle as HurdleDistribution
 from bayestl.likelihoods.base import Likelihood, Part
 from bayestl.likelihoods.classes import Bernoulli
-from bayestl.likelihoods.numbers import LogNormal, Positive
+from bayestl.likelihoods.numbers import LogNormal, Positive, RootNormal
 
-SIZES = ("auto", "log-normal", "truncated-normal")
+SIZES: dict[str, Part] = {"log-normal": LogNormal(), "root-normal": RootNormal(), "truncated-normal": Positive()}
 """What the positive part of a hurdle label may follow."""
 
 
@@ -21,19 +21,20 @@ SIZES = ("auto", "log-normal", "truncated-normal")
 class Hurdle(Likelihood):
     """Exactly zero with a probability of its own, else positive: band gaps, of which metals have none.
 
-        P(y > 0) = Phi(z_1),      y | y > 0 ~ log-normal or truncated normal around z_2
+        P(y > 0) = Phi(z_1),      y | y > 0 ~ log-normal, root-normal or truncated normal around z_2
 
     Parameters
     ----------
-    size : {"auto", "log-normal", "truncated-normal"}
-        What a positive label follows; "auto" takes the one with the higher evidence on the column.
+    size : {"auto", "log-normal", "root-normal", "truncated-normal"}
+        What a positive label follows: errors in proportion to it, to its root, or the same everywhere; "auto" takes the one
+        with the highest evidence on the column.
     """
 
     size: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.size not in SIZES:
-            raise ValueError(f"Hurdle: size must be one of {SIZES}, got {self.size!r}")
+        if self.size != "auto" and self.size not in SIZES:
+            raise ValueError(f"Hurdle: size must be one of {['auto', *SIZES]}, got {self.size!r}")
 
     def of_size(self, size: str) -> Self:
         """The same with the positive part decided."""
@@ -41,7 +42,7 @@ class Hurdle(Likelihood):
 
     @property
     def _size(self) -> Part:
-        return LogNormal() if self.size == "log-normal" else Positive()
+        return SIZES.get(self.size, SIZES["truncated-normal"])
 
     def parts(self) -> dict[str, Part]:
         return {"nonzero": Bernoulli((False, True)), "": self._size}

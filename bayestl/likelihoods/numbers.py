@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri, roots_genlaguerre
 
-from bayestl.distributions import LogNormalMixture, NormalMixture, TruncatedMixture
+from bayestl.distributions import LogNormalMixture, NormalMixture, SquaredNormalMixture, TruncatedMixture
 from bayestl.likelihoods.base import QUADRATURE, LabelBlock, LatentBlock, Part, Setting, log_normal_density
 
 if TYPE_CHECKING:
@@ -191,12 +192,17 @@ class Positive(Part):
 
 
 @dataclass(frozen=True)
-class LogNormal(Gaussian):
-    """``log y = z + e``, ``e ~ N(0, sigma_t^2)``: positive labels whose errors are relative."""
+class _Warped(Gaussian):
+    """A Gaussian on another scale, for positive labels."""
+
+    @staticmethod
+    @abstractmethod
+    def _warp(y: np.ndarray) -> np.ndarray:
+        """From label units to the scale on which errors are Gaussian."""
 
     def split(self, y: np.ndarray) -> dict[str, np.ndarray]:
         with np.errstate(divide="ignore", invalid="ignore"):
-            return {"": np.log(y)}
+            return {"": self._warp(y)}
 
     def scale(self, y: np.ndarray) -> tuple[float, float]:
         return super().scale(self.split(y)[""])
@@ -204,8 +210,43 @@ class LogNormal(Gaussian):
     def check(self, y: np.ndarray) -> tuple[np.ndarray, str]:
         return y <= 0, "a positive label is expected"
 
+
+@dataclass(frozen=True)
+class LogNormal(_Warped):
+    """``log y = z + e``, ``e ~ N(0, sigma_t^2)``: positive labels whose errors are relative."""
+
+    @staticmethod
+    def _warp(y: np.ndarray) -> np.ndarray:
+        return np.log(y)
+
+    def log_jacobian(self, y: np.ndarray) -> np.ndarray:
+        return -np.log(y)
+
     def predictive(self, latent: LatentBlock, setting: Setting) -> LogNormalMixture:  # type: ignore[override]
         return LogNormalMixture(super().predictive(latent, setting))
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
         return np.exp(super().draw(f, setting, generator))
+
+
+@dataclass(frozen=True)
+class RootNormal(_Warped):
+    """``sqrt(y) = |z + e|``, ``e ~ N(0, sigma_t^2)``: positive labels whose errors grow as the root of the label.
+
+    Notes
+    -----
+    Inference takes the root for the positive one of the two, which is right where ``z`` is some ``sigma_t`` above zero.
+    """
+
+    @staticmethod
+    def _warp(y: np.ndarray) -> np.ndarray:
+        return np.sqrt(y)
+
+    def log_jacobian(self, y: np.ndarray) -> np.ndarray:
+        return -np.log(2.0 * np.sqrt(y))
+
+    def predictive(self, latent: LatentBlock, setting: Setting) -> SquaredNormalMixture:  # type: ignore[override]
+        return SquaredNormalMixture(super().predictive(latent, setting))
+
+    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+        return np.maximum(super().draw(f, setting, generator) ** 2, 1e-300)

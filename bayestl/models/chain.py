@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bayestl.blocks import Covariance
 from bayestl.inference import exact
 from bayestl.inference.gaussian import JoinedLatent
 from bayestl.kernels import Prior
@@ -81,7 +82,7 @@ class ChainGP(ExactModel):
         levels: Sequence[str] | None = None,
         stack: str | None = "forest",
         tasks: Sequence[Task] | None = None,
-        kernel: str = "matern52",
+        kernel: str | Covariance = "matern52",
         hyperparameters: str = "auto",
         n_starts: int = 1,
         random_state: int = 0,
@@ -99,8 +100,14 @@ class ChainGP(ExactModel):
         order = order_levels(self.levels, table.names)
         return [(part,) for t in order for part in table.parts if part.task == t]
 
-    def _prior(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Prior:
-        return own_prior(parts, table.group is not None, lambda: self._smooth(d))
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
+        return own_prior(parts, table.group is not None, lambda: self._smooth(columns))
+
+    def _columns(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Sequence[str]:
+        if self.stack is not None:
+            return [f"stack {i}" for i in range(d)]
+        names = list(table.features)
+        return names + [f"source {i}" for i in range(d - len(names))]
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
         self._check()

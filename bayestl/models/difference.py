@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from gpytorch.priors import HalfNormalPrior, LogNormalPrior, NormalPrior
 
+from bayestl.blocks import Covariance
 from bayestl.hyperparameters import register_positive, register_real
 from bayestl.inference.gaussian import ExactPosterior
 from bayestl.kernels import Mixing, PerGroup, Points, Prior
@@ -116,7 +117,7 @@ class DifferenceGP(ExactModel):
         self,
         levels: Sequence[str] | None = None,
         tasks: Sequence[Task] | None = None,
-        kernel: str = "matern52",
+        kernel: str | Covariance = "matern52",
         hyperparameters: str = "auto",
         n_starts: int = 2,
         random_state: int = 0,
@@ -157,10 +158,10 @@ class DifferenceGP(ExactModel):
             home = {p: min(a, b) if i in (a, b) else i for p, i in home.items()}
         return [tuple(p for p in table.parts if home[p] == i) for i in sorted(set(home.values()))]
 
-    def _prior(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Prior:
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
         grouped = table.group is not None
         mixing = Autoregression(parts, self._family_links(table, parts), grouped)
-        processes = own_processes(parts, False, lambda: self._smooth(d))
+        processes = own_processes(parts, False, lambda: self._smooth(columns))
         if mixing.grouped:
             processes += [PerGroup() for _ in mixing.child]
         return Prior(processes, mixing, *observation(parts))

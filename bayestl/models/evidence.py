@@ -10,14 +10,13 @@ import torch
 from bayestl.inference import exact
 from bayestl.inference.sites import Observations, PartLabels
 from bayestl.kernels import KERNELS, Smooth
-from bayestl.likelihoods import Hurdle, LabelBlock, LogNormal, Part, Positive
+from bayestl.likelihoods import SIZES, Hurdle, LabelBlock
 from bayestl.models.own import own_prior
 from bayestl.table import Scaler, Table
 from bayestl.tasks import TaskPart
 
 LARGEST = 200
 """Positive labels that decide; of more a random subset."""
-CANDIDATES: dict[str, Part] = {"log-normal": LogNormal(), "truncated-normal": Positive()}
 
 
 def decide_sizes(table: Table, seed: int = 0) -> Table:
@@ -36,12 +35,12 @@ def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
     rows = np.flatnonzero(table.y[:, t] > 0)
     rows = np.random.default_rng(seed).permutation(rows)[:LARGEST]
     if len(rows) == 0:
-        return dict.fromkeys(CANDIDATES, 0.0)
+        return dict.fromkeys(SIZES, 0.0)
     x = torch.from_numpy(Scaler.of(table).features(table.x)[rows])
     y = table.y[rows, t]
     every, zero = torch.arange(len(rows)), torch.zeros(len(rows), dtype=torch.long)
     out = {}
-    for name, likelihood in CANDIDATES.items():
+    for name, likelihood in SIZES.items():
         location, scale = likelihood.scale(y)
         value = torch.from_numpy((likelihood.split(y)[""] - location) / scale)
         part = TaskPart(0, "", likelihood, (0,), ("",))
@@ -49,6 +48,6 @@ def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
         data = Observations(x, zero, [PartLabels(0, likelihood, (0,), every, block)]).simplest()
         prior = own_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
         report = exact.fit(prior, data, seed=seed, n_starts=1, max_iterations=50)
-        jacobian = -len(rows) * np.log(scale) - (np.log(y).sum() if isinstance(likelihood, LogNormal) else 0.0)
+        jacobian = likelihood.log_jacobian(y).sum() - len(rows) * np.log(scale)
         out[name] = float(report.log_posterior + jacobian)
     return out

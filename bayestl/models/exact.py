@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from bayestl.blocks import Covariance, build_kernel
 from bayestl.inference import exact
 from bayestl.inference.exact import FitReport
 from bayestl.inference.gaussian import ExactLatent, ExactPosterior, JoinedLatent
 from bayestl.inference.hmc import hmc_draws
 from bayestl.inference.laplace import laplace_draws, raw_positions
 from bayestl.inference.sites import Observations, PartLabels
-from bayestl.kernels import KERNELS, Prior, Smooth
+from bayestl.kernels import Prior, Smooth
 from bayestl.likelihoods import LabelBlock
 from bayestl.models.base import BayesianModel, own_codes
 from bayestl.progress import progress
@@ -70,7 +71,7 @@ class ExactModel(BayesianModel):
     def __init__(
         self,
         tasks: Sequence[Task] | None = None,
-        kernel: str = "matern52",
+        kernel: str | Covariance = "matern52",
         hyperparameters: str = "auto",
         n_starts: int = 2,
         random_state: int = 0,
@@ -90,14 +91,16 @@ class ExactModel(BayesianModel):
         """The parts of all tasks, those together that inform each other."""
 
     @abstractmethod
-    def _prior(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Prior:
-        """The architecture's prior for a family's functions of ``d`` inputs, hyperparameters at a first guess."""
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
+        """The architecture's prior for a family's functions of inputs with these names, hyperparameters at a first guess."""
 
-    def _smooth(self, d: int) -> Smooth:
+    def _columns(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Sequence[str]:
+        """Names of the ``d`` inputs of a family's functions."""
+        return table.features
+
+    def _smooth(self, columns: Sequence[str]) -> Smooth:
         """A smooth function of x with the kernel that the user asked for."""
-        if self.kernel not in KERNELS:
-            raise ValueError(f"kernel must be one of {sorted(KERNELS)}, got {self.kernel!r}")
-        return Smooth(KERNELS[self.kernel](d))
+        return Smooth(build_kernel(self.kernel, columns))
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
         self._check()
@@ -112,7 +115,8 @@ class ExactModel(BayesianModel):
 
     def _learn_family(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], x: np.ndarray) -> Family:
         """Hyperparameters and posterior of a family from inputs ``x`` (n, d) of the table's rows."""
-        prior, data = self._prior(table, parts, x.shape[1]), training_data(table, scaler, parts, x)
+        prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
+        data = training_data(table, scaler, parts, x)
         what = f"{type(self).__name__}, {', '.join(dict.fromkeys(p.names[0] for p in parts))}"
         seed = int(self.random_state)
         with progress(f"{what}: hyperparameters", verbose=self.verbose) as update:
@@ -259,7 +263,7 @@ class ExactModel(BayesianModel):
         state: dict[str, np.ndarray],
         i: int,
     ) -> Family:
-        prior = self._prior(table, parts, x.shape[1])
+        prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
         exact.set_raw(prior, state[f"{i}.raw"])
         value, gradient, converged, evaluations, starts, jitter = state[f"{i}.report"].tolist()
         report = FitReport(

@@ -27,7 +27,6 @@ from torch import Tensor
 
 from bayestl.hyperparameters import HyperPrior, register_positive, register_real
 from bayestl.inference.variational import draw
-from bayestl.kernels import KERNELS
 from bayestl.likelihoods import Gaussian, LabelBlock, LatentBlock, Setting
 from bayestl.tasks import PartDraws, TaskPart
 
@@ -51,8 +50,7 @@ class Node(gpytorch.Module):
 
     def __init__(
         self,
-        kernel: str,
-        d: int,
+        kernel: gpytorch.kernels.Kernel,
         parents: Sequence[int],
         inducing: Tensor,
         n_rows: int,
@@ -62,7 +60,7 @@ class Node(gpytorch.Module):
         super().__init__()
         self.parents = tuple(parents)
         k, m = len(self.parents), len(inducing)
-        self.kernel = KERNELS[kernel](d + k)
+        self.kernel = kernel
         self.register_buffer("inducing", inducing)
         register_real(self, "mean", torch.zeros(1), NormalPrior(0.0, 1.0))
         if k:

@@ -5,6 +5,8 @@ f_t(x, g) = m_t + v_t(x) [+ c_{t,g}],   v_t ~ GP(0, kappa_t^2 k_t),   m_t ~ N(0,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bayestl.kernels import Prior
 from bayestl.models.exact import ExactModel
 from bayestl.models.own import own_prior
@@ -19,8 +21,9 @@ class IndependentGP(ExactModel):
     ----------
     tasks : sequence of Task, optional
         Where the default of a column is not right.
-    kernel : {"matern52", "matern32", "rbf", "exponential"}
-        Covariance over the features, with a length scale for each.
+    kernel : {"matern52", "matern32", "rbf", "exponential", "rational-quadratic"} or Covariance
+        Covariance over the features, with a length scale for each; or a sum or product of :class:`~bayestl.blocks.Kernel` over
+        named blocks of them.
     hyperparameters : {"auto", "map", "laplace", "mcmc"}
         Fixed at their posterior maximum, or averaged over a Laplace approximation or a chain (slow); "auto" is "laplace"
         up to 400 labels, else "map".
@@ -43,5 +46,5 @@ class IndependentGP(ExactModel):
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
         return [(part,) for part in table.parts]
 
-    def _prior(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Prior:
-        return own_prior(parts, table.group is not None, lambda: self._smooth(d))
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
+        return own_prior(parts, table.group is not None, lambda: self._smooth(columns))

@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import gpytorch
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from bayestl.blocks import Covariance, build_kernel
 from bayestl.inference import exact
 from bayestl.inference.variational import SVIReport, maximise_elbo
-from bayestl.kernels import KERNELS, Constant, Points, Prior, Smooth
+from bayestl.kernels import Constant, Points, Prior, Smooth
 from bayestl.likelihoods import Gaussian
 from bayestl.models.base import BayesianModel
 from bayestl.models.graph import DrawnLatent, LatentGraph, Node, PartData
@@ -38,8 +40,8 @@ class LatentVariableGP(BayesianModel):
         The parents of each task; tasks that are not named have none.  Default: the chain of the label columns.
     tasks : sequence of Task, optional
         Where the default of a column is not right.
-    kernel : {"matern52", "matern32", "rbf", "exponential"}
-        Covariance of each task's function over (x, parents).
+    kernel : str or Covariance
+        Covariance of each task's function over (x, parents), as for :class:`IndependentGP`.
     n_inducing : int
         Inducing values a task (at most the number of rows).
     max_steps : int
@@ -77,7 +79,7 @@ class LatentVariableGP(BayesianModel):
         self,
         graph: Mapping[str, Sequence[str]] | None = None,
         tasks: Sequence[Task] | None = None,
-        kernel: str = "matern52",
+        kernel: str | Covariance = "matern52",
         n_inducing: int = 64,
         max_steps: int = 2000,
         n_draws: int = 256,
@@ -97,8 +99,6 @@ class LatentVariableGP(BayesianModel):
     graph_: LatentGraph
 
     def _check(self, table: Table) -> None:
-        if self.kernel not in KERNELS:
-            raise ValueError(f"kernel must be one of {sorted(KERNELS)}, got {self.kernel!r}")
         for name in ("n_inducing", "max_steps", "n_draws"):
             value = getattr(self, name)
             if not (isinstance(value, int | np.integer) and value >= 1):
@@ -139,7 +139,8 @@ class LatentVariableGP(BayesianModel):
         guesses: dict[int, Tensor] = {}
         with exact.threads_for(len(x)):
             for c, parents in self._parents(table).items():
-                nodes[c], guesses[c] = self._start(parents, x, *home[c], guesses, chosen)
+                kernel = self._kernel(table, parents)
+                nodes[c], guesses[c] = self._start(kernel, parents, x, *home[c], guesses, chosen)
             latent = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x)
             with progress("LatentVariableGP", total=int(self.max_steps), verbose=self.verbose) as update:
                 report = maximise_elbo(
@@ -156,8 +157,14 @@ class LatentVariableGP(BayesianModel):
         latent.requires_grad_(False)
         return {"graph_": latent, "report_": report}
 
+    def _kernel(self, table: Table, parents: Sequence[int]) -> gpytorch.kernels.Kernel:
+        """The covariance of a function over the features and the latent values of its parents."""
+        names = [name for part in table.parts for name in part.names]
+        return build_kernel(self.kernel, [*table.features, *(names[p] for p in parents)])
+
     def _start(
         self,
+        kernel: gpytorch.kernels.Kernel,
         parents: tuple[int, ...],
         x: Tensor,
         data: PartData,
@@ -174,7 +181,7 @@ class LatentVariableGP(BayesianModel):
             product = ((guesses[p] - guesses[p].mean())[there] * (y - y[there].mean())[there]).sum()
             signs[i] = -1.0 if product < 0 else 1.0
         size = data.part.likelihood.amplitude
-        node = Node(self.kernel, x.shape[1], parents, inputs[chosen], len(x), signs, size)
+        node = Node(kernel, parents, inputs[chosen], len(x), signs, size)
         offset = node.linear(guesses).detach().expand(len(x))
         zero = torch.zeros(int(there.sum()), dtype=torch.long)
         labels = exact.Labels(
@@ -254,8 +261,7 @@ class LatentVariableGP(BayesianModel):
         x = torch.from_numpy(scaler.features(table.x))
         nodes = {
             c: Node(
-                self.kernel,
-                x.shape[1],
+                self._kernel(table, parents),
                 parents,
                 torch.from_numpy(state[f"graph._nodes.{c}.inducing"]),
                 len(x),

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from gpytorch.priors import NormalPrior
 
+from bayestl.blocks import Covariance
 from bayestl.hyperparameters import register_real
 from bayestl.kernels import Mixing, Prior, Process
 from bayestl.models.exact import ExactModel
@@ -70,7 +71,7 @@ class MultiTaskGP(ExactModel):
         self,
         n_latent: int = 1,
         tasks: Sequence[Task] | None = None,
-        kernel: str = "matern52",
+        kernel: str | Covariance = "matern52",
         hyperparameters: str = "auto",
         n_starts: int = 2,
         random_state: int = 0,
@@ -86,12 +87,12 @@ class MultiTaskGP(ExactModel):
             return [table.parts]
         return [atoms, tuple(p for p in table.parts if not p.role)]
 
-    def _prior(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Prior:
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
         if not (isinstance(self.n_latent, int | np.integer) and self.n_latent >= 1):
             raise ValueError(f"n_latent must be a positive integer, got {self.n_latent!r}")
         grouped = table.group is not None
-        processes: list[Process] = [self._smooth(d) for _ in range(int(self.n_latent))]
-        processes += own_processes(parts, grouped, lambda: self._smooth(d))
+        processes: list[Process] = [self._smooth(columns) for _ in range(int(self.n_latent))]
+        processes += own_processes(parts, grouped, lambda: self._smooth(columns))
         mixing = Coregionalisation(self._first_loadings(table, parts), parts, grouped)
         return Prior(processes, mixing, *observation(parts))
 

@@ -10,13 +10,15 @@ G2  only n training rows keep their measured gap: the curve of error against n, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from sklearn.model_selection import KFold
 
-from bayestl import metrics
+from bayestl import metrics, plots
 from bayestl.datasets import load_experimental_band_gaps
 from bayestl.features import CompositionFeatures
 from bayestl.models.chain import ChainGP
@@ -54,6 +56,58 @@ class Result:
     case: str
     comparison: Comparison
     checks: pd.DataFrame
+
+    def __str__(self) -> str:
+        peers = PEERS[PEERS["case"] == self.case].to_string(index=False, na_rep="-")
+        return (
+            f"{self.comparison}\n\n{self.checks.T.round(3).to_string()}"
+            f"\n\npeers on the official folds, as measured beforehand:\n{peers}"
+        )
+
+    def write(self, folder: Path) -> None:
+        """Predictions as CSV, and a picture: labels against predictions, and the calibration."""
+        from matplotlib.figure import Figure
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.comparison.predictions.to_csv(folder / f"gap-{self.case}.csv", index=False)
+        figure = Figure(figsize=(7.6, 3.5), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        plots.plot_parity(self.comparison, self.comparison.models[0], TARGET, ax=left)
+        plots.plot_calibration(self.comparison, TARGET, ax=right)
+        figure.savefig(folder / f"gap-{self.case}.png", dpi=130)
+
+
+@dataclass
+class Curve:
+    """G2: ``records`` has a row a size, seed and model."""
+
+    records: pd.DataFrame
+
+    def __str__(self) -> str:
+        return self.summary.round(3).to_string()
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """Mean MAE over seeds with its standard error, and by how much transfer cuts it."""
+        wide = self.records.pivot(index=["n", "seed"], columns="model", values="mae")
+        mean, se = wide.groupby("n").mean(), wide.groupby("n").sem()
+        cut = (1 - wide["transfer"] / wide["independent"]).groupby("n")
+        return pd.DataFrame(
+            {
+                "independent": mean["independent"],
+                "+-": se["independent"],
+                "transfer": mean["transfer"],
+                "+- ": se["transfer"],
+                "cut": cut.mean(),
+                "cut +-": cut.sem(),
+            }
+        )
+
+    def write(self, folder: Path) -> None:
+        """The curve as CSV and as a picture."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.records.to_csv(folder / "gap-G2.csv", index=False)
+        plots.plot_learning_curve(self.records, unit="eV").figure.savefig(folder / "gap-G2.png", dpi=130)
 
 
 def table(
@@ -127,57 +181,44 @@ def run(
     return Result(case, comparison, checks(comparison))
 
 
-def scarcity(
-    sizes: tuple[int, ...] = SIZES, n_seeds: int = 5, n_jobs: int | None = 2, verbose: bool = True
-) -> pd.DataFrame:
-    """G2: error on the held-out fold against the number of measured gaps, one row a size, seed and model."""
+def scarcity(sizes: tuple[int, ...] = SIZES, n_seeds: int = 5, n_jobs: int | None = 2, verbose: bool = True) -> Curve:
+    """G2: error on the held-out fold against the number of measured gaps."""
     X, Y, tasks = table(True, n_jobs, verbose)
+    jobs = [(n, seed) for seed in range(n_seeds) for n in sizes]
+    work = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_scarce)(X, Y, tasks, *job) for job in jobs)
+    records: list[dict[str, Any]] = []
+    with progress("scarcity", total=len(jobs), verbose=verbose) as update:
+        for done, found in enumerate(work, 1):
+            records += found
+            update(completed=done)
+    return Curve(pd.DataFrame(records))
+
+
+def _scarce(X: pd.DataFrame, Y: pd.DataFrame, tasks: list[Task], n: int, seed: int) -> list[dict[str, Any]]:
+    """With ``n`` measured gaps in training: scores on the held-out fold with transfer and without."""
     folds = list(OFFICIAL.split(X))
-    records = []
-    with progress("scarcity", total=len(sizes) * n_seeds, verbose=verbose) as update:
-        for seed in range(n_seeds):
-            train, test = folds[seed % len(folds)]
-            order = np.random.default_rng(seed).permutation(train)
-            truth = Y[TARGET].iloc[test].to_numpy()
-            for n in sizes:
-                few = Y.iloc[train].copy()
-                few.loc[~few.index.isin(Y.index[order[:n]]), TARGET] = np.nan
-                own = few[TARGET].notna()
-                common: dict[str, Any] = {"random_state": seed, "verbose": False}
-                with_source = ChainGP([SOURCE, TARGET], tasks=tasks, **common).fit(X.iloc[train], few)
-                alone = ChainGP([TARGET], tasks=tasks[1:], **common).fit(X.iloc[train][own], few.loc[own, [TARGET]])
-                known = Y.iloc[test].assign(**{TARGET: np.nan})
-                for name, post in (
-                    ("transfer", with_source.posterior(X.iloc[test], observed=known)),
-                    ("independent", alone.posterior(X.iloc[test])),
-                ):
-                    predicted = post.marginal(TARGET)
-                    records.append(
-                        {
-                            "n": n,
-                            "seed": seed,
-                            "model": name,
-                            "mae": metrics.mae(truth, predicted.quantile(0.5)),
-                            "crps": float(metrics.crps(truth, predicted).mean()),
-                            "nlpd": metrics.nlpd(predicted.log_density(truth)),
-                        }
-                    )
-                update(completed=len(records) // 2)
-    return pd.DataFrame(records)
-
-
-def summarise(curve: pd.DataFrame) -> pd.DataFrame:
-    """Mean MAE over seeds with its standard error, and by how much transfer cuts it."""
-    wide = curve.pivot(index=["n", "seed"], columns="model", values="mae")
-    mean, se = wide.groupby("n").mean(), wide.groupby("n").sem()
-    cut = 1 - wide["transfer"] / wide["independent"]
-    return pd.DataFrame(
+    train, test = folds[seed % len(folds)]
+    chosen = np.random.default_rng(seed).permutation(train)[:n]
+    few = Y.iloc[train].copy()
+    few.loc[~few.index.isin(Y.index[chosen]), TARGET] = np.nan
+    own = few[TARGET].notna()
+    common: dict[str, Any] = {"random_state": seed, "verbose": False}
+    with_source = ChainGP([SOURCE, TARGET], tasks=tasks, **common).fit(X.iloc[train], few)
+    alone = ChainGP([TARGET], tasks=tasks[1:], **common).fit(X.iloc[train][own], few.loc[own, [TARGET]])
+    known = Y.iloc[test].assign(**{TARGET: np.nan})
+    predictions = {
+        "transfer": with_source.posterior(X.iloc[test], observed=known).marginal(TARGET),
+        "independent": alone.posterior(X.iloc[test]).marginal(TARGET),
+    }
+    truth = Y[TARGET].iloc[test].to_numpy()
+    return [
         {
-            "independent": mean["independent"],
-            "+-": se["independent"],
-            "transfer": mean["transfer"],
-            "+- ": se["transfer"],
-            "cut": cut.groupby("n").mean(),
-            "cut +-": cut.groupby("n").sem(),
+            "n": n,
+            "seed": seed,
+            "model": name,
+            "mae": metrics.mae(truth, predicted.quantile(0.5)),
+            "crps": float(metrics.crps(truth, predicted).mean()),
+            "nlpd": metrics.nlpd(predicted.log_density(truth)),
         }
-    )
+        for name, predicted in predictions.items()
+    ]

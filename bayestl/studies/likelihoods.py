@@ -42,7 +42,7 @@ def draw_labels(likelihood: Likelihood, x: np.ndarray, seed: int) -> np.ndarray:
     blank = build_table(x, np.zeros(len(x)))
     drawn = {}
     for j, part in enumerate(parts):
-        prior = model._prior(blank, (part,), x.shape[1])
+        prior = model._prior(blank, (part,), blank.features)
         prior.draw_hyperparameters(1000 * seed + j)
         f = mix(prior, draw_processes(prior, x, np.zeros(len(x), dtype=int), generator))
         with torch.no_grad():

@@ -38,11 +38,22 @@ FUNCTIONS = {"N2 - NO": lambda y: y["N2"] - y["NO"]}
 
 @dataclass
 class Result:
-    """The comparison and the ratio by which errors cancel in ``N2 - NO``."""
+    """The comparison, the ratio by which errors cancel in ``N2 - NO``, and whether the peers had the same protocol."""
 
     data: Dataset
     comparison: Comparison
     cancellation: pd.Series
+    beside_peers: bool = False
+
+    def __str__(self) -> str:
+        text = str(self.comparison)
+        if len(self.cancellation):
+            ratios = self.cancellation.round(2).to_string()
+            text += f"\n\ncancellation of errors in N2 - NO (below 1):\n{ratios}"
+        if self.beside_peers:
+            peers = PEERS.to_string(na_rep="-")
+            text += f"\n\npeers, MAE in eV on the same splits, as measured beforehand:\n{peers}"
+        return text
 
 
 def models(seed: int = 0, data: Dataset | None = None) -> dict[str, Any]:
@@ -111,4 +122,4 @@ def run(
         verbose=verbose,
     )
     ratios = cancellation(comparison) if hide == "row" else pd.Series(dtype=float)
-    return Result(data, comparison, ratios)
+    return Result(data, comparison, ratios, beside_peers=hide == "row" and split == "kfold")

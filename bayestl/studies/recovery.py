@@ -23,7 +23,7 @@ def draw_table(seed: int) -> tuple[np.ndarray, pd.DataFrame, np.ndarray, dict[tu
     blank = pd.DataFrame({"low": np.zeros(N_ROWS), "high": np.zeros(N_ROWS)})
     template = DifferenceGP(levels=["low", "high"])
     table = build_table(x, blank, groups=groups)
-    prior = template._prior(table, table.parts, N_FEATURES)
+    prior = template._prior(table, table.parts, table.features)
     prior.draw_hyperparameters(seed)
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     values = draw_processes(prior, x, np.arange(N_ROWS) % N_GROUPS, generator)
