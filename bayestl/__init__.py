@@ -21,7 +21,7 @@ _HOMES = {
     "LogNormal": "bayestl.likelihoods",
     "Ordinal": "bayestl.likelihoods",
     "Positive": "bayestl.likelihoods",
-    "RootNormal": "bayestl.likelihoods",
+    "PowerNormal": "bayestl.likelihoods",
     "StudentT": "bayestl.likelihoods",
     "IndependentGP": "bayestl.models.independent",
     "MultiTaskGP": "bayestl.models.multitask",
@@ -52,7 +52,7 @@ __all__ = [
     "Ordinal",
     "Positive",
     "Posterior",
-    "RootNormal",
+    "PowerNormal",
     "StudentT",
     "Task",
     "__version__",
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
         LogNormal,
         Ordinal,
         Positive,
-        RootNormal,
+        PowerNormal,
         StudentT,
     )
     from bayestl.models.chain import ChainGP

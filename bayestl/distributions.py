@@ -2,7 +2,7 @@
 
 ``NormalMixture``     p(y_i) = sum_s w_s N(y_i | m_si, v_si)               (S = 1 is the plain Gaussian)
 ``LogNormalMixture``  log y_i follows a ``NormalMixture``
-``SquaredNormalMixture``  ``y = r^2``, ``r`` follows a ``NormalMixture``
+``PowerNormalMixture``  a power of y is the absolute value of a ``NormalMixture``
 ``TruncatedMixture``  as ``NormalMixture``, each component cut off below zero
 ``Hurdle``            exactly zero with probability p_i, else one of the positive ones
 ``Discrete``          one of K classes
@@ -22,6 +22,8 @@ from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
 
 BISECTIONS = 60
 """Halvings of a bracket: machine precision."""
+NODES = 40
+"""Gauss-Hermite nodes for moments without a closed form."""
 SMALLEST = 1e-300
 """Probabilities and densities below it have the logarithm of this."""
 
@@ -149,37 +151,46 @@ class LogNormalMixture:
 
 
 @dataclass(frozen=True)
-class SquaredNormalMixture:
-    """``y = r^2`` with ``r ~ root``."""
+class PowerNormalMixture:
+    """``y^power = |r|`` with ``r ~ root``."""
 
     root: NormalMixture
+    power: float
+
+    def _moment(self, k: int) -> Array:
+        """``E[y^k]``, (n,)."""
+        nodes, mass = np.polynomial.hermite_e.hermegauss(NODES)
+        r = self.root.means + np.sqrt(self.root.variances) * nodes[:, None, None]
+        return self.root.weights @ np.einsum("q,qsn->sn", mass / mass.sum(), np.abs(r) ** (k / self.power))
 
     def mean(self) -> Array:
         """``E[y]``, (n,)."""
-        return self.root.weights @ (self.root.means**2 + self.root.variances)
+        return self._moment(1)
 
     def std(self) -> Array:
         """Standard deviation, (n,)."""
-        m2, v = self.root.means**2, self.root.variances
-        return np.sqrt(np.maximum(self.root.weights @ (m2**2 + 6 * m2 * v + 3 * v**2) - self.mean() ** 2, 0.0))
+        return np.sqrt(np.maximum(self._moment(2) - self.mean() ** 2, 0.0))
 
     def cdf(self, y: Array) -> Array:
         """``P(Y_i <= y_i)``."""
-        r = np.sqrt(np.maximum(np.asarray(y, dtype=float), 0.0))
+        r = np.maximum(np.asarray(y, dtype=float), 0.0) ** self.power
         return np.maximum(self.root.cdf(r) - self.root.cdf(-r), 0.0)
 
     def log_density(self, y: Array) -> Array:
         """``log p(y_i)``; minus infinity where ``y_i`` is not positive."""
         y = np.asarray(y, dtype=float)
-        r = np.sqrt(np.maximum(np.where(np.isnan(y), 1.0, y), SMALLEST))
-        value = np.logaddexp(self.root.log_density(r), self.root.log_density(-r)) - np.log(2 * r)
+        positive = np.where(y > 0, y, 1.0)
+        r = positive**self.power
+        value = np.logaddexp(self.root.log_density(r), self.root.log_density(-r))
+        value += np.log(self.power) + (self.power - 1.0) * np.log(positive)
         return np.where(np.isnan(y), np.nan, np.where(y > 0, value, -np.inf))
 
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,)."""
         q = _check_level(q)
         largest = (np.abs(self.root.means) + 40 * np.sqrt(self.root.variances)).max(axis=0)
-        return _bisect(lambda r: self.cdf(r**2), q, np.zeros_like(largest), largest) ** 2
+        r = _bisect(lambda r: self.root.cdf(r) - self.root.cdf(-r), q, np.zeros_like(largest), largest)
+        return r ** (1.0 / self.power)
 
 
 @dataclass(frozen=True)

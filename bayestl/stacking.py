@@ -20,8 +20,8 @@ from sklearn.ensemble import (
 from sklearn.model_selection import KFold
 
 FOLDS = 5
-TREES, MAX_FEATURES = 100, 0.5
-"""Of the randomised forest: its size, and the fraction of the features that a split may choose from."""
+TREES = 400
+"""Of the randomised forest; a split may choose from all features for numbers, from the root of their number for classes."""
 BOOSTS, RATE, BOOST_FEATURES = 100, 0.1, 0.3
 """Of the boosted trees: their number, learning rate and fraction of features."""
 LEAST_LABELS = 20
@@ -71,7 +71,7 @@ class ForestStack:
 
     def _new(self) -> list[Any]:
         # one thread: scikit-learn's threads race on the global list of warning filters and may leave it empty
-        forest = {"n_estimators": TREES, "max_features": MAX_FEATURES, "random_state": self.random_state}
+        forest = {"n_estimators": TREES, "random_state": self.random_state}
         boosted = {
             "max_iter": BOOSTS,
             "learning_rate": RATE,

@@ -6,7 +6,15 @@ from scipy import stats
 from scipy.integrate import quad
 
 from bayestl import metrics
-from bayestl.distributions import Discrete, Hurdle, LogNormalMixture, NormalMixture, SquaredNormalMixture, TruncatedMixture, cdf_below
+from bayestl.distributions import (
+    Discrete,
+    Hurdle,
+    LogNormalMixture,
+    NormalMixture,
+    PowerNormalMixture,
+    TruncatedMixture,
+    cdf_below,
+)
 
 WEIGHTS = np.array([0.3, 0.7])
 MEANS = np.array([[0.2, -0.5, 1.0], [0.8, 0.4, -1.0]])
@@ -14,7 +22,7 @@ VARIANCES = np.array([[0.5, 0.1, 0.3], [0.2, 0.4, 0.6]])
 NORMAL = NormalMixture(WEIGHTS, MEANS, VARIANCES)
 POSITIVE = {
     "log-normal": LogNormalMixture(NORMAL),
-    "squared": SquaredNormalMixture(NORMAL),
+    "squared": PowerNormalMixture(NORMAL, 0.5),
     "truncated": TruncatedMixture(WEIGHTS, MEANS, VARIANCES),
 }
 

@@ -113,7 +113,7 @@ LIKELIHOODS = {
     "gaussian": "Gaussian",
     "student-t": "StudentT",
     "log-normal": "LogNormal",
-    "root-normal": "RootNormal",
+    "power-normal": "PowerNormal",
     "hurdle": "Hurdle",
     "censored": "Censored",
     "bernoulli": "Bernoulli",

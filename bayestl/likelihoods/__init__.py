@@ -13,7 +13,7 @@ from __future__ import annotations
 from bayestl.likelihoods.base import LabelBlock, LatentBlock, Likelihood, Part, Setting
 from bayestl.likelihoods.classes import Bernoulli, Categorical, Classified, Ordinal
 from bayestl.likelihoods.hurdle import SIZES, Hurdle
-from bayestl.likelihoods.numbers import Censored, Gaussian, LogNormal, Positive, RootNormal, StudentT
+from bayestl.likelihoods.numbers import Censored, Gaussian, LogNormal, Positive, PowerNormal, StudentT
 
 __all__ = [
     "SIZES",
@@ -30,13 +30,13 @@ __all__ = [
     "Ordinal",
     "Part",
     "Positive",
-    "RootNormal",
+    "PowerNormal",
     "Setting",
     "StudentT",
 ]
 
 NAMED: dict[str, type[Likelihood]] = {
     c.__name__: c
-    for c in (Gaussian, StudentT, Censored, LogNormal, RootNormal, Positive, Bernoulli, Ordinal, Categorical, Hurdle)
+    for c in (Gaussian, StudentT, Censored, LogNormal, PowerNormal, Positive, Bernoulli, Ordinal, Categorical, Hurdle)
 }
 """The likelihoods by name: what a file may hold."""

@@ -11,9 +11,14 @@ from bayestl.distributions import Discrete, Predictive
 from bayestl.distributions import Hurdle as HurdleDistribution
 from bayestl.likelihoods.base import Likelihood, Part
 from bayestl.likelihoods.classes import Bernoulli
-from bayestl.likelihoods.numbers import LogNormal, Positive, RootNormal
+from bayestl.likelihoods.numbers import LogNormal, Positive, PowerNormal
 
-SIZES: dict[str, Part] = {"log-normal": LogNormal(), "root-normal": RootNormal(), "truncated-normal": Positive()}
+SIZES: dict[str, Part] = {
+    "log-normal": LogNormal(),
+    "power-0.5": PowerNormal(0.5),
+    "power-0.75": PowerNormal(0.75),
+    "truncated-normal": Positive(),
+}
 """What the positive part of a hurdle label may follow."""
 
 
@@ -21,13 +26,13 @@ SIZES: dict[str, Part] = {"log-normal": LogNormal(), "root-normal": RootNormal()
 class Hurdle(Likelihood):
     """Exactly zero with a probability of its own, else positive: band gaps, of which metals have none.
 
-        P(y > 0) = Phi(z_1),      y | y > 0 ~ log-normal, root-normal or truncated normal around z_2
+        P(y > 0) = Phi(z_1),      y | y > 0 ~ log-normal, power-normal or truncated normal around z_2
 
     Parameters
     ----------
-    size : {"auto", "log-normal", "root-normal", "truncated-normal"}
-        What a positive label follows: errors in proportion to it, to its root, or the same everywhere; "auto" takes the one
-        with the highest evidence on the column.
+    size : {"auto", "log-normal", "power-0.5", "power-0.75", "truncated-normal"}
+        What a positive label follows, from errors in proportion to it to errors that are the same everywhere; "auto" takes the
+        one with the highest evidence on the column.
     """
 
     size: str = "auto"

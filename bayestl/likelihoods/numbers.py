@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtr, ndtri, roots_genlaguerre
 
-from bayestl.distributions import LogNormalMixture, NormalMixture, SquaredNormalMixture, TruncatedMixture
+from bayestl.distributions import LogNormalMixture, NormalMixture, PowerNormalMixture, TruncatedMixture
 from bayestl.likelihoods.base import QUADRATURE, LabelBlock, LatentBlock, Part, Setting, log_normal_density
 
 if TYPE_CHECKING:
@@ -195,9 +195,8 @@ class Positive(Part):
 class _Warped(Gaussian):
     """A Gaussian on another scale, for positive labels."""
 
-    @staticmethod
     @abstractmethod
-    def _warp(y: np.ndarray) -> np.ndarray:
+    def _warp(self, y: np.ndarray) -> np.ndarray:
         """From label units to the scale on which errors are Gaussian."""
 
     def split(self, y: np.ndarray) -> dict[str, np.ndarray]:
@@ -215,8 +214,7 @@ class _Warped(Gaussian):
 class LogNormal(_Warped):
     """``log y = z + e``, ``e ~ N(0, sigma_t^2)``: positive labels whose errors are relative."""
 
-    @staticmethod
-    def _warp(y: np.ndarray) -> np.ndarray:
+    def _warp(self, y: np.ndarray) -> np.ndarray:
         return np.log(y)
 
     def log_jacobian(self, y: np.ndarray) -> np.ndarray:
@@ -230,23 +228,34 @@ class LogNormal(_Warped):
 
 
 @dataclass(frozen=True)
-class RootNormal(_Warped):
-    """``sqrt(y) = |z + e|``, ``e ~ N(0, sigma_t^2)``: positive labels whose errors grow as the root of the label.
+class PowerNormal(_Warped):
+    """``y^power = |z + e|``, ``e ~ N(0, sigma_t^2)``: positive labels whose errors grow with the label, but less than it.
+
+    Parameters
+    ----------
+    power : float
+        Between 0 (errors in proportion, as :class:`LogNormal`) and 1 (the same everywhere, as :class:`Positive`).
 
     Notes
     -----
-    Inference takes the root for the positive one of the two, which is right where ``z`` is some ``sigma_t`` above zero.
+    Box, Cox 1964, *An analysis of transformations*.  Inference takes ``z + e`` for positive, which is right where ``z`` is some
+    ``sigma_t`` above zero.
     """
 
-    @staticmethod
-    def _warp(y: np.ndarray) -> np.ndarray:
-        return np.sqrt(y)
+    power: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.power, int | float) and 0 < self.power <= 1):
+            raise ValueError(f"PowerNormal: power must be above 0 and at most 1, got {self.power!r}")
+
+    def _warp(self, y: np.ndarray) -> np.ndarray:
+        return np.asarray(y) ** self.power
 
     def log_jacobian(self, y: np.ndarray) -> np.ndarray:
-        return -np.log(2.0 * np.sqrt(y))
+        return np.log(self.power) + (self.power - 1.0) * np.log(y)
 
-    def predictive(self, latent: LatentBlock, setting: Setting) -> SquaredNormalMixture:  # type: ignore[override]
-        return SquaredNormalMixture(super().predictive(latent, setting))
+    def predictive(self, latent: LatentBlock, setting: Setting) -> PowerNormalMixture:  # type: ignore[override]
+        return PowerNormalMixture(super().predictive(latent, setting), self.power)
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        return np.maximum(super().draw(f, setting, generator) ** 2, 1e-300)
+        return np.maximum(np.abs(super().draw(f, setting, generator)), 1e-100) ** (1.0 / self.power)

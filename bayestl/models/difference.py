@@ -174,7 +174,7 @@ class DifferenceGP(ExactModel):
         """Posterior of the scale ``rho``, the fidelity offset ``b`` and each group's deviation ``c``, in label units.
 
         ``y_l = rho y_{l-1} + b + c_g + delta(x)``: ``rho`` is in units of level l per unit of level l - 1, ``b`` and
-        ``c`` in units of level l.  Log-normal labels are meant on the scale of their logarithm, classes and whether a
+        ``c`` in units of level l.  Log-normal and power-normal labels are meant on the scale of their logarithm and power, classes and whether a
         hurdle label is zero on the scale of their latent value.
 
         Parameters

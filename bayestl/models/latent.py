@@ -223,7 +223,7 @@ class LatentVariableGP(BayesianModel):
     def latent(self, n_draws: int = 1000) -> pd.DataFrame:
         """Posterior of every training row's latent values: columns (latent function, "mean"/"std").
 
-        In label units (log-normal labels: of their logarithm); those of classes have no unit.
+        In label units (log-normal and power-normal labels: of their logarithm or power); those of classes have no unit.
         """
         values = self.graph_.latent_draws(n_draws, int(self.random_state))
         columns = {}

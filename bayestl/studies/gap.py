@@ -177,7 +177,7 @@ def run(
     chosen = choose(models(tasks, seed), only or ["chain"])
     hide = "target" if case == "G1" else "row"
     splits = list(OFFICIAL.split(X))[:n_folds]
-    comparison = compare(chosen, X, Y, target=TARGET, cv=splits, hide=hide, verbose=verbose)
+    comparison = compare(chosen, X, Y, target=TARGET, cv=splits, hide=hide, n_jobs=n_jobs, verbose=verbose)
     return Result(case, comparison, checks(comparison))
 
 

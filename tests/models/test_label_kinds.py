@@ -15,7 +15,7 @@ SEEN = F + 0.3 * RNG.standard_normal(N)
 KINDS = {
     "student": (btl.StudentT(), F + 0.1 * RNG.standard_t(2, N)),
     "hurdle": (btl.Hurdle("log-normal"), np.where(F > 0, np.exp(F + 0.3 * X["q"]), 0.0)),
-    "hurdle, root": (btl.Hurdle("root-normal"), np.where(F > 0, (1.0 + F) ** 2, 0.0)),
+    "hurdle, root": (btl.Hurdle("power-0.5"), np.where(F > 0, (1.0 + F) ** 2, 0.0)),
     "hurdle, truncated": (btl.Hurdle("truncated-normal"), np.where(F > 0, 1.0 + F, 0.0)),
     "censored": (btl.Censored(lower=-0.5), np.maximum(SEEN, -0.5)),
     "bernoulli": (None, np.where(SEEN > 0, "yes", "no")),
@@ -112,7 +112,7 @@ def test_size_of_a_hurdle_is_chosen_by_evidence():
     relative = np.exp(x["x"] + 0.3 * rng.standard_normal(80))
     absolute = np.maximum(1.2 + np.sin(x["x"]) + 0.25 * rng.standard_normal(80), 0.02)
     root = np.maximum(2.0 + np.sin(2 * x["x"]) + 0.3 * rng.standard_normal(80), 0.02) ** 2
-    for y, size in ((relative, "log-normal"), (root, "root-normal"), (absolute, "truncated-normal")):
+    for y, size in ((relative, "log-normal"), (root, "power-0.5"), (absolute, "truncated-normal")):
         labels = pd.DataFrame({"y": np.where(np.arange(80) % 4 == 0, 0.0, y)})
         model = btl.IndependentGP([btl.Task("y", btl.Hurdle())], verbose=False, n_starts=1).fit(x, labels)
         assert model.tasks_[0].likelihood.size == size

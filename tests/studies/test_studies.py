@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayestl.studies import no, recovery, speed
+from bayestl.studies import choose, gap, no, recovery, speed
 from bayestl.studies.demo import KEPT_VOLUMES, sparse_volumes
 from bayestl.validation import Comparison
 
@@ -51,3 +51,28 @@ def test_the_demonstration_hides_measured_volumes():
     volumes = sparse_volumes(load_elements())
     assert volumes["measured_volume"].notna().sum() == KEPT_VOLUMES
     assert volumes["dft_volume"].notna().sum() == 95
+
+
+def test_the_curve_of_scarcity_is_summarised_and_written(tmp_path):
+    rng = np.random.default_rng(0)
+    records = pd.DataFrame(
+        [
+            {"n": n, "seed": seed, "model": model, "mae": error + 0.01 * rng.uniform(), "crps": 0.1, "nlpd": 0.2}
+            for n in (50, 100)
+            for seed in range(3)
+            for model, error in (("transfer", 0.3), ("independent", 0.6))
+        ]
+    )
+    curve = gap.Curve(records)
+    assert curve.summary["cut"].between(0.45, 0.55).all()
+    assert "independent" in str(curve)
+    curve.write(tmp_path / "new")
+    assert pd.read_csv(tmp_path / "new" / "gap-G2.csv").shape == records.shape
+    assert (tmp_path / "new" / "gap-G2.png").stat().st_size > 5000
+
+
+def test_models_are_chosen_by_name():
+    assert list(choose({"a": 1, "b": 2}, None)) == ["a", "b"]
+    assert list(choose({"a": 1, "b": 2}, ["b"])) == ["b"]
+    with pytest.raises(ValueError, match="no such model 'c'"):
+        choose({"a": 1}, ["a", "c"])
