@@ -5,7 +5,9 @@ Needs the extra ``materials`` (matminer, pymatgen).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -82,15 +84,23 @@ def _featurizer(preset: str) -> Any:
         return mm.Stoichiometry()
     if preset == "valence":
         return mm.ValenceOrbital(impute_nan=True)
-    featurizer = mm.ElementProperty.from_preset(preset, impute_nan=True)
-    return featurizer
+    return mm.ElementProperty.from_preset(preset, impute_nan=True)
 
 
 def _featurize(presets: Sequence[str], compositions: list[Any]) -> np.ndarray:
-    featurizers = [_featurizer(preset) for preset in presets]
-    return np.array(
-        [np.concatenate([np.asarray(f.featurize(c), dtype=float) for f in featurizers]) for c in compositions]
-    )
+    with _imputed_silently():
+        featurizers = [_featurizer(preset) for preset in presets]
+        return np.array(
+            [np.concatenate([np.asarray(f.featurize(c), dtype=float) for f in featurizers]) for c in compositions]
+        )
+
+
+@contextmanager
+def _imputed_silently() -> Iterator[None]:
+    """An element without a value gets the mean of the others, as matminer was told: nothing to warn of."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No data available for", category=UserWarning)
+        yield
 
 
 class CompositionFeatures(TransformerMixin, BaseEstimator):
@@ -179,7 +189,8 @@ class CompositionFeatures(TransformerMixin, BaseEstimator):
         if self.column not in X.columns:
             raise ValueError(f"no column {self.column!r} with formulas; the columns are {list(X.columns)}")
         compositions = parse_formulas(X[self.column])
-        names = [name for preset in presets for name in _featurizer(preset).feature_labels()]
+        with _imputed_silently():
+            names = [name for preset in presets for name in _featurizer(preset).feature_labels()]
         blocks = [compositions[i : i + BLOCK] for i in range(0, len(compositions), BLOCK)]
         parts = []
         run = Parallel(n_jobs=self.n_jobs if len(blocks) > 4 else 1, return_as="generator")

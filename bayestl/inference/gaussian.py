@@ -17,6 +17,7 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
+from bayestl.inference import inducing
 from bayestl.inference.exact import Data, Labels, cholesky, get_raw, noise_variance, set_raw
 from bayestl.kernels import Points, Prior
 from bayestl.likelihoods import LatentBlock, Setting
@@ -37,10 +38,15 @@ class Component:
     factor: Tensor
     whitened: Tensor
     jitter: float
+    full: bool = True
+    """Whether the labels stand for themselves, not for more of them (see ``inference/inducing.py``)."""
 
     @classmethod
     def of(cls, prior: Prior, data: Data) -> Component:
         """Factorise; raises ``torch.linalg.LinAlgError`` where that fails."""
+        if len(data.points.x) > inducing.FULL_LABELS:
+            labels, factor = inducing.summarise(prior, data, inducing.INDUCING)
+            return cls(prior, labels, factor, _solve(factor, labels.y), 0.0, full=False)
         labels, _ = data.conditioned(prior)
         factor, jitter = cholesky(prior.covariance(labels.points, labels.points), noise_variance(prior, labels))
         return cls(prior, labels, factor, _solve(factor, labels.y), jitter)

@@ -157,6 +157,12 @@ class Observations:
         precision = (-2.0 * slope_v).clamp_min(LEAST_PRECISION)
         return slope_m + precision * mean, precision, float(value)
 
+    def sites_for(self, prior: Prior, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Precision-times-mean and precision (N,): of the Gaussian labels, and of the sites that these moments ask for."""
+        linear, precision, _ = self._target(prior, mean, variance)
+        fixed_linear, fixed_precision = self._fixed(prior)
+        return torch.where(self._site, linear, fixed_linear), torch.where(self._site, precision, fixed_precision)
+
     @torch.no_grad()
     def settle(self, prior: Prior, covariance: Tensor, centre: Tensor) -> Sites:
         """The best sites for latent values with the prior moments ``centre`` (N,), ``covariance`` (N, N).
@@ -169,11 +175,10 @@ class Observations:
         site = self._site
         fixed_linear, fixed_precision = self._fixed(prior)
         if self._start is not None:
-            linear, precision = self._start
+            linear = torch.where(site, self._start[0], fixed_linear)
+            precision = torch.where(site, self._start[1], fixed_precision)
         else:
-            linear, precision, _ = self._target(prior, centre, covariance.diagonal().clamp_min(1e-10))
-        linear = torch.where(site, linear, fixed_linear)
-        precision = torch.where(site, precision, fixed_precision)
+            linear, precision = self.sites_for(prior, centre, covariance.diagonal().clamp_min(1e-10))
         best: Sites | None = None
         aim = linear, precision
         step = 1.0

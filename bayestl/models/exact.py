@@ -179,6 +179,8 @@ class ExactModel(BayesianModel):
     def _mixing_draws(self, family: Family, data: exact.Data, n: int) -> np.ndarray:
         """Draws from the Laplace approximation of the hyperparameters that mix the processes, the others fixed."""
         which = raw_positions(family.prior, "mixing.")
+        if len(data) > LARGEST:
+            data = data.subset(LARGEST, np.random.default_rng(int(self.random_state)))
         return laplace_draws(family.prior, data, n, int(self.random_state), which)
 
     def task_correlation(self) -> pd.DataFrame:
@@ -225,7 +227,7 @@ class ExactModel(BayesianModel):
         for i, family in enumerate(self.families_):
             report = family.report
             labels = [c.labels for c in family.posterior.components]
-            if labels[0].site is not None:  # pseudo-labels are kept: they need not be found again
+            if labels[0].site is not None and family.posterior.components[0].full:  # they need not be found again
                 state[f"{i}.site"] = labels[0].site.numpy()
                 state[f"{i}.y"] = np.stack([c.y.numpy() for c in labels])
                 state[f"{i}.se2"] = np.stack([c.se2.numpy() for c in labels])

@@ -20,7 +20,7 @@ from sklearn.model_selection import KFold
 
 from bayestl import metrics, plots
 from bayestl.datasets import load_experimental_band_gaps
-from bayestl.features import CompositionFeatures
+from bayestl.features import PRESETS, CompositionFeatures
 from bayestl.models.chain import ChainGP
 from bayestl.models.difference import DifferenceGP
 from bayestl.models.independent import IndependentGP
@@ -113,9 +113,9 @@ class Curve:
 def table(
     transfer: bool, n_jobs: int | None = 2, verbose: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Task]]:
-    """Features (Magpie statistics and element fractions), labels and tasks."""
+    """Features (all that matminer makes of a composition alone), labels and tasks."""
     data = load_experimental_band_gaps(pbe=transfer)
-    X = CompositionFeatures(("magpie", "fractions"), n_jobs=n_jobs, verbose=verbose).fit_transform(data.X)
+    X = CompositionFeatures(PRESETS, n_jobs=n_jobs, verbose=verbose).fit_transform(data.X)
     return X, data.Y, list(data.tasks)
 
 

@@ -1,0 +1,72 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayestl as btl
+from bayestl.inference import inducing
+
+
+def table(n=500):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.uniform(-2, 2, (n, 2)), columns=["p", "q"])
+    f = np.sin(2 * X["p"]) + X["q"]
+    source = f + 0.2 * rng.standard_normal(n)
+    target = 1.3 * f + 0.5 + 0.2 * rng.standard_normal(n)
+    Y = pd.DataFrame({"source": source, "target": np.where(target > 0, target, 0.0), "kind": np.where(f > 0, "a", "b")})
+    Y.loc[rng.permutation(n)[: n // 2], "target"] = np.nan
+    return X, Y
+
+
+def both(monkeypatch, make, X, Y, n_inducing=150):
+    full = make().fit(X, Y)
+    monkeypatch.setattr(inducing, "FULL_LABELS", 100)
+    monkeypatch.setattr(inducing, "INDUCING", n_inducing)
+    return full, make().fit(X, Y)
+
+
+@pytest.mark.parametrize("columns", [["source"], ["source", "target"], ["kind"]])
+def test_inducing_values_give_nearly_the_full_answer(monkeypatch, columns):
+    X, Y = table()
+    tasks = [btl.Task("target", btl.Hurdle("truncated-normal"))] if "target" in columns else None
+    full, sparse = both(
+        monkeypatch,
+        lambda: btl.MultiTaskGP(tasks=tasks, hyperparameters="map", n_starts=1, verbose=False),
+        X,
+        Y[columns],
+    )
+    assert not sparse.families_[0].posterior.components[0].full
+    new = pd.DataFrame(np.random.default_rng(1).uniform(-2.5, 2.5, (60, 2)), columns=["p", "q"])
+    one, two = full.posterior(new, noise=False), sparse.posterior(new, noise=False)
+    if columns == ["kind"]:
+        gap = (one.probabilities("kind") - two.probabilities("kind")).abs().to_numpy()
+        assert gap.mean() < 0.01
+        return
+    spread = one.std["source"].mean()
+    assert (one.mean["source"] - two.mean["source"]).abs().mean() < 0.25 * spread
+    assert two.std["source"].mean() == pytest.approx(spread, rel=0.15)
+    known = Y[columns].iloc[:60].set_axis(new.index)
+    known[columns[-1]] = np.nan
+    if len(columns) == 2:
+        given = [m.posterior(new, observed=known).mean["target"] for m in (full, sparse)]
+        assert (given[0] - given[1]).abs().mean() < 0.1
+
+
+def test_every_label_an_inducing_value_is_exact(monkeypatch):
+    X, Y = table(160)
+    full, sparse = both(
+        monkeypatch, lambda: btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False), X, Y[["source"]], 160
+    )
+    np.testing.assert_allclose(sparse.posterior(X).mean, full.posterior(X).mean, atol=1e-4)
+    np.testing.assert_allclose(sparse.posterior(X).std, full.posterior(X).std, atol=1e-4)
+
+
+def test_a_summarised_model_is_saved_and_repeats(monkeypatch, tmp_path):
+    X, Y = table(200)
+    _, sparse = both(
+        monkeypatch, lambda: btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False), X, Y[["kind"]], 50
+    )
+    sparse.save(tmp_path / "m")
+    loaded = btl.load(tmp_path / "m")
+    np.testing.assert_allclose(
+        loaded.posterior(X).probabilities("kind"), sparse.posterior(X).probabilities("kind"), atol=1e-8
+    )
