@@ -9,7 +9,7 @@ are, so their part is exact.  At the best bound the site's precision and precisi
 
 and iterating that is a natural-gradient step of length one: Khan, Lin 2017, *Conjugate-computation variational
 inference*; Opper, Archambeau 2009, *The variational Gaussian approximation revisited*.  No inducing points, no step
-sizes, no random numbers: three to ten Cholesky factorisations.  By the envelope theorem the gradient of the bound in the
+sizes, no random numbers: three to ten Cholesky factorisations (tables too large for one: ``inference/inducing.py``).  By the envelope theorem the gradient of the bound in the
 hyperparameters is that of the marginal likelihood of the pseudo-labels, held fixed, plus that of E in the likelihood's own.
 """
 

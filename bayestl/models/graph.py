@@ -122,12 +122,31 @@ class Node(gpytorch.Module):
 class PartData:
     """The labels of one part on all rows: safe numbers where there is none, and where there is one."""
 
+    part: TaskPart
+    present: Tensor
+
     def __init__(self, part: TaskPart, y: Tensor, high: Tensor, se2: Tensor) -> None:
         self.part = part
         self.present = ~torch.isnan(y)
         fill = y[self.present][:1] if self.present.any() else torch.zeros(1, dtype=y.dtype)
         top = high[self.present][:1] if self.present.any() else torch.zeros(1, dtype=y.dtype)
         self.block = LabelBlock(torch.where(self.present, y, fill), se2, torch.where(self.present, high, top))
+
+
+def informed_rows(parents: Mapping[int, Sequence[int]], data: Sequence[PartData]) -> dict[int, Tensor]:
+    """Rows (n_c,) whose latent value has a label, or one below it in the graph: the others follow from the function alone.
+
+    ``parents`` of each latent function, parents first.
+    """
+    home = {c: d for d in data for c in d.part.channels}
+    needed = {c: home[c].present.clone() for c in parents}
+    for c in reversed(list(parents)):
+        for k in home[c].part.channels:  # the latent functions of one label go together
+            needed[c] |= needed[k]
+        for p in parents[c]:
+            for k in home[p].part.channels:
+                needed[k] |= needed[c]
+    return {c: torch.nonzero(mask).ravel() for c, mask in needed.items()}
 
 
 class LatentGraph(torch.nn.Module):
@@ -142,10 +161,21 @@ class LatentGraph(torch.nn.Module):
     data : sequence of PartData
         The labels, parts in the order of their latent functions.
     x : Tensor, shape (n, d)
+    rows : dict of int to Tensor
+        See :func:`informed_rows`.
     """
 
-    def __init__(self, names: Sequence[str], nodes: dict[int, Node], data: Sequence[PartData], x: Tensor) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        nodes: dict[int, Node],
+        data: Sequence[PartData],
+        x: Tensor,
+        rows: Mapping[int, Tensor],
+    ) -> None:
         super().__init__()
+        self.rows = dict(rows)
+        self._at_parent = {(c, p): torch.searchsorted(rows[p], rows[c]) for c in nodes for p in nodes[c].parents}
         self.names = list(names)
         self.order = list(nodes)
         self._nodes = torch.nn.ModuleList([nodes[t] for t in range(len(names))])
@@ -191,15 +221,19 @@ class LatentGraph(torch.nn.Module):
             for c in self.order
         }
         z: dict[int, Tensor] = {}
-        with pyro.plate("rows", len(self.x)):
-            for c in self.order:
-                mean, variance = self.nodes[c].conditional(self.x, z, u[c])
+        for c in self.order:
+            mean, variance = self.nodes[c].conditional(self.x[self.rows[c]], self._above(c, z), u[c])
+            with pyro.plate(f"rows[{self.names[c]}]", len(self.rows[c])):
                 z[c] = pyro.sample(f"z[{self.names[c]}]", Normal(mean, variance.sqrt()))
-            for j, data in enumerate(self.data):
-                part = data.part
-                f = torch.stack([z[c] for c in part.channels], dim=-1)
-                each = part.likelihood.log_density(data.block, f, self.noise(part), self.further(j))
-                pyro.factor(f"y[{part.names[0]}]", torch.where(data.present, each, 0.0))
+        for j, data in enumerate(self.data):
+            part = data.part
+            labelled = torch.nonzero(data.present).ravel()
+            place = torch.searchsorted(self.rows[part.channels[0]], labelled)
+            f = torch.stack([z[c][..., place] for c in part.channels], dim=-1)
+            block = LabelBlock(*(v[labelled] for v in data.block))
+            with pyro.plate(f"labels[{part.names[0]}]", len(labelled)):
+                each = part.likelihood.log_density(block, f, self.noise(part), self.further(j))
+                pyro.factor(f"y[{part.names[0]}]", each)
 
     def guide(self) -> None:
         """The structured guide of the module's docstring."""
@@ -211,16 +245,29 @@ class LatentGraph(torch.nn.Module):
             mean, root = self.nodes[c].inducing_guide()
             u[c] = pyro.sample(f"u[{self.names[c]}]", MultivariateNormal(mean, scale_tril=root))
         z: dict[int, Tensor] = {}
-        with pyro.plate("rows", len(self.x)):
-            for c in self.order:
-                node = self.nodes[c]
-                mean, _ = node.conditional(self.x, z, u[c])
+        for c in self.order:
+            node = self.nodes[c]
+            mean, _ = node.conditional(self.x[self.rows[c]], self._above(c, z), u[c])
+            with pyro.plate(f"rows[{self.names[c]}]", len(self.rows[c])):
                 z[c] = pyro.sample(f"z[{self.names[c]}]", Normal(node.a * mean + node.b, node.log_s.exp()))
 
+    def _above(self, c: int, z: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """The parents' latent values at the rows of a latent function."""
+        return {p: z[p][..., self._at_parent[c, p]] for p in self.nodes[c].parents}
+
     def latent_draws(self, n: int, seed: int) -> np.ndarray:
-        """Draws (n, rows, C) of the training rows' latent values from the guide."""
+        """Draws (n, rows, C) of the training rows' latent values from the guide, uninformed rows from the functions."""
         sites = draw(self.guide, n, seed)
-        return np.stack([sites[f"z[{name}]"].numpy() for name in self.names], axis=-1)
+        generator = torch.Generator().manual_seed(seed)
+        z: dict[int, Tensor] = {}
+        with torch.no_grad():
+            for c in self.order:
+                name, rows = self.names[c], self.rows[c]
+                mean, variance = self.nodes[c].conditional(self.x, z, sites[f"u[{name}]"])
+                noise = torch.randn(n, len(self.x), generator=generator, dtype=torch.float64)
+                z[c] = mean + variance.sqrt() * noise
+                z[c][:, rows] = sites[f"z[{name}]"]
+        return torch.stack([z[c] for c in range(len(self.names))], dim=-1).numpy()
 
 
 class DrawnLatent:

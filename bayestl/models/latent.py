@@ -23,7 +23,7 @@ from bayestl.inference.variational import SVIReport, maximise_elbo
 from bayestl.kernels import Constant, Points, Prior, Smooth
 from bayestl.likelihoods import Gaussian
 from bayestl.models.base import BayesianModel
-from bayestl.models.graph import DrawnLatent, LatentGraph, Node, PartData
+from bayestl.models.graph import DrawnLatent, LatentGraph, Node, PartData, informed_rows
 from bayestl.models.own import OwnParts
 from bayestl.observation import Noise
 from bayestl.progress import progress
@@ -135,13 +135,15 @@ class LatentVariableGP(BayesianModel):
         home = {c: (d, i) for d in data for i, c in enumerate(d.part.channels)}
         generator = np.random.default_rng(int(self.random_state))
         chosen = torch.from_numpy(np.sort(generator.permutation(len(x))[: int(self.n_inducing)]))
+        above = self._parents(table)
+        rows = informed_rows(above, data)
         nodes: dict[int, Node] = {}
         guesses: dict[int, Tensor] = {}
         with exact.threads_for(len(x)):
-            for c, parents in self._parents(table).items():
+            for c, parents in above.items():
                 kernel = self._kernel(table, parents)
-                nodes[c], guesses[c] = self._start(kernel, parents, x, *home[c], guesses, chosen)
-            latent = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x)
+                nodes[c], guesses[c] = self._start(kernel, parents, x, rows[c], *home[c], guesses, chosen)
+            latent = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows)
             with progress("LatentVariableGP", total=int(self.max_steps), verbose=self.verbose) as update:
                 report = maximise_elbo(
                     latent.model,
@@ -167,6 +169,7 @@ class LatentVariableGP(BayesianModel):
         kernel: gpytorch.kernels.Kernel,
         parents: tuple[int, ...],
         x: Tensor,
+        rows: Tensor,
         data: PartData,
         which: int,
         guesses: dict[int, Tensor],
@@ -181,7 +184,7 @@ class LatentVariableGP(BayesianModel):
             product = ((guesses[p] - guesses[p].mean())[there] * (y - y[there].mean())[there]).sum()
             signs[i] = -1.0 if product < 0 else 1.0
         size = data.part.likelihood.amplitude
-        node = Node(kernel, parents, inputs[chosen], len(x), signs, size)
+        node = Node(kernel, parents, inputs[chosen], len(rows), signs, size)
         offset = node.linear(guesses).detach().expand(len(x))
         zero = torch.zeros(int(there.sum()), dtype=torch.long)
         labels = exact.Labels(
@@ -208,9 +211,9 @@ class LatentVariableGP(BayesianModel):
             node.u_base.copy_(torch.linalg.cholesky(0.5 * (covariance + covariance.T)))
             conditional = node.linear(guesses) + a @ solution[:-1]
             gain = torch.where(there, variance / (variance + noise * 0.5 + se2), torch.zeros_like(variance))
-            node.a.copy_(1 - gain)
-            node.b.copy_(gain * torch.where(there, y, 0.0))
-            node.log_s.copy_(0.5 * torch.log(variance * (1 - gain)).clamp_min(-12.0))
+            node.a.copy_((1 - gain)[rows])
+            node.b.copy_((gain * torch.where(there, y, 0.0))[rows])
+            node.log_s.copy_((0.5 * torch.log(variance * (1 - gain)).clamp_min(-12.0))[rows])
             guess = (1 - gain) * conditional + gain * torch.where(there, y, 0.0)
         return node, guess
 
@@ -259,18 +262,20 @@ class LatentVariableGP(BayesianModel):
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
         self._check(table)
         x = torch.from_numpy(scaler.features(table.x))
+        data = self._data(table, scaler, Known(table.y, table.high), table.se)
+        above = self._parents(table)
+        rows = informed_rows(above, data)
         nodes = {
             c: Node(
                 self._kernel(table, parents),
                 parents,
                 torch.from_numpy(state[f"graph._nodes.{c}.inducing"]),
-                len(x),
+                len(rows[c]),
                 torch.ones(len(parents), dtype=torch.float64),
             )
-            for c, parents in self._parents(table).items()
+            for c, parents in above.items()
         }
-        data = self._data(table, scaler, Known(table.y, table.high), table.se)
-        latent = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x)
+        latent = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows)
         prefix = "graph."
         arrays = {k[len(prefix) :]: torch.from_numpy(v) for k, v in state.items() if k.startswith(prefix)}
         latent.load_state_dict(arrays)
