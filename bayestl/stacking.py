@@ -20,8 +20,10 @@ from sklearn.ensemble import (
 from sklearn.model_selection import KFold
 
 FOLDS = 5
-TREES = 400
-"""Of the randomised forest; a split may choose from all features for numbers, from the root of their number for classes."""
+TREES = 200
+"""Of the randomised forest."""
+SPLIT_FEATURES = 0.3
+"""Fraction of the features that a split of it may choose from, for numbers; for classes the root of their number."""
 BOOSTS, RATE, BOOST_FEATURES = 100, 0.1, 0.3
 """Of the boosted trees: their number, learning rate and fraction of features."""
 LEAST_LABELS = 20
@@ -80,7 +82,10 @@ class ForestStack:
             "random_state": self.random_state,
         }
         if self.n_classes is None:
-            return [ExtraTreesRegressor(**forest), HistGradientBoostingRegressor(**boosted)]
+            return [
+                ExtraTreesRegressor(max_features=SPLIT_FEATURES, **forest),
+                HistGradientBoostingRegressor(**boosted),
+            ]
         return [ExtraTreesClassifier(**forest), HistGradientBoostingClassifier(**boosted)]
 
     def _fit(self, x: np.ndarray, y: np.ndarray) -> list[Any]:

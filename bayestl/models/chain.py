@@ -1,6 +1,6 @@
 """A chain: each task is a Gaussian process over the features and the labels of the task before it.
 
-    y_l ~ Likelihood(f_l(x, y_{l-1})),        f_l ~ GP
+    y_l ~ Likelihood(f_l),        f_l = g_l(y_{l-1}) + h_l(x, y_{l-1}),        g_l, h_l ~ GP
 
 Where the label of the source is not known, its prediction stands in, and an input says so: the explicit latent variable of
 Hutchinson et al. 2017 with known labels used as they are.  It is a nonlinear autoregressive process (Perdikaris et al.
@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from bayestl.blocks import Covariance
+from bayestl.blocks import Covariance, Kernel, build_kernel
 from bayestl.inference import exact
 from bayestl.inference.gaussian import JoinedLatent
-from bayestl.kernels import Prior
+from bayestl.kernels import Prior, Smooth
 from bayestl.models.exact import ExactModel, Family, training_data
 from bayestl.models.own import own_prior
 from bayestl.stacking import ForestStack
@@ -30,6 +30,8 @@ from bayestl.table import Known, Scaler, Table
 from bayestl.tasks import Task, TaskPart, order_levels
 
 STACKS = (None, "forest")
+SOURCE = "label before"
+"""Inputs from the task before have names that begin with it."""
 
 
 @dataclass
@@ -104,10 +106,17 @@ class ChainGP(ExactModel):
         return own_prior(parts, table.group is not None, lambda: self._smooth(columns))
 
     def _columns(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Sequence[str]:
-        if self.stack is not None:
-            return [f"stack {i}" for i in range(d)]
         names = list(table.features)
-        return names + [f"source {i}" for i in range(d - len(names))]
+        if self.stack is not None:
+            names = [f"stack {i}" for i in range(sum(s.n_outputs for s in self._stacks(table, parts[0].task)))]
+        return names + [f"{SOURCE} {i}" for i in range(d - len(names))]
+
+    def _smooth(self, columns: Sequence[str]) -> Smooth:
+        """With a source, a function of that alone and one of everything: few labels suffice for the first."""
+        everything = self.kernel if isinstance(self.kernel, Covariance) else Kernel(self.kernel)
+        if not any(c.startswith(SOURCE) for c in columns):
+            return super()._smooth(columns)
+        return Smooth(build_kernel(Kernel(columns=f"{SOURCE} *") + everything, columns))
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
         self._check()
@@ -133,6 +142,12 @@ class ChainGP(ExactModel):
             families.append(make(parts, made[t], i))
         return {"families_": families, "inputs_": inputs, "made_": made}
 
+    def _stacks(self, table: Table, t: int) -> list[ForestStack]:
+        """A stack of trees for each part of a task, not fitted."""
+        likelihoods = [p.likelihood for p in table.parts if p.task == t]
+        classes = [None if one.has_noise else len(one.classes_ or ()) for one in likelihoods]
+        return [ForestStack(n, int(self.random_state)) for n in classes]
+
     def _inputs(
         self, table: Table, scaler: Scaler, t: int, x: np.ndarray, source: np.ndarray, labels: Known
     ) -> tuple[Inputs, np.ndarray]:
@@ -141,11 +156,10 @@ class ChainGP(ExactModel):
         first = [x]
         if self.stack is not None:
             first = []
-            for part in (p for p in table.parts if p.task == t):
+            stacks = self._stacks(table, t)
+            for part, stack in zip((p for p in table.parts if p.task == t), stacks, strict=True):
                 y = scaler.labels(labels.y[:, t], part, table.tasks[t])
-                classes = None if part.likelihood.has_noise else len(part.likelihood.classes_ or ())
-                stacks.append(ForestStack(classes, int(self.random_state)))
-                first.append(stacks[-1].fit_transform(np.hstack([x, source]), np.where(np.isfinite(y), y, np.nan)))
+                first.append(stack.fit_transform(np.hstack([x, source]), np.where(np.isfinite(y), y, np.nan)))
         both = np.hstack([*first, source])
         scale = both.std(axis=0)
         own = Inputs(stacks, both.mean(axis=0), np.where(scale > 1e-9, scale, 1.0))
