@@ -235,6 +235,39 @@ class ExactLatent:
         return mean.numpy(), factor.numpy()
 
 
+class MixedLatent:
+    """Equally likely alternatives for the latent values of one family, such as at inputs that are not certain."""
+
+    def __init__(self, alternatives: Sequence[ExactLatent]) -> None:
+        self._alternatives = alternatives
+        k = len(alternatives)
+        self.weights = np.concatenate([a.weights for a in alternatives]) / k
+        self.noise = np.concatenate([a.noise for a in alternatives])
+
+    def setting(self, channel: int, part: int) -> Setting:
+        """See :meth:`ExactLatent.setting`."""
+        each = [a.setting(channel, part) for a in self._alternatives]
+        return Setting(np.concatenate([s.noise for s in each]), np.concatenate([s.further for s in each]))
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """See :meth:`ExactLatent.moments`."""
+        means, covariances = zip(*(a.moments() for a in self._alternatives), strict=True)
+        return np.concatenate(means), np.concatenate(covariances)
+
+    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> tuple[np.ndarray, np.ndarray]:
+        """See :meth:`ExactLatent.sample`."""
+        counts = np.bincount(np.arange(n) % len(self._alternatives), minlength=len(self._alternatives))
+        draws, components, first = [], [], 0
+        for alternative, count in zip(self._alternatives, counts, strict=True):
+            if count:
+                f, component = alternative.sample(int(count), generator, joint_rows)
+                draws.append(f)
+                components.append(component + first)
+            first += len(alternative.weights)
+        order = generator.permutation(n)
+        return np.concatenate(draws)[order], np.concatenate(components)[order]
+
+
 def _row_roots(covariances: np.ndarray) -> np.ndarray:
     """Symmetric square roots of (n, T, T), rounding errors below zero set to zero."""
     values, vectors = np.linalg.eigh(covariances)
@@ -250,7 +283,7 @@ class JoinedLatent:
         The parts of each family, and its latent values; channels of the parts are counted over all families.
     """
 
-    def __init__(self, families: Sequence[tuple[tuple[TaskPart, ...], ExactLatent]]) -> None:
+    def __init__(self, families: Sequence[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]]) -> None:
         self._families = families
         self._home = {
             c: (f, local)
@@ -258,7 +291,7 @@ class JoinedLatent:
             for local, c in enumerate(channel for part in parts for channel in part.channels)
         }
 
-    def _place(self, part: TaskPart) -> tuple[ExactLatent, list[int], int]:
+    def _place(self, part: TaskPart) -> tuple[ExactLatent | MixedLatent, list[int], int]:
         f, _ = self._home[part.channels[0]]
         parts, latent = self._families[f]
         return latent, [self._home[c][1] for c in part.channels], parts.index(part)

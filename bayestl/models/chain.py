@@ -5,7 +5,8 @@
 Where the label of the source is not known, its prediction stands in, and an input says so: the explicit latent variable of
 Hutchinson et al. 2017 with known labels used as they are.  It is a nonlinear autoregressive process (Perdikaris et al.
 2017, *Nonlinear information fusion algorithms*) with the source plugged in, so it is exact where the labels are Gaussian,
-cheap, and takes thousands of rows; what it gives up is that the target does not inform the source.
+cheap, and takes thousands of rows; what it gives up is that the target does not inform the source.  Where training had hardly
+a row without its source, a new row's unknown source is integrated out by draws instead.
 
 With ``stack="forest"`` the features enter through cross-fitted predictions of forests (``stacking.py``).
 """
@@ -21,8 +22,9 @@ import torch
 
 from bayestl.blocks import Covariance, Kernel, build_kernel
 from bayestl.inference import exact
-from bayestl.inference.gaussian import JoinedLatent
+from bayestl.inference.gaussian import ExactLatent, JoinedLatent, MixedLatent
 from bayestl.kernels import Prior, Smooth
+from bayestl.likelihoods import Setting
 from bayestl.models.exact import ExactModel, Family, training_data
 from bayestl.models.own import own_prior
 from bayestl.stacking import ForestStack
@@ -32,6 +34,10 @@ from bayestl.tasks import Task, TaskPart, order_levels
 STACKS = (None, "forest")
 SOURCE = "label before"
 """Inputs from the task before have names that begin with it."""
+LEAST_WITHOUT = 20
+"""Labelled rows without their source from which a model learns what a prediction in its place is worth."""
+SOURCE_DRAWS = 32
+"""Labels drawn for an unknown source where it has not learnt that."""
 
 
 @dataclass
@@ -41,6 +47,8 @@ class Inputs:
     stacks: list[ForestStack]
     location: np.ndarray
     scale: np.ndarray
+    without_source: int
+    """Labelled rows of the table whose source is not known."""
 
     def of(self, x: np.ndarray, source: np.ndarray) -> np.ndarray:
         """Inputs (n, k) from features ``x`` (n, d) and the source's columns."""
@@ -162,7 +170,9 @@ class ChainGP(ExactModel):
                 first.append(stack.fit_transform(np.hstack([x, source]), np.where(np.isfinite(y), y, np.nan)))
         both = np.hstack([*first, source])
         scale = both.std(axis=0)
-        own = Inputs(stacks, both.mean(axis=0), np.where(scale > 1e-9, scale, 1.0))
+        known = source[:, -1] > 0 if source.shape[1] else np.ones(len(x), dtype=bool)
+        without = int((~known & ~np.isnan(labels.y[:, t])).sum())
+        own = Inputs(stacks, both.mean(axis=0), np.where(scale > 1e-9, scale, 1.0), without)
         return own, (both - own.location) / own.scale
 
     def _source(
@@ -203,15 +213,49 @@ class ChainGP(ExactModel):
         nothing = np.full((len(x), len(self.tasks_)), np.nan)
         labels = Known(nothing, nothing) if observed is None else observed
         codes = torch.from_numpy(group)
-        made: dict[int, np.ndarray] = {}
-        out = []
+        made: dict[int, list[np.ndarray]] = {}
+        out: list[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]] = []
         for family in self.families_:
             t = family.parts[0].task
             if t not in made:
-                source = self._source(self.table_, self.scaler_, t, labels, codes, self.families_, made)
-                made[t] = self.inputs_[t].of(x, source)
-            out.append((family.parts, self._family_latent(family, made[t], group, observed)))
+                each = self._with_source(t, labels, out)
+                first = {k: v[0] for k, v in made.items()}
+                sources = [self._source(self.table_, self.scaler_, t, y, codes, self.families_, first) for y in each]
+                made[t] = [self.inputs_[t].of(x, source) for source in sources]
+            latents = [self._family_latent(family, inputs, group, observed) for inputs in made[t]]
+            out.append((family.parts, latents[0] if len(latents) == 1 else MixedLatent(latents)))
         return JoinedLatent(out)
+
+    def _with_source(
+        self, t: int, labels: Known, above: Sequence[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]]
+    ) -> list[Known]:
+        """The labels, or several versions of them with draws for the sources that are not known.
+
+        Where training had rows without their source, the model knows how far a prediction in its place is to be trusted;
+        where it had not, the prediction is averaged over what the source may be.
+        """
+        order = order_levels(self.levels, self.table_.names)
+        if order.index(t) == 0 or self.inputs_[t].without_source >= LEAST_WITHOUT:
+            return [labels]
+        before = order[order.index(t) - 1]
+        unknown = np.isnan(labels.y[:, before])
+        if not unknown.any():
+            return [labels]
+        generator = np.random.default_rng(int(self.random_state))
+        latent = JoinedLatent([(parts, one) for parts, one in above if parts[0].task == before])
+        drawn = {}
+        for part, f, setting in latent.sample(SOURCE_DRAWS, generator, joint_rows=False):
+            location, scale = self.scaler_.units(part)
+            drawn[part.role] = part.likelihood.draw(
+                f, Setting(setting.noise, setting.further, location, scale), generator
+            )
+        values = self.tasks_[before].observes.combine_draws(drawn)
+        out = []
+        for value in values:
+            y, high = labels.y.copy(), labels.high.copy()
+            y[unknown, before] = high[unknown, before] = value[unknown]
+            out.append(Known(y, high))
+        return out
 
     def _family_data(self, family: Family) -> exact.Data:
         return training_data(self.table_, self.scaler_, family.parts, self.made_[family.parts[0].task])

@@ -14,6 +14,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from bayestl.datasets import load_strehlow_cook
 from bayestl.features import CompositionFeatures
+from bayestl.models.chain import ChainGP
 from bayestl.models.difference import DifferenceGP
 from bayestl.models.independent import IndependentGP
 from bayestl.models.latent import LatentVariableGP
@@ -34,6 +35,7 @@ def models(tasks: list[Task], seed: int = 0) -> dict[str, Any]:
     """The architectures by name."""
     common: dict[str, Any] = {"tasks": tasks, "random_state": seed}
     return {
+        "chain": ChainGP([SOURCE, TARGET], stack=None, **common),
         "independent": IndependentGP(n_starts=1, **common),
         "multi-task": MultiTaskGP(n_starts=1, **common),
         "difference": DifferenceGP([SOURCE, TARGET], n_starts=1, **common),

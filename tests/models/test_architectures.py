@@ -135,3 +135,22 @@ def test_unknown_kernels_and_parameters_are_refused(two_tasks):
     ):
         with pytest.raises(ValueError, match=words):
             model.set_params(verbose=False).fit(X, Y)
+
+
+def test_a_chain_knows_what_an_unknown_source_leaves_open():
+    """The source is noisy, and the target follows its label: without the label the target is far less certain."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (260, 1))
+    source = x[:, 0] + 0.8 * rng.standard_normal(260)
+    Y = pd.DataFrame({"source": source, "target": np.tanh(2 * source) + 0.05 * rng.standard_normal(260)})
+    model = btl.ChainGP(["source", "target"], stack=None, hyperparameters="map", verbose=False).fit(x[:160], Y[:160])
+    new, truth = x[160:], Y["target"][160:].to_numpy()
+    known = model.posterior(new, observed=Y[160:].assign(target=np.nan).reset_index(drop=True))
+    unknown = model.posterior(new)
+    assert unknown.std["target"].mean() > 5 * known.std["target"].mean()
+    for post in (known, unknown):
+        interval = post.interval(0.9)["target"]
+        inside = ((truth >= interval["lower"]) & (truth <= interval["upper"])).mean()
+        assert inside == pytest.approx(0.9, abs=3.5 * np.sqrt(0.9 * 0.1 / 100))
+    draws = unknown.sample(400, seed=0).sel(task="target").std("sample")
+    np.testing.assert_allclose(draws.mean(), unknown.std["target"].mean(), rtol=0.1)
