@@ -125,6 +125,18 @@ def build_kernel(kernel: str | Covariance, columns: Sequence[str]) -> gpytorch.k
     return KERNELS[kernel](len(columns))
 
 
+def with_sources(kernel: str | Covariance, columns: Sequence[str], sources: Sequence[str]) -> gpytorch.kernels.Kernel:
+    """For a function of features and of other tasks' values: one of those values alone, plus one of everything.
+
+    Few labels suffice for the first, where the second has many features to tell apart.
+    """
+    if not sources:
+        return build_kernel(kernel, columns)
+    everything = kernel if isinstance(kernel, Covariance) else Kernel(kernel)
+    alone = Kernel(kernel if isinstance(kernel, str) else "matern52", list(sources))
+    return build_kernel(alone + everything, [*columns, *sources])
+
+
 def to_document(kernel: str | Covariance) -> Any:
     """A JSON value for a kernel's name or description."""
     if isinstance(kernel, Kernel):

@@ -7,7 +7,7 @@ import torch
 from sklearn.base import clone
 
 import bayestl as btl
-from bayestl.blocks import Kernel, build_kernel, from_document, to_document
+from bayestl.blocks import Kernel, build_kernel, from_document, to_document, with_sources
 from bayestl.kernels import KERNELS, Smooth
 
 NAMES = ["a1", "a2", "b"]
@@ -29,6 +29,15 @@ def test_blocks_sums_and_products_are_what_they_say():
         total.log_weight.copy_(torch.tensor([np.log(3.0), 0.0]))
     np.testing.assert_allclose(matrix(total, x), 0.75 * a + 0.25 * b)
     np.testing.assert_allclose(total.forward(x, x, diag=True).detach().numpy(), 1.0)
+
+
+def test_sources_have_a_function_of_their_own():
+    x = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    both = matrix(with_sources("rbf", ["a1", "a2"], ["b"]), x)
+    np.testing.assert_allclose(
+        both, 0.5 * matrix(KERNELS["rbf"](1), x[:, 2:]) + 0.5 * matrix(KERNELS["rbf"](3), x), rtol=1e-9
+    )
+    np.testing.assert_allclose(matrix(with_sources("rbf", NAMES, []), x), matrix(KERNELS["rbf"](3), x))
 
 
 def test_all_hyperparameters_of_a_composed_kernel_have_priors():

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bayestl.blocks import Covariance, Kernel, build_kernel
+from bayestl.blocks import Covariance, with_sources
 from bayestl.inference import exact
 from bayestl.inference.gaussian import ExactLatent, JoinedLatent, MixedLatent
 from bayestl.kernels import Prior, Smooth
@@ -120,11 +120,8 @@ class ChainGP(ExactModel):
         return names + [f"{SOURCE} {i}" for i in range(d - len(names))]
 
     def _smooth(self, columns: Sequence[str]) -> Smooth:
-        """With a source, a function of that alone and one of everything: few labels suffice for the first."""
-        everything = self.kernel if isinstance(self.kernel, Covariance) else Kernel(self.kernel)
-        if not any(c.startswith(SOURCE) for c in columns):
-            return super()._smooth(columns)
-        return Smooth(build_kernel(Kernel(columns=f"{SOURCE} *") + everything, columns))
+        sources = [c for c in columns if c.startswith(SOURCE)]
+        return Smooth(with_sources(self.kernel, [c for c in columns if c not in sources], sources))
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
         self._check()

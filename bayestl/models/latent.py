@@ -1,6 +1,6 @@
 """Explicit latent variables: a directed acyclic graph of tasks, each row with latent values for each task.
 
-    z_it = m_t + sum_p rho_tp z_ip + g_t(x_i, z_i,pa(t)) + xi_it,    y_it ~ Likelihood_t(z_it)
+    z_it = m_t + sum_p rho_tp z_ip + g_t(z_i,pa(t)) + h_t(x_i, z_i,pa(t)) + xi_it,    y_it ~ Likelihood_t(z_it)
 
 All latent values are inferred together, so that a label of the target also informs the latent source of its row.  The
 model and its guide are in ``models/graph.py``; this is the estimator.
@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bayestl.blocks import Covariance, build_kernel
+from bayestl.blocks import Covariance, with_sources
 from bayestl.inference import exact
 from bayestl.inference.variational import SVIReport, maximise_elbo
 from bayestl.kernels import Constant, Points, Prior, Smooth
@@ -162,7 +162,7 @@ class LatentVariableGP(BayesianModel):
     def _kernel(self, table: Table, parents: Sequence[int]) -> gpytorch.kernels.Kernel:
         """The covariance of a function over the features and the latent values of its parents."""
         names = [name for part in table.parts for name in part.names]
-        return build_kernel(self.kernel, [*table.features, *(names[p] for p in parents)])
+        return with_sources(self.kernel, table.features, [names[p] for p in parents])
 
     def _start(
         self,
