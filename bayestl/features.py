@@ -12,11 +12,10 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from bayestl.progress import progress
+from bayestl.parallel import in_parallel
 
 PRESETS = ("magpie", "fractions", "stoichiometry", "valence", "deml", "matminer")
 BLOCK = 64
@@ -192,12 +191,9 @@ class CompositionFeatures(TransformerMixin, BaseEstimator):
         with _imputed_silently():
             names = [name for preset in presets for name in _featurizer(preset).feature_labels()]
         blocks = [compositions[i : i + BLOCK] for i in range(0, len(compositions), BLOCK)]
-        parts = []
-        run = Parallel(n_jobs=self.n_jobs if len(blocks) > 4 else 1, return_as="generator")
-        with progress("features of compositions", total=len(compositions), verbose=self.verbose) as update:
-            for part in run(delayed(_featurize)(presets, block) for block in blocks):
-                parts.append(part)
-                update(completed=sum(len(p) for p in parts))
+        n_jobs = self.n_jobs if len(blocks) > 4 else 1
+        what = f"features of compositions, {BLOCK} at a time"
+        parts = list(in_parallel(_featurize, [(presets, block) for block in blocks], n_jobs, what, self.verbose))
         numbers = pd.DataFrame(np.concatenate(parts), index=X.index, columns=[str(n) for n in names])
         bad = ~np.isfinite(numbers.to_numpy())
         if bad.any():

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import KFold, check_cv
 
@@ -21,7 +20,7 @@ from bayestl import metrics
 from bayestl.columns import label_frame
 from bayestl.distributions import Discrete, Empirical, Hurdle
 from bayestl.likelihoods import Censored, Ordinal
-from bayestl.progress import progress
+from bayestl.parallel import in_parallel
 from bayestl.table import Table, build_table
 from bayestl.tasks import Task
 
@@ -218,17 +217,13 @@ def compare(
     splitter = KFold(folds, shuffle=True, random_state=0) if isinstance(folds, int | np.integer) else check_cv(folds)
     splits = list(splitter.split(frames.X, frames.Y.notna().any(axis=1), split_groups))
     jobs = [(name, fold) for fold in range(len(splits)) for name in models]
-    run = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     results: dict[tuple[int, int], tuple[list[dict], str | None]] = {}
     order = {name: i for i, name in enumerate(models)}
-    with progress("comparing", total=len(jobs), verbose=verbose) as update:
-        work = (
-            delayed(_score_fold)(name, models[name], frames, *splits[fold], fold, targets, hide, dict(functions or {}))
-            for name, fold in jobs
-        )
-        for done, (name, fold, rows, failure) in enumerate(run(work), start=1):
-            results[fold, order[name]] = (rows, failure)
-            update(completed=done)
+    calls = [
+        (name, models[name], frames, *splits[fold], fold, targets, hide, dict(functions or {})) for name, fold in jobs
+    ]
+    for name, fold, rows, failure in in_parallel(_score_fold, calls, n_jobs, "comparing", verbose):
+        results[fold, order[name]] = (rows, failure)
     failures = [failure for _, failure in (results[k] for k in sorted(results)) if failure]
     for failure in failures:
         warnings.warn(failure, RuntimeWarning, stacklevel=2)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.model_selection import KFold
 
 from bayestl import metrics, plots
@@ -25,7 +24,7 @@ from bayestl.models.chain import ChainGP
 from bayestl.models.difference import DifferenceGP
 from bayestl.models.independent import IndependentGP
 from bayestl.models.multitask import MultiTaskGP
-from bayestl.progress import progress
+from bayestl.parallel import in_parallel
 from bayestl.studies import choose
 from bayestl.tasks import Task
 from bayestl.validation import Comparison, compare
@@ -185,12 +184,8 @@ def scarcity(sizes: tuple[int, ...] = SIZES, n_seeds: int = 5, n_jobs: int | Non
     """G2: error on the held-out fold against the number of measured gaps."""
     X, Y, tasks = table(True, n_jobs, verbose)
     jobs = [(n, seed) for seed in range(n_seeds) for n in sizes]
-    work = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_scarce)(X, Y, tasks, *job) for job in jobs)
-    records: list[dict[str, Any]] = []
-    with progress("scarcity", total=len(jobs), verbose=verbose) as update:
-        for done, found in enumerate(work, 1):
-            records += found
-            update(completed=done)
+    calls = [(X, Y, tasks, *job) for job in jobs]
+    records = [one for found in in_parallel(_scarce, calls, n_jobs, "scarcity", verbose) for one in found]
     return Curve(pd.DataFrame(records))
 
 

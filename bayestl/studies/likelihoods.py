@@ -10,13 +10,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from scipy import stats
 
 from bayestl import likelihoods, metrics
 from bayestl.likelihoods import Likelihood, Setting
 from bayestl.models.independent import IndependentGP
-from bayestl.progress import progress
+from bayestl.parallel import in_parallel
 from bayestl.studies.drawn import draw_processes, fit_unscaled, mix
 from bayestl.table import build_table
 from bayestl.tasks import Task, task_parts
@@ -71,11 +70,8 @@ def run(n_tables: int = 50, n_jobs: int | None = 2, verbose: bool = True) -> pd.
     """For each likelihood: labels, p value of uniform PITs, and how many lie in the central 90 %."""
     jobs = [(kind, seed) for kind in KINDS for seed in range(n_tables)]
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    work = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(pits)(*job) for job in jobs)
-    with progress("drawn tables", total=len(jobs), verbose=verbose) as update:
-        for done, ((kind, _), values) in enumerate(zip(jobs, work, strict=True), 1):
-            found[kind].append(values)
-            update(completed=done)
+    for (kind, _), values in zip(jobs, in_parallel(pits, jobs, n_jobs, "drawn tables", verbose), strict=True):
+        found[kind].append(values)
     rows = {}
     for kind, parts in found.items():
         values = np.concatenate(parts)

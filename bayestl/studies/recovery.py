@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
 from bayestl.models.difference import DifferenceGP
-from bayestl.progress import progress
+from bayestl.parallel import in_parallel
 from bayestl.studies.drawn import draw_processes, fit_unscaled, mix
 from bayestl.table import build_table
 
@@ -65,16 +64,9 @@ def run(n_tables: int = 200, n_jobs: int = 2, rescale: bool = False, verbose: bo
     ``rescale`` fits as a user does, on labels scaled by their own standard deviation: the prior is then no longer the
     one that the table was drawn from.
     """
-    records: list[dict] = []
-    with progress("tables from the prior", total=n_tables, verbose=verbose) as update:
-        for done, part in enumerate(
-            Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-                delayed(_one)(s, rescale) for s in range(n_tables)
-            ),
-            1,
-        ):
-            records += part
-            update(completed=done)
+    jobs = [(seed, rescale) for seed in range(n_tables)]
+    each = in_parallel(_one, jobs, n_jobs, "tables from the prior", verbose)
+    records = [one for found in each for one in found]
     frame = pd.DataFrame(records)
     grouped = frame.groupby("parameter", sort=False)
     out = pd.DataFrame(

@@ -1,0 +1,30 @@
+"""Parallel loops with joblib (its Dask backend takes them to a cluster), under a progress bar."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed
+
+from bayestl.progress import progress
+
+Result = TypeVar("Result")
+
+
+def in_parallel(
+    function: Callable[..., Result],
+    jobs: Sequence[tuple[Any, ...]],
+    n_jobs: int | None,
+    what: str,
+    verbose: bool = True,
+) -> Iterator[Result]:
+    """``function(*job)`` for each job, in their order, as soon as each is there."""
+    with progress(what, total=len(jobs), verbose=verbose) as update, warnings.catch_warnings():
+        # a worker that has grown is replaced between two jobs; nothing is lost
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
+        run = Parallel(n_jobs=n_jobs, return_as="generator")
+        for done, result in enumerate(run(delayed(function)(*job) for job in jobs), start=1):
+            update(completed=done)
+            yield result
