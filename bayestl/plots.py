@@ -12,6 +12,8 @@ from bayestl.validation import LEVEL, Comparison
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette."""
+MANY_ROWS = 400
+"""From so many rows on points are drawn without their intervals."""
 
 
 def _axes(ax: Any, size: tuple[float, float]) -> Any:
@@ -57,14 +59,20 @@ def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) 
 
 
 def plot_parity(comparison: Comparison, model: str, quantity: str, ax: Any = None) -> Any:
-    """Held-out labels against predicted medians with the 90 % interval; one point a row (the first time it is held out)."""
+    """Held-out labels against predicted medians with the 90 % interval; one point a row (the first time it is held out).
+
+    Of more than :data:`MANY_ROWS` rows the intervals are not drawn, only whether they hold the label.
+    """
     ax = _axes(ax, (3.6, 3.4))
     p = comparison.predictions
     p = p[(p["model"] == model) & (p["quantity"] == quantity)].drop_duplicates("row")
     inside = (p["y"] >= p["lower"]) & (p["y"] <= p["upper"])
     for mask, colour, text in ((inside, COLOURS[0], "inside"), (~inside, COLOURS[1], "outside")):
         q = p[mask]
-        if len(q):
+        text = f"{text} its {LEVEL:.0%} interval"
+        if len(p) > MANY_ROWS:
+            ax.scatter(q["y"], q["median"], s=5, lw=0, alpha=0.4, color=colour, label=text, rasterized=True)
+        elif len(q):
             errors = np.abs(np.vstack([q["median"] - q["lower"], q["upper"] - q["median"]]))
             ax.errorbar(
                 q["y"],
@@ -75,7 +83,7 @@ def plot_parity(comparison: Comparison, model: str, quantity: str, ax: Any = Non
                 lw=0.7,
                 alpha=0.75,
                 color=colour,
-                label=f"{text} its {LEVEL:.0%} interval",
+                label=text,
             )
     low, high = min(p["y"].min(), p["median"].min()), max(p["y"].max(), p["median"].max())
     pad = 0.05 * (high - low) or 1.0
