@@ -34,6 +34,8 @@ from bayestl.tasks import Task, TaskPart, order_levels
 STACKS = (None, "forest")
 SOURCE = "label before"
 """Inputs from the task before have names that begin with it."""
+STACK_LABELS = 200
+"""With fewer labels of a task its features enter as they are: trees have learnt too little."""
 LEAST_WITHOUT = 20
 """Labelled rows without their source from which a model learns what a prediction in its place is worth."""
 SOURCE_DRAWS = 32
@@ -65,8 +67,8 @@ class ChainGP(ExactModel):
     levels : list of str, optional
         All label columns, the source first; default: the columns in their order.
     stack : {"forest", None}
-        Whether the features enter as they are, or as cross-fitted predictions of forests: better from some hundred labels
-        on, with many weak features such as those of compositions.
+        Whether the features enter as they are, or as cross-fitted predictions of forests: better with many weak features such
+        as those of compositions.  Tasks with fewer than 200 labels take the features as they are.
     tasks, kernel, hyperparameters, n_starts, random_state, verbose
         As for :class:`IndependentGP`.
 
@@ -114,9 +116,8 @@ class ChainGP(ExactModel):
         return own_prior(parts, table.group is not None, lambda: self._smooth(columns))
 
     def _columns(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Sequence[str]:
-        names = list(table.features)
-        if self.stack is not None:
-            names = [f"stack {i}" for i in range(sum(s.n_outputs for s in self._stacks(table, parts[0].task)))]
+        stacks = self._stacks(table, parts[0].task)
+        names = [f"stack {i}" for i in range(sum(s.n_outputs for s in stacks))] or list(table.features)
         return names + [f"{SOURCE} {i}" for i in range(d - len(names))]
 
     def _smooth(self, columns: Sequence[str]) -> Smooth:
@@ -148,7 +149,9 @@ class ChainGP(ExactModel):
         return {"families_": families, "inputs_": inputs, "made_": made}
 
     def _stacks(self, table: Table, t: int) -> list[ForestStack]:
-        """A stack of trees for each part of a task, not fitted."""
+        """A stack of trees for each part of a task, not fitted; none where the features enter as they are."""
+        if self.stack is None or (~np.isnan(table.y[:, t])).sum() < STACK_LABELS:
+            return []
         likelihoods = [p.likelihood for p in table.parts if p.task == t]
         classes = [None if one.has_noise else len(one.classes_ or ()) for one in likelihoods]
         return [ForestStack(n, int(self.random_state)) for n in classes]
@@ -157,15 +160,12 @@ class ChainGP(ExactModel):
         self, table: Table, scaler: Scaler, t: int, x: np.ndarray, source: np.ndarray, labels: Known
     ) -> tuple[Inputs, np.ndarray]:
         """How the inputs of a task are made, and those of the table's rows."""
-        stacks: list[ForestStack] = []
-        first = [x]
-        if self.stack is not None:
-            first = []
-            stacks = self._stacks(table, t)
-            for part, stack in zip((p for p in table.parts if p.task == t), stacks, strict=True):
-                y = scaler.labels(labels.y[:, t], part, table.tasks[t])
-                first.append(stack.fit_transform(np.hstack([x, source]), np.where(np.isfinite(y), y, np.nan)))
-        both = np.hstack([*first, source])
+        stacks = self._stacks(table, t)
+        first = []
+        for part, stack in zip((p for p in table.parts if p.task == t), stacks, strict=False):
+            y = scaler.labels(labels.y[:, t], part, table.tasks[t])
+            first.append(stack.fit_transform(np.hstack([x, source]), np.where(np.isfinite(y), y, np.nan)))
+        both = np.hstack([*(first or [x]), source])
         scale = both.std(axis=0)
         known = source[:, -1] > 0 if source.shape[1] else np.ones(len(x), dtype=bool)
         without = int((~known & ~np.isnan(labels.y[:, t])).sum())

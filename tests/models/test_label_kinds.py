@@ -120,18 +120,18 @@ def test_size_of_a_hurdle_is_chosen_by_evidence():
 
 def test_stacked_trees_help_and_repeat():
     rng = np.random.default_rng(0)
-    x = pd.DataFrame(rng.uniform(-1, 1, (240, 6)))
+    x = pd.DataFrame(rng.uniform(-1, 1, (340, 6)))
     x.columns = list("abcdef")
     steps = (x["a"] > 0.1) + 2.0 * (x["b"] > -0.3) + (x["c"] > 0.4)
-    y = pd.DataFrame({"y": steps + 0.02 * rng.standard_normal(240)})
+    y = pd.DataFrame({"y": steps + 0.02 * rng.standard_normal(340)})
     errors = {}
     for stack in (None, "forest"):
-        model = btl.ChainGP(stack=stack, hyperparameters="map", verbose=False).fit(x.iloc[:160], y.iloc[:160])
-        predicted = model.predict(x.iloc[160:])
-        errors[stack] = np.abs(predicted["y"] - y["y"].iloc[160:]).mean()
+        model = btl.ChainGP(stack=stack, hyperparameters="map", verbose=False).fit(x.iloc[:260], y.iloc[:260])
+        predicted = model.predict(x.iloc[260:])
+        errors[stack] = np.abs(predicted["y"] - y["y"].iloc[260:]).mean()
     assert errors["forest"] < 0.5 * errors[None]
-    again = btl.ChainGP(hyperparameters="map", verbose=False).fit(x.iloc[:160], y.iloc[:160])
-    pd.testing.assert_frame_equal(again.predict(x.iloc[160:]), predicted, rtol=1e-6)
+    again = btl.ChainGP(hyperparameters="map", verbose=False).fit(x.iloc[:260], y.iloc[:260])
+    pd.testing.assert_frame_equal(again.predict(x.iloc[260:]), predicted, rtol=1e-6)
 
 
 @pytest.mark.slow
