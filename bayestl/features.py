@@ -98,7 +98,12 @@ def _featurize(presets: Sequence[str], compositions: list[Any]) -> np.ndarray:
 def _imputed_silently() -> Iterator[None]:
     """An element without a value gets the mean of the others, as matminer was told: nothing to warn of."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="No data available for", category=UserWarning)
+        warnings.filterwarnings(
+            "ignore",
+            message=r"No data available for \w+ for [A-Z][a-z]?$",
+            category=UserWarning,
+            module=r"matminer\.utils\.data$",
+        )
         yield
 
 

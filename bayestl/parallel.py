@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
+from joblib.externals.loky import get_reusable_executor
 
 from bayestl.progress import progress
 
@@ -21,10 +21,14 @@ def in_parallel(
     verbose: bool = True,
 ) -> Iterator[Result]:
     """``function(*job)`` for each job, in their order, as soon as each is there."""
-    with progress(what, total=len(jobs), verbose=verbose) as update, warnings.catch_warnings():
-        # a worker that has grown is replaced between two jobs; nothing is lost
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
+    with progress(what, total=len(jobs), verbose=verbose) as update:
         run = Parallel(n_jobs=n_jobs, return_as="generator")
-        for done, result in enumerate(run(delayed(function)(*job) for job in jobs), start=1):
-            update(completed=done)
-            yield result
+        try:
+            for done, result in enumerate(run(delayed(function)(*job) for job in jobs), start=1):
+                update(completed=done)
+                yield result
+        finally:
+            if effective_n_jobs(n_jobs) > 1:
+                # joblib takes a worker's first job for the measure of what it may hold: kept for a heavier loop, workers
+                # count as leaking, and are replaced with a warning
+                get_reusable_executor().shutdown(wait=True)
