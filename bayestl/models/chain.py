@@ -24,7 +24,6 @@ from bayestl.blocks import Covariance, with_sources
 from bayestl.inference import exact
 from bayestl.inference.gaussian import ExactLatent, JoinedLatent, MixedLatent
 from bayestl.kernels import Prior, Smooth
-from bayestl.likelihoods import Setting
 from bayestl.models.exact import ExactModel, Family, training_data
 from bayestl.models.own import own_prior
 from bayestl.stacking import ForestStack
@@ -143,7 +142,9 @@ class ChainGP(ExactModel):
         for i, parts in enumerate(self._families(table)):
             t = parts[0].task
             if t not in inputs:
-                source = self._source(table, scaler, t, labels, group, families, made)
+                before = self._before(table, t)
+                expected = self._expectations(before, [] if before is None else [made[before]], group, families)
+                source = self._source(table, scaler, t, labels, expected)
                 inputs[t], made[t] = self._inputs(table, scaler, t, x, source, labels)
             families.append(make(parts, made[t], i))
         return {"families_": families, "inputs_": inputs, "made_": made}
@@ -172,39 +173,42 @@ class ChainGP(ExactModel):
         own = Inputs(stacks, both.mean(axis=0), np.where(scale > 1e-9, scale, 1.0), without)
         return own, (both - own.location) / own.scale
 
-    def _source(
-        self,
-        table: Table,
-        scaler: Scaler,
-        t: int,
-        labels: Known,
-        group: torch.Tensor,
-        families: Sequence[Family],
-        made: Mapping[int, np.ndarray],
-    ) -> np.ndarray:
-        """Columns (n, k) for the label of the task before: its value, or the prediction where it is not known."""
+    def _before(self, table: Table, t: int) -> int | None:
+        """The task whose label a task follows."""
         order = order_levels(self.levels, table.names)
         level = order.index(t)
-        if level == 0:
-            return np.empty((len(labels.y), 0))
-        before = order[level - 1]
-        task = table.tasks[before]
-        known = ~np.isnan(labels.y[:, before])
-        columns: dict[str, np.ndarray] = {}
+        return order[level - 1] if level else None
+
+    def _expectations(
+        self, t: int | None, inputs: Sequence[np.ndarray], group: torch.Tensor, families: Sequence[Family]
+    ) -> dict[str, np.ndarray]:
+        """What is expected of each part of a task at rows with these inputs, equally likely alternatives averaged."""
+        out = {}
         for family in families:
-            (above,) = family.parts
-            if above.task != before:
-                continue
-            at = torch.from_numpy(made[before])
-            block = JoinedLatent([(family.parts, family.posterior.at(at, group))])
-            value = scaler.labels(labels.y[:, before], above, task)
-            value = np.where(np.isfinite(value), value, np.nan)
-            columns[above.role] = _expected(above, block, value)
+            (part,) = family.parts
+            if part.task == t:
+                places = [family.posterior.at(torch.from_numpy(one), group) for one in inputs]
+                each = [_expectation(part, JoinedLatent([(family.parts, place)])) for place in places]
+                out[part.role] = np.mean(each, axis=0)
+        return out
+
+    def _source(
+        self, table: Table, scaler: Scaler, t: int, labels: Known, expected: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """Columns (n, k) for the label of the task before: its value, or what is expected where it is not known."""
+        before = self._before(table, t)
+        if before is None:
+            return np.empty((len(labels.y), 0))
+        label = labels.y[:, before]
+        columns = {}
+        for part in (p for p in table.parts if p.task == before):
+            value = scaler.labels(label, part, table.tasks[before])
+            columns[part.role] = _with_known(part, expected[part.role], np.where(np.isfinite(value), value, np.nan))
         main = columns[""]
         if "nonzero" in columns:
             chance = columns["nonzero"]
             main = np.hstack([chance, np.where(chance > 0, chance * main, 0.0)])
-        return np.column_stack([main, known.astype(float)])
+        return np.column_stack([main, (~np.isnan(label)).astype(float)])
 
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> JoinedLatent:
         nothing = np.full((len(x), len(self.tasks_)), np.nan)
@@ -215,26 +219,29 @@ class ChainGP(ExactModel):
         for family in self.families_:
             t = family.parts[0].task
             if t not in made:
-                each = self._with_source(t, labels, out)
-                first = {k: v[0] for k, v in made.items()}
-                sources = [self._source(self.table_, self.scaler_, t, y, codes, self.families_, first) for y in each]
+                before = self._before(self.table_, t)
+                expected = self._expectations(before, [] if before is None else made[before], codes, self.families_)
+                each = self._with_source(t, before, labels, out)
+                sources = [self._source(self.table_, self.scaler_, t, y, expected) for y in each]
                 made[t] = [self.inputs_[t].of(x, source) for source in sources]
             latents = [self._family_latent(family, inputs, group, observed) for inputs in made[t]]
             out.append((family.parts, latents[0] if len(latents) == 1 else MixedLatent(latents)))
         return JoinedLatent(out)
 
     def _with_source(
-        self, t: int, labels: Known, above: Sequence[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]]
+        self,
+        t: int,
+        before: int | None,
+        labels: Known,
+        above: Sequence[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]],
     ) -> list[Known]:
         """The labels, or several versions of them with draws for the sources that are not known.
 
         Where training had rows without their source, the model knows how far a prediction in its place is to be trusted;
         where it had not, the prediction is averaged over what the source may be.
         """
-        order = order_levels(self.levels, self.table_.names)
-        if order.index(t) == 0 or self.inputs_[t].without_source >= LEAST_WITHOUT:
+        if before is None or self.inputs_[t].without_source >= LEAST_WITHOUT:
             return [labels]
-        before = order[order.index(t) - 1]
         unknown = np.isnan(labels.y[:, before])
         if not unknown.any():
             return [labels]
@@ -243,9 +250,7 @@ class ChainGP(ExactModel):
         drawn = {}
         for part, f, setting in latent.sample(SOURCE_DRAWS, generator, joint_rows=False):
             location, scale = self.scaler_.units(part)
-            drawn[part.role] = part.likelihood.draw(
-                f, Setting(setting.noise, setting.further, location, scale), generator
-            )
+            drawn[part.role] = part.likelihood.draw(f, setting._replace(location=location, scale=scale), generator)
         values = self.tasks_[before].observes.combine_draws(drawn)
         out = []
         for value in values:
@@ -258,13 +263,19 @@ class ChainGP(ExactModel):
         return training_data(self.table_, self.scaler_, family.parts, self.made_[family.parts[0].task])
 
 
-def _expected(part: TaskPart, latent: JoinedLatent, value: np.ndarray) -> np.ndarray:
-    """Columns (n, k) of a part: its scaled label or class where known, else what is expected of it."""
+def _expectation(part: TaskPart, latent: JoinedLatent) -> np.ndarray:
+    """Mean of a part (n, 1), scaled units, or the probabilities of its classes (n, K)."""
     block = latent.block(part)
     if part.likelihood.has_noise:
-        mean = np.einsum("s,sn->n", block.weights, block.means[:, :, 0])
-        return np.where(np.isnan(value), mean, value)[:, None]
-    chances = part.likelihood.predictive(block, latent.setting(part)).probabilities  # type: ignore[attr-defined]
+        return np.einsum("s,sn->n", block.weights, block.means[:, :, 0])[:, None]
+    return part.likelihood.predictive(block, latent.setting(part)).probabilities  # type: ignore[attr-defined]
+
+
+def _with_known(part: TaskPart, expected: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Columns of a part: its scaled label or class ``value`` (n,) where that is known, else what is expected of it."""
     there = ~np.isnan(value)
+    if part.likelihood.has_noise:
+        return np.where(there, value, expected[:, 0])[:, None]
+    chances = expected.copy()
     chances[there] = np.eye(chances.shape[1])[value[there].astype(int)]
     return chances[:, 1:] if chances.shape[1] == 2 else chances

@@ -120,17 +120,12 @@ class Node(gpytorch.Module):
 
 
 class PartData:
-    """The labels of one part on all rows: safe numbers where there is none, and where there is one."""
-
-    part: TaskPart
-    present: Tensor
+    """The labels of one part on all rows, NaN where there is none, and where there is one."""
 
     def __init__(self, part: TaskPart, y: Tensor, high: Tensor, se2: Tensor) -> None:
         self.part = part
         self.present = ~torch.isnan(y)
-        fill = y[self.present][:1] if self.present.any() else torch.zeros(1, dtype=y.dtype)
-        top = high[self.present][:1] if self.present.any() else torch.zeros(1, dtype=y.dtype)
-        self.block = LabelBlock(torch.where(self.present, y, fill), se2, torch.where(self.present, high, top))
+        self.block = LabelBlock(y, se2, high)
 
 
 def informed_rows(parents: Mapping[int, Sequence[int]], data: Sequence[PartData]) -> dict[int, Tensor]:

@@ -294,5 +294,5 @@ def _signal(data: PartData, which: int) -> Tensor:
         return middle
     if len(data.part.channels) > 1:
         return torch.where(y == which, 1.0, -1.0).to(y.dtype)
-    most = y.max().clamp_min(1.0)
+    most = y[data.present].max().clamp_min(1.0)
     return 2.0 * y / most - 1.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import torch
@@ -33,8 +31,7 @@ def fit_unscaled(
     model: BayesianModel, x: np.ndarray, Y: pd.DataFrame, groups: np.ndarray | None = None
 ) -> BayesianModel:
     """Fit without scaling features and labels: the prior is then the one from which they were drawn."""
-    tasks: Any = getattr(model, "tasks", None)
-    table = build_table(x, Y, tasks=tasks, groups=groups)
+    table = build_table(x, Y, tasks=model.tasks, groups=groups)
     scaler = Scaler.identity(table)
     model._become(table, scaler, model._learn(table, scaler))
     model.n_features_in_ = x.shape[1]
