@@ -32,6 +32,9 @@ SHARED_LOG_SD = math.sqrt(3.0)
 """Prior standard deviation of the logarithm of the length scale that the features of a kernel share."""
 RELATIVE_LOG_SD = math.sqrt(3.0)
 """Prior standard deviation of the logarithm of one feature's length scale, relative to the shared one."""
+LEAST_LENGTH_SCALE = 1e-3
+"""Of a feature's standard deviation.  Shorter ones count as this: a function that is as rough is white noise already, and
+the rounding of squared distances, which grows as their inverse square, would tell equal points apart."""
 
 
 class Points(NamedTuple):
@@ -93,7 +96,7 @@ class Stationary(gpytorch.kernels.Kernel, ABC):
     @property
     def lengthscale(self) -> Tensor:
         """``l``, shape (d,)."""
-        return (self.log_shared + self.log_relative).exp()
+        return (self.log_shared + self.log_relative).clamp_min(math.log(LEAST_LENGTH_SCALE)).exp()
 
     @staticmethod
     @abstractmethod

@@ -64,6 +64,20 @@ def test_gradients_are_those_of_finite_differences(name):
         assert gradient[j].item() == pytest.approx(numeric.item(), rel=1e-5, abs=1e-8)
 
 
+@pytest.mark.parametrize("name", KERNELS)
+def test_equal_points_stay_equal_however_short_the_length_scales(name):
+    """Rounding of squared distances once made them differ, and left optimisers and chains on a cliff."""
+    kernel = KERNELS[name](5)
+    x = 3.0 + torch.randn(60, 5, dtype=torch.float64)
+    with torch.no_grad():
+        kernel.log_shared.fill_(-12.0)
+        kernel.log_relative.fill_(-12.0)
+    value = kernel.forward(x, x.clone())
+    np.testing.assert_allclose(value.detach().diagonal().numpy(), 1.0, atol=1e-3 if name == "exponential" else 1e-7)
+    value.sum().backward()
+    assert abs(kernel.log_shared.grad.item()) < 1e-3
+
+
 def multitask_prior():
     mixing = Coregionalisation(np.array([[0.8, 0.1], [-0.5, 0.3], [0.2, 0.9]]), gaussian_parts(3), grouped=True)
     processes = [Smooth(KERNELS["matern52"](3)) for _ in range(5)]

@@ -9,6 +9,7 @@ states.  Neal 2011, *MCMC using Hamiltonian dynamics*; Earl, Deem 2005, *Paralle
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from bayestl.kernels import Prior
 TEMPERATURES = (1.0, 0.4, 0.1)
 """Powers of the likelihood."""
 TARGET_ACCEPTANCE = 0.8
+LEAST_STEP = 1e-3
+"""A chain with shorter steps, in standard deviations, stays where it is."""
 MEAN_STEPS = 4
 """Leapfrog steps of a trajectory, on average; each is drawn, so that none returns to where it started."""
 
@@ -67,6 +70,11 @@ def hmc_draws(
         Powers of the likelihood, the first of them one.
     callback : callable, optional
         Told the number of states so far.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the chain does not move: its states then tell nothing of the uncertainty.
     """
     generator = np.random.default_rng(seed)
     centre = get_raw(prior)
@@ -113,4 +121,11 @@ def hmc_draws(
             if callback is not None:
                 callback(iteration + 1)
     set_raw(prior, centre)
+    if steps[0] < LEAST_STEP:
+        warnings.warn(
+            f"the chain of the hyperparameters does not move (steps of {steps[0]:.1g} standard deviations): intervals of "
+            "offsets and scale factors are too narrow; scale the labels and features, or ask for more n_starts",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return centre + np.stack(kept) @ root.T

@@ -153,6 +153,32 @@ def test_hmc_draws_the_posterior_that_a_grid_gives():
     np.testing.assert_array_equal(exact.get_raw(prior), centre)
 
 
+def test_hmc_tells_of_a_chain_that_does_not_move(monkeypatch):
+    """One such chain in 40 tables once gave an interval without width, and nobody was told."""
+    prior, labels = Prior([Constant()], OwnParts(gaussian_parts(1), grouped=False), Noise(1)), some_labels(8, noise=0.5)
+    exact.fit(prior, labels, n_starts=1)
+
+    def cliff(*arguments):
+        value, gradient = exact.value_and_gradient(*arguments)
+        return value, 1e9 * (gradient + 1.0)
+
+    monkeypatch.setattr("bayestl.inference.hmc.value_and_gradient", cliff)
+    with pytest.warns(RuntimeWarning, match="does not move"):
+        hmc_draws(prior, labels, 10, 0)
+
+
+@pytest.mark.parametrize("seed", [19, 26])
+def test_the_optimum_is_one_where_length_scales_start_short(seed):
+    """Tables on which the optimiser once stopped on a cliff of rounding errors, gradient 3e5, 200 nats too low."""
+    from bayestl.studies.drawn import fit_unscaled
+    from bayestl.studies.recovery import draw_table
+
+    x, Y, groups, _ = draw_table(seed)
+    model = btl.DifferenceGP(["low", "high"], hyperparameters="map", verbose=False)
+    fit_unscaled(model, x, Y, groups)
+    assert model.families_[0].report.gradient_norm < 2.0
+
+
 def test_real_gaps_do_not_run_away(data_folder):
     """Without priors on amplitudes the marginal likelihood of this kind of table reached an amplitude of 888."""
     from bayestl.features import CompositionFeatures
