@@ -51,6 +51,17 @@ def test_expected_log_density_is_the_average_or_below_it(name):
         assert (torch.abs(expected - each.mean(0)) < error + 1e-4).all()
 
 
+@pytest.mark.parametrize("z", [1.0, -0.5, -3.0])
+def test_draws_of_a_truncated_normal_hold_far_below_zero(z):
+    """At -3 with a noise of 0.05 every draw was once the same tiny number."""
+    sd, n = 0.05, 4000
+    drawn = btl.Positive().draw(
+        np.full((1, n, 1), z), Setting(np.array([sd**2]), np.zeros((1, 0))), np.random.default_rng(0)
+    )
+    expected = stats.truncnorm(-z / sd, np.inf, loc=z, scale=sd)
+    assert stats.kstest(drawn[0], expected.cdf).pvalue > 1e-3
+
+
 @pytest.mark.parametrize("name", PARTS)
 def test_prediction_agrees_with_draws_of_the_story(name):
     likelihood, _, noise, further = pieces(name)

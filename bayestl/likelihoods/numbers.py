@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri, roots_genlaguerre
+from scipy.special import log_ndtr, ndtri_exp, roots_genlaguerre
 
 from bayestl.distributions import LogNormalMixture, NormalMixture, PowerNormalMixture, TruncatedMixture
 from bayestl.likelihoods.base import QUADRATURE, LabelBlock, LatentBlock, Part, Setting, log_normal_density
@@ -186,9 +186,9 @@ class Positive(Part):
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
         sd = np.sqrt(setting.noise)[:, None]
-        below = ndtr(-f[:, :, 0] / sd)
-        u = below + (1 - below) * generator.uniform(1e-12, 1.0 - 1e-12, size=below.shape)
-        return setting.units(np.maximum(f[:, :, 0] + sd * ndtri(np.minimum(u, 1 - 1e-16)), 1e-12))
+        z = f[:, :, 0]
+        above = np.log(generator.uniform(1e-300, 1.0, size=z.shape)) + log_ndtr(z / sd)  # log P(a normal > y)
+        return setting.units(np.maximum(z - sd * ndtri_exp(above), 1e-100))
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,10 @@ def draw_labels(likelihood: Likelihood, x: np.ndarray, seed: int) -> np.ndarray:
 
 
 def pits(kind: str, seed: int) -> np.ndarray:
-    """Randomised PIT (n,) of the test rows of one drawn table; empty where its labels cannot be fitted (one class)."""
+    """Randomised PIT (n,) of the test rows of one drawn table.
+
+    Empty where its labels tell nothing: one class, or fewer than three labels within the limits.
+    """
     likelihood = KINDS[kind]
     generator = np.random.default_rng(seed)
     x = generator.standard_normal((N_TRAIN + N_TEST, N_FEATURES))
@@ -60,7 +63,8 @@ def pits(kind: str, seed: int) -> np.ndarray:
     labels = pd.DataFrame({"y": y if classes is None else [classes[int(k)] for k in y]})
     model = IndependentGP([Task("y", likelihood)], verbose=False, random_state=seed)
     table = build_table(x[:N_TRAIN], labels.iloc[:N_TRAIN], tasks=model.tasks)
-    if any(np.isnan(table.tasks[0].observes.split(table.y[:, 0])[p.role]).sum() > N_TRAIN - 3 for p in table.parts):
+    split = table.tasks[0].observes.split(np.where(table.y == table.high, table.y, np.nan)[:, 0])
+    if any(np.isfinite(split[part.role]).sum() < 3 for part in table.parts):
         return np.empty(0)
     fit_unscaled(model, x[:N_TRAIN], labels.iloc[:N_TRAIN])
     return metrics.pit(y[N_TRAIN:], model.posterior(x[N_TRAIN:]).marginal("y"), seed)
