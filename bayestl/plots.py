@@ -166,3 +166,27 @@ def plot_learning_curve(curve: pd.DataFrame, unit: str = "", ax: Any = None) -> 
     ax.legend(frameon=False, fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def plot_edge(curves: pd.DataFrame, task: str | None = None, source: str | None = None, ax: Any = None) -> Any:
+    """One edge of what ``LatentVariableGP.edge_curves()`` gives, with its interval; default the first edge.
+
+    Raises
+    ------
+    ValueError
+        If there is no such edge.
+    """
+    ax = _axes(ax, (4.2, 3.4))
+    edges = list(dict.fromkeys(zip(curves["task"], curves["source"], strict=True)))
+    chosen = [e for e in edges if task in (None, e[0]) and source in (None, e[1])]
+    if not chosen:
+        raise ValueError(f"no edge from {source!r} to {task!r}; the edges (task, source) are {edges}")
+    child, parent = chosen[0]
+    one = curves[(curves["task"] == child) & (curves["source"] == parent)]
+    ax.fill_between(one["value"], one["lower"], one["upper"], color=COLOURS[0], alpha=0.25, lw=0, label="interval")
+    ax.plot(one["value"], one["mean"], color=COLOURS[0], label="mean")
+    ax.set_xlabel(parent)
+    ax.set_ylabel(f"{child}, given {parent}")
+    ax.legend(frameon=False, fontsize=8)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -22,6 +22,7 @@ import torch
 from gpytorch.priors import HalfNormalPrior, LogNormalPrior, NormalPrior
 
 from bayestl.blocks import Covariance
+from bayestl.distributions import check_probability
 from bayestl.hyperparameters import register_positive, register_real
 from bayestl.inference.gaussian import ExactPosterior
 from bayestl.kernels import Mixing, PerGroup, Points, Prior
@@ -190,7 +191,7 @@ class DifferenceGP(ExactModel):
             Index (level, parameter, group); columns mean, std, lower, upper.
         """
         draws = self.offset_draws(n_draws)
-        tail = 0.5 * (1.0 - level)
+        tail = 0.5 * (1.0 - check_probability(level, "level"))
         return pd.DataFrame(
             {
                 "mean": draws.mean(),

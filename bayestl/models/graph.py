@@ -179,6 +179,7 @@ class LatentGraph(torch.nn.Module):
         self._further_priors = [HyperPrior(m) for m in self._further.values()]  # type: ignore[arg-type]
         self.data = list(data)
         self.x = x
+        self._evaluated: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]] = {}
 
     @property
     def nodes(self) -> list[Node]:
@@ -217,7 +218,7 @@ class LatentGraph(torch.nn.Module):
         }
         z: dict[int, Tensor] = {}
         for c in self.order:
-            mean, variance = self.nodes[c].conditional(self.x[self.rows[c]], self._above(c, z), u[c])
+            mean, variance = self._conditional(c, z, u)
             with pyro.plate(f"rows[{self.names[c]}]", len(self.rows[c])):
                 z[c] = pyro.sample(f"z[{self.names[c]}]", Normal(mean, variance.sqrt()))
         for j, data in enumerate(self.data):
@@ -242,26 +243,47 @@ class LatentGraph(torch.nn.Module):
         z: dict[int, Tensor] = {}
         for c in self.order:
             node = self.nodes[c]
-            mean, _ = node.conditional(self.x[self.rows[c]], self._above(c, z), u[c])
+            mean, _ = self._conditional(c, z, u)
             with pyro.plate(f"rows[{self.names[c]}]", len(self.rows[c])):
                 z[c] = pyro.sample(f"z[{self.names[c]}]", Normal(node.a * mean + node.b, node.log_s.exp()))
+
+    def _conditional(self, c: int, z: Mapping[int, Tensor], u: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
+        """:meth:`Node.conditional` of a function's own rows; the model, replayed on the guide's values, takes the guide's."""
+        given = (u[c], *(z[p] for p in self.nodes[c].parents))
+        before = self._evaluated.pop(c, None)
+        if before is not None and all(a is b for a, b in zip(before[0], given, strict=True)):
+            return before[1]
+        out = self.nodes[c].conditional(self.x[self.rows[c]], self._above(c, z), u[c])
+        self._evaluated[c] = given, out
+        return out
 
     def _above(self, c: int, z: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """The parents' latent values at the rows of a latent function."""
         return {p: z[p][..., self._at_parent[c, p]] for p in self.nodes[c].parents}
 
-    def latent_draws(self, n: int, seed: int) -> np.ndarray:
-        """Draws (n, rows, C) of the training rows' latent values from the guide, uninformed rows from the functions."""
+    def draws(self, n: int, seed: int) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """Draws from the guide: inducing values (n, 1, m), and latent values (n, rows) of the training rows.
+
+        Rows without information follow from the functions alone.
+        """
         sites = draw(self.guide, n, seed)
         generator = torch.Generator().manual_seed(seed)
+        u: dict[int, Tensor] = {}
         z: dict[int, Tensor] = {}
         with torch.no_grad():
             for c in self.order:
                 name, rows = self.names[c], self.rows[c]
-                mean, variance = self.nodes[c].conditional(self.x, z, sites[f"u[{name}]"])
+                u[c] = sites[f"u[{name}]"]
+                mean, variance = self.nodes[c].conditional(self.x, z, u[c])
                 noise = torch.randn(n, len(self.x), generator=generator, dtype=torch.float64)
                 z[c] = mean + variance.sqrt() * noise
                 z[c][:, rows] = sites[f"z[{name}]"]
+        self._evaluated.clear()
+        return u, z
+
+    def latent_draws(self, n: int, seed: int) -> np.ndarray:
+        """Draws (n, rows, C) of the training rows' latent values from the guide."""
+        _, z = self.draws(n, seed)
         return torch.stack([z[c] for c in range(len(self.names))], dim=-1).numpy()
 
 

@@ -18,17 +18,22 @@ import torch
 from torch import Tensor
 
 from bayestl.blocks import Covariance, with_sources
+from bayestl.distributions import check_probability
 from bayestl.inference import exact
 from bayestl.inference.variational import SVIReport, maximise_elbo
 from bayestl.kernels import Constant, Points, Prior, Smooth
 from bayestl.likelihoods import Gaussian
 from bayestl.models.base import BayesianModel
+from bayestl.models.edges import edges_of
 from bayestl.models.graph import DrawnLatent, LatentGraph, Node, PartData, informed_rows
 from bayestl.models.own import OwnParts
 from bayestl.observation import Noise
 from bayestl.progress import progress
 from bayestl.table import Known, Scaler, Table
 from bayestl.tasks import Task, TaskPart, order_graph, parent_channels
+
+EDGE_POINTS = 25
+"""Values of a parent at which a dependence is evaluated."""
 
 
 class LatentVariableGP(BayesianModel):
@@ -230,12 +235,72 @@ class LatentVariableGP(BayesianModel):
         """
         values = self.graph_.latent_draws(n_draws, int(self.random_state))
         columns = {}
-        for part in self.table_.parts:
-            location, scale = self.scaler_.units(part)
-            for c, name in zip(part.channels, part.names, strict=True):
-                columns[name, "mean"] = location + scale * values[:, :, c].mean(axis=0)
-                columns[name, "std"] = scale * values[:, :, c].std(axis=0)
+        for c, (name, (location, scale)) in enumerate(zip(self.graph_.names, self._channel_units(), strict=True)):
+            columns[name, "mean"] = location + scale * values[:, :, c].mean(axis=0)
+            columns[name, "std"] = scale * values[:, :, c].std(axis=0)
         return pd.DataFrame(columns, index=self.table_.index)
+
+    def edges(self, level: float = 0.9, n_draws: int = 200) -> pd.DataFrame:
+        """How strongly, and in what shape, each latent function depends on each of its parents.
+
+        Returns
+        -------
+        DataFrame
+            A row an edge, (task, source).  ``slope``, with ``std`` and the interval ``lower`` to ``upper``: of the best
+            straight line through the partial dependence, label units of the task per label unit of the source (see
+            :meth:`latent` for the units).  ``strength`` and its ``strength_std``: spread of the dependence over the spread
+            of the task's latent values; 0 is none.  ``nonlinearity``: fraction of the dependence that is not on the line.
+
+        See Also
+        --------
+        edge_curves : the dependence itself.
+        """
+        tail = 0.5 * (1 - check_probability(level, "level"))
+        names, scales = self.graph_.names, [scale for _, scale in self._channel_units()]
+        rows = {}
+        for edge in edges_of(self.graph_, int(n_draws), EDGE_POINTS, int(self.random_state)):
+            slope = edge.slope * scales[edge.child] / scales[edge.parent]
+            rows[names[edge.child], names[edge.parent]] = {
+                "slope": slope.mean(),
+                "std": slope.std(),
+                "lower": np.quantile(slope, tail),
+                "upper": np.quantile(slope, 1 - tail),
+                "strength": edge.strength.mean(),
+                "strength_std": edge.strength.std(),
+                "nonlinearity": edge.nonlinearity.mean(),
+            }
+        columns = ["slope", "std", "lower", "upper", "strength", "strength_std", "nonlinearity"]
+        index = (
+            pd.MultiIndex.from_tuples(list(rows), names=["task", "source"])
+            if rows
+            else pd.MultiIndex.from_arrays([[], []], names=["task", "source"])
+        )
+        return pd.DataFrame(list(rows.values()), index=index, columns=columns)
+
+    def edge_curves(self, level: float = 0.9, n_draws: int = 200) -> pd.DataFrame:
+        """The partial dependence of each latent function on each of its parents, other inputs as the rows have them.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``task``, ``source``, ``value`` (of the source), ``mean``, ``lower``, ``upper`` (of the task), in label
+            units as :meth:`latent` has them; drawn by :func:`bayestl.plots.plot_edge`.
+        """
+        tail = 0.5 * (1 - check_probability(level, "level"))
+        names, units = self.graph_.names, self._channel_units()
+        out = []
+        for edge in edges_of(self.graph_, int(n_draws), EDGE_POINTS, int(self.random_state)):
+            (location, scale), (from_, by) = units[edge.child], units[edge.parent]
+            values = location + scale * edge.mean
+            lower, upper = np.quantile(values, [tail, 1 - tail], axis=0)
+            curve = {"value": from_ + by * edge.at, "mean": values.mean(axis=0), "lower": lower, "upper": upper}
+            out.append(pd.DataFrame({"task": names[edge.child], "source": names[edge.parent], **curve}))
+        columns = ["task", "source", "value", "mean", "lower", "upper"]
+        return pd.concat(out, ignore_index=True) if out else pd.DataFrame(columns=columns)
+
+    def _channel_units(self) -> list[tuple[float, float]]:
+        """Location and scale of each latent function."""
+        return [self.scaler_.units(part) for part in self.table_.parts for _ in part.channels]
 
     def task_correlation(self) -> pd.DataFrame:
         """Correlation between tasks of the latent values over the training rows' features.

@@ -154,3 +154,45 @@ def test_a_chain_knows_what_an_unknown_source_leaves_open():
         assert inside == pytest.approx(0.9, abs=3.5 * np.sqrt(0.9 * 0.1 / 100))
     draws = unknown.sample(400, seed=0).sel(task="target").std("sample")
     np.testing.assert_allclose(draws.mean(), unknown.std["target"].mean(), rtol=0.1)
+
+
+def curved_and_straight():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (45, 2))
+    s = np.sin(3 * x[:, 0]) + 0.5 * x[:, 1]
+    noise = 0.05 * rng.standard_normal((3, 45))
+    Y = pd.DataFrame({"a": 10 * s + noise[0], "straight": 3 + 2 * s + noise[1], "curved": s**2 + noise[2]})
+    Y.loc[22:, ["straight", "curved"]] = np.nan
+    return x, Y
+
+
+def test_edges_tell_slope_strength_and_shape():
+    x, Y = curved_and_straight()
+    graph = {"straight": ["a"], "curved": ["a"]}
+    model = btl.LatentVariableGP(graph, verbose=False).fit(x, Y)
+    edges = model.edges()
+    assert list(edges.index) == [("straight", "a"), ("curved", "a")]
+    straight, curved = edges.iloc[0], edges.iloc[1]
+    assert straight["slope"] == pytest.approx(0.2, abs=0.02)
+    assert straight["lower"] < straight["slope"] < straight["upper"]
+    assert straight["strength"] > 0.8
+    assert straight["nonlinearity"] < 0.05 < 0.5 < curved["nonlinearity"]
+
+    curves = model.edge_curves()
+    one = curves[curves["task"] == "curved"]
+    middle = one.iloc[2:-2]
+    assert np.abs(middle["mean"] - (middle["value"] / 10) ** 2).max() < 0.25
+    assert (one["lower"] < one["upper"]).all()
+    ax = btl.plots.plot_edge(curves, "curved")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("a", "curved, given a")
+    with pytest.raises(ValueError, match="no edge from 'b'"):
+        btl.plots.plot_edge(curves, source="b")
+    with pytest.raises(ValueError, match="level must be"):
+        model.edges(level=90)
+
+
+def test_a_graph_without_edges_has_empty_tables(two_tasks):
+    X, Y = two_tasks
+    model = btl.LatentVariableGP({"target": []}, verbose=False, n_inducing=10, max_steps=5).fit(X, Y)
+    assert model.edges().empty
+    assert model.edge_curves().empty

@@ -1,0 +1,64 @@
+"""What a latent graph has learnt of its edges: how a latent value depends on one of its parents, all else as it is.
+
+The partial dependence of Friedman 2001, *Greedy function approximation*, of each draw of the functions and of the rows'
+latent values: the spread over draws is its posterior.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from bayestl.models.graph import LatentGraph
+
+MOST_ROWS = 200
+"""Rows over which a dependence is averaged; of more a random subset."""
+
+
+class Edge(NamedTuple):
+    """The dependence of a latent function on a parent, scaled units: ``mean`` (S, G) at parent values ``at`` (G,)."""
+
+    child: int
+    parent: int
+    at: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    """(S,) standard deviation over the rows of the child's own latent values."""
+
+    @property
+    def slope(self) -> np.ndarray:
+        """Of the best straight line, (S,)."""
+        centred = self.at - self.at.mean()
+        return np.asarray(self.mean @ centred / (centred @ centred))
+
+    @property
+    def strength(self) -> np.ndarray:
+        """Spread of the dependence over that of the child, (S,): how much of it the parent moves."""
+        return np.asarray(self.mean.std(axis=1) / (self.spread + 1e-12))
+
+    @property
+    def nonlinearity(self) -> np.ndarray:
+        """Fraction of the variance of the dependence that is not on its straight line, (S,)."""
+        centred = self.mean - self.mean.mean(axis=1, keepdims=True)
+        line = self.slope[:, None] * (self.at - self.at.mean())
+        return np.asarray(((centred - line) ** 2).sum(axis=1) / ((centred**2).sum(axis=1) + 1e-300))
+
+
+def edges_of(graph: LatentGraph, n_draws: int, n_points: int, seed: int) -> list[Edge]:
+    """All edges, children in their order: each at ``n_points`` equally likely values that its parent takes."""
+    u, z = graph.draws(n_draws, seed)
+    rows = torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(len(graph.x))[:MOST_ROWS]))
+    x, here = graph.x[rows], {c: values[:, rows] for c, values in z.items()}
+    out = []
+    for c in graph.order:
+        for p in graph.nodes[c].parents:
+            at = torch.quantile(z[p][:, rows].ravel(), (torch.arange(n_points, dtype=x.dtype) + 0.5) / n_points)
+            mean = []
+            for value in at:
+                moved = {**here, p: torch.full_like(here[p], float(value))}
+                mean.append(graph.nodes[c].conditional(x, moved, u[c])[0].mean(dim=-1))
+            spread = here[c].std(dim=-1).numpy()
+            out.append(Edge(c, p, at.numpy(), torch.stack(mean, dim=-1).numpy(), spread))
+    return out
