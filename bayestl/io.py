@@ -24,7 +24,7 @@ from bayestl.models.difference import DifferenceGP
 from bayestl.models.independent import IndependentGP
 from bayestl.models.latent import LatentVariableGP
 from bayestl.models.multitask import MultiTaskGP
-from bayestl.table import Scaler, Table
+from bayestl.table import Table
 from bayestl.tasks import Task
 
 FORMAT = 1
@@ -144,7 +144,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         arrays.get("table.group"),
         tuple(document["groups"]),
     )
-    scaler = Scaler.of(table)
+    scaler = model._scale(table)
     state = {k.removeprefix("state."): v for k, v in arrays.items() if k.startswith("state.")}
     model._become(table, scaler, model._restore(table, scaler, state))
     model.n_features_in_ = x.shape[1]

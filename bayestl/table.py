@@ -111,8 +111,11 @@ def build_table(
     groups: Any = None,
     tasks: Sequence[Task] | None = None,
     suggest: bool = True,
+    unlabelled: bool = False,
 ) -> Table:
     """Check what the user passed to ``fit``; ``suggest`` a likelihood where the default is a poor choice.
+
+    A column without any label is refused unless ``unlabelled``.
 
     Raises
     ------
@@ -125,7 +128,7 @@ def build_table(
     if isinstance(X, pd.DataFrame) and isinstance(Y, pd.DataFrame | pd.Series):
         _refuse_shuffled(X.index, Y.index)
     for name in names:
-        if frame[name].isna().all():
+        if frame[name].isna().all() and not unlabelled:
             raise ValueError(f"task {name!r} has no labels: drop the column, or add at least one measurement")
     matched = [decide(task, frame[task.name]) for task in match_tasks(names, tasks)]
     columns = [encode(frame[task.name], task) for task in matched]
@@ -145,6 +148,22 @@ def build_table(
         se = np.where(np.isnan(se) | np.isnan(y), 0.0, se)
     group, group_names = (None, ()) if groups is None else encode_groups(groups, len(x))
     return Table(x, y, high, se, tuple(features), tuple(matched), index, group, group_names)
+
+
+def refuse_empty_parts(table: Table, parts: Sequence[TaskPart]) -> None:
+    """Refuse labels that leave a part without any.
+
+    Raises
+    ------
+    ValueError
+        A hurdle task whose labels are all zero has no positive part.
+    """
+    for part in parts:
+        task = table.tasks[part.task]
+        if np.isnan(task.observes.split(table.y[:, part.task])[part.role]).all():
+            raise ValueError(
+                f"task {task.name!r} has no positive labels: a hurdle likelihood needs some; drop the column"
+            )
 
 
 def _refuse_shuffled(a: pd.Index, b: pd.Index) -> None:

@@ -37,6 +37,8 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
     verbose: bool
     table_: Table
     scaler_: Scaler
+    _takes_unlabelled = False
+    """Whether a task may have no labels at all."""
 
     # ------------------------------------------------------------------------------------------ what a model states
 
@@ -55,6 +57,10 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
     @abstractmethod
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
         """The fitted attributes from what :meth:`_state` gave."""
+
+    def _scale(self, table: Table) -> Scaler:
+        """Location and scale of each feature and task."""
+        return Scaler.of(table)
 
     # ------------------------------------------------------------------------------------------------------ the contract
 
@@ -82,8 +88,9 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         ValueError
             Naming the column, the row and the value that cannot be used.  An earlier fit stays usable.
         """
-        table = decide_sizes(build_table(X, Y, Y_std, groups, self.tasks), int(self.random_state))
-        scaler = Scaler.of(table)
+        table = build_table(X, Y, Y_std, groups, self.tasks, unlabelled=self._takes_unlabelled)
+        table = decide_sizes(table, int(self.random_state))
+        scaler = self._scale(table)
         learnt = self._learn(table, scaler)
         self._become(table, scaler, learnt)
         self.n_features_in_ = len(table.features)

@@ -47,12 +47,12 @@ class Edge(NamedTuple):
 
 
 def edges_of(graph: LatentGraph, n_draws: int, n_points: int, seed: int) -> list[Edge]:
-    """All edges, children in their order: each at ``n_points`` equally likely values that its parent takes."""
+    """The edges that labels inform, children in their order: each at ``n_points`` equally likely values that its parent takes."""
     u, z = graph.draws(n_draws, seed)
     rows = torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(len(graph.x))[:MOST_ROWS]))
     x, here = graph.x[rows], {c: values[:, rows] for c, values in z.items()}
     out = []
-    for c in graph.order:
+    for c in graph.learnt:
         for p in graph.nodes[c].parents:
             at = torch.quantile(z[p][:, rows].ravel(), (torch.arange(n_points, dtype=x.dtype) + 0.5) / n_points)
             mean = []

@@ -27,7 +27,7 @@ from bayestl.kernels import Prior, Smooth
 from bayestl.likelihoods import LabelBlock
 from bayestl.models.base import BayesianModel, own_codes
 from bayestl.progress import progress
-from bayestl.table import Known, Scaler, Table
+from bayestl.table import Known, Scaler, Table, refuse_empty_parts
 from bayestl.tasks import Task, TaskPart
 
 LAPLACE_LABELS = 400
@@ -314,15 +314,10 @@ def training_data(table: Table, scaler: Scaler, parts: Sequence[TaskPart], x: np
     ValueError
         If a part has no labels (a hurdle task whose labels are all zero has no positive part).
     """
+    refuse_empty_parts(table, parts)
     n_rows = len(table.x)
     group = np.full(n_rows, -1) if table.group is None else table.group
     codes = torch.from_numpy(own_codes(group, len(table.groups)))
-    for part in parts:
-        task = table.tasks[part.task]
-        if np.isnan(task.observes.split(table.y[:, part.task])[part.role]).all():
-            raise ValueError(
-                f"task {task.name!r} has no positive labels: a hurdle likelihood needs some; drop the column"
-            )
     data = part_data(torch.from_numpy(x), codes, Known(table.y, table.high), table.se, scaler, table.tasks, parts)
     assert data is not None
     return data

@@ -16,7 +16,7 @@ contains the exact conditional.  Hyperparameters are point estimates under their
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gpytorch
@@ -88,8 +88,8 @@ class Node(gpytorch.Module):
         root = self.v_root.tril(-1) + torch.diag(self.v_root.diagonal().abs() + 1e-6)
         return self.u_start + self.u_base @ self.v_mean, self.u_base @ root
 
-    def features(self, x: Tensor, z: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
-        """Whitened features ``A`` (..., n, m) with ``g = A u`` in mean, and the conditional variance (..., n)."""
+    def unit_features(self, x: Tensor, z: Mapping[int, Tensor]) -> Tensor:
+        """Whitened features (..., n, m) of a function of unit variance."""
         root = torch.linalg.cholesky(
             self.kernel.forward(self.inducing, self.inducing)
             + INDUCING_JITTER * torch.eye(len(self.inducing), dtype=x.dtype)
@@ -101,8 +101,12 @@ class Node(gpytorch.Module):
             inputs = x
         flat = inputs.reshape(-1, inputs.shape[-1])
         half = torch.linalg.solve_triangular(root, self.kernel.forward(self.inducing, flat), upper=False).T
+        return half.reshape(*inputs.shape[:-1], -1)
+
+    def features(self, x: Tensor, z: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
+        """Features ``A`` (..., n, m) with ``g = A u`` in mean, and the conditional variance (..., n)."""
         size = self.raw_amplitude.exp()
-        a = (size * half).reshape(*inputs.shape[:-1], -1)
+        a = size * self.unit_features(x, z)
         variance = size**2 - (a * a).sum(-1) + (2 * self.raw_omega).exp()
         return a, variance.clamp_min(MIN_VARIANCE)
 
@@ -117,6 +121,31 @@ class Node(gpytorch.Module):
         """Mean and variance (..., n) of ``z_t`` given the parents and the whitened inducing values ``u`` (..., 1, m)."""
         a, variance = self.features(x, z)
         return self.linear(z) + (a * u).sum(-1), variance
+
+    def prior_conditional(self, x: Tensor, z: Mapping[int, Tensor], n: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Where no label has taught anything: mean and variance (S, rows) given the parents, and noise variance (S,).
+
+        Of ``n`` draws of the function and of its hyperparameters from their priors; length scales are at their medians.
+        """
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(seed)
+            names = ("mean", "amplitude", "omega", "sigma", *(("rho",) if self.parents else ()))
+            drawn = {name: getattr(self, f"{name}_prior").expand((n, *self._shape(name))).sample() for name in names}
+            u = torch.randn(n, 1, len(self.inducing), dtype=x.dtype)
+            function, left = [], []
+            for rows in _row_blocks(len(x), n * len(self.inducing)):
+                half = self.unit_features(x[rows], {p: v[:, rows] for p, v in z.items()})
+                function.append((half * u).sum(-1))
+                left.append((1 - (half * half).sum(-1)).expand(n, -1))
+            mean = drawn["mean"] + drawn["amplitude"] * torch.cat(function, dim=1)
+            for i, p in enumerate(self.parents):
+                mean = mean + drawn["rho"][:, i, None] * z[p]
+            variance = drawn["amplitude"] ** 2 * torch.cat(left, dim=1) + drawn["omega"] ** 2
+        return mean, variance.clamp_min(MIN_VARIANCE), drawn["sigma"][:, 0] ** 2
+
+    def _shape(self, name: str) -> torch.Size:
+        """Of a hyperparameter."""
+        return (self.rho if name == "rho" else self.mean).shape
 
 
 class PartData:
@@ -187,6 +216,11 @@ class LatentGraph(torch.nn.Module):
         return list(self._nodes)  # type: ignore[arg-type]
 
     @property
+    def learnt(self) -> list[int]:
+        """The latent functions that a label informs, parents first."""
+        return [c for c in self.order if len(self.rows[c])]
+
+    @property
     def n_labels(self) -> int:
         """Labels of all parts."""
         return sum(int(d.present.sum()) for d in self.data)
@@ -214,15 +248,17 @@ class LatentGraph(torch.nn.Module):
         pyro.factor("hyperparameters", self.log_hyperprior())
         u = {
             c: pyro.sample(f"u[{self.names[c]}]", Normal(torch.zeros_like(self.nodes[c].v_mean), 1.0).to_event(1))
-            for c in self.order
+            for c in self.learnt
         }
         z: dict[int, Tensor] = {}
-        for c in self.order:
+        for c in self.learnt:
             mean, variance = self._conditional(c, z, u)
             with pyro.plate(f"rows[{self.names[c]}]", len(self.rows[c])):
                 z[c] = pyro.sample(f"z[{self.names[c]}]", Normal(mean, variance.sqrt()))
         for j, data in enumerate(self.data):
             part = data.part
+            if not data.present.any():
+                continue
             labelled = torch.nonzero(data.present).ravel()
             place = torch.searchsorted(self.rows[part.channels[0]], labelled)
             f = torch.stack([z[c][..., place] for c in part.channels], dim=-1)
@@ -237,11 +273,11 @@ class LatentGraph(torch.nn.Module):
         from pyro.distributions import MultivariateNormal, Normal
 
         u = {}
-        for c in self.order:
+        for c in self.learnt:
             mean, root = self.nodes[c].inducing_guide()
             u[c] = pyro.sample(f"u[{self.names[c]}]", MultivariateNormal(mean, scale_tril=root))
         z: dict[int, Tensor] = {}
-        for c in self.order:
+        for c in self.learnt:
             node = self.nodes[c]
             mean, _ = self._conditional(c, z, u)
             with pyro.plate(f"rows[{self.names[c]}]", len(self.rows[c])):
@@ -264,7 +300,7 @@ class LatentGraph(torch.nn.Module):
     def draws(self, n: int, seed: int) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """Draws from the guide: inducing values (n, 1, m), and latent values (n, rows) of the training rows.
 
-        Rows without information follow from the functions alone.
+        Rows without information follow from the functions alone, functions without a label from their prior.
         """
         sites = draw(self.guide, n, seed)
         generator = torch.Generator().manual_seed(seed)
@@ -273,9 +309,13 @@ class LatentGraph(torch.nn.Module):
         with torch.no_grad():
             for c in self.order:
                 name, rows = self.names[c], self.rows[c]
+                noise = torch.randn(n, len(self.x), generator=generator, dtype=torch.float64)
+                if len(rows) == 0:
+                    mean, variance, _ = self.nodes[c].prior_conditional(self.x, z, n, seed + c)
+                    z[c] = mean + variance.sqrt() * noise
+                    continue
                 u[c] = sites[f"u[{name}]"]
                 mean, variance = self.nodes[c].conditional(self.x, z, u[c])
-                noise = torch.randn(n, len(self.x), generator=generator, dtype=torch.float64)
                 z[c] = mean + variance.sqrt() * noise
                 z[c][:, rows] = sites[f"z[{name}]"]
         self._evaluated.clear()
@@ -307,17 +347,21 @@ class DrawnLatent:
         means, variances, values = (torch.empty(n_draws, n, n_channels, dtype=torch.float64) for _ in range(3))
         log_weights = torch.zeros(n_draws, n, dtype=torch.float64)
         with torch.no_grad():
+            noise = {d.part: graph.noise(d.part).expand(n_draws).clone() for d in graph.data}
             z: dict[int, Tensor] = {}
             for c in graph.order:
                 node = graph.nodes[c]
-                centre, root = node.inducing_guide()
-                u = centre + torch.randn(n_draws, 1, len(centre), **normal) @ root.T
-                mean, variance = _in_blocks(node, x, z, u)
                 position, part = home[c]
+                if len(graph.rows[c]):
+                    centre, root = node.inducing_guide()
+                    u = centre + torch.randn(n_draws, 1, len(centre), **normal) @ root.T
+                    mean, variance = _in_blocks(node, x, z, u)
+                else:
+                    mean, variance, noise[part] = node.prior_conditional(x, z, n_draws, seed + c)
                 data = known.get(part)
                 if data is not None and isinstance(part.likelihood, Gaussian):
                     there = data.present
-                    total = variance[:, there] + graph.noise(part)
+                    total = variance[:, there] + noise[part][:, None]
                     residual = data.block.y[there] - mean[:, there]
                     log_weights[:, there] += -0.5 * (total.log() + residual**2 / total)
                     gain = variance[:, there] / total
@@ -339,7 +383,7 @@ class DrawnLatent:
                 for array in (means, variances, values):
                     array[:, rows] = array[chosen, rows]
             self._settings = {
-                d.part: Setting(graph.noise(d.part).numpy()[None], graph.further(j).numpy()[None])
+                d.part: Setting(noise[d.part].numpy(), np.tile(graph.further(j).numpy(), (n_draws, 1)))
                 for j, d in enumerate(graph.data)
             }
         self._means, self._variances, self._values = means.numpy(), variances.numpy(), values.numpy()
@@ -357,8 +401,8 @@ class DrawnLatent:
         return LatentBlock(np.full(size, 1.0 / size), self._means[:, :, channels], covariances)
 
     def setting(self, part: TaskPart) -> Setting:
-        """Noise and further hyperparameters of a part, the same in each draw."""
-        return self._settings[part].at(np.zeros(len(self._means), dtype=int))
+        """Noise and further hyperparameters of a part, in each draw."""
+        return self._settings[part]
 
     def moments(self) -> None:
         """Only draws know how the tasks of a row vary together."""
@@ -369,19 +413,22 @@ class DrawnLatent:
         size = len(self._values)
         chosen = np.concatenate([generator.permutation(size) for _ in range(-(-n // size))])[:n]
         return [
-            PartDraws(part, self._values[chosen][:, :, list(part.channels)], setting.at(np.zeros(n, dtype=int)))
+            PartDraws(part, self._values[chosen][:, :, list(part.channels)], setting.at(chosen))
             for part, setting in self._settings.items()
         ]
 
 
-def _in_blocks(
-    node: Node, x: Tensor, z: Mapping[int, Tensor], u: Tensor, limit: int = 4_000_000
-) -> tuple[Tensor, Tensor]:
+def _row_blocks(n: int, cost: int, limit: int = 4_000_000) -> Iterator[slice]:
+    """Slices over ``n`` rows, each of ``cost`` numbers, that hold at most ``limit`` numbers."""
+    step = max(1, limit // cost)
+    return (slice(start, start + step) for start in range(0, n, step))
+
+
+def _in_blocks(node: Node, x: Tensor, z: Mapping[int, Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
     """:meth:`Node.conditional` for a bounded number of rows at a time; both results (S, n), not shared."""
-    n_draws, step = len(u), max(1, limit // (len(u) * len(node.v_mean)))
+    n_draws = len(u)
     means, variances = [], []
-    for start in range(0, len(x), step):
-        rows = slice(start, start + step)
+    for rows in _row_blocks(len(x), n_draws * len(node.v_mean)):
         mean, variance = node.conditional(x[rows], {p: v[:, rows] for p, v in z.items()}, u)
         means.append(mean.expand(n_draws, -1))
         variances.append(variance.expand(n_draws, -1))

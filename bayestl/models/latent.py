@@ -29,7 +29,7 @@ from bayestl.models.graph import DrawnLatent, LatentGraph, Node, PartData, infor
 from bayestl.models.own import OwnParts
 from bayestl.observation import Noise
 from bayestl.progress import progress
-from bayestl.table import Known, Scaler, Table
+from bayestl.table import Known, Scaler, Table, refuse_empty_parts
 from bayestl.tasks import Task, TaskPart, order_graph, parent_channels
 
 EDGE_POINTS = 25
@@ -67,6 +67,9 @@ class LatentVariableGP(BayesianModel):
     -----
     ``groups`` are refused: :class:`DifferenceGP` has offsets of groups.
 
+    A task with parents may have no labels at all.  It is then predicted through the prior of its edge, ``rho ~ N(1, 1)``
+    in the parents' units for a single parent: wide, since nothing is known of how it follows them.
+
     Examples
     --------
     >>> import numpy as np, pandas as pd, bayestl as btl
@@ -102,6 +105,33 @@ class LatentVariableGP(BayesianModel):
 
     report_: SVIReport
     graph_: LatentGraph
+    _takes_unlabelled = True
+
+    def _scale(self, table: Table) -> Scaler:
+        """That of the table; a task without labels has the units of its parents."""
+        scaler = Scaler.of(table)
+        for t, above in order_graph(self.graph, table.names).items():
+            if above and not table.present[:, t].any():
+                scaler.y_mean[t], scaler.y_scale[t] = (v[list(above)].mean() for v in (scaler.y_mean, scaler.y_scale))
+        return scaler
+
+    def _check_unlabelled(self, table: Table) -> None:
+        """A task without labels follows from its parents through their edge's prior, so it must be able to."""
+        refuse_empty_parts(table, [p for p in table.parts if table.present[:, p.task].any()])
+        there = np.asarray(table.present.any(axis=0))
+        above = order_graph(self.graph, table.names)
+        for t in np.flatnonzero(there).tolist():
+            if missing := [table.names[p] for p in above[t] if not there[p]]:
+                raise ValueError(
+                    f"task {missing[0]!r} has no labels, and {table.names[t]!r} follows it: only tasks that no labelled task "
+                    "follows may have none"
+                )
+        for t in np.flatnonzero(~there).tolist():
+            if not above[t] or any(not isinstance(table.tasks[k].observes, Gaussian) for k in (t, *above[t])):
+                raise ValueError(
+                    f"task {table.names[t]!r} has no labels: drop the column, add at least one measurement, or give it "
+                    "parents in graph= (all numbers with Gaussian labels), from which it is predicted"
+                )
 
     def _check(self, table: Table) -> None:
         for name in ("n_inducing", "max_steps", "n_draws"):
@@ -110,6 +140,7 @@ class LatentVariableGP(BayesianModel):
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")
         if table.group is not None:
             raise ValueError("LatentVariableGP does not use groups=: leave them out, or use DifferenceGP")
+        self._check_unlabelled(table)
 
     def _parents(self, table: Table) -> dict[int, tuple[int, ...]]:
         """Parents of each latent function, parents first."""
@@ -190,6 +221,8 @@ class LatentVariableGP(BayesianModel):
             signs[i] = -1.0 if product < 0 else 1.0
         size = data.part.likelihood.amplitude
         node = Node(kernel, parents, inputs[chosen], len(rows), signs, size)
+        if len(rows) == 0:
+            return node, node.linear(guesses).detach().expand(len(x))
         offset = node.linear(guesses).detach().expand(len(x))
         zero = torch.zeros(int(there.sum()), dtype=torch.long)
         labels = exact.Labels(
@@ -246,7 +279,7 @@ class LatentVariableGP(BayesianModel):
         Returns
         -------
         DataFrame
-            A row an edge, (task, source).  ``slope``, with ``std`` and the interval ``lower`` to ``upper``: of the best
+            A row an edge that labels inform, (task, source).  ``slope``, with ``std`` and the interval ``lower`` to ``upper``: of the best
             straight line through the partial dependence, label units of the task per label unit of the source (see
             :meth:`latent` for the units).  ``strength`` and its ``strength_std``: spread of the dependence over the spread
             of the task's latent values; 0 is none.  ``nonlinearity``: fraction of the dependence that is not on the line.

@@ -196,3 +196,44 @@ def test_a_graph_without_edges_has_empty_tables(two_tasks):
     model = btl.LatentVariableGP({"target": []}, verbose=False, n_inducing=10, max_steps=5).fit(X, Y)
     assert model.edges().empty
     assert model.edge_curves().empty
+
+
+def follower(seed, n=60):
+    """A source, and a target that follows it as the prior of an edge says."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, (n, 2))
+    source = np.sin(3 * x[:, 0]) + 0.5 * x[:, 1]
+    scaled = (source - source.mean()) / source.std()
+    target = rng.normal() + rng.normal(1, 1) * scaled + 0.3 * np.exp(rng.normal()) * np.cos(2 * x[:, 1])
+    return x, pd.DataFrame({"source": 5 + 2 * source, "target": source.mean() * 2 + 5 + 2 * source.std() * target})
+
+
+def test_a_task_without_labels_is_predicted_through_the_prior_of_its_edge(tmp_path):
+    inside, widths = [], []
+    for seed in range(8):
+        x, Y = follower(seed)
+        blank = Y.assign(target=np.nan)
+        model = btl.LatentVariableGP({"target": ["source"]}, verbose=False, n_inducing=20, max_steps=150)
+        post = model.fit(x[:40], blank.iloc[:40]).posterior(x[40:])
+        low, high = (post.interval(0.9)["target", side].to_numpy() for side in ("lower", "upper"))
+        inside.append(((low < Y["target"].iloc[40:]) & (Y["target"].iloc[40:] < high)).mean())
+        widths.append(post.std["target"].mean() / post.std["source"].mean())
+    assert np.mean(inside) > 0.75  # 8 edges, each right or wrong as a whole: 0.9 +- 0.1
+    assert min(widths) > 3
+    known = model.posterior(x[40:], observed=Y[["source"]].iloc[40:])
+    assert np.corrcoef(known.mean["target"], Y["source"].iloc[40:])[0, 1] > 0.9
+    model.save(tmp_path / "model")
+    pd.testing.assert_frame_equal(btl.load(tmp_path / "model").posterior(x[40:]).mean, post.mean)
+    assert model.edges().empty  # nothing was learnt of it
+    assert model.latent()["target", "std"].min() > model.latent()["source", "std"].max()
+
+
+def test_a_task_without_labels_needs_a_labelled_parent():
+    x, Y = follower(0)
+    Y["target"] = np.nan
+    with pytest.raises(ValueError, match="'target' has no labels: drop the column"):
+        btl.LatentVariableGP({}, verbose=False).fit(x, Y)
+    with pytest.raises(ValueError, match="'target' has no labels, and 'source' follows it"):
+        btl.LatentVariableGP({"source": ["target"]}, verbose=False).fit(x, Y)
+    with pytest.raises(ValueError, match="'target' has no labels"):
+        btl.MultiTaskGP(verbose=False).fit(x, Y)
