@@ -28,6 +28,7 @@ _HOMES = {
     "ChainGP": "bayestl.models.chain",
     "DifferenceGP": "bayestl.models.difference",
     "LatentVariableGP": "bayestl.models.latent",
+    "SubspaceGP": "bayestl.models.subspace",
     "Posterior": "bayestl.posterior",
     "Comparison": "bayestl.validation",
     "compare": "bayestl.validation",
@@ -54,6 +55,7 @@ __all__ = [
     "Posterior",
     "PowerNormal",
     "StudentT",
+    "SubspaceGP",
     "Task",
     "__version__",
     "compare",
@@ -88,6 +90,7 @@ if TYPE_CHECKING:
     from bayestl.models.independent import IndependentGP
     from bayestl.models.latent import LatentVariableGP
     from bayestl.models.multitask import MultiTaskGP
+    from bayestl.models.subspace import SubspaceGP
     from bayestl.posterior import Posterior
     from bayestl.tasks import Task
     from bayestl.validation import Comparison, compare

@@ -24,12 +24,13 @@ from bayestl.models.difference import DifferenceGP
 from bayestl.models.independent import IndependentGP
 from bayestl.models.latent import LatentVariableGP
 from bayestl.models.multitask import MultiTaskGP
+from bayestl.models.subspace import SubspaceGP
 from bayestl.table import Table
 from bayestl.tasks import Task
 
 FORMAT = 1
 MODELS: dict[str, type[BayesianModel]] = {
-    m.__name__: m for m in (IndependentGP, MultiTaskGP, DifferenceGP, ChainGP, LatentVariableGP)
+    m.__name__: m for m in (IndependentGP, MultiTaskGP, DifferenceGP, ChainGP, LatentVariableGP, SubspaceGP)
 }
 
 
@@ -73,7 +74,8 @@ def save(model: BayesianModel, path: str | os.PathLike[str]) -> None:
     check_is_fitted(model, "table_")
     table = model.table_
     parameters = {k: v for k, v in model.get_params(deep=False).items() if k != "tasks"}
-    parameters["kernel"] = to_document(parameters["kernel"])
+    if "kernel" in parameters:
+        parameters["kernel"] = to_document(parameters["kernel"])
     given = model.tasks
     document = {
         "format": FORMAT,
@@ -126,7 +128,9 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise FileError(f"{folder}: unknown model {document.get('class')!r}: one of {sorted(MODELS)} is expected")
     given = document["tasks_given"]
     try:
-        parameters = document["parameters"] | {"kernel": from_document(document["parameters"]["kernel"])}
+        parameters = dict(document["parameters"])
+        if "kernel" in parameters:
+            parameters["kernel"] = from_document(parameters["kernel"])
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{folder}: {error}") from error
     model = MODELS[document["class"]](

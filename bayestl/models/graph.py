@@ -27,8 +27,9 @@ from torch import Tensor
 
 from bayestl.hyperparameters import HyperPrior, register_positive, register_real
 from bayestl.inference.variational import draw
-from bayestl.likelihoods import Gaussian, LabelBlock, LatentBlock, Setting
-from bayestl.tasks import PartDraws, TaskPart
+from bayestl.likelihoods import Gaussian, LabelBlock, Setting
+from bayestl.models.drawn import Drawn
+from bayestl.tasks import TaskPart
 
 INDUCING_JITTER = 1e-6
 """Added to the unit-variance covariance of the inducing values."""
@@ -327,7 +328,7 @@ class LatentGraph(torch.nn.Module):
         return torch.stack([z[c] for c in range(len(self.names))], dim=-1).numpy()
 
 
-class DrawnLatent:
+class DrawnLatent(Drawn):
     """Latent values of new rows by ancestral draws, conditioned row by row on their known labels.
 
     In each of S draws the functions are one draw of ``q(u)``; down the graph every latent value has a Gaussian
@@ -382,40 +383,11 @@ class DrawnLatent:
                 chosen = torch.multinomial(chance, n_draws, replacement=True, generator=generator).T
                 for array in (means, variances, values):
                     array[:, rows] = array[chosen, rows]
-            self._settings = {
+            settings = {
                 d.part: Setting(noise[d.part].numpy(), np.tile(graph.further(j).numpy(), (n_draws, 1)))
                 for j, d in enumerate(graph.data)
             }
-        self._means, self._variances, self._values = means.numpy(), variances.numpy(), values.numpy()
-
-    @property
-    def means(self) -> np.ndarray:
-        """Conditional means, (S, n, C)."""
-        return self._means
-
-    def block(self, part: TaskPart) -> LatentBlock:
-        """The latent values of a part: a component a draw."""
-        channels = list(part.channels)
-        size = len(self._means)
-        covariances = self._variances[:, :, channels][..., None] * np.eye(len(channels))
-        return LatentBlock(np.full(size, 1.0 / size), self._means[:, :, channels], covariances)
-
-    def setting(self, part: TaskPart) -> Setting:
-        """Noise and further hyperparameters of a part, in each draw."""
-        return self._settings[part]
-
-    def moments(self) -> None:
-        """Only draws know how the tasks of a row vary together."""
-        return
-
-    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
-        """``n`` draws behind each part: all S in a random order before any is used again."""
-        size = len(self._values)
-        chosen = np.concatenate([generator.permutation(size) for _ in range(-(-n // size))])[:n]
-        return [
-            PartDraws(part, self._values[chosen][:, :, list(part.channels)], setting.at(chosen))
-            for part, setting in self._settings.items()
-        ]
+        super().__init__(means.numpy(), variances.numpy(), values.numpy(), settings)
 
 
 def _row_blocks(n: int, cost: int, limit: int = 4_000_000) -> Iterator[slice]:

@@ -24,6 +24,7 @@ from bayestl.inference.variational import SVIReport, maximise_elbo
 from bayestl.kernels import Constant, Points, Prior, Smooth
 from bayestl.likelihoods import Gaussian
 from bayestl.models.base import BayesianModel
+from bayestl.models.drawn import correlation_over_rows
 from bayestl.models.edges import edges_of
 from bayestl.models.graph import DrawnLatent, LatentGraph, Node, PartData, informed_rows
 from bayestl.models.own import OwnParts
@@ -344,14 +345,7 @@ class LatentVariableGP(BayesianModel):
             Mean over draws of the functions (the rows' own labels are not used); ``.attrs["std"]`` their spread.
         """
         latent = DrawnLatent(self.graph_, self.graph_.x, None, int(self.n_draws), int(self.random_state))
-        values = latent.means
-        centred = values - values.mean(axis=1, keepdims=True)
-        size = np.sqrt((centred**2).sum(axis=1)) + 1e-300
-        stack = np.einsum("snt,snu->stu", centred, centred) / (size[:, :, None] * size[:, None, :])
-        names = self.graph_.names
-        out = pd.DataFrame(stack.mean(axis=0), names, names)
-        out.attrs["std"] = pd.DataFrame(stack.std(axis=0), names, names)
-        return out
+        return correlation_over_rows(latent.means, self.graph_.names)
 
     def _state(self) -> dict[str, np.ndarray]:
         state = {f"graph.{k}": v.detach().numpy() for k, v in self.graph_.state_dict().items()}

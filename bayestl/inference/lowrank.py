@@ -1,0 +1,165 @@
+"""Gibbs sampling of regressions whose coefficients share a low-rank subspace, its rank inferred.
+
+    y_it = m_t + x_i' U a_t + e_it,     e_it ~ N(0, sigma_t^2 + s_it^2),     u_jk ~ N(0, 1/d),     a_tk ~ N(0, z_k theta_k)
+
+``z_k`` is zero or one, a spike and slab on whole directions (Mitchell, Beauchamp 1988; Ishwaran, Rao 2005): the number of ones
+is the rank.  Directions are switched with all coefficients integrated out, so that the others can take over at once; every
+conditional distribution is a standard one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+ON_SHAPE, ON_SCALE = 2.0, 1.0
+"""Inverse-gamma prior of the variance of the coefficients on a direction, scaled units."""
+RANK_ODDS = (1.0, 2.0)
+"""Beta prior of the fraction of directions that are on."""
+NOISE_SHAPE = 3.0
+"""Inverse-gamma prior of a task's noise variance; its scale is shared."""
+NOISE_RATE = 10.0
+"""Rate of the unit-shape gamma prior of that scale: prior mean of a noise variance about 0.05."""
+LEAST_NOISE = 1e-8
+"""Noise variances are cut off here: without it labels without noise would make them vanish."""
+
+
+@dataclass
+class LowRankDraws:
+    """S draws: directions ``u`` (S, d, K), coefficients ``a`` (S, T, K), means (S, T), noise variances (S, T), ranks (S,)."""
+
+    u: np.ndarray
+    a: np.ndarray
+    mean: np.ndarray
+    noise: np.ndarray
+    rank: np.ndarray
+
+    def values(self, x: np.ndarray) -> np.ndarray:
+        """Functions (S, n, T) at rows ``x`` (n, d)."""
+        return np.asarray((x @ self.u) @ self.a.transpose(0, 2, 1) + self.mean[:, None, :])
+
+
+def draw_low_rank(
+    x: np.ndarray,
+    y: np.ndarray,
+    se2: np.ndarray,
+    *,
+    max_rank: int,
+    n_draws: int,
+    warmup: int,
+    seed: int,
+    callback: Callable[[int], None] | None = None,
+) -> LowRankDraws:
+    """States of the chain after ``warmup`` others.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, d)
+    y : ndarray, shape (n, T)
+        NaN where there is no label.
+    se2 : ndarray, shape (n, T)
+        Known variances of the labels.
+    max_rank : int
+        Directions K.
+    callback : callable, optional
+        Told the number of states so far.
+    """
+    generator = np.random.default_rng(seed)
+    n, d = x.shape
+    n_tasks, k = y.shape[1], max_rank
+    there = ~np.isnan(y)
+    labels = np.where(there, y, 0.0)
+    counts = there.sum(axis=0)
+    u = generator.standard_normal((d, k)) / np.sqrt(d)
+    noise, shared = np.full(n_tasks, 0.1), 0.2
+    theta, on = np.full(k, 0.5), np.ones(k, dtype=bool)
+    kept = []
+    for sweep in range(warmup + n_draws):
+        weight = there / (noise + se2)
+
+        # which directions, and the coefficients and means of each task
+        design = np.hstack([x @ u, np.ones((n, 1))])
+        gram = np.einsum("nt,ni,nj->tij", weight, design, design, optimize=True)
+        pull = (weight * labels).T @ design
+        if sweep >= warmup // 4:
+            on = _switch(on, theta, gram, pull, generator)
+        joint = _coefficients(np.append(on * theta, 1.0), gram, pull, generator)
+        a, mean = joint[:, :k], joint[:, k]
+        squares = np.where(on, (a**2).sum(axis=0), 0.0)
+        theta = (ON_SCALE + 0.5 * squares) / generator.standard_gamma(ON_SHAPE + 0.5 * n_tasks * on)
+
+        # directions, given the coefficients
+        active = np.flatnonzero(on)
+        u = generator.standard_normal((d, k)) / np.sqrt(d)
+        if len(active):
+            u[:, active] = _directions(x, weight, labels - mean, a[:, active], generator)
+
+        # noise: of a label with a known standard error the rest of the error is drawn
+        error = np.where(there, labels - (x @ u) @ a.T - mean, 0.0)
+        total = noise + se2
+        own = error * noise / total + np.sqrt(noise * se2 / total) * generator.standard_normal(y.shape)
+        squares = np.where(there, own**2, 0.0).sum(axis=0)
+        noise = (shared + 0.5 * squares) / generator.standard_gamma(NOISE_SHAPE + 0.5 * counts)
+        noise = np.maximum(noise, LEAST_NOISE)
+        shared = generator.standard_gamma(1.0 + NOISE_SHAPE * n_tasks) / (NOISE_RATE + (1.0 / noise).sum())
+
+        if sweep >= warmup:
+            kept.append((u, a, mean, noise, int(on.sum())))
+        if callback is not None:
+            callback(sweep + 1)
+    return LowRankDraws(*(np.array(one) for one in zip(*kept, strict=True)))
+
+
+def _whitened(variance: np.ndarray, gram: np.ndarray, pull: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Prior standard deviations (m,), Cholesky factors (T, m, m) of the whitened posterior precisions, and their pulls."""
+    sd = np.sqrt(variance)
+    root = np.linalg.cholesky(np.eye(len(sd)) + sd[:, None] * gram * sd)
+    return sd, root, np.linalg.solve(root, (sd * pull)[..., None])[..., 0]
+
+
+def _log_evidence(variance: np.ndarray, gram: np.ndarray, pull: np.ndarray) -> float:
+    """Of all labels, coefficients with prior variances (m,) integrated out; a constant is left out."""
+    _, root, half = _whitened(variance, gram, pull)
+    return float(0.5 * (half**2).sum() - np.log(np.diagonal(root, axis1=1, axis2=2)).sum())
+
+
+def _switch(
+    on: np.ndarray, theta: np.ndarray, gram: np.ndarray, pull: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """A Gibbs step for each direction in a random order."""
+    on = on.copy()
+    for h in generator.permutation(len(on)):
+        evidence = []
+        for state in (False, True):
+            on[h] = state
+            evidence.append(_log_evidence(np.append(on * theta, 1.0), gram, pull))
+        others = on.sum() - 1
+        odds = np.log((RANK_ODDS[0] + others) / (RANK_ODDS[1] + len(on) - 1 - others))
+        on[h] = generator.logistic() < odds + evidence[1] - evidence[0]
+    return on
+
+
+def _coefficients(
+    variance: np.ndarray, gram: np.ndarray, pull: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """A draw (T, m) of the coefficients; those without prior variance are zero."""
+    sd, root, half = _whitened(variance, gram, pull)
+    z = half + generator.standard_normal(half.shape)
+    return np.asarray(sd * np.linalg.solve(root.transpose(0, 2, 1), z[..., None])[..., 0])
+
+
+def _directions(
+    x: np.ndarray, weight: np.ndarray, labels: np.ndarray, a: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """A draw (d, K) of the directions, given the coefficients (T, K) on them."""
+    (n, d), k = x.shape, a.shape[1]
+    each = np.einsum("nt,tk,tl->nkl", weight, a, a, optimize=True)
+    precision = (each.reshape(n, k * k).T @ (x[:, :, None] * x[:, None, :]).reshape(n, d * d)).reshape(k, k, d, d)
+    precision = precision.transpose(0, 2, 1, 3).reshape(k * d, k * d)
+    precision[np.diag_indices(k * d)] += d
+    pull = ((weight * labels) @ a).T @ x
+    root = np.linalg.cholesky(precision)
+    z = np.linalg.solve(root, pull.ravel()) + generator.standard_normal(k * d)
+    return np.asarray(np.linalg.solve(root.T, z).reshape(k, d).T)
