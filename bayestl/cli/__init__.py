@@ -235,6 +235,7 @@ class Case(StrEnum):
     speed = "speed"
     recovery = "recovery"
     likelihoods = "likelihoods"
+    few_shot = "few-shot"
 
 
 @app.command()
@@ -242,13 +243,13 @@ def reproduce(
     case: Annotated[
         Case,
         typer.Argument(
-            help="no: NO decomposition; gap: band gaps; color: colours; speed; recovery, likelihoods: known truth."
+            help="no: NO decomposition; gap: band gaps; color: colours; speed; recovery, likelihoods, few-shot: known truth."
         ),
     ],
     repeats: Annotated[
         int | None,
         typer.Option(
-            help="no, color: repeats of five folds (10, 4); gap: folds (5) or seeds (5); recovery, likelihoods: tables (200, 50).",
+            help="no, color: repeats of five folds (10, 4); gap: folds (5) or seeds (5); recovery, likelihoods, few-shot: tables (200, 50, 20).",
             min=1,
         ),
     ] = None,
@@ -293,6 +294,10 @@ def reproduce(
             from bayestl.studies import likelihoods
 
             text = likelihoods.run(repeats or 50, jobs, verbose=verbose).round(3).to_string()
+        elif case == Case.few_shot:
+            from bayestl.studies import few_shot
+
+            text = few_shot.run(repeats or 20, jobs, verbose=verbose).round(3).to_string()
         else:
             from bayestl.studies import recovery
 

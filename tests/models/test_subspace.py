@@ -4,44 +4,24 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from sklearn.linear_model import RidgeCV
 
 import bayestl as btl
 from bayestl.inference.lowrank import draw_low_rank
-
-N_TASKS, N_LABELS, N_FEATURES = 50, 5, 10
-
-
-def few_shot(rank, seed):
-    """50 tasks with 5 labels each, coefficients in a subspace; returns the table and functions at new rows."""
-    rng = np.random.default_rng(seed)
-    n = N_TASKS * N_LABELS
-    x, new = rng.standard_normal((n, N_FEATURES)), rng.standard_normal((100, N_FEATURES))
-    w = rng.standard_normal((N_FEATURES, rank)) @ rng.standard_normal((rank, N_TASKS)) / np.sqrt(N_FEATURES)
-    own = np.repeat(np.arange(N_TASKS), N_LABELS)
-    Y = np.full((n, N_TASKS), np.nan)
-    Y[np.arange(n), own] = (x @ w)[np.arange(n), own] + 0.1 * rng.standard_normal(n)
-    return x, pd.DataFrame(Y, columns=[f"t{i}" for i in range(N_TASKS)]), new, new @ w
+from bayestl.studies.few_shot import draw_table, ridge
 
 
 @pytest.mark.parametrize("rank", [1, 2])
 def test_finds_the_rank_and_beats_ridge(rank):
-    x, Y, new, truth = few_shot(rank, seed=rank)
-    model = btl.SubspaceGP(n_draws=300, n_warmup=300, verbose=False).fit(x, Y)
+    x, Y, new, truth = draw_table(rank, seed=0)
+    model = btl.SubspaceGP(verbose=False).fit(x, Y)
     assert model.rank().idxmax() == rank
     assert model.rank()[rank] > 0.8
     post = model.posterior(new, noise=False)
-    ridge = np.column_stack([RidgeCV(np.logspace(-3, 3, 13)).fit(x[k], y[k]).predict(new) for y, k in labelled(Y)])
-    error, other = ((np.sqrt(((p - truth) ** 2).mean())) for p in (post.mean.to_numpy(), ridge))
+    error, other = ((np.sqrt(((p - truth) ** 2).mean())) for p in (post.mean.to_numpy(), ridge(x, Y, new)))
     assert error < 0.4 * other
     interval = post.interval(0.9)
     lower, upper = (interval.xs(side, axis=1, level="side").to_numpy() for side in ("lower", "upper"))
     assert 0.8 < ((lower < truth) & (truth < upper)).mean() < 0.98
-
-
-def labelled(Y):
-    """Each column as an array, and where it has labels."""
-    return [(Y[name].to_numpy(), Y[name].notna().to_numpy()) for name in Y]
 
 
 def test_one_task_without_directions_is_the_conjugate_answer():
