@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -21,7 +22,14 @@ def in_parallel(
     verbose: bool = True,
 ) -> Iterator[Result]:
     """``function(*job)`` for each job, in their order, as soon as each is there."""
-    with progress(what, total=len(jobs), verbose=verbose) as update:
+    with progress(what, total=len(jobs), verbose=verbose) as update, warnings.catch_warnings():
+        # a worker that a later job makes 300 MB larger than its first is replaced, and no result is lost
+        warnings.filterwarnings(
+            "ignore",
+            message="A worker stopped while some jobs were given to the executor",
+            category=UserWarning,
+            module=r"joblib\.externals\.loky\.process_executor$",
+        )
         run = Parallel(n_jobs=n_jobs, return_as="generator")
         try:
             for done, result in enumerate(run(delayed(function)(*job) for job in jobs), start=1):
@@ -30,5 +38,5 @@ def in_parallel(
         finally:
             if effective_n_jobs(n_jobs) > 1:
                 # joblib takes a worker's first job for the measure of what it may hold: kept for a heavier loop, workers
-                # count as leaking, and are replaced with a warning
+                # count as leaking
                 get_reusable_executor().shutdown(wait=True)
