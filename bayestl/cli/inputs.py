@@ -18,6 +18,7 @@ class ModelName(StrEnum):
     difference = "difference"
     chain = "chain"
     latent_variable = "latent-variable"
+    subspace = "subspace"
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -150,6 +151,8 @@ def make_model(
         return btl.DifferenceGP(levels=names, **common)
     if name == "chain":
         return btl.ChainGP(levels=names, **common)
+    if name == "subspace":
+        return btl.SubspaceGP(**common)
     if name == "latent-variable":
         edges: dict[str, list[str]] = {}
         for edge in names_in(graph):

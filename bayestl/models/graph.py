@@ -316,7 +316,7 @@ class LatentGraph(torch.nn.Module):
                     z[c] = mean + variance.sqrt() * noise
                     continue
                 u[c] = sites[f"u[{name}]"]
-                mean, variance = self.nodes[c].conditional(self.x, z, u[c])
+                mean, variance = _in_blocks(self.nodes[c], self.x, z, u[c])
                 z[c] = mean + variance.sqrt() * noise
                 z[c][:, rows] = sites[f"z[{name}]"]
         self._evaluated.clear()

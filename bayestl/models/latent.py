@@ -128,10 +128,11 @@ class LatentVariableGP(BayesianModel):
                     "follows may have none"
                 )
         for t in np.flatnonzero(~there).tolist():
-            if not above[t] or any(not isinstance(table.tasks[k].observes, Gaussian) for k in (t, *above[t])):
+            kinds = {table.tasks[k].observes for k in (t, *above[t])}
+            if not above[t] or len(kinds) > 1 or not isinstance(kinds.pop(), Gaussian):
                 raise ValueError(
                     f"task {table.names[t]!r} has no labels: drop the column, add at least one measurement, or give it "
-                    "parents in graph= (all numbers with Gaussian labels), from which it is predicted"
+                    "parents in graph= from which it is predicted (all with Gaussian labels of one kind)"
                 )
 
     def _check(self, table: Table) -> None:
@@ -280,8 +281,8 @@ class LatentVariableGP(BayesianModel):
         Returns
         -------
         DataFrame
-            A row an edge that labels inform, (task, source).  ``slope``, with ``std`` and the interval ``lower`` to ``upper``: of the best
-            straight line through the partial dependence, label units of the task per label unit of the source (see
+            A row an edge that labels inform, (task, source).  ``slope``, with ``std`` and the interval ``lower`` to
+            ``upper``: of the best straight line through the partial dependence, label units of the task per label unit of the source (see
             :meth:`latent` for the units).  ``strength`` and its ``strength_std``: spread of the dependence over the spread
             of the task's latent values; 0 is none.  ``nonlinearity``: fraction of the dependence that is not on the line.
 

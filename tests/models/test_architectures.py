@@ -235,5 +235,8 @@ def test_a_task_without_labels_needs_a_labelled_parent():
         btl.LatentVariableGP({}, verbose=False).fit(x, Y)
     with pytest.raises(ValueError, match="'target' has no labels, and 'source' follows it"):
         btl.LatentVariableGP({"source": ["target"]}, verbose=False).fit(x, Y)
+    logarithm = [btl.Task("source", btl.LogNormal())]
+    with pytest.raises(ValueError, match="all with Gaussian labels of one kind"):
+        btl.LatentVariableGP({"target": ["source"]}, logarithm, verbose=False).fit(x, Y)
     with pytest.raises(ValueError, match="'target' has no labels"):
         btl.MultiTaskGP(verbose=False).fit(x, Y)
