@@ -22,6 +22,8 @@ NOISE_SHAPE = 3.0
 """Inverse-gamma prior of a task's noise variance; its scale is shared."""
 NOISE_RATE = 10.0
 """Rate of the unit-shape gamma prior of that scale: prior mean of a noise variance about 0.05."""
+ANGLES = 64
+"""Angles of which one is drawn when two directions are turned."""
 LEAST_NOISE = 1e-8
 """Noise variances are cut off here: without it labels without noise would make them vanish."""
 
@@ -87,11 +89,12 @@ def draw_low_rank(
             on = _switch(on, theta, gram, pull, generator)
         joint = _coefficients(np.append(on * theta, 1.0), gram, pull, generator)
         a, mean = joint[:, :k], joint[:, k]
+        active = np.flatnonzero(on)
+        a[:, active] = _rotate(a[:, active], generator)
         squares = np.where(on, (a**2).sum(axis=0), 0.0)
         theta = (ON_SCALE + 0.5 * squares) / generator.standard_gamma(ON_SHAPE + 0.5 * n_tasks * on)
 
         # directions, given the coefficients
-        active = np.flatnonzero(on)
         u = generator.standard_normal((d, k)) / np.sqrt(d)
         if len(active):
             u[:, active] = _directions(x, weight, labels - mean, a[:, active], generator)
@@ -148,6 +151,27 @@ def _coefficients(
     sd, root, half = _whitened(variance, gram, pull)
     z = half + generator.standard_normal(half.shape)
     return np.asarray(sd * np.linalg.solve(root.transpose(0, 2, 1), z[..., None])[..., 0])
+
+
+def _rotate(a: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Coefficients (T, K) after a draw of the angle between each pair of directions, their variances integrated out.
+
+    Turning directions and coefficients together changes neither the functions nor the prior of the directions, so only the
+    prior of the coefficients decides (a generalised Gibbs step: Liu, Sabatti 2000); the directions are drawn next, given the
+    coefficients.  It gathers the signal in as few directions as carry it, so that the others can be switched off.
+    """
+    a = a.copy()
+    power = ON_SHAPE + 0.5 * len(a)
+    for i in range(a.shape[1]):
+        for j in range(i):
+            angle = np.pi * (generator.uniform() + np.arange(ANGLES)) / ANGLES
+            c, s = np.cos(angle), np.sin(angle)
+            ii, jj, ij = a[:, i] @ a[:, i], a[:, j] @ a[:, j], a[:, i] @ a[:, j]
+            one, two = c**2 * ii + 2 * c * s * ij + s**2 * jj, s**2 * ii - 2 * c * s * ij + c**2 * jj
+            log_chance = -power * (np.log(ON_SCALE + 0.5 * one) + np.log(ON_SCALE + 0.5 * two))
+            k = np.argmax(log_chance + generator.gumbel(size=ANGLES))
+            a[:, i], a[:, j] = c[k] * a[:, i] + s[k] * a[:, j], c[k] * a[:, j] - s[k] * a[:, i]
+    return a
 
 
 def _directions(
