@@ -6,8 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from joblib import Parallel, delayed, effective_n_jobs
-from joblib.externals.loky import get_reusable_executor
+from joblib import Parallel, delayed
 
 from bayestl.progress import progress
 
@@ -23,7 +22,7 @@ def in_parallel(
 ) -> Iterator[Result]:
     """``function(*job)`` for each job, in their order, as soon as each is there."""
     with progress(what, total=len(jobs), verbose=verbose) as update, warnings.catch_warnings():
-        # a worker that a later job makes 300 MB larger than its first is replaced, and no result is lost
+        # joblib replaces a worker that a job makes 300 MB larger than its first one did; no result is lost
         warnings.filterwarnings(
             "ignore",
             message="A worker stopped while some jobs were given to the executor",
@@ -31,12 +30,6 @@ def in_parallel(
             module=r"joblib\.externals\.loky\.process_executor$",
         )
         run = Parallel(n_jobs=n_jobs, return_as="generator")
-        try:
-            for done, result in enumerate(run(delayed(function)(*job) for job in jobs), start=1):
-                update(completed=done)
-                yield result
-        finally:
-            if effective_n_jobs(n_jobs) > 1:
-                # joblib takes a worker's first job for the measure of what it may hold: kept for a heavier loop, workers
-                # count as leaking
-                get_reusable_executor().shutdown(wait=True)
+        for done, result in enumerate(run(delayed(function)(*job) for job in jobs), start=1):
+            update(completed=done)
+            yield result

@@ -20,7 +20,7 @@ def heavy(i):
     return i
 
 
-def test_a_heavy_loop_after_a_light_one_keeps_its_workers():
+def test_workers_that_a_heavy_loop_has_replaced_are_no_news():
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         assert list(in_parallel(light, [(i,) for i in range(8)], 2, "light", False)) == list(range(8))
