@@ -126,16 +126,14 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise FileError(f"{folder}: this version reads format {FORMAT} of model files")
     if document.get("class") not in MODELS:
         raise FileError(f"{folder}: unknown model {document.get('class')!r}: one of {sorted(MODELS)} is expected")
-    given = document["tasks_given"]
+    kind, given = MODELS[document["class"]], document["tasks_given"]
     try:
         parameters = dict(document["parameters"])
-        if "kernel" in parameters:
+        if "kernel" in kind().get_params(deep=False):
             parameters["kernel"] = from_document(parameters["kernel"])
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{folder}: {error}") from error
-    model = MODELS[document["class"]](
-        **parameters, tasks=None if given is None else [_task_from_json(t) for t in given]
-    )
+    model = kind(**parameters, tasks=None if given is None else [_task_from_json(t) for t in given])
     x, y = arrays["table.x"], arrays["table.y"]
     table = Table(
         x,

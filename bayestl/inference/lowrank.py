@@ -74,6 +74,7 @@ def draw_low_rank(
     there = ~np.isnan(y)
     labels = np.where(there, y, 0.0)
     counts = there.sum(axis=0)
+    squares_of_x = (x[:, :, None] * x[:, None, :]).reshape(n, d * d)
     u = generator.standard_normal((d, k)) / np.sqrt(d)
     noise, shared = np.full(n_tasks, 0.1), 0.2
     theta, on = np.full(k, 0.5), np.ones(k, dtype=bool)
@@ -97,7 +98,7 @@ def draw_low_rank(
         # directions, given the coefficients
         u = generator.standard_normal((d, k)) / np.sqrt(d)
         if len(active):
-            u[:, active] = _directions(x, weight, labels - mean, a[:, active], generator)
+            u[:, active] = _directions(x, squares_of_x, weight, labels - mean, a[:, active], generator)
 
         # noise: of a label with a known standard error the rest of the error is drawn
         error = np.where(there, labels - (x @ u) @ a.T - mean, 0.0)
@@ -132,15 +133,16 @@ def _switch(
     on: np.ndarray, theta: np.ndarray, gram: np.ndarray, pull: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
     """A Gibbs step for each direction in a random order."""
-    on = on.copy()
+    evidence = _log_evidence(np.append(on * theta, 1.0), gram, pull)
     for h in generator.permutation(len(on)):
-        evidence = []
-        for state in (False, True):
-            on[h] = state
-            evidence.append(_log_evidence(np.append(on * theta, 1.0), gram, pull))
-        others = on.sum() - 1
+        flipped = on.copy()
+        flipped[h] = not on[h]
+        other = _log_evidence(np.append(flipped * theta, 1.0), gram, pull)
+        gain = evidence - other if on[h] else other - evidence
+        others = on.sum() - on[h]
         odds = np.log((RANK_ODDS[0] + others) / (RANK_ODDS[1] + len(on) - 1 - others))
-        on[h] = generator.logistic() < odds + evidence[1] - evidence[0]
+        if (generator.logistic() < odds + gain) != on[h]:
+            on, evidence = flipped, other
     return on
 
 
@@ -175,12 +177,17 @@ def _rotate(a: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def _directions(
-    x: np.ndarray, weight: np.ndarray, labels: np.ndarray, a: np.ndarray, generator: np.random.Generator
+    x: np.ndarray,
+    squares_of_x: np.ndarray,
+    weight: np.ndarray,
+    labels: np.ndarray,
+    a: np.ndarray,
+    generator: np.random.Generator,
 ) -> np.ndarray:
-    """A draw (d, K) of the directions, given the coefficients (T, K) on them."""
+    """A draw (d, K) of the directions, given the coefficients (T, K) on them; ``squares_of_x`` (n, d d) are the rows' x x'."""
     (n, d), k = x.shape, a.shape[1]
     each = np.einsum("nt,tk,tl->nkl", weight, a, a, optimize=True)
-    precision = (each.reshape(n, k * k).T @ (x[:, :, None] * x[:, None, :]).reshape(n, d * d)).reshape(k, k, d, d)
+    precision = (each.reshape(n, k * k).T @ squares_of_x).reshape(k, k, d, d)
     precision = precision.transpose(0, 2, 1, 3).reshape(k * d, k * d)
     precision[np.diag_indices(k * d)] += d
     pull = ((weight * labels) @ a).T @ x

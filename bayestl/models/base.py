@@ -62,6 +62,18 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         """Location and scale of each feature and task."""
         return Scaler.of(table)
 
+    def _check_positive_integers(self, *names: str) -> None:
+        """Refuse parameters of these names that are no positive integers."""
+        for name in names:
+            value = getattr(self, name)
+            if not (isinstance(value, int | np.integer) and value >= 1):
+                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+    def _refuse_groups(self, table: Table, instead: str) -> None:
+        """For a model that does not know groups; ``instead`` is one that does."""
+        if table.group is not None:
+            raise ValueError(f"{type(self).__name__} does not use groups=: leave them out, or use {instead}")
+
     # ------------------------------------------------------------------------------------------------------ the contract
 
     def fit(self, X: Any, Y: Any, Y_std: Any = None, groups: Any = None) -> Self:

@@ -110,8 +110,7 @@ class ExactModel(BayesianModel):
     def _check(self) -> None:
         if self.hyperparameters not in HYPERPARAMETERS:
             raise ValueError(f"hyperparameters must be one of {HYPERPARAMETERS}, got {self.hyperparameters!r}")
-        if not (isinstance(self.n_starts, int | np.integer) and self.n_starts >= 1):
-            raise ValueError(f"n_starts must be a positive integer, got {self.n_starts!r}")
+        self._check_positive_integers("n_starts")
 
     def _learn_family(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], x: np.ndarray) -> Family:
         """Hyperparameters and posterior of a family from inputs ``x`` (n, d) of the table's rows."""

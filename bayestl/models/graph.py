@@ -130,8 +130,10 @@ class Node(gpytorch.Module):
         """
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
-            names = ("mean", "amplitude", "omega", "sigma", *(("rho",) if self.parents else ()))
-            drawn = {name: getattr(self, f"{name}_prior").expand((n, *self._shape(name))).sample() for name in names}
+            sizes = {"mean": 1, "amplitude": 1, "omega": 1, "sigma": 1}
+            if self.parents:
+                sizes["rho"] = len(self.parents)
+            drawn = {name: getattr(self, f"{name}_prior").expand((n, size)).sample() for name, size in sizes.items()}
             u = torch.randn(n, 1, len(self.inducing), dtype=x.dtype)
             function, left = [], []
             for rows in _row_blocks(len(x), n * len(self.inducing)):
@@ -143,10 +145,6 @@ class Node(gpytorch.Module):
                 mean = mean + drawn["rho"][:, i, None] * z[p]
             variance = drawn["amplitude"] ** 2 * torch.cat(left, dim=1) + drawn["omega"] ** 2
         return mean, variance.clamp_min(MIN_VARIANCE), drawn["sigma"][:, 0] ** 2
-
-    def _shape(self, name: str) -> torch.Size:
-        """Of a hyperparameter."""
-        return (self.rho if name == "rho" else self.mean).shape
 
 
 class PartData:
@@ -316,9 +314,14 @@ class LatentGraph(torch.nn.Module):
                     z[c] = mean + variance.sqrt() * noise
                     continue
                 u[c] = sites[f"u[{name}]"]
-                mean, variance = _in_blocks(self.nodes[c], self.x, z, u[c])
-                z[c] = mean + variance.sqrt() * noise
+                z[c] = noise
                 z[c][:, rows] = sites[f"z[{name}]"]
+                others = torch.ones(len(self.x), dtype=torch.bool)
+                others[rows] = False
+                if others.any():
+                    above = {p: z[p][:, others] for p in self.nodes[c].parents}
+                    mean, variance = _in_blocks(self.nodes[c], self.x[others], above, u[c])
+                    z[c][:, others] = mean + variance.sqrt() * noise[:, others]
         self._evaluated.clear()
         return u, z
 

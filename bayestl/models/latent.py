@@ -136,12 +136,8 @@ class LatentVariableGP(BayesianModel):
                 )
 
     def _check(self, table: Table) -> None:
-        for name in ("n_inducing", "max_steps", "n_draws"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | np.integer) and value >= 1):
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
-        if table.group is not None:
-            raise ValueError("LatentVariableGP does not use groups=: leave them out, or use DifferenceGP")
+        self._check_positive_integers("n_inducing", "max_steps", "n_draws")
+        self._refuse_groups(table, "DifferenceGP")
         self._check_unlabelled(table)
 
     def _parents(self, table: Table) -> dict[int, tuple[int, ...]]:
@@ -282,9 +278,9 @@ class LatentVariableGP(BayesianModel):
         -------
         DataFrame
             A row an edge that labels inform, (task, source).  ``slope``, with ``std`` and the interval ``lower`` to
-            ``upper``: of the best straight line through the partial dependence, label units of the task per label unit of the source (see
-            :meth:`latent` for the units).  ``strength`` and its ``strength_std``: spread of the dependence over the spread
-            of the task's latent values; 0 is none.  ``nonlinearity``: fraction of the dependence that is not on the line.
+            ``upper``: of the best straight line through the partial dependence, label units of the task per label unit of
+            the source (see :meth:`latent` for the units).  ``strength`` and its ``strength_std``: spread of the dependence
+            over the spread of the task's latent values; 0 is none.  ``nonlinearity``: fraction of the dependence that is not on the line.
 
         See Also
         --------
@@ -305,11 +301,7 @@ class LatentVariableGP(BayesianModel):
                 "nonlinearity": edge.nonlinearity.mean(),
             }
         columns = ["slope", "std", "lower", "upper", "strength", "strength_std", "nonlinearity"]
-        index = (
-            pd.MultiIndex.from_tuples(list(rows), names=["task", "source"])
-            if rows
-            else pd.MultiIndex.from_arrays([[], []], names=["task", "source"])
-        )
+        index = pd.MultiIndex.from_tuples(list(rows), names=["task", "source"])
         return pd.DataFrame(list(rows.values()), index=index, columns=columns)
 
     def edge_curves(self, level: float = 0.9, n_draws: int = 200) -> pd.DataFrame:

@@ -88,8 +88,7 @@ class MultiTaskGP(ExactModel):
         return [atoms, tuple(p for p in table.parts if not p.role)]
 
     def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
-        if not (isinstance(self.n_latent, int | np.integer) and self.n_latent >= 1):
-            raise ValueError(f"n_latent must be a positive integer, got {self.n_latent!r}")
+        self._check_positive_integers("n_latent")
         grouped = table.group is not None
         processes: list[Process] = [self._smooth(columns) for _ in range(int(self.n_latent))]
         processes += own_processes(parts, grouped, lambda: self._smooth(columns))

@@ -83,12 +83,8 @@ class SubspaceGP(BayesianModel):
     draws_: LowRankDraws
 
     def _check(self, table: Table) -> None:
-        for name in ("max_rank", "n_draws", "n_warmup"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | np.integer) and value >= 1):
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
-        if table.group is not None:
-            raise ValueError("SubspaceGP does not use groups=: leave them out, or use MultiTaskGP")
+        self._check_positive_integers("max_rank", "n_draws", "n_warmup")
+        self._refuse_groups(table, "MultiTaskGP")
         for task in table.tasks:
             if not isinstance(task.observes, Gaussian):
                 raise ValueError(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import RidgeCV
 
+from bayestl import metrics
 from bayestl.models.subspace import SubspaceGP
 from bayestl.parallel import in_parallel
 
@@ -58,15 +59,15 @@ def _one(rank: int, seed: int) -> dict[str, float]:
     post = model.posterior(drawn.new, noise=False)
     interval = post.interval(0.9)
     lower, upper = (interval.xs(side, axis=1, level="side").to_numpy() for side in ("lower", "upper"))
-    size = np.sqrt((drawn.truth**2).mean())
+    size = metrics.rmse(drawn.truth, np.zeros_like(drawn.truth))
     alone = ridge(drawn.x, drawn.Y, drawn.new)
     return {
         "true rank": rank,
         "rank found": float(model.rank().idxmax() == rank),
         "probability of it": float(model.rank()[rank]),
-        "RMSE": float(np.sqrt(((post.mean.to_numpy() - drawn.truth) ** 2).mean()) / size),
-        "RMSE, ridge": float(np.sqrt(((alone - drawn.truth) ** 2).mean()) / size),
-        "in 90 %": float(((lower < drawn.truth) & (drawn.truth < upper)).mean()),
+        "RMSE": metrics.rmse(drawn.truth, post.mean.to_numpy()) / size,
+        "RMSE, ridge": metrics.rmse(drawn.truth, alone) / size,
+        "in 90 %": metrics.coverage(drawn.truth, lower, upper),
     }
 
 
