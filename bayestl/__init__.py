@@ -32,6 +32,7 @@ _HOMES = {
     "Posterior": "bayestl.posterior",
     "Comparison": "bayestl.validation",
     "compare": "bayestl.validation",
+    "suggest_graph": "bayestl.graphs",
     "load": "bayestl.io",
 }
 _MODULES = ("datasets", "features", "kernels", "metrics", "plots", "report", "studies")
@@ -67,11 +68,13 @@ __all__ = [
     "plots",
     "report",
     "studies",
+    "suggest_graph",
 ]
 
 if TYPE_CHECKING:
     from bayestl import datasets, features, kernels, metrics, plots, report, studies
     from bayestl.blocks import Kernel
+    from bayestl.graphs import suggest_graph
     from bayestl.io import load
     from bayestl.likelihoods import (
         Bernoulli,

@@ -70,7 +70,7 @@ def test_a_sum_over_blocks_learns_an_additive_function_better():
         btl.MultiTaskGP,
         btl.DifferenceGP,
         lambda **k: btl.ChainGP(stack=None, **k),
-        lambda **k: btl.LatentVariableGP(max_steps=60, **k),
+        lambda **k: btl.LatentVariableGP(inference="svi", max_steps=60, **k),
     ],
 )
 def test_every_model_takes_and_keeps_it(two_tasks, tmp_path, model, kernel):

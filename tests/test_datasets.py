@@ -66,7 +66,7 @@ MODELS = {
     "independent": lambda a, b: btl.IndependentGP(**QUICK),
     "multi-task": lambda a, b: btl.MultiTaskGP(**QUICK),
     "difference": lambda a, b: btl.DifferenceGP([a, b], **QUICK),
-    "latent": lambda a, b: btl.LatentVariableGP({b: [a]}, verbose=False, n_inducing=40, max_steps=150),
+    "latent": lambda a, b: btl.LatentVariableGP({b: [a]}, inference="svi", verbose=False, n_inducing=40, max_steps=150),
 }
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bayestl.cli.cases import RUN, WRITTEN, Case, Options
 from bayestl.cli.inputs import (
     LIKELIHOODS,
     Inputs,
@@ -226,30 +226,19 @@ def compare(
             _say(quiet)(f"\nreport: {path}")
 
 
-class Case(StrEnum):
-    """What can be reproduced."""
-
-    no = "no"
-    gap = "gap"
-    color = "color"
-    speed = "speed"
-    recovery = "recovery"
-    likelihoods = "likelihoods"
-    few_shot = "few-shot"
-
-
 @app.command()
 def reproduce(
     case: Annotated[
         Case,
         typer.Argument(
-            help="no: NO decomposition; gap: band gaps; color: colours; speed; recovery, likelihoods, few-shot: known truth."
+            help="no: NO decomposition; gap: band gaps; color: colours; speed; recovery, likelihoods, few-shot: known truth; agreement: "
+            "variational inference against Markov chains."
         ),
     ],
     repeats: Annotated[
         int | None,
         typer.Option(
-            help="no, color: repeats of five folds (10, 4); gap: folds (5) or seeds (5); recovery, likelihoods, few-shot: tables (200, 50, 20).",
+            help="no, color: repeats of five folds (10, 4); gap: folds (5) or seeds (5); recovery, likelihoods, few-shot: tables (200, 50, 20); agreement: draws (2000).",
             min=1,
         ),
     ] = None,
@@ -265,44 +254,12 @@ def reproduce(
 ) -> None:
     """Run a case of the benchmarks and print our figures beside the peers'."""
     with _user_errors():
-        only, verbose = names_in(models) or None, not quiet
-        if case == Case.no:
-            from bayestl.studies import no
-
-            text = str(no.run(repeats or 10, hide, split, only, n_jobs=jobs, verbose=verbose))
-        elif case == Case.gap:
-            from bayestl.studies import gap
-
-            result: gap.Result | gap.Curve
-            if variant == "G2":
-                result = gap.scarcity(n_seeds=repeats or 5, n_jobs=jobs, verbose=verbose)
-            else:
-                result = gap.run(variant, only, repeats or 5, n_jobs=jobs, verbose=verbose)
-            text = str(result)
-            if output is not None:
-                result.write(output)
-        elif case == Case.color:
-            from bayestl.studies import color
-
-            comparison = color.run(hide, only, repeats or 4, n_jobs=jobs, verbose=verbose)
-            text = f"{comparison}\n\npeers on the same splits, as measured beforehand:\n{color.PEERS.to_string()}"
-        elif case == Case.speed:
-            from bayestl.studies import speed
-
-            text = speed.run(verbose=verbose).to_string(index=False)
-        elif case == Case.likelihoods:
-            from bayestl.studies import likelihoods
-
-            text = likelihoods.run(repeats or 50, jobs, verbose=verbose).round(3).to_string()
-        elif case == Case.few_shot:
-            from bayestl.studies import few_shot
-
-            text = few_shot.run(repeats or 20, jobs, verbose=verbose).round(3).to_string()
-        else:
-            from bayestl.studies import recovery
-
-            text = recovery.run(repeats or 200, jobs, verbose=verbose).to_string()
-        typer.echo(text)
+        if output is not None and case not in WRITTEN:
+            raise ValueError(f"--output: only {', '.join(c.value for c in WRITTEN)} writes files")
+        result = RUN[case](Options(repeats, hide, variant, split, names_in(models) or None, jobs, not quiet))
+        typer.echo(str(result))
+        if output is not None:
+            result.write(output)
 
 
 @app.command()

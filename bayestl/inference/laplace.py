@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from bayestl.inference.exact import RAW_BOUND, Data, get_raw, set_raw, value_and_gradient
@@ -25,15 +27,21 @@ def laplace_covariance(prior: Prior, data: Data, which: np.ndarray | None = None
     """
     raw = get_raw(prior)
     positions = np.arange(len(raw)) if which is None else np.asarray(which)
-    hessian = np.empty((len(positions), len(positions)))
     with threads_for(len(data)):
-        for row, i in enumerate(positions):
-            shift = np.zeros_like(raw)
-            shift[i] = step
-            up = value_and_gradient(prior, data, raw + shift)[1]
-            down = value_and_gradient(prior, data, raw - shift)[1]
-            hessian[row] = -(up - down)[positions] / (2 * step)
+        covariance = inverse_curvature(lambda at: value_and_gradient(prior, data, at)[1], raw, positions, step)
     set_raw(prior, raw)
+    return covariance
+
+
+def inverse_curvature(
+    gradient: Callable[[np.ndarray], np.ndarray], at: np.ndarray, positions: np.ndarray, step: float = 1e-3
+) -> np.ndarray:
+    """See :func:`laplace_covariance`: of any log density with a ``gradient`` (P,), in the coordinates at ``positions``."""
+    hessian = np.empty((len(positions), len(positions)))
+    for row, i in enumerate(positions):
+        shift = np.zeros_like(at)
+        shift[i] = step
+        hessian[row] = -(gradient(at + shift) - gradient(at - shift))[positions] / (2 * step)
     values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
     return (vectors / np.maximum(values, 1.0)) @ vectors.T
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from bayestl.models.graph import LatentGraph
+from bayestl.models.ancestry import GraphPosterior, complete
 
 MOST_ROWS = 200
 """Rows over which a dependence is averaged; of more a random subset."""
@@ -46,19 +46,26 @@ class Edge(NamedTuple):
         return np.asarray(((centred - line) ** 2).sum(axis=1) / ((centred**2).sum(axis=1) + 1e-300))
 
 
-def edges_of(graph: LatentGraph, n_draws: int, n_points: int, seed: int) -> list[Edge]:
+def edges_of(posterior: GraphPosterior, n_draws: int, n_points: int, seed: int) -> list[Edge]:
     """The edges that labels inform, children in their order: each at ``n_points`` equally likely values that its parent takes."""
-    u, z = graph.draws(n_draws, seed)
+    graph = posterior.graph
+    generator = torch.Generator().manual_seed(seed)
     rows = torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(len(graph.x))[:MOST_ROWS]))
-    x, here = graph.x[rows], {c: values[:, rows] for c, values in z.items()}
+    pairs = [(c, p) for c in graph.learnt for p in graph.nodes[c].parents]
+    # all latent values before any dependence, which is asked for at quantiles over all draws
+    here = [{c: v[:, rows] for c, v in complete(d, generator).items()} for d in posterior.draws(n_draws, seed)]
+    share = (torch.arange(n_points, dtype=graph.x.dtype) + 0.5) / n_points
+    at = {p: torch.quantile(torch.cat([z[p] for z in here]).ravel(), share) for _, p in pairs}
+    mean: dict[tuple[int, int], list[torch.Tensor]] = {pair: [] for pair in pairs}
+    for drawn, z in zip(posterior.draws(n_draws, seed), here, strict=True):
+        for c, p in pairs:
+            each = []
+            for value in at[p]:
+                moved = {**z, p: torch.full_like(z[p], float(value))}
+                each.append(drawn.graph.nodes[c].conditional(graph.x[rows], moved, drawn.u[c])[0].mean(dim=-1))
+            mean[c, p].append(torch.stack(each, dim=-1))
     out = []
-    for c in graph.learnt:
-        for p in graph.nodes[c].parents:
-            at = torch.quantile(z[p][:, rows].ravel(), (torch.arange(n_points, dtype=x.dtype) + 0.5) / n_points)
-            mean = []
-            for value in at:
-                moved = {**here, p: torch.full_like(here[p], float(value))}
-                mean.append(graph.nodes[c].conditional(x, moved, u[c])[0].mean(dim=-1))
-            spread = here[c].std(dim=-1).numpy()
-            out.append(Edge(c, p, at.numpy(), torch.stack(mean, dim=-1).numpy(), spread))
+    for c, p in pairs:
+        spread = torch.cat([z[c].std(dim=-1) for z in here])
+        out.append(Edge(c, p, at[p].numpy(), torch.cat(mean[c, p]).numpy(), spread.numpy()))
     return out

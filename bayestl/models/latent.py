@@ -3,7 +3,7 @@
     z_it = m_t + sum_p rho_tp z_ip + g_t(z_i,pa(t)) + h_t(x_i, z_i,pa(t)) + xi_it,    y_it ~ Likelihood_t(z_it)
 
 All latent values are inferred together, so that a label of the target also informs the latent source of its row.  The
-model and its guide are in ``models/graph.py``; this is the estimator.
+prior is in ``models/graph.py``, its posteriors in ``models/guide.py`` and ``models/collapsed.py``; this is the estimator.
 """
 
 from __future__ import annotations
@@ -20,13 +20,18 @@ from torch import Tensor
 from bayestl.blocks import Covariance, with_sources
 from bayestl.distributions import check_probability
 from bayestl.inference import exact
-from bayestl.inference.variational import SVIReport, maximise_elbo
+from bayestl.inference.laplace import covariance_root, inverse_curvature
+from bayestl.inference.nuts import NUTSReport, nuts_draws
+from bayestl.inference.variational import SVIReport, log_weights, maximise_elbo, pareto_k
 from bayestl.kernels import Constant, Points, Prior, Smooth
 from bayestl.likelihoods import Gaussian
+from bayestl.models.ancestry import DrawnLatent, latent_draws
 from bayestl.models.base import BayesianModel
+from bayestl.models.collapsed import Chain, Collapsed
 from bayestl.models.drawn import correlation_over_rows
 from bayestl.models.edges import edges_of
-from bayestl.models.graph import DrawnLatent, LatentGraph, Node, PartData, informed_rows
+from bayestl.models.graph import LatentGraph, Node, PartData, informed_rows, row_blocks
+from bayestl.models.guide import Guide, NodeGuide
 from bayestl.models.own import OwnParts
 from bayestl.observation import Noise
 from bayestl.progress import progress
@@ -35,10 +40,17 @@ from bayestl.tasks import Task, TaskPart, order_graph, parent_channels
 
 EDGE_POINTS = 25
 """Values of a parent at which a dependence is evaluated."""
+INFERENCES = ("auto", "svi", "nuts")
+NUTS_ROWS = 100
+"""Up to so many rows "auto" is "nuts"."""
+WEIGHED = 500
+"""Draws from the guide that are weighed against the posterior."""
+WARMUP = 80
+"""States of a chain in which it adapts."""
 
 
 class LatentVariableGP(BayesianModel):
-    """A graph of tasks with explicit latent values, inferred jointly by stochastic variational inference.
+    """A graph of tasks with explicit latent values, inferred jointly.
 
     Parameters
     ----------
@@ -48,10 +60,14 @@ class LatentVariableGP(BayesianModel):
         Where the default of a column is not right.
     kernel : str or Covariance
         Covariance of each task's function over (x, parents), as for :class:`IndependentGP`.
+    inference : {"auto", "svi", "nuts"}
+        ``"svi"``: stochastic variational inference at the best hyperparameters, for tables of any size.  ``"nuts"``: draws of
+        the latent values and of all hyperparameters by the no-U-turn sampler, the functions exact; half a minute for 50
+        rows, and cubic in them.  ``"auto"``: ``"nuts"`` for at most 100 rows.
     n_inducing : int
-        Inducing values a task (at most the number of rows).
+        Inducing values a task (at most the number of rows), for ``"svi"``.
     max_steps : int
-        Of the optimiser.
+        Of the optimiser, for ``"svi"``.
     n_draws : int
         Draws behind a prediction.
     random_state : int
@@ -61,8 +77,8 @@ class LatentVariableGP(BayesianModel):
 
     Attributes
     ----------
-    report_ : SVIReport
-        Trace of the evidence lower bound and whether it settled.
+    report_ : SVIReport or NUTSReport
+        Trace of the evidence lower bound, or of the log density of the chain, and whether it settled.
 
     Notes
     -----
@@ -89,23 +105,25 @@ class LatentVariableGP(BayesianModel):
         graph: Mapping[str, Sequence[str]] | None = None,
         tasks: Sequence[Task] | None = None,
         kernel: str | Covariance = "matern52",
+        inference: str = "auto",
         n_inducing: int = 64,
         max_steps: int = 2000,
-        n_draws: int = 256,
+        n_draws: int = 200,
         random_state: int = 0,
         verbose: bool = True,
     ) -> None:
         self.graph = graph
         self.tasks = tasks
         self.kernel = kernel
+        self.inference = inference
         self.n_inducing = n_inducing
         self.max_steps = max_steps
         self.n_draws = n_draws
         self.random_state = random_state
         self.verbose = verbose
 
-    report_: SVIReport
-    graph_: LatentGraph
+    report_: SVIReport | NUTSReport
+    posterior_: Guide | Chain
     _takes_unlabelled = True
 
     def _scale(self, table: Table) -> Scaler:
@@ -137,6 +155,8 @@ class LatentVariableGP(BayesianModel):
 
     def _check(self, table: Table) -> None:
         self._check_positive_integers("n_inducing", "max_steps", "n_draws")
+        if self.inference not in INFERENCES:
+            raise ValueError(f"inference must be one of {INFERENCES}, got {self.inference!r}")
         self._refuse_groups(table, "DifferenceGP")
         self._check_unlabelled(table)
 
@@ -172,26 +192,60 @@ class LatentVariableGP(BayesianModel):
         above = self._parents(table)
         rows = informed_rows(above, data)
         nodes: dict[int, Node] = {}
+        guides: dict[int, NodeGuide] = {}
         guesses: dict[int, Tensor] = {}
         with exact.threads_for(len(x)):
             for c, parents in above.items():
                 kernel = self._kernel(table, parents)
-                nodes[c], guesses[c] = self._start(kernel, parents, x, rows[c], *home[c], guesses, chosen)
-            latent = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows)
-            with progress("LatentVariableGP", total=int(self.max_steps), verbose=self.verbose) as update:
-                report = maximise_elbo(
-                    latent.model,
-                    latent.guide,
-                    latent.parameters(),
-                    scale=latent.n_labels,
-                    steps=int(self.max_steps),
-                    seed=int(self.random_state),
-                    callback=lambda i, value: update(
-                        completed=i, description=f"LatentVariableGP: bound a label {value:.3f}"
-                    ),
-                )
-        latent.requires_grad_(False)
-        return {"graph_": latent, "report_": report}
+                nodes[c], guides[c], guesses[c] = self._start(kernel, parents, x, rows[c], *home[c], guesses, chosen)
+            graph = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows)
+            if self.inference == "nuts" or (self.inference == "auto" and len(x) <= NUTS_ROWS):
+                return self._sample(graph)
+            return self._approximate(Guide(graph, guides))
+
+    def _approximate(self, guide: Guide) -> dict[str, Any]:
+        """The guide and the hyperparameters of its graph at the best bound."""
+        graph = guide.graph
+        with progress("LatentVariableGP", total=int(self.max_steps), verbose=self.verbose) as update:
+            report = maximise_elbo(
+                graph.model,
+                guide.program,
+                [*graph.parameters(), *guide.parameters()],
+                scale=graph.n_labels,
+                steps=int(self.max_steps),
+                seed=int(self.random_state),
+                callback=lambda i, value: update(
+                    completed=i, description=f"LatentVariableGP: bound a label {value:.3f}"
+                ),
+            )
+        graph.requires_grad_(False)
+        guide.requires_grad_(False)
+        lots = row_blocks(WEIGHED, len(graph.x) * max(len(node.inducing) for node in graph.nodes))
+        weights = [
+            log_weights(graph.model, guide.program, len(range(WEIGHED)[lot]), int(self.random_state) + lot.start)
+            for lot in lots
+        ]
+        report.pareto_k = pareto_k(np.concatenate(weights))
+        return {"posterior_": guide, "report_": report}
+
+    def _sample(self, graph: LatentGraph) -> dict[str, Any]:
+        """A chain over the latent values and the hyperparameters."""
+        density = Collapsed(graph)
+        start = density.start()
+        positions = np.arange(density.n_hyperparameters)
+        with progress("LatentVariableGP: states", total=WARMUP + int(self.n_draws), verbose=self.verbose) as update:
+            covariance = inverse_curvature(lambda w: density.value_and_gradient(w)[1], start, positions)
+            points, report = nuts_draws(
+                density.value_and_gradient,
+                start,
+                int(self.n_draws),
+                int(self.random_state),
+                root=covariance_root(covariance),
+                warmup=WARMUP,
+                callback=lambda i: update(completed=i),
+            )
+        graph.requires_grad_(False)
+        return {"posterior_": Chain.of(graph, density, points, int(self.random_state)), "report_": report}
 
     def _kernel(self, table: Table, parents: Sequence[int]) -> gpytorch.kernels.Kernel:
         """The covariance of a function over the features and the latent values of its parents."""
@@ -208,8 +262,8 @@ class LatentVariableGP(BayesianModel):
         which: int,
         guesses: dict[int, Tensor],
         chosen: Tensor,
-    ) -> tuple[Node, Tensor]:
-        """A node whose hyperparameters and guide come from an exact GP with the parents' guesses plugged in."""
+    ) -> tuple[Node, NodeGuide, Tensor]:
+        """A node and its guide, from an exact GP with the parents' guesses plugged in, and a guess of the latent values."""
         there = data.present
         y, se2 = _signal(data, which), data.block.se2
         inputs = torch.cat([x, *(guesses[p][:, None] for p in parents)], dim=1)
@@ -218,9 +272,10 @@ class LatentVariableGP(BayesianModel):
             product = ((guesses[p] - guesses[p].mean())[there] * (y - y[there].mean())[there]).sum()
             signs[i] = -1.0 if product < 0 else 1.0
         size = data.part.likelihood.amplitude
-        node = Node(kernel, parents, inputs[chosen], len(rows), signs, size)
+        node = Node(kernel, parents, inputs[chosen], signs, size)
+        guide = NodeGuide(len(chosen), len(rows))
         if len(rows) == 0:
-            return node, node.linear(guesses).detach().expand(len(x))
+            return node, guide, node.linear(guesses).detach().expand(len(x))
         offset = node.linear(guesses).detach().expand(len(x))
         zero = torch.zeros(int(there.sum()), dtype=torch.long)
         labels = exact.Labels(
@@ -242,31 +297,33 @@ class LatentVariableGP(BayesianModel):
             precision = torch.eye(design.shape[1], dtype=a.dtype) + design.T @ (design * weight[:, None])
             solution = torch.linalg.solve(precision, design.T @ (weight * labels.y))
             covariance = torch.linalg.inv(precision[:-1, :-1])  # given the mean, which the guide holds fixed
-            node.u_start.copy_(solution[:-1])
+            guide.u_start.copy_(solution[:-1])
             node.mean.copy_(solution[-1:])
-            node.u_base.copy_(torch.linalg.cholesky(0.5 * (covariance + covariance.T)))
+            guide.u_base.copy_(torch.linalg.cholesky(0.5 * (covariance + covariance.T)))
             conditional = node.linear(guesses) + a @ solution[:-1]
             gain = torch.where(there, variance / (variance + noise * 0.5 + se2), torch.zeros_like(variance))
-            node.a.copy_((1 - gain)[rows])
-            node.b.copy_((gain * torch.where(there, y, 0.0))[rows])
-            node.log_s.copy_((0.5 * torch.log(variance * (1 - gain)).clamp_min(-12.0))[rows])
+            guide.a.copy_((1 - gain)[rows])
+            guide.b.copy_((gain * torch.where(there, y, 0.0))[rows])
+            guide.log_s.copy_((0.5 * torch.log(variance * (1 - gain)).clamp_min(-12.0))[rows])
             guess = (1 - gain) * conditional + gain * torch.where(there, y, 0.0)
-        return node, guess
+        return node, guide, guess
 
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> DrawnLatent:
         data = None
         if observed is not None:
             data = self._data(self.table_, self.scaler_, observed, np.zeros_like(observed.y))
-        return DrawnLatent(self.graph_, torch.from_numpy(x), data, int(self.n_draws), int(self.random_state))
+        return DrawnLatent(self.posterior_, torch.from_numpy(x), data, int(self.n_draws), int(self.random_state))
 
     def latent(self, n_draws: int = 1000) -> pd.DataFrame:
         """Posterior of every training row's latent values: columns (latent function, "mean"/"std").
 
         In label units (log-normal and power-normal labels: of their logarithm or power); those of classes have no unit.
         """
-        values = self.graph_.latent_draws(n_draws, int(self.random_state))
+        values = latent_draws(self.posterior_, n_draws, int(self.random_state))
         columns = {}
-        for c, (name, (location, scale)) in enumerate(zip(self.graph_.names, self._channel_units(), strict=True)):
+        for c, (name, (location, scale)) in enumerate(
+            zip(self.posterior_.graph.names, self._channel_units(), strict=True)
+        ):
             columns[name, "mean"] = location + scale * values[:, :, c].mean(axis=0)
             columns[name, "std"] = scale * values[:, :, c].std(axis=0)
         return pd.DataFrame(columns, index=self.table_.index)
@@ -287,9 +344,9 @@ class LatentVariableGP(BayesianModel):
         edge_curves : the dependence itself.
         """
         tail = 0.5 * (1 - check_probability(level, "level"))
-        names, scales = self.graph_.names, [scale for _, scale in self._channel_units()]
+        names, scales = self.posterior_.graph.names, [scale for _, scale in self._channel_units()]
         rows = {}
-        for edge in edges_of(self.graph_, int(n_draws), EDGE_POINTS, int(self.random_state)):
+        for edge in edges_of(self.posterior_, int(n_draws), EDGE_POINTS, int(self.random_state)):
             slope = edge.slope * scales[edge.child] / scales[edge.parent]
             rows[names[edge.child], names[edge.parent]] = {
                 "slope": slope.mean(),
@@ -314,9 +371,9 @@ class LatentVariableGP(BayesianModel):
             units as :meth:`latent` has them; drawn by :func:`bayestl.plots.plot_edge`.
         """
         tail = 0.5 * (1 - check_probability(level, "level"))
-        names, units = self.graph_.names, self._channel_units()
+        names, units = self.posterior_.graph.names, self._channel_units()
         out = []
-        for edge in edges_of(self.graph_, int(n_draws), EDGE_POINTS, int(self.random_state)):
+        for edge in edges_of(self.posterior_, int(n_draws), EDGE_POINTS, int(self.random_state)):
             (location, scale), (from_, by) = units[edge.child], units[edge.parent]
             values = location + scale * edge.mean
             lower, upper = np.quantile(values, [tail, 1 - tail], axis=0)
@@ -337,12 +394,19 @@ class LatentVariableGP(BayesianModel):
         DataFrame (T, T)
             Mean over draws of the functions (the rows' own labels are not used); ``.attrs["std"]`` their spread.
         """
-        latent = DrawnLatent(self.graph_, self.graph_.x, None, int(self.n_draws), int(self.random_state))
-        return correlation_over_rows(latent.means, self.graph_.names)
+        x = self.posterior_.graph.x
+        latent = DrawnLatent(self.posterior_, x, None, int(self.n_draws), int(self.random_state))
+        return correlation_over_rows(latent.means, self.posterior_.graph.names)
 
     def _state(self) -> dict[str, np.ndarray]:
-        state = {f"graph.{k}": v.detach().numpy() for k, v in self.graph_.state_dict().items()}
-        return {**state, "elbo": self.report_.elbo, "converged": np.array([self.report_.converged])}
+        posterior, report = self.posterior_, self.report_
+        kind, arrays = (
+            ("chain", posterior.state()) if isinstance(posterior, Chain) else ("guide", posterior.state_dict())
+        )
+        arrays = {f"{kind}.{k}": v for k, v in arrays.items()}
+        arrays |= {f"graph.{k}": v for k, v in posterior.graph.state_dict().items()}
+        told = {f"report.{k}": np.array(v) for k, v in vars(report).items() if k != "message"}
+        return {k: v.detach().numpy() for k, v in arrays.items()} | told
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
         self._check(table)
@@ -355,18 +419,29 @@ class LatentVariableGP(BayesianModel):
                 self._kernel(table, parents),
                 parents,
                 torch.from_numpy(state[f"graph._nodes.{c}.inducing"]),
-                len(rows[c]),
                 torch.ones(len(parents), dtype=torch.float64),
             )
             for c, parents in above.items()
         }
-        latent = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows)
-        prefix = "graph."
-        arrays = {k[len(prefix) :]: torch.from_numpy(v) for k, v in state.items() if k.startswith(prefix)}
-        latent.load_state_dict(arrays)
-        latent.requires_grad_(False)
-        report = SVIReport(state["elbo"], bool(state["converged"][0]), "restored from a file")
-        return {"graph_": latent, "report_": report}
+        graph = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows)
+        graph.load_state_dict(_below(state, "graph."))
+        graph.requires_grad_(False)
+        told = _below(state, "report.")
+        if "log_density" in told:
+            trace = told.pop("log_density").numpy()
+            chain = NUTSReport(trace, **{k: v.item() for k, v in told.items()})  # type: ignore[arg-type]
+            return {"posterior_": Chain.from_state(graph, _below(state, "chain.")), "report_": chain}
+        guide = Guide(graph, {c: NodeGuide(len(n.inducing), len(rows[c])) for c, n in nodes.items()})
+        guide.load_state_dict(_below(state, "guide."))
+        guide.requires_grad_(False)
+        report = SVIReport(
+            told["elbo"].numpy(), bool(told["converged"]), "restored from a file", told["pareto_k"].item()
+        )
+        return {"posterior_": guide, "report_": report}
+
+
+def _below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): torch.from_numpy(v) for k, v in state.items() if k.startswith(prefix)}
 
 
 def _signal(data: PartData, which: int) -> Tensor:

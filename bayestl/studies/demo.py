@@ -51,7 +51,7 @@ def hardness_models(tasks: list[Task], seed: int = 0) -> dict[str, Any]:
         "independent": IndependentGP(tasks=tasks, random_state=seed),
         "multi-task": MultiTaskGP(tasks=tasks, random_state=seed),
         "difference": DifferenceGP(levels=list(HARDNESS), tasks=tasks, random_state=seed),
-        "latent variable": LatentVariableGP(graph=graph, tasks=tasks, random_state=seed),
+        "latent variable": LatentVariableGP(graph=graph, tasks=tasks, inference="svi", random_state=seed),
     }
 
 
@@ -62,7 +62,7 @@ def volume_models(tasks: list[Task], seed: int = 0) -> dict[str, Any]:
         "independent": IndependentGP(tasks=tasks, random_state=seed),
         "multi-task": MultiTaskGP(tasks=tasks, random_state=seed),
         "difference": DifferenceGP(levels=[source, target], tasks=tasks, random_state=seed),
-        "latent variable": LatentVariableGP(graph={target: [source]}, tasks=tasks, random_state=seed),
+        "latent variable": LatentVariableGP(graph={target: [source]}, tasks=tasks, inference="svi", random_state=seed),
     }
 
 

@@ -102,7 +102,7 @@ def test_group_offsets_are_for_models_that_have_them(two_tasks):
 
 def test_latent_values_are_reported_and_agree_with_labels(two_tasks):
     X, Y = two_tasks
-    model = btl.LatentVariableGP({"target": ["source"]}, verbose=False, n_inducing=30).fit(X, Y)
+    model = btl.LatentVariableGP({"target": ["source"]}, inference="svi", verbose=False, n_inducing=30).fit(X, Y)
     latent = model.latent(500)
     measured = Y["target"].notna()
     assert np.abs(latent["target", "mean"] - Y["target"])[measured].mean() < 0.1
@@ -114,7 +114,7 @@ def test_latent_values_are_reported_and_agree_with_labels(two_tasks):
 
 def test_a_label_of_the_child_informs_the_parent(two_tasks):
     X, Y = two_tasks
-    model = btl.LatentVariableGP({"target": ["source"]}, verbose=False, n_inducing=30).fit(X, Y)
+    model = btl.LatentVariableGP({"target": ["source"]}, inference="svi", verbose=False, n_inducing=30).fit(X, Y)
     new = pd.DataFrame({"p": [4.0], "q": [3.0]})
     before = model.posterior(new)
     label = before.mean["target"][0] + before.std["target"][0]
@@ -169,7 +169,7 @@ def curved_and_straight():
 def test_edges_tell_slope_strength_and_shape():
     x, Y = curved_and_straight()
     graph = {"straight": ["a"], "curved": ["a"]}
-    model = btl.LatentVariableGP(graph, verbose=False).fit(x, Y)
+    model = btl.LatentVariableGP(graph, inference="svi", verbose=False).fit(x, Y)
     edges = model.edges()
     assert list(edges.index) == [("straight", "a"), ("curved", "a")]
     straight, curved = edges.iloc[0], edges.iloc[1]
@@ -193,7 +193,7 @@ def test_edges_tell_slope_strength_and_shape():
 
 def test_a_graph_without_edges_has_empty_tables(two_tasks):
     X, Y = two_tasks
-    model = btl.LatentVariableGP({"target": []}, verbose=False, n_inducing=10, max_steps=5).fit(X, Y)
+    model = btl.LatentVariableGP({"target": []}, inference="svi", verbose=False, n_inducing=10, max_steps=5).fit(X, Y)
     assert model.edges().empty
     assert model.edge_curves().empty
 
@@ -213,7 +213,9 @@ def test_a_task_without_labels_is_predicted_through_the_prior_of_its_edge(tmp_pa
     for seed in range(8):
         x, Y = follower(seed)
         blank = Y.assign(target=np.nan)
-        model = btl.LatentVariableGP({"target": ["source"]}, verbose=False, n_inducing=20, max_steps=150)
+        model = btl.LatentVariableGP(
+            {"target": ["source"]}, inference="svi", verbose=False, n_inducing=20, max_steps=150
+        )
         post = model.fit(x[:40], blank.iloc[:40]).posterior(x[40:])
         low, high = (post.interval(0.9)["target", side].to_numpy() for side in ("lower", "upper"))
         inside.append(((low < Y["target"].iloc[40:]) & (Y["target"].iloc[40:] < high)).mean())

@@ -24,11 +24,14 @@ MODELS = {
     "multi-task": lambda: btl.MultiTaskGP(verbose=False, n_starts=1),
     "difference": lambda: btl.DifferenceGP(levels=["source", "target"], verbose=False, n_starts=1),
     "chain": lambda: btl.ChainGP(levels=["source", "target"], stack=None, verbose=False),
-    "latent": lambda: btl.LatentVariableGP(graph={"target": ["source"]}, verbose=False, max_steps=300, n_inducing=25),
+    "latent": lambda: btl.LatentVariableGP(
+        graph={"target": ["source"]}, inference="svi", verbose=False, max_steps=300, n_inducing=25
+    ),
+    "latent chain": lambda: btl.LatentVariableGP(graph={"target": ["source"]}, inference="nuts", verbose=False),
     "subspace": lambda: btl.SubspaceGP(max_rank=2, n_draws=300, n_warmup=200, verbose=False),
 }
 EXACT = ["independent", "multi-task", "difference"]
-DRAWN = {"latent": 256, "subspace": 300}
+DRAWN = {"latent": 200, "latent chain": 200, "subspace": 300}
 """Models whose posterior is so many draws, which are used again."""
 
 

@@ -30,7 +30,7 @@ MODELS = {
     ),
     "chain": lambda tasks: btl.ChainGP(["source", "target"], None, tasks, hyperparameters="map", verbose=False),
     "latent": lambda tasks: btl.LatentVariableGP(
-        {"target": ["source"]}, tasks, n_inducing=20, max_steps=150, n_draws=64, verbose=False
+        {"target": ["source"]}, tasks, inference="svi", n_inducing=20, max_steps=150, n_draws=64, verbose=False
     ),
 }
 

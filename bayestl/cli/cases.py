@@ -1,0 +1,100 @@
+"""What ``bayestl reproduce`` runs: each case with the options that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Case(StrEnum):
+    """What can be reproduced."""
+
+    no = "no"
+    gap = "gap"
+    color = "color"
+    speed = "speed"
+    recovery = "recovery"
+    likelihoods = "likelihoods"
+    few_shot = "few-shot"
+    agreement = "agreement"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Of the command line; each case uses those that it has."""
+
+    repeats: int | None
+    hide: str
+    variant: str
+    split: str
+    only: list[str] | None
+    jobs: int
+    verbose: bool
+
+
+def _no(o: Options) -> Any:
+    from bayestl.studies import no
+
+    return no.run(o.repeats or 10, o.hide, o.split, o.only, n_jobs=o.jobs, verbose=o.verbose)
+
+
+def _gap(o: Options) -> Any:
+    from bayestl.studies import gap
+
+    if o.variant == "G2":
+        return gap.scarcity(n_seeds=o.repeats or 5, n_jobs=o.jobs, verbose=o.verbose)
+    return gap.run(o.variant, o.only, o.repeats or 5, n_jobs=o.jobs, verbose=o.verbose)
+
+
+def _color(o: Options) -> Any:
+    from bayestl.studies import color
+
+    comparison = color.run(o.hide, o.only, o.repeats or 4, n_jobs=o.jobs, verbose=o.verbose)
+    return f"{comparison}\n\npeers on the same splits, as measured beforehand:\n{color.PEERS.to_string()}"
+
+
+def _speed(o: Options) -> Any:
+    from bayestl.studies import speed
+
+    return speed.run(verbose=o.verbose).to_string(index=False)
+
+
+def _recovery(o: Options) -> Any:
+    from bayestl.studies import recovery
+
+    return recovery.run(o.repeats or 200, o.jobs, verbose=o.verbose).to_string()
+
+
+def _likelihoods(o: Options) -> Any:
+    from bayestl.studies import likelihoods
+
+    return likelihoods.run(o.repeats or 50, o.jobs, verbose=o.verbose).round(3).to_string()
+
+
+def _few_shot(o: Options) -> Any:
+    from bayestl.studies import few_shot
+
+    return few_shot.run(o.repeats or 20, o.jobs, verbose=o.verbose).round(3).to_string()
+
+
+def _agreement(o: Options) -> Any:
+    from bayestl.studies import agreement
+
+    return agreement.run(o.repeats or 2000, verbose=o.verbose).round(3).to_string()
+
+
+RUN: dict[Case, Callable[[Options], Any]] = {
+    Case.no: _no,
+    Case.gap: _gap,
+    Case.color: _color,
+    Case.speed: _speed,
+    Case.recovery: _recovery,
+    Case.likelihoods: _likelihoods,
+    Case.few_shot: _few_shot,
+    Case.agreement: _agreement,
+}
+"""Each returns what is printed."""
+WRITTEN = (Case.gap,)
+"""Cases whose result can write itself to a folder."""

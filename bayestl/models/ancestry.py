@@ -1,0 +1,165 @@
+"""Latent values down a graph of tasks, draw by draw: of new rows, and of the training rows that no label informs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayestl.likelihoods import Gaussian, LabelBlock, Setting
+from bayestl.models.drawn import Drawn
+from bayestl.models.graph import LatentGraph, PartData
+from bayestl.tasks import TaskPart
+
+
+@dataclass
+class GraphDraws:
+    """S draws from a posterior that share their hyperparameters, which are those of ``graph``."""
+
+    graph: LatentGraph
+    u: dict[int, Tensor]
+    """Inducing values (S, 1, m) of each function that labels inform."""
+    z: dict[int, Tensor] = field(default_factory=dict)
+    """Latent values (S, n_c) of its rows, where they were asked for."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.u.values())))
+
+
+class GraphPosterior(Protocol):
+    """The posterior of a graph of tasks, by draws.  A graph is used before the next one is asked for."""
+
+    @property
+    def graph(self) -> LatentGraph:
+        """What it is the posterior of."""
+
+    def functions(self, n: int, seed: int) -> Iterator[GraphDraws]:
+        """``n`` draws (at most) of the functions, in lots that share hyperparameters."""
+
+    def draws(self, n: int, seed: int) -> Iterator[GraphDraws]:
+        """The same, with the latent values of the rows that labels inform."""
+
+
+def complete(drawn: GraphDraws, generator: torch.Generator) -> dict[int, Tensor]:
+    """Latent values (S, rows) of all training rows.
+
+    Rows without information follow from the functions alone, functions without a label from their prior.
+    """
+    graph, n = drawn.graph, len(drawn)
+    z: dict[int, Tensor] = {}
+    with torch.no_grad():
+        for c in graph.order:
+            node, rows = graph.nodes[c], graph.rows[c]
+            noise = torch.randn(n, len(graph.x), generator=generator, dtype=torch.float64)
+            if len(rows) == 0:
+                mean, variance, _ = node.prior_conditional(graph.x, z, n, _seed(generator))
+                z[c] = mean + variance.sqrt() * noise
+                continue
+            z[c] = noise
+            others = torch.ones(len(graph.x), dtype=torch.bool)
+            others[rows] = False
+            if others.any():
+                above = {p: z[p][:, others] for p in node.parents}
+                mean, variance = node.conditional_in_blocks(graph.x[others], above, drawn.u[c])
+                z[c][:, others] = mean + variance.sqrt() * noise[:, others]
+            z[c][:, rows] = drawn.z[c]
+    return z
+
+
+def latent_draws(posterior: GraphPosterior, n: int, seed: int) -> np.ndarray:
+    """Draws (n, rows, C) of the training rows' latent values."""
+    generator = torch.Generator().manual_seed(seed)
+    lots = [complete(drawn, generator) for drawn in posterior.draws(n, seed)]
+    each = [torch.stack([z[c] for c in range(len(posterior.graph.names))], dim=-1) for z in lots]
+    return torch.cat(each).numpy()
+
+
+@dataclass
+class _Lot:
+    """Latent values (S, n, C) of new rows in draws that share hyperparameters, and what known labels make of them."""
+
+    means: Tensor
+    variances: Tensor
+    values: Tensor
+    log_weights: Tensor
+    """(S, n)"""
+    noise: dict[TaskPart, Tensor]
+    further: list[np.ndarray]
+
+
+class DrawnLatent(Drawn):
+    """Latent values of new rows by ancestral draws, conditioned row by row on their known labels.
+
+    In each of S draws the functions are one draw from the posterior; down the graph every latent value has a Gaussian
+    conditional given the draw and its parents, which is kept (for smooth marginals) and drawn from (for the children).
+    Known labels weigh the draws, row by row, and the rows are resampled by those weights.  The labels of a new row
+    inform that row only: they do not change the functions.
+    """
+
+    def __init__(
+        self, posterior: GraphPosterior, x: Tensor, observed: Sequence[PartData] | None, n_draws: int, seed: int
+    ) -> None:
+        known = {d.part: d for d in observed or () if d.present.any()}
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            lots = [_descend(drawn, x, known, generator) for drawn in posterior.functions(n_draws, seed)]
+            means, variances, values = (
+                torch.cat([getattr(lot, name) for lot in lots]) for name in ("means", "variances", "values")
+            )
+            if known:
+                log_weights = torch.cat([lot.log_weights for lot in lots])
+                rows = torch.nonzero(torch.stack([d.present for d in known.values()]).any(dim=0)).ravel()
+                chance = torch.softmax(log_weights[:, rows], dim=0).T
+                chosen = torch.multinomial(chance, len(chance.T), replacement=True, generator=generator).T
+                for array in (means, variances, values):
+                    array[:, rows] = array[chosen, rows]
+        settings = {
+            d.part: Setting(
+                torch.cat([lot.noise[d.part] for lot in lots]).numpy(), np.concatenate([lot.further[j] for lot in lots])
+            )
+            for j, d in enumerate(posterior.graph.data)
+        }
+        super().__init__(means.numpy(), variances.numpy(), values.numpy(), settings)
+
+
+def _descend(drawn: GraphDraws, x: Tensor, known: Mapping[TaskPart, PartData], generator: torch.Generator) -> _Lot:
+    """New rows ``x`` (n, d), parents first."""
+    graph, n_draws, n = drawn.graph, len(drawn), len(x)
+    home = {c: (j, d.part) for j, d in enumerate(graph.data) for c in d.part.channels}
+    means, variances, values = (torch.empty(n_draws, n, len(graph.names), dtype=torch.float64) for _ in range(3))
+    log_weights = torch.zeros(n_draws, n, dtype=torch.float64)
+    noise = {d.part: graph.noise(d.part).expand(n_draws).clone() for d in graph.data}
+    z: dict[int, Tensor] = {}
+    for c in graph.order:
+        node = graph.nodes[c]
+        position, part = home[c]
+        if c in drawn.u:
+            mean, variance = node.conditional_in_blocks(x, z, drawn.u[c])
+        else:
+            mean, variance, noise[part] = node.prior_conditional(x, z, n_draws, _seed(generator))
+        data = known.get(part)
+        if data is not None and isinstance(part.likelihood, Gaussian):
+            there = data.present
+            total = variance[:, there] + noise[part][:, None]
+            residual = data.block.y[there] - mean[:, there]
+            log_weights[:, there] += -0.5 * (total.log() + residual**2 / total)
+            gain = variance[:, there] / total
+            mean[:, there] += gain * residual
+            variance[:, there] *= 1 - gain
+        z[c] = mean + variance.sqrt() * torch.randn(n_draws, n, generator=generator, dtype=torch.float64)
+        means[:, :, c], variances[:, :, c], values[:, :, c] = mean, variance, z[c]
+        if data is not None and not isinstance(part.likelihood, Gaussian) and c == part.channels[-1]:
+            there = data.present
+            f = torch.stack([z[k][:, there] for k in part.channels], dim=-1)
+            block = LabelBlock(*(v[there] for v in data.block))
+            log_weights[:, there] += part.likelihood.log_density(block, f, graph.noise(part), graph.further(position))
+    further = [np.tile(graph.further(j).numpy(), (n_draws, 1)) for j in range(len(graph.data))]
+    return _Lot(means, variances, values, log_weights, noise, further)
+
+
+def _seed(generator: torch.Generator) -> int:
+    return int(torch.randint(2**31, (1,), generator=generator))

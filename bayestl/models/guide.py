@@ -1,0 +1,117 @@
+"""The variational posterior of a graph of tasks: a Pyro guide.
+
+``q(u_c)`` is a full Gaussian, and
+
+    q(z_ic | u, z_i,pa) = N(a_ic E[z_ic | u, z_i,pa] + b_ic, s_ic^2)
+
+so the latent values of a row stay correlated with each other and with the functions, and for a Gaussian leaf the guide
+contains the exact conditional.  Hyperparameters are point estimates under their priors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from bayestl.models.ancestry import GraphDraws
+from bayestl.models.graph import LatentGraph
+
+
+class NodeGuide(torch.nn.Module):
+    """The guide of one latent function with ``m`` inducing values, and of its latent values at ``n`` rows."""
+
+    u_start: Tensor
+    u_base: Tensor
+
+    def __init__(self, m: int, n: int) -> None:
+        super().__init__()
+        # q(u) is relative to its first guess, so that one step size suits all its parameters
+        self.register_buffer("u_start", torch.zeros(m, dtype=torch.float64))
+        self.register_buffer("u_base", torch.eye(m, dtype=torch.float64))
+        self.v_mean = torch.nn.Parameter(torch.zeros(m, dtype=torch.float64))
+        self.v_root = torch.nn.Parameter(torch.eye(m, dtype=torch.float64))
+        self.a = torch.nn.Parameter(torch.ones(n, dtype=torch.float64))
+        self.b = torch.nn.Parameter(torch.zeros(n, dtype=torch.float64))
+        self.log_s = torch.nn.Parameter(torch.full((n,), math.log(0.1), dtype=torch.float64))
+
+    def inducing(self) -> tuple[Tensor, Tensor]:
+        """Mean (m,) of ``q(u)`` and the lower Cholesky factor (m, m) of its covariance."""
+        root = self.v_root.tril(-1) + torch.diag(self.v_root.diagonal().abs() + 1e-6)
+        return self.u_start + self.u_base @ self.v_mean, self.u_base @ root
+
+
+class Guide(torch.nn.Module):
+    """The guide of a whole graph; its parameters are those of the nodes' guides, not the graph's.
+
+    Parameters
+    ----------
+    graph : LatentGraph
+    nodes : mapping of int to NodeGuide
+        By latent function.
+    """
+
+    def __init__(self, graph: LatentGraph, nodes: Mapping[int, NodeGuide]) -> None:
+        super().__init__()
+        self._graph = [graph]  # in a list, so that it is not a submodule
+        self._nodes = torch.nn.ModuleList([nodes[c] for c in range(len(graph.names))])
+
+    @property
+    def graph(self) -> LatentGraph:
+        """What the guide is of."""
+        return self._graph[0]
+
+    @property
+    def nodes(self) -> list[NodeGuide]:
+        """The guides of the functions, in their order."""
+        return list(self._nodes)  # type: ignore[arg-type]
+
+    def program(self) -> None:
+        """The guide as Pyro runs it."""
+        import pyro
+        from pyro.distributions import MultivariateNormal, Normal
+
+        from bayestl.inference.landing import Landing
+
+        graph, u = self.graph, {}
+        for c in graph.learnt:
+            mean, root = self.nodes[c].inducing()
+            own = MultivariateNormal(mean, scale_tril=root)
+            held = MultivariateNormal(mean.detach(), scale_tril=root.detach())
+            u[c] = pyro.sample(f"u[{graph.names[c]}]", Landing(own, held))
+        z: dict[int, Tensor] = {}
+        for c in graph.learnt:
+            node = self.nodes[c]
+            mean, _ = graph.conditional(c, z, u)
+            with pyro.plate(f"rows[{graph.names[c]}]", len(graph.rows[c])):
+                own = Normal(node.a * mean + node.b, node.log_s.exp())
+                held = Normal(node.a.detach() * mean + node.b.detach(), node.log_s.detach().exp())
+                z[c] = pyro.sample(f"z[{graph.names[c]}]", Landing(own, held))
+
+    def functions(self, n: int, seed: int) -> Iterator[GraphDraws]:
+        """See :class:`~bayestl.models.ancestry.GraphPosterior`: all draws share the hyperparameters."""
+        yield GraphDraws(self.graph, self._inducing(n, torch.Generator().manual_seed(seed)))
+
+    def draws(self, n: int, seed: int) -> Iterator[GraphDraws]:
+        """See :class:`~bayestl.models.ancestry.GraphPosterior`."""
+        graph, generator = self.graph, torch.Generator().manual_seed(seed)
+        u = self._inducing(n, generator)
+        z: dict[int, Tensor] = {}
+        with torch.no_grad():
+            for c in graph.learnt:
+                node = self.nodes[c]
+                mean, _ = graph.nodes[c].conditional_in_blocks(graph.x[graph.rows[c]], graph.above(c, z), u[c])
+                noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+                z[c] = node.a * mean + node.b + node.log_s.exp() * noise
+        yield GraphDraws(graph, u, z)
+
+    def _inducing(self, n: int, generator: torch.Generator) -> dict[int, Tensor]:
+        """Draws (n, 1, m) of the inducing values of each function."""
+        out = {}
+        with torch.no_grad():
+            for c in self.graph.learnt:
+                centre, root = self.nodes[c].inducing()
+                out[c] = centre + torch.randn(n, 1, len(centre), generator=generator, dtype=centre.dtype) @ root.T
+        return out

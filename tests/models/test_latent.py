@@ -1,0 +1,183 @@
+"""Explicit latent variables: the density behind the sampler, and both posteriors against closed forms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import bayestl as btl
+from bayestl.inference.nuts import nuts_draws
+from bayestl.inference.variational import log_weights, maximise_elbo, pareto_k
+from bayestl.models.ancestry import latent_draws
+from bayestl.models.collapsed import Collapsed
+from bayestl.models.guide import Guide
+from bayestl.studies.agreement import reference
+
+N = 16
+X = np.random.default_rng(0).uniform(-1.5, 1.5, (N, 2))
+SOURCE = np.sin(2 * X[:, 0]) + 0.3 * X[:, 1]
+
+
+def three_tasks():
+    """A Gaussian source, a Gaussian task that follows it, a class that follows both; each with gaps."""
+    error = np.random.default_rng(1).standard_normal((2, N))
+    Y = pd.DataFrame(
+        {"a": SOURCE + 0.05 * error[0], "b": 1 + 2 * SOURCE + 0.1 * error[1], "c": np.where(SOURCE > 0, "up", "down")}
+    )
+    Y.loc[:3, "a"] = np.nan
+    Y.loc[8:11, "b"] = np.nan
+    Y.loc[14:, "c"] = None
+    return Y
+
+
+@pytest.fixture(scope="module")
+def started():
+    """A model after one step of the optimiser, for its graph."""
+    model = btl.LatentVariableGP({"b": ["a"], "c": ["a", "b"]}, inference="svi", max_steps=1, verbose=False)
+    return model.fit(X, three_tasks())
+
+
+def test_the_gradient_of_the_density_is_that_of_its_value(started):
+    density = Collapsed(started.posterior_.graph)
+    w = density.start() + 0.1 * np.random.default_rng(1).standard_normal(len(density.start()))
+    _, gradient = density.value_and_gradient(w)
+    for i in np.random.default_rng(2).permutation(len(w))[:12]:
+        step = np.zeros_like(w)
+        step[i] = 1e-5
+        slope = (density.value_and_gradient(w + step)[0] - density.value_and_gradient(w - step)[0]) / 2e-5
+        assert gradient[i] == pytest.approx(slope, rel=1e-4, abs=1e-5)
+
+
+def chain_of_two(amplitude):
+    """A graph b | a with a nearly linear edge: its posterior is then Gaussian and known."""
+    Y = three_tasks()[["a", "b"]]
+    model = btl.LatentVariableGP({"b": ["a"]}, inference="svi", max_steps=1, verbose=False).fit(X, Y)
+    graph = model.posterior_.graph
+    with torch.no_grad():
+        graph.nodes[1].raw_amplitude.fill_(np.log(amplitude))
+        for node in graph.nodes:
+            node.raw_sigma.fill_(np.log(0.1))
+            node.raw_omega.fill_(np.log(0.05))
+    return model, graph
+
+
+def closed_form(graph):
+    """Mean and covariance of (a, b) of all rows given the labels, by dense linear algebra."""
+    a, b = graph.nodes
+    with torch.no_grad():
+        n = len(graph.x)
+        eye = np.eye(n)
+        k = float(a.raw_amplitude.exp()) ** 2 * a.unit_covariance(graph.x).numpy() + 0.05**2 * eye
+        rho = float(b.rho)
+        prior = np.block([[k, rho * k], [rho * k, rho**2 * k + 0.05**2 * eye]])
+        mean = np.concatenate([np.full(n, float(a.mean)), np.full(n, float(b.mean) + rho * float(a.mean))])
+    labels = [d.block.y.numpy() for d in graph.data]
+    y = np.concatenate(labels)
+    there = np.isfinite(y)
+    gain = prior[:, there] @ np.linalg.inv(prior[np.ix_(there, there)] + 0.1**2 * np.eye(there.sum()))
+    return mean + gain @ (y - mean)[there], prior - gain @ prior[there]
+
+
+def test_the_chain_agrees_with_the_closed_form_of_a_linear_edge():
+    _, graph = chain_of_two(1e-4)
+    mean, covariance = closed_form(graph)
+    draws = latent_draws(reference(graph, 800, 0, verbose=False), 800, 0)
+    flat = np.concatenate([draws[:, :, 0], draws[:, :, 1]], axis=1)
+    sd = np.sqrt(np.diag(covariance))
+    assert (np.abs(flat.mean(axis=0) - mean) / sd).max() < 0.15
+    assert np.abs(flat.std(axis=0) / sd - 1).max() < 0.15
+    n = len(graph.x)
+    both = np.array([np.corrcoef(flat[:, i], flat[:, n + i])[0, 1] for i in range(n)])
+    truth = covariance[np.arange(n), n + np.arange(n)] / (sd[:n] * sd[n:])
+    assert np.abs(both - truth).max() < 0.15
+
+
+def test_the_guide_agrees_with_the_closed_form_of_a_linear_edge():
+    model, graph = chain_of_two(1e-3)
+    guide = model.posterior_.requires_grad_(True)
+    maximise_elbo(graph.model, guide.program, guide.parameters(), scale=graph.n_labels, steps=2000)
+    guide.requires_grad_(False)
+    mean, covariance = closed_form(graph)
+    draws = latent_draws(guide, 4000, 0)
+    informed = np.concatenate([graph.rows[0].numpy(), N + graph.rows[1].numpy()])
+    flat = np.concatenate([draws[:, :, 0], draws[:, :, 1]], axis=1)[:, informed]
+    assert pareto_k(log_weights(graph.model, guide.program, 1000, 0)) < 0.7
+    sd = np.sqrt(np.diag(covariance))[informed]
+    assert (np.abs(flat.mean(axis=0) - mean[informed]) / sd < 0.15).mean() >= 0.95
+    assert (np.abs(flat.std(axis=0) / sd - 1) < 0.15).mean() >= 0.95
+
+
+def test_without_edges_the_density_is_the_evidence_of_a_process():
+    Y = three_tasks()[["b"]]
+    graph = btl.LatentVariableGP({}, inference="svi", max_steps=1, verbose=False).fit(X, Y).posterior_.graph
+    density = Collapsed(graph, vary=False)
+    node, labels = graph.nodes[0], graph.data[0].block.y.numpy()
+    there = np.isfinite(labels)
+    with torch.no_grad():
+        k = float(node.raw_amplitude.exp()) ** 2 * node.unit_covariance(graph.x[there]).numpy()
+        noise = float((2 * node.raw_sigma).exp()) + float((2 * node.raw_omega).exp())
+        centred = labels[there] - float(node.mean)
+    k = k + noise * np.eye(there.sum())
+    evidence = -0.5 * centred @ np.linalg.solve(k, centred) - 0.5 * np.linalg.slogdet(k)[1]
+    assert density.n_latent == 0
+    assert density.value_and_gradient(density.start())[0] == pytest.approx(evidence, rel=1e-9)
+
+
+def test_a_chain_is_saved_and_repeats_from_its_seed(tmp_path):
+    Y = three_tasks()
+    make = lambda: btl.LatentVariableGP({"b": ["a"], "c": ["b"]}, inference="nuts", n_draws=40, verbose=False)  # noqa: E731
+    model = make().fit(X, Y)
+    post = model.posterior(X[:5])
+    pd.testing.assert_frame_equal(make().fit(X, Y).posterior(X[:5]).mean, post.mean)
+    model.save(tmp_path / "model")
+    loaded = btl.load(tmp_path / "model")
+    pd.testing.assert_frame_equal(loaded.posterior(X[:5]).mean, post.mean)
+    assert isinstance(model.posterior_.graph, type(loaded.posterior_.graph))
+    assert loaded.report_.message == model.report_.message
+    assert np.abs(post.mean["b"] - Y["b"].iloc[:5]).mean() < 0.3
+    assert model.edges().loc[("b", "a"), "slope"] == pytest.approx(2.0, abs=0.4)
+    known = model.posterior(X[8:12] + 0.5, observed=Y[["a"]].iloc[8:12])
+    assert known.std["b"].mean() < model.posterior(X[8:12] + 0.5).std["b"].mean()
+
+
+def test_a_chain_that_does_not_settle_is_told_of():
+    def ridge(w):  # one narrow direction keeps the steps short, so that the way along the other one takes too long
+        precision = np.array([1e-2, 1e4])
+        return float(-0.5 * w**2 @ precision), -w * precision
+
+    with pytest.warns(RuntimeWarning, match="the chain has not settled"):
+        nuts_draws(ridge, np.array([1000.0, 0.0]), 40, 0, warmup=5)
+
+
+def test_draws_of_a_normal_have_its_moments():
+    root = np.array([[2.0, 0.0], [1.5, 0.5]])
+    precision = np.linalg.inv(root @ root.T)
+
+    def density(w):
+        return float(-0.5 * w @ precision @ w), -precision @ w
+
+    draws, report = nuts_draws(density, np.array([1.0, 1.0]), 500, 0, root=root)
+    assert report.converged
+    assert np.abs(np.cov(draws.T) - root @ root.T).max() < 1.0
+    again, _ = nuts_draws(density, np.array([1.0, 1.0]), 500, 0, root=root)
+    assert np.array_equal(draws, again)
+
+
+def test_pareto_k_tells_a_narrow_guide_from_a_wide_one():
+    x = np.random.default_rng(0).standard_normal(4000)
+    narrow, wide = 0.4, 2.0  # q = N(0, s^2) for p = N(0, 1); the weights of a narrow guide have a tail of shape 1 - s^2
+    assert pareto_k(-0.5 * (narrow * x) ** 2 + 0.5 * x**2) == pytest.approx(1 - narrow**2, abs=0.25)
+    assert pareto_k(-0.5 * (wide * x) ** 2 + 0.5 * x**2) < 0.3
+    assert pareto_k(np.full(1000, -3.0)) == 0.0
+
+
+def test_an_unknown_inference_is_refused():
+    with pytest.raises(ValueError, match="inference must be one of"):
+        btl.LatentVariableGP(inference="laplace", verbose=False).fit(X, three_tasks()[["a", "b"]])
+
+
+def test_the_guide_has_no_parameters_of_the_graph(started):
+    guide = started.posterior_
+    assert isinstance(guide, Guide)
+    own = {id(p) for p in guide.parameters()}
+    assert not own & {id(p) for p in guide.graph.parameters()}
