@@ -1,7 +1,7 @@
 """The no-U-turn sampler over a vector, given its log density and gradient (Pyro's; Hoffman, Gelman 2014).
 
 It moves in coordinates in which the posterior is near a unit normal: the caller may give a root of the covariance of the
-first of them, and a diagonal is adapted on top.
+first of them; only the step size is adapted.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def nuts_draws(
     density : Density
     start : ndarray, shape (P,)
     n : int
-        States kept, after ``warmup`` others in which step size and scales are adapted.
+        States kept, after ``warmup`` others in which the step size is adapted.
     seed : int
     root : ndarray, shape (k, k), optional
         Of the covariance of the first k coordinates, roughly.

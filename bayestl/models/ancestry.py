@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,8 +13,13 @@ from torch import Tensor
 
 from bayestl.likelihoods import Gaussian, LabelBlock, Setting
 from bayestl.models.drawn import Drawn
-from bayestl.models.graph import LatentGraph, PartData
+from bayestl.models.graph import MIN_VARIANCE, LatentGraph, PartData
 from bayestl.tasks import TaskPart
+
+PARTICLES = 8
+"""Draws of a new row's latent values for each draw of the functions, where known labels weigh them."""
+MOST_NUMBERS = 20_000_000
+"""In an array of those; beyond, there are fewer."""
 
 
 @dataclass
@@ -28,6 +34,11 @@ class GraphDraws:
 
     def __len__(self) -> int:
         return len(next(iter(self.u.values())))
+
+    def repeated(self, k: int) -> GraphDraws:
+        """Each draw ``k`` times in a row."""
+        u, z = ({c: v.repeat_interleave(k, dim=0) for c, v in values.items()} for values in (self.u, self.z))
+        return GraphDraws(self.graph, u, z)
 
 
 class GraphPosterior(Protocol):
@@ -96,8 +107,9 @@ class DrawnLatent(Drawn):
 
     In each of S draws the functions are one draw from the posterior; down the graph every latent value has a Gaussian
     conditional given the draw and its parents, which is kept (for smooth marginals) and drawn from (for the children).
-    Known labels weigh the draws, row by row, and the rows are resampled by those weights.  The labels of a new row
-    inform that row only: they do not change the functions.
+    Known labels weigh the draws, of which there are :data:`PARTICLES` a function then, and each row is resampled by its
+    weights.  Values that were weighed are known by their draws alone: around each a narrow Gaussian, all together with the
+    moments of the draws (Liu, West 2001).  The labels of a new row inform that row only: they do not change the functions.
     """
 
     def __init__(
@@ -105,25 +117,65 @@ class DrawnLatent(Drawn):
     ) -> None:
         known = {d.part: d for d in observed or () if d.present.any()}
         generator = torch.Generator().manual_seed(seed)
+        numbers = n_draws * len(x) * len(posterior.graph.names)
+        k = min(PARTICLES, max(1, MOST_NUMBERS // numbers)) if known else 1
         with torch.no_grad():
-            lots = [_descend(drawn, x, known, generator) for drawn in posterior.functions(n_draws, seed)]
+            lots = [_descend(drawn.repeated(k), x, known, generator) for drawn in posterior.functions(n_draws, seed)]
             means, variances, values = (
                 torch.cat([getattr(lot, name) for lot in lots]) for name in ("means", "variances", "values")
             )
             if known:
                 log_weights = torch.cat([lot.log_weights for lot in lots])
-                rows = torch.nonzero(torch.stack([d.present for d in known.values()]).any(dim=0)).ravel()
-                chance = torch.softmax(log_weights[:, rows], dim=0).T
-                chosen = torch.multinomial(chance, len(chance.T), replacement=True, generator=generator).T
-                for array in (means, variances, values):
-                    array[:, rows] = array[chosen, rows]
+                chosen = _resample(log_weights, k, generator)
+                means, variances, values = (
+                    torch.take_along_dim(array, chosen[:, :, None], dim=0) for array in (means, variances, values)
+                )
+                weighed = _weighed(posterior.graph, known)
+                width = (4 / (3 * len(values))) ** 0.4  # squared, Silverman's rule
+                shrunk = values.mean(dim=0) + math.sqrt(1 - width) * (values - values.mean(dim=0))
+                means = torch.where(weighed, shrunk, means)
+                variances = torch.where(weighed, (width * values.var(dim=0)).clamp_min(MIN_VARIANCE), variances)
         settings = {
             d.part: Setting(
-                torch.cat([lot.noise[d.part] for lot in lots]).numpy(), np.concatenate([lot.further[j] for lot in lots])
+                torch.cat([lot.noise[d.part] for lot in lots]).numpy()[::k],
+                np.concatenate([lot.further[j] for lot in lots])[::k],
             )
             for j, d in enumerate(posterior.graph.data)
         }
         super().__init__(means.numpy(), variances.numpy(), values.numpy(), settings)
+
+
+def _weighed(graph: LatentGraph, known: Mapping[TaskPart, PartData]) -> Tensor:
+    """Where (n, C) known labels bear on a latent value by the weights of its draws.
+
+    Those of its children and of what follows them, and its own where they are not Gaussian.
+    """
+    home = {c: d.part for d in graph.data for c in d.part.channels}
+    n = len(next(iter(known.values())).present)
+    out = torch.zeros(n, len(graph.names), dtype=torch.bool)
+    below = torch.zeros_like(out)  # a label of its own, or further down
+    for c in reversed(graph.order):
+        if (data := known.get(home[c])) is not None:
+            below[:, c] |= data.present
+            if not isinstance(home[c].likelihood, Gaussian):
+                out[:, c] |= data.present
+        for p in graph.nodes[c].parents:
+            below[:, p] |= below[:, c]
+            out[:, p] |= below[:, c]
+    return out
+
+
+def _resample(log_weights: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    """Of (S k, n) draws those (S, n) that stand for them with equal weights, in their order.
+
+    Systematic (Kitagawa 1996), with less noise than drawing each alone: where all weights are alike, every k-th draw.
+    """
+    size = len(log_weights) // k
+    total = torch.softmax(log_weights, dim=0).cumsum(dim=0)
+    start = torch.rand(1, log_weights.shape[1], generator=generator, dtype=total.dtype)
+    at = (torch.arange(size, dtype=total.dtype)[:, None] + start) / size
+    chosen = torch.searchsorted(total.T.contiguous(), at.T.contiguous()).T
+    return chosen.clamp_max(len(log_weights) - 1)
 
 
 def _descend(drawn: GraphDraws, x: Tensor, known: Mapping[TaskPart, PartData], generator: torch.Generator) -> _Lot:

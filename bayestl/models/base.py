@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from bayestl.columns import encode, label_frame, read_features
+from bayestl.inference.threads import threads_for
 from bayestl.models.evidence import decide_sizes
 from bayestl.posterior import Latent, Posterior
 from bayestl.table import Known, Scaler, Table, build_table, encode_groups
@@ -144,7 +145,8 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
             known = self._known_labels(observed, len(x), "observed")
             if np.isnan(known.y).all():
                 known = None
-        latent = self._latent(self.scaler_.features(x), self._new_groups(groups, len(x)), known)
+        with threads_for(max(len(x), len(self.table_.x))):
+            latent = self._latent(self.scaler_.features(x), self._new_groups(groups, len(x)), known)
         return Posterior(latent, self.tasks_, self.scaler_, index, noise)
 
     def predict(

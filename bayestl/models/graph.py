@@ -162,7 +162,7 @@ def informed_rows(parents: Mapping[int, Sequence[int]], data: Sequence[PartData]
 
 
 class LatentGraph(torch.nn.Module):
-    """The Pyro model and guide of a graph of latent functions on one table.
+    """The Pyro model of a graph of latent functions on one table.
 
     Parameters
     ----------

@@ -22,6 +22,7 @@ from bayestl.distributions import check_probability
 from bayestl.inference import exact
 from bayestl.inference.laplace import covariance_root, inverse_curvature
 from bayestl.inference.nuts import NUTSReport, nuts_draws
+from bayestl.inference.threads import threads_for
 from bayestl.inference.variational import SVIReport, log_weights, maximise_elbo, pareto_k
 from bayestl.kernels import Constant, Points, Prior, Smooth
 from bayestl.likelihoods import Gaussian
@@ -29,7 +30,7 @@ from bayestl.models.ancestry import DrawnLatent, latent_draws
 from bayestl.models.base import BayesianModel
 from bayestl.models.collapsed import Chain, Collapsed
 from bayestl.models.drawn import correlation_over_rows
-from bayestl.models.edges import edges_of
+from bayestl.models.edges import Edge, edges_of
 from bayestl.models.graph import LatentGraph, Node, PartData, informed_rows, row_blocks
 from bayestl.models.guide import Guide, NodeGuide
 from bayestl.models.own import OwnParts
@@ -194,7 +195,7 @@ class LatentVariableGP(BayesianModel):
         nodes: dict[int, Node] = {}
         guides: dict[int, NodeGuide] = {}
         guesses: dict[int, Tensor] = {}
-        with exact.threads_for(len(x)):
+        with threads_for(len(x)):
             for c, parents in above.items():
                 kernel = self._kernel(table, parents)
                 nodes[c], guides[c], guesses[c] = self._start(kernel, parents, x, rows[c], *home[c], guesses, chosen)
@@ -319,7 +320,8 @@ class LatentVariableGP(BayesianModel):
 
         In label units (log-normal and power-normal labels: of their logarithm or power); those of classes have no unit.
         """
-        values = latent_draws(self.posterior_, n_draws, int(self.random_state))
+        with threads_for(len(self.table_.x)):
+            values = latent_draws(self.posterior_, n_draws, int(self.random_state))
         columns = {}
         for c, (name, (location, scale)) in enumerate(
             zip(self.posterior_.graph.names, self._channel_units(), strict=True)
@@ -346,7 +348,7 @@ class LatentVariableGP(BayesianModel):
         tail = 0.5 * (1 - check_probability(level, "level"))
         names, scales = self.posterior_.graph.names, [scale for _, scale in self._channel_units()]
         rows = {}
-        for edge in edges_of(self.posterior_, int(n_draws), EDGE_POINTS, int(self.random_state)):
+        for edge in self._edges(n_draws):
             slope = edge.slope * scales[edge.child] / scales[edge.parent]
             rows[names[edge.child], names[edge.parent]] = {
                 "slope": slope.mean(),
@@ -373,7 +375,7 @@ class LatentVariableGP(BayesianModel):
         tail = 0.5 * (1 - check_probability(level, "level"))
         names, units = self.posterior_.graph.names, self._channel_units()
         out = []
-        for edge in edges_of(self.posterior_, int(n_draws), EDGE_POINTS, int(self.random_state)):
+        for edge in self._edges(n_draws):
             (location, scale), (from_, by) = units[edge.child], units[edge.parent]
             values = location + scale * edge.mean
             lower, upper = np.quantile(values, [tail, 1 - tail], axis=0)
@@ -381,6 +383,10 @@ class LatentVariableGP(BayesianModel):
             out.append(pd.DataFrame({"task": names[edge.child], "source": names[edge.parent], **curve}))
         columns = ["task", "source", "value", "mean", "lower", "upper"]
         return pd.concat(out, ignore_index=True) if out else pd.DataFrame(columns=columns)
+
+    def _edges(self, n_draws: int) -> list[Edge]:
+        with threads_for(len(self.table_.x)):
+            return edges_of(self.posterior_, int(n_draws), EDGE_POINTS, int(self.random_state))
 
     def _channel_units(self) -> list[tuple[float, float]]:
         """Location and scale of each latent function."""
@@ -395,7 +401,8 @@ class LatentVariableGP(BayesianModel):
             Mean over draws of the functions (the rows' own labels are not used); ``.attrs["std"]`` their spread.
         """
         x = self.posterior_.graph.x
-        latent = DrawnLatent(self.posterior_, x, None, int(self.n_draws), int(self.random_state))
+        with threads_for(len(x)):
+            latent = DrawnLatent(self.posterior_, x, None, int(self.n_draws), int(self.random_state))
         return correlation_over_rows(latent.means, self.posterior_.graph.names)
 
     def _state(self) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bayestl.datasets import load_no_decomposition
 from bayestl.inference.nuts import nuts_draws
+from bayestl.inference.threads import threads_for
 from bayestl.models.ancestry import latent_draws
 from bayestl.models.collapsed import Chain, Collapsed
 from bayestl.models.graph import LatentGraph
@@ -21,7 +22,7 @@ CLOSE_MEAN, CLOSE_SPREAD = 0.1, 0.15
 def reference(graph: LatentGraph, n: int, seed: int, verbose: bool = True) -> Chain:
     """``n`` draws of the latent values at the hyperparameters of ``graph``."""
     density = Collapsed(graph, vary=False)
-    with progress("reference: states", total=n + 100, verbose=verbose) as update:
+    with threads_for(len(graph.x)), progress("reference: states", total=n + 100, verbose=verbose) as update:
         points, _ = nuts_draws(
             density.value_and_gradient, density.start(), n, seed, callback=lambda i: update(completed=i)
         )

@@ -241,8 +241,13 @@ def test_models_do_not_touch_each_other_in_threads(two_tasks, fitted):
         t.start()
     for t in threads:
         t.join()
-    np.testing.assert_allclose(out[0], fitted["latent"].posterior(X).mean, rtol=1e-8)
-    np.testing.assert_allclose(out[1], out[0], rtol=1e-8)
+    # rounding depends on where an array lies in memory, which differs between threads (gradients differ by 1e-14); where
+    # the optimiser stops and hundreds of Adam steps enlarge that to 1e-5, other random numbers would to much more
+    alone = fitted["latent"].posterior(X).mean
+    other = MODELS["latent"]().set_params(random_state=1).fit(X, Y).posterior(X).mean
+    assert np.abs(other / alone - 1).to_numpy().max() > 1e-3
+    np.testing.assert_allclose(out[0], alone, rtol=1e-4)
+    np.testing.assert_allclose(out[1], alone, rtol=1e-4)
     np.testing.assert_allclose(out[2], fitted["difference"].posterior(X).mean, rtol=1e-6)
     assert len(pyro.get_param_store()) == 0
 

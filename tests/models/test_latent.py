@@ -181,3 +181,28 @@ def test_the_guide_has_no_parameters_of_the_graph(started):
     assert isinstance(guide, Guide)
     own = {id(p) for p in guide.parameters()}
     assert not own & {id(p) for p in guide.graph.parameters()}
+
+
+def test_known_labels_weigh_new_rows_as_the_closed_form_does():
+    """An edge that is a line: the labels of a new row then have a joint normal distribution, by which its other task follows."""
+    model, graph = chain_of_two(1e-4)
+    model.n_draws = 2000
+    x = graph.x[:1] + 0.7
+    guide = model.posterior_
+    (kept,) = guide.functions(2000, 0)
+    with torch.no_grad():
+        a, b = graph.nodes
+        mean_a, var_a = a.conditional(x, {}, kept.u[0])
+        mean_b, var_b = b.conditional(x, {0: mean_a}, kept.u[1])
+        noise = 0.1**2
+        rho = float(b.rho)
+        spread = float(mean_a.var()) + float(var_a.mean())  # of a, over functions and within
+        total = rho**2 * spread + float(mean_b.sub(rho * mean_a).var()) + float(var_b.mean()) + noise
+        label = float(mean_b.mean()) + np.sqrt(total)
+        expected = float(mean_a.mean()) + rho * spread / np.sqrt(total)
+    location, scale = model.scaler_.y_mean, model.scaler_.y_scale
+    raw = (x.numpy() * model.scaler_.x_scale) + model.scaler_.x_mean
+    post = model.posterior(raw, observed=pd.DataFrame({"b": [location[1] + scale[1] * label]}), noise=False)
+    found = (float(post.mean["a"][0]) - location[0]) / scale[0]
+    assert found == pytest.approx(expected, abs=0.1 * np.sqrt(spread))
+    assert abs(expected - float(mean_a.mean())) > 0.5 * np.sqrt(spread)
