@@ -359,3 +359,10 @@ def cdf_below(distribution: Predictive, y: Array) -> Array:
     """``P(Y_i < y_i)``: below the cdf where the distribution has an atom at ``y_i``."""
     below = getattr(distribution, "cdf_below", distribution.cdf)
     return cast(Array, below(y))
+
+
+def interval_ends(distribution: Predictive, low: Array, high: Array) -> tuple[Array, Array]:
+    """The cdf at both ends of intervals (n,), which may be infinite."""
+    bottom = np.where(np.isinf(low), 0.0, distribution.cdf(np.where(np.isfinite(low), low, 0.0)))
+    top = np.where(np.isinf(high), 1.0, distribution.cdf(np.where(np.isfinite(high), high, 0.0)))
+    return bottom, top

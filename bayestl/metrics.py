@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from scipy.special import ndtr
 
-from bayestl.distributions import NormalMixture, Predictive, cdf_below
+from bayestl.distributions import NormalMixture, Predictive, cdf_below, interval_ends
 
 Array = np.ndarray
 QUADRATURE = 64
@@ -126,13 +126,18 @@ def sharpness(lower: Array, upper: Array) -> float:
     return float((upper - lower).mean())
 
 
-def pit(y: Array, distribution: Predictive, seed: int = 0) -> Array:
+def pit(y: Array, distribution: Predictive, seed: int = 0, high: Array | None = None) -> Array:
     """Probability integral transform: the predictive cdf at the label, uniform where the prediction is calibrated.
 
-    At an atom (a class, an exact zero) a draw between the cdf below it and at it.
+    At an atom (a class, an exact zero) a draw between the cdf below it and at it; of a label that is only known to lie
+    between ``y`` and ``high`` a draw between the cdf at its ends.
     """
     y = np.asarray(y, dtype=float)
-    above, below = distribution.cdf(y), cdf_below(distribution, y)
+    known = y if high is None else np.where(y < high, 0.0, y)
+    above, below = distribution.cdf(known), cdf_below(distribution, known)
+    if high is not None:
+        bottom, top = interval_ends(distribution, y, high)
+        below, above = np.where(y < high, bottom, below), np.where(y < high, top, above)
     return below + (above - below) * np.random.default_rng(seed).uniform(size=len(y))
 
 

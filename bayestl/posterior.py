@@ -16,7 +16,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayestl.distributions import Discrete, Empirical, Marginals, NormalMixture, Predictive, check_probability
+from bayestl.distributions import (
+    Discrete,
+    Empirical,
+    Marginals,
+    NormalMixture,
+    Predictive,
+    check_probability,
+    interval_ends,
+)
 from bayestl.likelihoods import Categorical, Censored, Gaussian, LatentBlock, Ordinal, Setting
 from bayestl.table import Scaler
 from bayestl.tasks import PartDraws, Task, TaskPart, task_parts
@@ -184,18 +192,8 @@ class Posterior:
 
         Of a label that lies between ``Y`` and ``high`` it is the log probability of that interval.
         """
-        columns = []
-        for t, m in enumerate(self._marginals):
-            y = Y[:, t]
-            upper = y if high is None else high[:, t]
-            wide = ~np.isnan(y) & (y < upper)
-            each = m.log_density(np.where(wide, np.where(np.isfinite(y), y, 0.0), y))
-            if wide.any():
-                top = np.where(np.isinf(upper), 1.0, m.cdf(np.where(np.isfinite(upper), upper, 0.0)))
-                bottom = np.where(np.isinf(y), 0.0, m.cdf(np.where(np.isfinite(y), y, 0.0)))
-                each = np.where(wide, np.log(np.maximum(top - bottom, 1e-300)), each)
-            columns.append(each)
-        return self._frame(columns)
+        upper = Y if high is None else high
+        return self._frame([log_density_of(m, Y[:, t], upper[:, t]) for t, m in enumerate(self._marginals)])
 
     def probabilities(self, task: str) -> pd.DataFrame:
         """Class probabilities (n, classes) of a classified task.
@@ -297,6 +295,16 @@ class Posterior:
         variance = np.einsum("nt,sntu,nu->sn", scaled, covariances, scaled)
         mixture = NormalMixture(weights, mean, np.maximum(variance, 1e-300))
         return Derived(mixture, self._index, draw, name)
+
+
+def log_density_of(marginal: Predictive, y: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """``log p(y)`` of labels (n,), NaN where there is none; of one between ``y`` and ``high`` that of the interval."""
+    wide = ~np.isnan(y) & (y < high)
+    out = marginal.log_density(np.where(wide, np.where(np.isfinite(y), y, 0.0), y))
+    if wide.any():
+        bottom, top = interval_ends(marginal, y, high)
+        out = np.where(wide, np.log(np.maximum(top - bottom, 1e-300)), out)
+    return out
 
 
 def _class_names(positions: np.ndarray, classes: Sequence[Hashable]) -> np.ndarray:

@@ -153,7 +153,7 @@ def cholesky(covariance: Tensor, noise: Tensor) -> tuple[Tensor, float]:
     raise torch.linalg.LinAlgError("covariance is not positive definite")
 
 
-def _inverse_from_cholesky(factor: Tensor) -> Tensor:
+def inverse_from_cholesky(factor: Tensor) -> Tensor:
     """``(L L')^-1`` by LAPACK's potri, half the time of ``torch.cholesky_inverse``."""
     inverse, _ = scipy.linalg.lapack.dpotri(np.array(factor.numpy(), order="F"), lower=1, overwrite_c=1)
     half = torch.from_numpy(inverse.T).triu_()
@@ -175,7 +175,7 @@ class _LogNormalDensity(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
         factor, alpha = ctx.saved_tensors
-        g = _inverse_from_cholesky(factor).mul_(-0.5 * grad).addr_(alpha, alpha, alpha=0.5 * float(grad))
+        g = inverse_from_cholesky(factor).mul_(-0.5 * grad).addr_(alpha, alpha, alpha=0.5 * float(grad))
         return g, g.diagonal(), -alpha * grad
 
 

@@ -320,7 +320,7 @@ class JoinedLatent:
         means, noise = np.empty((size, n, total)), np.empty((size, total))
         covariances = np.zeros((size, n, total, total))
         for parts, latent in self._families:
-            chosen = np.arange(size) if alone else _resample(latent.weights, size)
+            chosen = np.arange(size) if alone else resample(latent.weights, size)
             channels = [c for part in parts for c in part.channels]
             own_means, own_covariances = latent.moments()
             means[:, :, channels] = own_means[chosen]
@@ -343,6 +343,6 @@ class JoinedLatent:
         return sorted(out.values(), key=lambda d: d.part.channels)
 
 
-def _resample(weights: np.ndarray, size: int) -> np.ndarray:
+def resample(weights: np.ndarray, size: int) -> np.ndarray:
     """``size`` components in proportion to their weights, systematically."""
     return np.searchsorted(np.cumsum(weights), (np.arange(size) + 0.5) / size).clip(max=len(weights) - 1)

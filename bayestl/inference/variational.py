@@ -44,6 +44,11 @@ class SVIReport:
     pareto_k: float = math.nan
     """See :func:`pareto_k`; of hundreds of values together it is often above 0.7 though each of them is well described."""
 
+    def then(self, other: SVIReport) -> SVIReport:
+        """The way so far and what came after it."""
+        trace = np.concatenate([self.elbo, other.elbo])
+        return SVIReport(trace, self.converged and other.converged, f"{self.message}, then {other.message}")
+
 
 def _settled(elbo: list[float], window: int, tolerance: float) -> bool:
     """Whether the mean over the last window is no better than over the one before, by ``tolerance`` or its noise."""

@@ -21,10 +21,9 @@ import numpy as np
 import torch
 
 from bayestl.blocks import Covariance, with_sources
-from bayestl.inference import exact
 from bayestl.inference.gaussian import ExactLatent, JoinedLatent, MixedLatent
 from bayestl.kernels import Prior, Smooth
-from bayestl.models.exact import ExactModel, Family, training_data
+from bayestl.models.exact import ExactModel, Family
 from bayestl.models.own import own_prior
 from bayestl.stacking import ForestStack
 from bayestl.table import Known, Scaler, Table
@@ -259,8 +258,8 @@ class ChainGP(ExactModel):
             out.append(Known(y, high))
         return out
 
-    def _family_data(self, family: Family) -> exact.Data:
-        return training_data(self.table_, self.scaler_, family.parts, self.made_[family.parts[0].task])
+    def _family_inputs(self, family: Family) -> np.ndarray:
+        return self.made_[family.parts[0].task]
 
 
 def _expectation(part: TaskPart, latent: JoinedLatent) -> np.ndarray:

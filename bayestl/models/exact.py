@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.utils.validation import check_is_fitted
 
 from bayestl.blocks import Covariance, build_kernel
 from bayestl.inference import exact
@@ -23,9 +24,11 @@ from bayestl.inference.gaussian import ExactLatent, ExactPosterior, JoinedLatent
 from bayestl.inference.hmc import hmc_draws
 from bayestl.inference.laplace import laplace_draws, raw_positions
 from bayestl.inference.sites import Observations, PartLabels
+from bayestl.inference.threads import threads_for
 from bayestl.kernels import Prior, Smooth
 from bayestl.likelihoods import LabelBlock
 from bayestl.models.base import BayesianModel, own_codes
+from bayestl.models.heldout import held_out
 from bayestl.progress import progress
 from bayestl.table import Known, Scaler, Table, refuse_empty_parts
 from bayestl.tasks import Task, TaskPart
@@ -152,9 +155,43 @@ class ExactModel(BayesianModel):
             posterior = posterior if extra is None else posterior.condition(extra)
         return posterior.at(inputs, codes)
 
+    def _family_inputs(self, family: Family) -> np.ndarray:
+        """Inputs (n, k) of a family's functions at the rows of the table."""
+        return self.scaler_.features(self.table_.x)
+
     def _family_data(self, family: Family) -> exact.Data:
         """The labels that a family was fitted to."""
-        return training_data(self.table_, self.scaler_, family.parts, self.scaler_.features(self.table_.x))
+        return training_data(self.table_, self.scaler_, family.parts, self._family_inputs(family))
+
+    def _at_rows(self, family: Family, rows: np.ndarray) -> ExactLatent:
+        """The latent values of a family at rows of the table."""
+        codes = row_groups(self.table_)[rows]
+        return family.posterior.at(torch.from_numpy(self._family_inputs(family)[rows]), torch.from_numpy(codes))
+
+    def leave_one_out(self) -> pd.DataFrame:
+        """Every training label predicted from all others, at the hyperparameters' posterior, without fitting again.
+
+        Returns
+        -------
+        DataFrame
+            A row a label: ``task``, ``row`` (position in the table), ``y``, ``log_density`` (nats, label units), ``pit``
+            (uniform where the model is calibrated), ``mean`` and ``std``; of classes ``y`` is a position and ``p0``, ``p1``
+            ... are their probabilities.  Other labels of the same row stay known, as with ``hide="target"``.
+
+        Raises
+        ------
+        ValueError
+            For tables so large that they are summarised by inducing values.
+
+        Notes
+        -----
+        Exact for Gaussian labels at fixed hyperparameters, whose posterior is reweighted; for other labels the pseudo-labels
+        of the others are held fixed.
+        """
+        check_is_fitted(self, "table_")
+        with threads_for(len(self.table_.x)):
+            frames = [held.frame(name, t) for t, (name, held) in enumerate(held_out(self).items())]
+        return pd.concat(frames, ignore_index=True)
 
     def _hyperparameter_draws(self, family: Family, n: int = 100) -> np.ndarray:
         """Draws of the raw hyperparameters: every third state of a chain up to :data:`CHAIN_LABELS` labels, made once.
@@ -314,9 +351,13 @@ def training_data(table: Table, scaler: Scaler, parts: Sequence[TaskPart], x: np
         If a part has no labels (a hurdle task whose labels are all zero has no positive part).
     """
     refuse_empty_parts(table, parts)
-    n_rows = len(table.x)
-    group = np.full(n_rows, -1) if table.group is None else table.group
-    codes = torch.from_numpy(own_codes(group, len(table.groups)))
+    codes = torch.from_numpy(row_groups(table))
     data = part_data(torch.from_numpy(x), codes, Known(table.y, table.high), table.se, scaler, table.tasks, parts)
     assert data is not None
     return data
+
+
+def row_groups(table: Table) -> np.ndarray:
+    """Codes (n,) of the rows' groups; a row without one has a code of its own."""
+    group = np.full(len(table.x), -1) if table.group is None else table.group
+    return own_codes(group, len(table.groups))

@@ -68,7 +68,7 @@ class LatentVariableGP(BayesianModel):
     n_inducing : int
         Inducing values a task (at most the number of rows), for ``"svi"``.
     max_steps : int
-        Of the optimiser, for ``"svi"``.
+        Of the optimiser, for ``"svi"``: first of everything, then as many at the most of the guide alone.
     n_draws : int
         Draws behind a prediction.
     random_state : int
@@ -205,21 +205,11 @@ class LatentVariableGP(BayesianModel):
             return self._approximate(Guide(graph, guides))
 
     def _approximate(self, guide: Guide) -> dict[str, Any]:
-        """The guide and the hyperparameters of its graph at the best bound."""
+        """The guide and the hyperparameters of its graph at the best bound; then the guide alone, in smaller steps."""
         graph = guide.graph
-        with progress("LatentVariableGP", total=int(self.max_steps), verbose=self.verbose) as update:
-            report = maximise_elbo(
-                graph.model,
-                guide.program,
-                [*graph.parameters(), *guide.parameters()],
-                scale=graph.n_labels,
-                steps=int(self.max_steps),
-                seed=int(self.random_state),
-                callback=lambda i, value: update(
-                    completed=i, description=f"LatentVariableGP: bound a label {value:.3f}"
-                ),
-            )
+        first = self._climb(guide, [*graph.parameters(), *guide.parameters()], 0.03)
         graph.requires_grad_(False)
+        report = first.then(self._climb(guide, list(guide.parameters()), 0.003))
         guide.requires_grad_(False)
         lots = row_blocks(WEIGHED, len(graph.x) * max(len(node.inducing) for node in graph.nodes))
         weights = [
@@ -228,6 +218,22 @@ class LatentVariableGP(BayesianModel):
         ]
         report.pareto_k = pareto_k(np.concatenate(weights))
         return {"posterior_": guide, "report_": report}
+
+    def _climb(self, guide: Guide, parameters: Sequence[Tensor], learning_rate: float) -> SVIReport:
+        graph = guide.graph
+        with progress("LatentVariableGP", total=int(self.max_steps), verbose=self.verbose) as update:
+            return maximise_elbo(
+                graph.model,
+                guide.program,
+                parameters,
+                scale=graph.n_labels,
+                steps=int(self.max_steps),
+                learning_rate=learning_rate,
+                seed=int(self.random_state),
+                callback=lambda i, value: update(
+                    completed=i, description=f"LatentVariableGP: bound a label {value:.3f}"
+                ),
+            )
 
     def _sample(self, graph: LatentGraph) -> dict[str, Any]:
         """A chain over the latent values and the hyperparameters."""
