@@ -200,9 +200,14 @@ class ExactLatent:
         ValueError
             If joint draws are asked for more than ``MAX_JOINT`` values.
         """
-        n_rows, n_tasks = len(self._x), self.noise.shape[1]
         component = np.sort(generator.choice(len(self.weights), size=n, p=self.weights))
-        out = np.empty((n, n_rows, n_tasks))
+        return self.draw(component, generator, joint_rows), component
+
+    @torch.no_grad()
+    def draw(self, component: np.ndarray, generator: np.random.Generator, joint_rows: bool) -> np.ndarray:
+        """A draw (rows, T) from each of the given components, see :meth:`sample`."""
+        n_rows, n_tasks = len(self._x), self.noise.shape[1]
+        out = np.empty((len(component), n_rows, n_tasks))
         if joint_rows and n_rows * n_tasks > MAX_JOINT:
             raise ValueError(
                 f"joint draws of {n_rows} rows x {n_tasks} tasks need the covariance of {n_rows * n_tasks} values "
@@ -220,7 +225,7 @@ class ExactLatent:
                 root = _row_roots(covariances[s])
                 noise = generator.standard_normal((len(chosen), n_rows, n_tasks))
                 out[chosen] = means[s] + np.einsum("ntu,knu->knt", root, noise)
-        return out, component
+        return out
 
     def _joint(self, s: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and a square root of the covariance of all values, task by task."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from threading import Lock
+from threading import Lock, local
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -17,6 +17,7 @@ class _SingleThread:
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._own = local()
         self._holders = 0
         self._torch = 1
         self._blas: threadpool_limits | None = None
@@ -27,12 +28,15 @@ class _SingleThread:
                 self._torch = torch.get_num_threads()
                 self._blas = threadpool_limits(limits=1, user_api="blas")
             self._holders += 1
+            self._own.depth = getattr(self._own, "depth", 0) + 1
             torch.set_num_threads(1)
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._holders -= 1
-            torch.set_num_threads(self._torch)  # in part a setting of the calling thread
+            self._own.depth -= 1
+            if self._own.depth == 0:
+                torch.set_num_threads(self._torch)  # in part a setting of the calling thread
             if self._holders == 0 and self._blas is not None:
                 self._blas.restore_original_limits()
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from bayestl.columns import encode, label_frame, read_features
 from bayestl.inference.threads import threads_for
+from bayestl.models.draws import RowDraws
 from bayestl.models.evidence import decide_sizes
 from bayestl.posterior import Latent, Posterior
 from bayestl.table import Known, Scaler, Table, build_table, encode_groups
@@ -50,6 +51,14 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
     @abstractmethod
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> Latent:
         """Posterior of the latent values of scaled rows ``x``, given labels ``observed``."""
+
+    @abstractmethod
+    def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
+        """About ``n`` draws from the posterior of hyperparameters and of latent values at the rows of the table."""
+
+    def _prior_at_rows(self, n: int, seed: int) -> RowDraws:
+        """The same from the prior."""
+        raise ValueError(f"{type(self).__name__} has no draws from its prior: leave out prior=True")
 
     @abstractmethod
     def _state(self) -> dict[str, np.ndarray]:
@@ -201,6 +210,15 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
     @abstractmethod
     def task_correlation(self) -> pd.DataFrame:
         """Correlation between tasks of the latent functions, (T, T), with its uncertainty in ``.attrs["std"]``."""
+
+    def to_arviz(self, n_draws: int = 200, prior: bool = False, seed: int = 0) -> Any:
+        """What ArviZ works on: an ``InferenceData``, or a ``DataTree`` from ArviZ 1.0 on.
+
+        See :func:`bayestl.diagnostics.to_arviz`.
+        """
+        from bayestl.diagnostics import to_arviz
+
+        return to_arviz(self, n_draws, prior, seed)
 
     def save(self, path: Any) -> None:
         """Write the fitted model to a folder: JSON and safetensors, no code (read with :func:`bayestl.load`)."""

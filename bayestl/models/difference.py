@@ -26,7 +26,8 @@ from bayestl.distributions import check_probability
 from bayestl.hyperparameters import register_positive, register_real
 from bayestl.inference.gaussian import ExactPosterior
 from bayestl.kernels import Mixing, PerGroup, Points, Prior
-from bayestl.models.exact import ExactModel
+from bayestl.models.draws import Variable
+from bayestl.models.exact import ExactModel, Family
 from bayestl.models.multitask import SPECIFIC_AMPLITUDE
 from bayestl.models.own import AMPLITUDE, GROUP_SPREAD, observation, own_processes
 from bayestl.table import Table
@@ -204,10 +205,6 @@ class DifferenceGP(ExactModel):
     def offset_draws(self, n: int = 4000) -> pd.DataFrame:
         """Joint posterior draws of what :meth:`offsets` summarises, one column each."""
         generator = np.random.default_rng(int(self.random_state))
-        groups = self.table_.groups
-        codes = range(max(len(groups), 1))
-        x = torch.from_numpy(self.scaler_.features(self.table_.x[:1]))
-        one, every = _points(x, [0]), _points(x.expand(len(codes), -1), codes)
         out: dict[tuple, np.ndarray] = {}
         for family in self.families_:
             mixing = family.prior.mixing
@@ -217,24 +214,46 @@ class DifferenceGP(ExactModel):
             data = self._family_data(family)
             posterior = ExactPosterior.of(family.prior, data, self._hyperparameter_draws(family))
             component = generator.choice(len(posterior.weights), size=n, p=posterior.weights)
-            mixings = [posterior.components[s].prior.mixing for s in range(len(posterior.weights))]
-            names = [name for part in family.parts for name in part.names]
-            units = [self.scaler_.units(part) for part in family.parts for _ in part.channels]
-            n_channels = len(names)
-            for i, c in enumerate(mixing.child):
-                (mean, scale), (parent_mean, parent_scale) = units[c], units[mixing.parent[c]]
-                rho = np.array([m.rho[i].item() for m in mixings])[component] * scale / parent_scale
-                b = _draw(posterior.process(n_channels + c, one), component, generator)[:, 0] * float(
-                    mixing.constants[c]
-                )
-                out[names[c], "rho", ""] = rho
-                out[names[c], "offset", ""] = mean + scale * b - rho * parent_mean
-                if mixing.grouped:
-                    deviation = _draw(posterior.process(2 * n_channels + i, every), component, generator)
-                    tau = np.array([m.raw_tau[i].exp().item() for m in mixings])[component]
-                    for g, group in enumerate(groups):
-                        out[names[c], "group offset", group] = scale * tau * deviation[:, g]
+            out |= self._offsets_of(family.parts, posterior, component, generator)
         return pd.DataFrame(out, columns=pd.MultiIndex.from_tuples(list(out), names=["level", "parameter", "group"]))
+
+    def _offsets_of(
+        self,
+        parts: Sequence[TaskPart],
+        posterior: ExactPosterior,
+        component: np.ndarray,
+        generator: np.random.Generator,
+    ) -> dict[tuple, np.ndarray]:
+        """Draws (n,) of each parameter (level, parameter, group) of a family, one from each of the given components."""
+        groups = self.table_.groups
+        codes = range(max(len(groups), 1))
+        x = torch.from_numpy(self.scaler_.features(self.table_.x[:1]))
+        one, every = _points(x, [0]), _points(x.expand(len(codes), -1), codes)
+        mixings: list[Autoregression] = [c.prior.mixing for c in posterior.components]  # type: ignore[misc]
+        names = [name for part in parts for name in part.names]
+        units = [self.scaler_.units(part) for part in parts for _ in part.channels]
+        out: dict[tuple, np.ndarray] = {}
+        for i, c in enumerate(mixings[0].child):
+            (mean, scale), (parent_mean, parent_scale) = units[c], units[mixings[0].parent[c]]
+            rho = np.array([m.rho[i].item() for m in mixings])[component] * scale / parent_scale
+            b = _draw(posterior.process(len(names) + c, one), component, generator)[:, 0]
+            out[names[c], "rho", ""] = rho
+            out[names[c], "offset", ""] = mean + scale * b * float(mixings[0].constants[c]) - rho * parent_mean
+            if mixings[0].grouped:
+                deviation = _draw(posterior.process(2 * len(names) + i, every), component, generator)
+                tau = np.array([m.raw_tau[i].exp().item() for m in mixings])[component]
+                for g, group in enumerate(groups):
+                    out[names[c], "group offset", group] = scale * tau * deviation[:, g]
+        return out
+
+    def _effects(self, family: Family, component: np.ndarray, generator: np.random.Generator) -> dict[str, Variable]:
+        found = self._offsets_of(family.parts, family.posterior, component, generator)
+        out = {f"{kind}[{level}]": Variable(v) for (level, kind, group), v in found.items() if group == ""}
+        for level in dict.fromkeys(level for level, _, group in found if group != ""):
+            own = [v for (name, _, group), v in found.items() if name == level and group != ""]
+            coords = {"group": list(self.table_.groups)}
+            out[f"group offset[{level}]"] = Variable(np.stack(own, axis=1), ("group",), coords)
+        return out
 
 
 def _points(x: torch.Tensor, groups: Sequence[int]) -> Points:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -58,21 +59,19 @@ class HeldOut:
         return pd.DataFrame(columns | {"mean": mean, "std": np.sqrt(variance)})
 
 
-def held_out(model: ExactModel) -> dict[str, HeldOut]:
-    """The labels of every task, each given all others.
+def held_out(model: ExactModel, families: Sequence[Family]) -> dict[str, HeldOut]:
+    """The labels of every task, each given all others, as the families of the model have their posterior.
 
     Raises
     ------
     ValueError
         If the table was too large for its labels to be kept one by one.
     """
-    if not all(c.full for family in model.families_ for c in family.posterior.components):
+    if not all(c.full for family in families for c in family.posterior.components):
         raise ValueError(
             "leave-one-out needs every label, but this table is summarised by inducing values: use compare"
         )
-    homes = {
-        part: home for family in model.families_ for home in [_HeldOutFamily(model, family)] for part in family.parts
-    }
+    homes = {part: home for family in families for home in [_HeldOutFamily(model, family)] for part in family.parts}
     return {name: _of_task(model, t, homes) for t, name in enumerate(model.table_.names)}
 
 

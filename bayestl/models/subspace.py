@@ -19,6 +19,7 @@ from bayestl.inference.lowrank import LowRankDraws, draw_low_rank
 from bayestl.likelihoods import Gaussian, Setting
 from bayestl.models.base import BayesianModel
 from bayestl.models.drawn import Drawn, correlation_over_rows
+from bayestl.models.draws import RowDraws, Variable, density_of_labels
 from bayestl.progress import progress
 from bayestl.table import Known, Scaler, Table
 from bayestl.tasks import Task, TaskPart
@@ -126,6 +127,23 @@ class SubspaceGP(BayesianModel):
         nothing = np.zeros((len(noise), 0))
         settings = {part: Setting(noise[:, part.task], nothing) for part in self.table_.parts}
         return Drawn(values, np.zeros_like(values), values, settings)
+
+    def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
+        draws = self.draws_
+        tasks = {"task": self.table_.names}
+        variables = {
+            "rank": Variable(draws.rank),
+            "mean": Variable(draws.mean, ("task",), tasks),
+            "noise": Variable(np.sqrt(draws.noise), ("task",), tasks),
+            "coefficients": Variable(
+                draws.u @ draws.a.transpose(0, 2, 1), ("feature", "task"), {"feature": self.table_.features, **tasks}
+            ),
+        }
+        nothing = np.zeros((len(draws.noise), 0))
+        settings = {part: Setting(draws.noise[:, part.task], nothing) for part in self.table_.parts}
+        out = RowDraws(variables, draws.values(self.scaler_.features(self.table_.x)), settings)
+        out.log_likelihood = density_of_labels(self.table_, self.scaler_, out)
+        return out
 
     def rank(self) -> pd.Series:
         """Posterior probability of each rank from 0 to ``max_rank``."""

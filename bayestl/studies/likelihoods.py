@@ -13,10 +13,11 @@ import torch
 from scipy import stats
 
 from bayestl import likelihoods, metrics
+from bayestl.inference.priors import draw_processes, mix
 from bayestl.likelihoods import Likelihood, Setting
 from bayestl.models.independent import IndependentGP
 from bayestl.parallel import in_parallel
-from bayestl.studies.drawn import draw_processes, fit_unscaled, mix
+from bayestl.studies.drawn import fit_unscaled
 from bayestl.table import build_table
 from bayestl.tasks import Task, task_parts
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bayestl.inference.priors import draw_processes, mix
 from bayestl.models.difference import DifferenceGP
 from bayestl.parallel import in_parallel
-from bayestl.studies.drawn import draw_processes, fit_unscaled, mix
+from bayestl.studies.drawn import fit_unscaled
 from bayestl.table import build_table
 
 N_ROWS, N_FEATURES, N_GROUPS, N_TARGETS = 60, 2, 4, 30
