@@ -33,9 +33,11 @@ _HOMES = {
     "Comparison": "bayestl.validation",
     "compare": "bayestl.validation",
     "suggest_graph": "bayestl.graphs",
+    "transfer_gain": "bayestl.transfer",
+    "learning_curve": "bayestl.transfer",
     "load": "bayestl.io",
 }
-_MODULES = ("datasets", "features", "kernels", "metrics", "plots", "report", "studies")
+_MODULES = ("datasets", "diagnostics", "features", "kernels", "metrics", "plots", "report", "studies")
 
 __all__ = [
     "Bernoulli",
@@ -61,18 +63,21 @@ __all__ = [
     "__version__",
     "compare",
     "datasets",
+    "diagnostics",
     "features",
     "kernels",
+    "learning_curve",
     "load",
     "metrics",
     "plots",
     "report",
     "studies",
     "suggest_graph",
+    "transfer_gain",
 ]
 
 if TYPE_CHECKING:
-    from bayestl import datasets, features, kernels, metrics, plots, report, studies
+    from bayestl import datasets, diagnostics, features, kernels, metrics, plots, report, studies
     from bayestl.blocks import Kernel
     from bayestl.graphs import suggest_graph
     from bayestl.io import load
@@ -96,6 +101,7 @@ if TYPE_CHECKING:
     from bayestl.models.subspace import SubspaceGP
     from bayestl.posterior import Posterior
     from bayestl.tasks import Task
+    from bayestl.transfer import learning_curve, transfer_gain
     from bayestl.validation import Comparison, compare
 
 

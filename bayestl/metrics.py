@@ -187,3 +187,10 @@ def calibration_error(pit_values: Array) -> float:
     """Mean distance between nominal level and coverage of the central intervals at 0.05, 0.10 ... 0.95."""
     levels, inside = calibration_curve(pit_values)
     return float(np.abs(levels - inside).mean())
+
+
+def paired_difference(one: Array, other: Array) -> tuple[float, float]:
+    """Sum of the differences of two log densities of the same labels (n,), and its standard error over labels."""
+    difference = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
+    n = len(difference)
+    return float(difference.sum()), float(np.sqrt(n) * difference.std(ddof=1)) if n > 1 else float("inf")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +57,11 @@ class Table:
     def present(self) -> np.ndarray:
         """Boolean (n, T): which labels there are."""
         return ~np.isnan(self.y)
+
+    def only(self, kept: Sequence[int]) -> Table:
+        """The table with the tasks at the given positions."""
+        labels = {name: getattr(self, name)[:, list(kept)] for name in ("y", "high", "se")}
+        return replace(self, tasks=tuple(self.tasks[t] for t in kept), **labels)
 
     @property
     def parts(self) -> tuple[TaskPart, ...]:

@@ -220,6 +220,15 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
 
         return to_arviz(self, n_draws, prior, seed)
 
+    def diagnose(self, X_new: Any = None, transfer: bool = True) -> pd.DataFrame:
+        """A table of checks with a value, a threshold, a status and advice in words, worst first.
+
+        See :func:`bayestl.diagnostics.diagnose`.
+        """
+        from bayestl.diagnostics import diagnose
+
+        return diagnose(self, X_new, transfer)
+
     def save(self, path: Any) -> None:
         """Write the fitted model to a folder: JSON and safetensors, no code (read with :func:`bayestl.load`)."""
         from bayestl.io import save

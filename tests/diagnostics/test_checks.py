@@ -1,0 +1,113 @@
+"""The table of checks: what it says of sound fits, and of what is wrong."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.exceptions import NotFittedError
+
+import bayestl as btl
+from bayestl.diagnostics.checks import refit_without
+from bayestl.inference.nuts import NUTSReport
+from bayestl.inference.variational import SVIReport
+
+
+def status(frame, check, of=None):
+    rows = frame[frame["check"] == check]
+    return rows["status"].iloc[0] if of is None else rows.set_index("of").loc[of, "status"]
+
+
+def test_a_sound_fit_passes_everything(two_tasks):
+    X, Y = two_tasks
+    found = btl.MultiTaskGP(verbose=False).fit(X, Y).diagnose(X_new=X)
+    assert (found["status"] == "pass").all(), found[found["status"] != "pass"]
+    assert {"optimiser settled", "jitter", "noise", "outliers", "transfer (nats gained)"} < set(found["check"])
+    assert found.set_index(["check", "of"]).loc[("transfer (nats gained)", "source -> target"), "value"] > 0
+
+
+def test_a_wrong_label_is_named(two_tasks):
+    X, Y = two_tasks
+    Y = Y.copy()
+    Y.loc[7, "source"] += 3.0
+    found = btl.IndependentGP(verbose=False).fit(X, Y).diagnose()
+    row = found[(found["check"] == "outliers") & (found["of"] == "source")].iloc[0]
+    assert row["status"] != "pass"
+    assert "rows 7" in row["advice"]
+    assert found["status"].iloc[0] != "pass"  # the worst comes first
+
+
+def test_a_source_that_harms_is_named():
+    """A source that follows the target in half of the space and opposes it in the other half."""
+    rng = np.random.default_rng(3)
+    X = rng.uniform(-2, 2, (60, 1))
+    f = np.sin(3 * X[:, 0])
+    Y = pd.DataFrame({"source": np.where(X[:, 0] > 0, f, -f), "target": f + 0.05 * rng.standard_normal(60)})
+    harmful = btl.DifferenceGP(["source", "target"], verbose=False).fit(X, Y)
+    gain = harmful.diagnose().set_index(["check", "of"]).loc[("transfer (nats gained)", "source -> target")]
+    alone = refit_without(harmful, "source").leave_one_out()["log_density"]
+    own = harmful.leave_one_out().query("task == 'target'")["log_density"]
+    assert gain["value"] == pytest.approx(own.sum() - alone.sum(), abs=1e-8)
+    assert (gain["status"] != "pass") == (gain["value"] < gain["threshold"])
+    assert (gain["advice"] != "") == (gain["status"] != "pass")
+
+
+def test_labels_that_are_noise_and_features_that_say_nothing_are_told():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((80, 2)), rng.standard_normal(80)
+    found = btl.IndependentGP(verbose=False).fit(X, y).diagnose()
+    assert status(found, "variance explained, leave-one-out") == "warn"
+
+
+def test_skew_labels_fail_calibration():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((150, 1))
+    y = np.exp(1.5 * rng.standard_normal(150))
+    found = btl.IndependentGP(verbose=False).fit(X, y).diagnose()
+    row = found[found["check"] == "leave-one-out calibration (p value)"].iloc[0]
+    assert row["status"] == "fail"
+    assert row["advice"]
+
+
+def test_rows_beyond_the_table_are_told_of(two_tasks):
+    X, Y = two_tasks
+    model = btl.IndependentGP(verbose=False, hyperparameters="map", n_starts=1).fit(X, Y)
+    assert status(model.diagnose(X_new=X + 50, transfer=False), "new rows beyond the table") == "fail"
+    assert status(model.diagnose(X_new=X, transfer=False), "new rows beyond the table") == "pass"
+
+
+def test_chains_and_guides_are_judged(two_tasks):
+    X, Y = two_tasks
+    model = btl.LatentVariableGP({"target": ["source"]}, inference="svi", max_steps=30, verbose=False).fit(X, Y)
+    assert status(model.diagnose(), "bound settled") == "warn"
+    model.report_ = SVIReport(np.zeros(10), True, "settled", 1.5)
+    assert status(model.diagnose(), "Pareto k of the guide") == "warn"
+    model.report_ = NUTSReport(np.zeros(100), 3.0, 5.0, 40, 0.2, 0.01)
+    found = model.diagnose()
+    assert status(found, "R-hat") == status(found, "divergences") == "fail"
+    assert status(found, "effective draws") == "warn"
+    chain = btl.SubspaceGP(max_rank=2, n_draws=400, n_warmup=200, verbose=False).fit(X, Y).diagnose()
+    assert set(chain["check"]) == {"R-hat", "effective draws"}
+
+
+def test_it_wants_a_fitted_model():
+    with pytest.raises(NotFittedError):
+        btl.MultiTaskGP().diagnose()
+
+
+@pytest.mark.slow
+def test_false_alarms_are_rare_on_tables_that_the_model_is_right_about():
+    alarms, checks = 0, 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X = rng.uniform(-2, 2, (40, 1))
+        f = np.sin(2 * X[:, 0]) + 0.5 * X[:, 0]
+        Y = pd.DataFrame({"a": f, "b": 2 - f}) + 0.1 * rng.standard_normal((40, 2))
+        Y.loc[20:, "b"] = np.nan
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = btl.MultiTaskGP(verbose=False, n_starts=1).fit(X, Y).diagnose()
+        alarms += int((found["status"] != "pass").sum())
+        checks += len(found)
+        assert (found["status"] != "fail").all(), found
+    assert alarms <= 0.06 * checks  # two to three of a hundred are expected
