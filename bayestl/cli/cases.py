@@ -19,6 +19,7 @@ class Case(StrEnum):
     likelihoods = "likelihoods"
     few_shot = "few-shot"
     agreement = "agreement"
+    harm = "harm"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,12 @@ def _agreement(o: Options) -> Any:
     return agreement.run(o.repeats or 2000, verbose=o.verbose).round(3).to_string()
 
 
+def _harm(o: Options) -> Any:
+    from bayestl.studies import harm
+
+    return harm.run(o.repeats or 40, o.jobs, verbose=o.verbose).round(2).to_string()
+
+
 RUN: dict[Case, Callable[[Options], Any]] = {
     Case.no: _no,
     Case.gap: _gap,
@@ -94,6 +101,7 @@ RUN: dict[Case, Callable[[Options], Any]] = {
     Case.likelihoods: _likelihoods,
     Case.few_shot: _few_shot,
     Case.agreement: _agreement,
+    Case.harm: _harm,
 }
 """Each returns what is printed."""
 WRITTEN = (Case.gap,)

@@ -44,7 +44,8 @@ def to_arviz(model: BayesianModel, n_draws: int = 200, prior: bool = False, seed
     Notes
     -----
     ``log_likelihood`` of an exact model is that of each label given all others and the hyperparameters, so that ``arviz.loo``
-    gives the exact leave-one-out density, corrected for hyperparameters that have seen the label.  Of a model by draws of
+    gives the leave-one-out density with the hyperparameters corrected for having seen the label; where a few draws of them dominate that,
+    its Pareto k says so, and ``model.leave_one_out()`` is the one to use.  Of a model by draws of
     latent values it is that of the label given those.
 
     Raises

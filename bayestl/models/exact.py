@@ -190,8 +190,8 @@ class ExactModel(BayesianModel):
 
         Notes
         -----
-        Exact for Gaussian labels at fixed hyperparameters, whose posterior is reweighted; for other labels the pseudo-labels
-        of the others are held fixed.
+        Exact for Gaussian labels at fixed hyperparameters; for other labels the pseudo-labels of the others are held fixed.
+        Hyperparameters that have seen the label are weighed back by importance ratios, which are cut off; points are not.
         """
         check_is_fitted(self, "table_")
         with threads_for(len(self.table_.x)):

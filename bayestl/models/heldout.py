@@ -43,12 +43,15 @@ class HeldOut:
 
     def frame(self, task: str, seed: int) -> pd.DataFrame:
         """One row a label; see :meth:`~bayestl.models.exact.ExactModel.leave_one_out`."""
-        # p(y_i | y_-i) = 1 / E[1 / p(y_i | y_-i, theta)] over the posterior of theta, which has seen y_i
-        log_weights = np.log(self.weights)[:, None] - self.log_density
-        total = logsumexp(log_weights, axis=0)
-        share = np.exp(log_weights - total)
+        # Hyperparameters that saw the label are weighed back by 1 / p(y_i | y_-i, theta).  The ratios are cut off (truncated
+        # importance sampling, Ionides 2008): of a few draws from an approximation the worst one would count alone.
+        ratios = -self.log_density
+        most = np.median(ratios, axis=0) + 0.5 * np.log(len(self.weights))
+        log_share = np.log(self.weights)[:, None] + np.minimum(ratios, most)
+        share = np.exp(log_share - logsumexp(log_share, axis=0))
+        total = logsumexp(np.log(share) + self.log_density, axis=0)
         pit = np.stack([metrics.pit(self.y, m, seed, self.high) for m in self.each])
-        columns = {"task": task, "row": self.rows, "y": self.y, "log_density": -total, "pit": (share * pit).sum(axis=0)}
+        columns = {"task": task, "row": self.rows, "y": self.y, "log_density": total, "pit": (share * pit).sum(axis=0)}
         discrete = [m for m in self.each if isinstance(m, Discrete)]
         if discrete:
             chances = np.einsum("sn,snk->nk", share, np.stack([m.probabilities for m in discrete]))

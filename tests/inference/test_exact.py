@@ -176,7 +176,10 @@ def test_the_optimum_is_one_where_length_scales_start_short(seed):
     x, Y, groups, _ = draw_table(seed)
     model = btl.DifferenceGP(["low", "high"], hyperparameters="map", verbose=False)
     fit_unscaled(model, x, Y, groups)
-    assert model.families_[0].report.gradient_norm < 2.0
+    family = model.families_[0]
+    again = exact.fit(family.prior, model._family_data(family), n_starts=1, tolerance=1e-6)
+    assert again.log_posterior - family.report.log_posterior < 0.5  # nats that going on much longer gains
+    assert again.gradient_norm < 2.0
 
 
 def test_real_gaps_do_not_run_away(data_folder):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayestl.studies import choose, gap, no, recovery, speed
+from bayestl.studies import agreement, choose, gap, harm, no, recovery, speed
 from bayestl.studies.demo import KEPT_VOLUMES, sparse_volumes
 from bayestl.validation import Comparison
 
@@ -76,3 +76,23 @@ def test_models_are_chosen_by_name():
     assert list(choose({"a": 1, "b": 2}, ["b"])) == ["b"]
     with pytest.raises(ValueError, match="no such model 'c'"):
         choose({"a": 1}, ["a", "c"])
+
+
+@pytest.mark.slow
+def test_the_guide_agrees_with_the_sampler_on_activation_energies(data_folder):
+    found = agreement.run(800, verbose=False).loc["all"]
+    assert found["latent values"] == 122
+    # 0.95 of them with 2000 states (docs/benchmarks.md); 800 have a Monte Carlo error of about 0.03 standard deviations
+    assert found["mean close"] > 0.85
+    assert found["spread close"] > 0.85
+
+
+def test_bad_sources_are_drawn_and_judged():
+    x, Y = harm.draw_table("half opposed", 0)
+    assert Y.notna().sum().tolist() == [60, 30]
+    right = x[:30, 0] > 0
+    assert np.corrcoef(Y["source"][:30][right], Y["target"][:30][right])[0, 1] > 0.9
+    assert np.corrcoef(Y["source"][:30][~right], Y["target"][:30][~right])[0, 1] < -0.9
+    found = harm.run(1, n_jobs=1, verbose=False)
+    assert found.shape == (6, 5)
+    assert found.loc[("helpful", "multi-task"), "mean gain"] > 0
