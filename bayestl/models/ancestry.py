@@ -13,7 +13,9 @@ from torch import Tensor
 
 from bayestl.likelihoods import Gaussian, LabelBlock, Setting
 from bayestl.models.drawn import Drawn
+from bayestl.models.draws import RowDraws, Variable, chains_of_independent, hyperparameters, stack_draws
 from bayestl.models.graph import MIN_VARIANCE, LatentGraph, PartData
+from bayestl.table import Table
 from bayestl.tasks import TaskPart
 
 PARTICLES = 8
@@ -87,6 +89,32 @@ def latent_draws(posterior: GraphPosterior, n: int, seed: int) -> np.ndarray:
     lots = [complete(drawn, generator) for drawn in posterior.draws(n, seed)]
     each = [torch.stack([z[c] for c in range(len(posterior.graph.names))], dim=-1) for z in lots]
     return torch.cat(each).numpy()
+
+
+def graph_at_rows(posterior: GraphPosterior, table: Table, n: int, seed: int) -> RowDraws:
+    """``n`` draws (at most) of hyperparameters and of the latent values at the rows of a table."""
+    generator = torch.Generator().manual_seed(seed)
+    variables: list[dict[str, Variable]] = []
+    latent, lots = [], 0
+    noise: dict[TaskPart, list[np.ndarray]] = {p: [] for p in table.parts}
+    further: dict[TaskPart, list[np.ndarray]] = {p: [] for p in table.parts}
+    for drawn in posterior.draws(n, seed):
+        graph, lots = drawn.graph, lots + 1
+        z = complete(drawn, generator)
+        latent.append(torch.stack([z[c] for c in range(len(z))], dim=-1).numpy())
+        own: dict[str, Variable] = {}
+        for c in graph.learnt:
+            inputs = [*table.features, *(graph.names[p] for p in graph.nodes[c].parents)]
+            own |= hyperparameters(graph.nodes[c], inputs, table.features, f"{graph.names[c]}.")
+        variables += [own] * len(drawn)
+        for j, part in enumerate(table.parts):
+            noise[part].append(np.full(len(drawn), float(graph.noise(part).detach())))
+            further[part].append(np.tile(graph.further(j).detach().numpy(), (len(drawn), 1)))
+    settings = {p: Setting(np.concatenate(noise[p]), np.concatenate(further[p])) for p in table.parts}
+    values = np.concatenate(latent)
+    if lots > 1:
+        return RowDraws(stack_draws(variables), values, settings)
+    return RowDraws({}, values, settings, n_chains=chains_of_independent(len(values)), fixed=variables[0])
 
 
 @dataclass

@@ -7,10 +7,9 @@ hyperparameters and its own covariance, so the Gaussian ones stay exact beside o
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,17 +20,17 @@ from sklearn.utils.validation import check_is_fitted
 from bayestl.blocks import Covariance, build_kernel
 from bayestl.inference import exact
 from bayestl.inference.exact import FitReport
-from bayestl.inference.gaussian import ExactLatent, ExactPosterior, JoinedLatent, resample
+from bayestl.inference.gaussian import ExactLatent, ExactPosterior, JoinedLatent
 from bayestl.inference.hmc import hmc_draws
 from bayestl.inference.laplace import laplace_draws, raw_positions
-from bayestl.inference.priors import draw_processes, mix
 from bayestl.inference.sites import Observations, PartLabels
 from bayestl.inference.threads import threads_for
 from bayestl.kernels import Prior, Smooth
-from bayestl.likelihoods import LabelBlock, Setting
-from bayestl.models.base import BayesianModel, own_codes
-from bayestl.models.draws import RowDraws, Variable, chains_of_independent, hyperparameters, stack_draws
+from bayestl.likelihoods import LabelBlock
+from bayestl.models.base import BayesianModel
+from bayestl.models.draws import RowDraws, Variable
 from bayestl.models.heldout import held_out
+from bayestl.models.rows import posterior_at_rows, prior_at_rows, row_groups
 from bayestl.progress import progress
 from bayestl.table import Known, Scaler, Table, refuse_empty_parts
 from bayestl.tasks import Task, TaskPart
@@ -42,8 +41,6 @@ LAPLACE_DRAWS = 24
 """Sets of hyperparameters in that average."""
 CHAIN_LABELS = 200
 """Up to so many labels the offsets of a difference model are averaged over a chain of hyperparameters."""
-JOINT_DRAWS = 4000
-"""Up to so many latent values at the rows of a table are drawn jointly, beyond row by row."""
 HYPERPARAMETERS = ("auto", "map", "laplace", "mcmc")
 LARGEST, LARGEST_SITES = 3000, 1000
 """Labels that decide on hyperparameters, of larger tables a subset; fewer where some are not Gaussian."""
@@ -225,82 +222,14 @@ class ExactModel(BayesianModel):
         return laplace_draws(family.prior, data, n, int(self.random_state), which)
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
-        generator = np.random.default_rng(seed)
-        families = [self._redrawn(family, n, seed) for family in self.families_]
-        size = max(len(f.posterior.weights) for f in families)
-        size = n if size == 1 else size
-        rows, n_channels = np.arange(len(self.table_.x)), sum(len(p.channels) for p in self.table_.parts)
-        variables: dict[str, Variable] = {}
-        fixed: dict[str, Variable] = {}
-        latent = np.empty((size, len(rows), n_channels))
-        settings: dict[TaskPart, Setting] = {}
-        for family in families:
-            component = resample(family.posterior.weights, size)
-            prefix = "" if len(families) == 1 else f"{family.parts[0].names[0]}."
-            each = [self._variables_of(family, s, prefix) for s in range(len(family.posterior.weights))]
-            if len(each) == 1:
-                fixed |= each[0]
-            else:
-                variables |= stack_draws([each[s] for s in component])
-            variables |= self._effects(family, component, generator)
-            at = self._at_rows(family, rows)
-            joint = len(rows) * len(family.channels) <= JOINT_DRAWS
-            latent[:, :, family.channels] = at.draw(component, generator, joint)
-            used = 0
-            for position, part in enumerate(family.parts):
-                settings[part] = at.setting(used, position).at(component)
-                used += len(part.channels)
-        held = held_out(self, families)
-        chosen = {name: resample(one.weights, size) for name, one in held.items()}
-        densities = {name: one.log_density[chosen[name]] for name, one in held.items()}
-        n_chains = 1 if self.hyperparameters == "mcmc" else chains_of_independent(size)
-        return RowDraws(variables, latent, settings, densities, n_chains, fixed)
+        return posterior_at_rows(self, n, seed)
 
-    def _redrawn(self, family: Family, n: int, seed: int) -> Family:
-        """With ``n`` components where the hyperparameters are a Laplace approximation, which costs nothing to draw from."""
-        if len(family.posterior.weights) == 1 or self.hyperparameters == "mcmc":
-            return family
-        data = self._family_data(family)
-        return replace(
-            family, posterior=ExactPosterior.of(family.prior, data, laplace_draws(family.prior, data, n, seed))
-        )
-
-    def _variables_of(self, family: Family, s: int, prefix: str) -> dict[str, Variable]:
-        """The hyperparameters of one component."""
-        columns = self._columns(self.table_, family.parts, self._family_inputs(family).shape[1])
-        return hyperparameters(family.posterior.components[s].prior, columns, self.table_.features, prefix)
+    def _prior_at_rows(self, n: int, seed: int) -> RowDraws:
+        return prior_at_rows(self, n, seed)
 
     def _effects(self, family: Family, component: np.ndarray, generator: np.random.Generator) -> dict[str, Variable]:
         """Draws of further quantities that an architecture speaks of, one from each of the given components."""
         return {}
-
-    def _prior_at_rows(self, n: int, seed: int) -> RowDraws:
-        generator = np.random.default_rng(seed)
-        table = self.table_
-        group, n_channels = row_groups(table), sum(len(p.channels) for p in table.parts)
-        latent = np.empty((n, len(table.x), n_channels))
-        each: list[dict[str, Variable]] = [{} for _ in range(n)]
-        settings: dict[TaskPart, list[Setting]] = {part: [] for part in table.parts}
-        for j, family in enumerate(self.families_):
-            x = self._family_inputs(family)
-            columns = self._columns(table, family.parts, x.shape[1])
-            prefix = "" if len(self.families_) == 1 else f"{family.parts[0].names[0]}."
-            prior = copy.deepcopy(family.prior)
-            for d in range(n):
-                prior.draw_hyperparameters(seed + 7919 * (d * len(self.families_) + j))
-                each[d] |= hyperparameters(prior, columns, table.features, prefix)
-                latent[d][:, family.channels] = mix(prior, draw_processes(prior, x, group, generator))
-                used = 0
-                with torch.no_grad():
-                    for position, part in enumerate(family.parts):
-                        noise = prior.noise.variance()[used : used + 1].numpy().copy()
-                        settings[part].append(Setting(noise, prior.further(position).numpy()[None].copy()))
-                        used += len(part.channels)
-        joined = {
-            part: Setting(np.concatenate([s.noise for s in many]), np.concatenate([s.further for s in many]))
-            for part, many in settings.items()
-        }
-        return RowDraws(stack_draws(each), latent, joined)
 
     def task_correlation(self) -> pd.DataFrame:
         """Correlation between tasks of the latent functions over x, with its uncertainty.
@@ -438,9 +367,3 @@ def training_data(table: Table, scaler: Scaler, parts: Sequence[TaskPart], x: np
     data = part_data(torch.from_numpy(x), codes, Known(table.y, table.high), table.se, scaler, table.tasks, parts)
     assert data is not None
     return data
-
-
-def row_groups(table: Table) -> np.ndarray:
-    """Codes (n,) of the rows' groups; a row without one has a code of its own."""
-    group = np.full(len(table.x), -1) if table.group is None else table.group
-    return own_codes(group, len(table.groups))

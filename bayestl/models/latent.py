@@ -25,18 +25,14 @@ from bayestl.inference.nuts import NUTSReport, nuts_draws
 from bayestl.inference.threads import threads_for
 from bayestl.inference.variational import SVIReport, log_weights, maximise_elbo, pareto_k
 from bayestl.kernels import Constant, Points, Prior, Smooth
-from bayestl.likelihoods import Gaussian, Setting
-from bayestl.models.ancestry import DrawnLatent, complete, latent_draws
+from bayestl.likelihoods import Gaussian
+from bayestl.models.ancestry import DrawnLatent, graph_at_rows, latent_draws
 from bayestl.models.base import BayesianModel
 from bayestl.models.collapsed import Chain, Collapsed
 from bayestl.models.drawn import correlation_over_rows
 from bayestl.models.draws import (
     RowDraws,
-    Variable,
-    chains_of_independent,
     density_of_labels,
-    hyperparameters,
-    stack_draws,
 )
 from bayestl.models.edges import Edge, edges_of
 from bayestl.models.graph import LatentGraph, Node, PartData, informed_rows, row_blocks
@@ -330,29 +326,8 @@ class LatentVariableGP(BayesianModel):
         return DrawnLatent(self.posterior_, torch.from_numpy(x), data, int(self.n_draws), int(self.random_state))
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
-        generator = torch.Generator().manual_seed(seed)
-        variables, latent = [], []
-        noise: dict[TaskPart, list[np.ndarray]] = {p: [] for p in self.table_.parts}
-        further: dict[TaskPart, list[np.ndarray]] = {p: [] for p in self.table_.parts}
         with threads_for(len(self.table_.x)):
-            for drawn in self.posterior_.draws(n, seed):
-                z = complete(drawn, generator)
-                latent.append(torch.stack([z[c] for c in range(len(z))], dim=-1).numpy())
-                own: dict[str, Variable] = {}
-                for c in drawn.graph.learnt:
-                    node = drawn.graph.nodes[c]
-                    inputs = [*self.table_.features, *(drawn.graph.names[p] for p in node.parents)]
-                    own |= hyperparameters(node, inputs, self.table_.features, f"{drawn.graph.names[c]}.")
-                variables += [own] * len(drawn)
-                for j, part in enumerate(self.table_.parts):
-                    noise[part].append(np.full(len(drawn), float(drawn.graph.noise(part).detach())))
-                    further[part].append(np.tile(drawn.graph.further(j).detach().numpy(), (len(drawn), 1)))
-        settings = {p: Setting(np.concatenate(noise[p]), np.concatenate(further[p])) for p in self.table_.parts}
-        draws = RowDraws({}, np.concatenate(latent), settings)
-        if isinstance(self.posterior_, Chain):
-            draws.variables = stack_draws(variables)
-        else:
-            draws.fixed, draws.n_chains = variables[0], chains_of_independent(len(draws.latent))
+            draws = graph_at_rows(self.posterior_, self.table_, n, seed)
         draws.log_likelihood = density_of_labels(self.table_, self.scaler_, draws)
         if isinstance(self.report_, NUTSReport) and len(self.report_.log_density) == len(draws.latent):
             draws.sample_stats = {"lp": self.report_.log_density}

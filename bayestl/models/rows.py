@@ -1,0 +1,111 @@
+"""An exact model at the rows of its own table, by draws: from its posterior and from its prior."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from bayestl.inference.gaussian import ExactPosterior, resample
+from bayestl.inference.laplace import laplace_draws
+from bayestl.inference.priors import draw_processes, mix
+from bayestl.likelihoods import Setting
+from bayestl.models.base import own_codes
+from bayestl.models.draws import RowDraws, Variable, chains_of_independent, hyperparameters, stack_draws
+from bayestl.models.heldout import held_out
+from bayestl.table import Table
+from bayestl.tasks import TaskPart
+
+if TYPE_CHECKING:
+    from bayestl.kernels import Prior
+    from bayestl.models.exact import ExactModel, Family
+
+JOINT_DRAWS = 4000
+"""Up to so many latent values at the rows of a table are drawn jointly, beyond row by row."""
+
+
+def row_groups(table: Table) -> np.ndarray:
+    """Codes (n,) of the rows' groups; a row without one has a code of its own."""
+    group = np.full(len(table.x), -1) if table.group is None else table.group
+    return own_codes(group, len(table.groups))
+
+
+def posterior_at_rows(model: ExactModel, n: int, seed: int) -> RowDraws:
+    """``n`` draws of hyperparameters and latent values; of a chain of hyperparameters its states."""
+    generator = np.random.default_rng(seed)
+    families = [_redrawn(model, family, n, seed) for family in model.families_]
+    size = max(len(f.posterior.weights) for f in families)
+    size = n if size == 1 else size
+    rows, n_channels = np.arange(len(model.table_.x)), sum(len(p.channels) for p in model.table_.parts)
+    variables: dict[str, Variable] = {}
+    fixed: dict[str, Variable] = {}
+    latent = np.empty((size, len(rows), n_channels))
+    settings: dict[TaskPart, Setting] = {}
+    for family in families:
+        component = resample(family.posterior.weights, size)
+        each = [_variables(model, family, c.prior) for c in family.posterior.components]
+        if len(each) == 1:
+            fixed |= each[0]
+        else:
+            variables |= stack_draws([each[s] for s in component])
+        variables |= model._effects(family, component, generator)
+        at = model._at_rows(family, rows)
+        latent[:, :, family.channels] = at.draw(component, generator, len(rows) * len(family.channels) <= JOINT_DRAWS)
+        settings |= {part: at.setting(first, j).at(component) for j, part, first in _first_channels(family)}
+    held = held_out(model, families)
+    densities = {name: one.log_density[resample(one.weights, size)] for name, one in held.items()}
+    n_chains = 1 if model.hyperparameters == "mcmc" else chains_of_independent(size)
+    return RowDraws(variables, latent, settings, densities, n_chains, fixed)
+
+
+def prior_at_rows(model: ExactModel, n: int, seed: int) -> RowDraws:
+    """``n`` draws of hyperparameters and latent values from the prior."""
+    generator = np.random.default_rng(seed)
+    table, group = model.table_, row_groups(model.table_)
+    latent = np.empty((n, len(table.x), sum(len(p.channels) for p in table.parts)))
+    each: list[dict[str, Variable]] = [{} for _ in range(n)]
+    settings: dict[TaskPart, Setting] = {}
+    for i, family in enumerate(model.families_):
+        x = model._family_inputs(family)
+        prior = copy.deepcopy(family.prior)
+        noise: list[np.ndarray] = []
+        further: list[list[np.ndarray]] = [[] for _ in family.parts]
+        for d in range(n):
+            prior.draw_hyperparameters(seed + 7919 * (d * len(model.families_) + i))
+            each[d] |= _variables(model, family, prior)
+            latent[d][:, family.channels] = mix(prior, draw_processes(prior, x, group, generator))
+            with torch.no_grad():
+                noise.append(prior.noise.variance().numpy().copy())
+                for j, values in enumerate(further):
+                    values.append(prior.further(j).numpy().copy())
+        for j, part, first in _first_channels(family):
+            settings[part] = Setting(np.stack(noise)[:, first], np.stack(further[j]))
+    return RowDraws(stack_draws(each), latent, settings)
+
+
+def _redrawn(model: ExactModel, family: Family, n: int, seed: int) -> Family:
+    """With ``n`` components where the hyperparameters are a Laplace approximation, which costs little to draw from."""
+    if len(family.posterior.weights) == 1 or model.hyperparameters == "mcmc":
+        return family
+    data = model._family_data(family)
+    draws = laplace_draws(family.prior, data, n, seed)
+    return replace(family, posterior=ExactPosterior.of(family.prior, data, draws))
+
+
+def _variables(model: ExactModel, family: Family, prior: Prior) -> dict[str, Variable]:
+    """The present hyperparameters of a family's prior, by name."""
+    columns = model._columns(model.table_, family.parts, model._family_inputs(family).shape[1])
+    prefix = "" if len(model.families_) == 1 else f"{family.parts[0].names[0]}."
+    return hyperparameters(prior, columns, model.table_.features, prefix)
+
+
+def _first_channels(family: Family) -> Iterator[tuple[int, TaskPart, int]]:
+    """Position, part and first channel within the family of each part."""
+    first = 0
+    for j, part in enumerate(family.parts):
+        yield j, part, first
+        first += len(part.channels)
