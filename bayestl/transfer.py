@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.model_selection import KFold, ShuffleSplit, check_cv
+from sklearn.model_selection import ShuffleSplit
 
 from bayestl.columns import label_frame
 from bayestl.metrics import paired_difference
 from bayestl.models.independent import IndependentGP
 from bayestl.parallel import in_parallel
-from bayestl.validation import SCORES, Comparison, compare
+from bayestl.validation import SCORES, Comparison, compare, splitter_of
 
 
 def transfer_gain(
@@ -74,9 +74,7 @@ def transfer_gain(
     alone = clone(alone)
     if alone.tasks is not None:
         alone.set_params(tasks=[task for task in alone.tasks if task.name == target] or None)
-    folds = 5 if cv is None else cv
-    splitter = KFold(folds, shuffle=True, random_state=0) if isinstance(folds, int | np.integer) else check_cv(folds)
-    splits = list(splitter.split(np.zeros(len(frame)), frame.notna().any(axis=1), split_groups))
+    splits = list(splitter_of(cv).split(np.zeros(len(frame)), frame.notna().any(axis=1), split_groups))
     together = compare({"": model}, X, frame, target, splits, hide, n_jobs=n_jobs, verbose=verbose)
     single = compare({"": alone}, X, frame[[target]], target, splits, "row", n_jobs=n_jobs, verbose=verbose)
     if failures := together.failures + single.failures:

@@ -213,9 +213,7 @@ def compare(
         None if groups is None else np.asarray(groups, dtype=object),
         pd.DataFrame(table.y, index=table.index, columns=names),
     )
-    folds = 5 if cv is None else cv
-    splitter = KFold(folds, shuffle=True, random_state=0) if isinstance(folds, int | np.integer) else check_cv(folds)
-    splits = list(splitter.split(frames.X, frames.Y.notna().any(axis=1), split_groups))
+    splits = list(splitter_of(cv).split(frames.X, frames.Y.notna().any(axis=1), split_groups))
     jobs = [(name, fold) for fold in range(len(splits)) for name in models]
     results: dict[tuple[int, int], tuple[list[dict], str | None]] = {}
     order = {name: i for i, name in enumerate(models)}
@@ -233,6 +231,12 @@ def compare(
     predictions = pd.DataFrame(rows)
     units = _units(models)
     return Comparison(_summarise(predictions, list(models)), predictions, hide, units, failures)
+
+
+def splitter_of(cv: Any) -> Any:
+    """The scikit-learn splitter that ``cv`` stands for: a number of shuffled folds (default 5), a splitter or splits."""
+    folds = 5 if cv is None else cv
+    return KFold(folds, shuffle=True, random_state=0) if isinstance(folds, int | np.integer) else check_cv(folds)
 
 
 @dataclass(frozen=True)
