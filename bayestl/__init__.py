@@ -29,6 +29,8 @@ _HOMES = {
     "DifferenceGP": "bayestl.models.difference",
     "LatentVariableGP": "bayestl.models.latent",
     "SubspaceGP": "bayestl.models.subspace",
+    "StackedModel": "bayestl.models.stacked",
+    "stack": "bayestl.models.stacked",
     "Posterior": "bayestl.posterior",
     "Comparison": "bayestl.validation",
     "compare": "bayestl.validation",
@@ -57,6 +59,7 @@ __all__ = [
     "Positive",
     "Posterior",
     "PowerNormal",
+    "StackedModel",
     "StudentT",
     "SubspaceGP",
     "Task",
@@ -71,6 +74,7 @@ __all__ = [
     "metrics",
     "plots",
     "report",
+    "stack",
     "studies",
     "suggest_graph",
     "transfer_gain",
@@ -98,6 +102,7 @@ if TYPE_CHECKING:
     from bayestl.models.independent import IndependentGP
     from bayestl.models.latent import LatentVariableGP
     from bayestl.models.multitask import MultiTaskGP
+    from bayestl.models.stacked import StackedModel, stack
     from bayestl.models.subspace import SubspaceGP
     from bayestl.posterior import Posterior
     from bayestl.tasks import Task

@@ -60,12 +60,12 @@ def check_probability(q: float, name: str = "q") -> float:
     return float(q)
 
 
-def _check_level(q: float | Array) -> float | Array:
+def check_level(q: float | Array) -> float | Array:
     """``q`` if it is an array, or a number strictly between 0 and 1."""
     return q if isinstance(q, np.ndarray) and q.ndim else check_probability(cast(float, q))
 
 
-def _bisect(cdf: Callable[[Array], Array], q: float | Array, low: Array, high: Array) -> Array:
+def bisect(cdf: Callable[[Array], Array], q: float | Array, low: Array, high: Array) -> Array:
     """Where an increasing function crosses ``q``, between ``low`` and ``high``."""
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
@@ -104,11 +104,11 @@ class NormalMixture:
 
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,): closed form for one component, else bisection to machine precision."""
-        q = _check_level(q)
+        q = check_level(q)
         each = self.means + np.sqrt(self.variances) * ndtri(q)
         if len(self.weights) == 1:
             return each[0]
-        return _bisect(self.cdf, q, each.min(axis=0), each.max(axis=0))
+        return bisect(self.cdf, q, each.min(axis=0), each.max(axis=0))
 
     def scaled(self, location: float, scale: float) -> NormalMixture:
         """The distribution of ``location + scale * y``."""
@@ -187,9 +187,9 @@ class PowerNormalMixture:
 
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,)."""
-        q = _check_level(q)
+        q = check_level(q)
         largest = (np.abs(self.root.means) + 40 * np.sqrt(self.root.variances)).max(axis=0)
-        r = _bisect(lambda r: self.root.cdf(r) - self.root.cdf(-r), q, np.zeros_like(largest), largest)
+        r = bisect(lambda r: self.root.cdf(r) - self.root.cdf(-r), q, np.zeros_like(largest), largest)
         return r ** (1.0 / self.power)
 
 
@@ -248,7 +248,7 @@ class TruncatedMixture:
         """The ``q`` quantile, (n,)."""
         sd, ratio, _ = self._parts()
         high = (np.maximum(self.means, 0.0) + sd * (9.0 + np.maximum(-ratio, 0.0))).max(axis=0)
-        return _bisect(self.cdf, q, np.zeros_like(high), high)
+        return bisect(self.cdf, q, np.zeros_like(high), high)
 
 
 @dataclass(frozen=True)
@@ -352,7 +352,7 @@ class Empirical:
 
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile of the draws, (n,)."""
-        return cast(Array, np.quantile(self.draws, _check_level(q), axis=0))
+        return cast(Array, np.quantile(self.draws, check_level(q), axis=0))
 
 
 def cdf_below(distribution: Predictive, y: Array) -> Array:

@@ -24,13 +24,15 @@ from bayestl.models.difference import DifferenceGP
 from bayestl.models.independent import IndependentGP
 from bayestl.models.latent import LatentVariableGP
 from bayestl.models.multitask import MultiTaskGP
+from bayestl.models.stacked import StackedModel
 from bayestl.models.subspace import SubspaceGP
 from bayestl.table import Table
 from bayestl.tasks import Task
 
 FORMAT = 1
 MODELS: dict[str, type[BayesianModel]] = {
-    m.__name__: m for m in (IndependentGP, MultiTaskGP, DifferenceGP, ChainGP, LatentVariableGP, SubspaceGP)
+    m.__name__: m
+    for m in (IndependentGP, MultiTaskGP, DifferenceGP, ChainGP, LatentVariableGP, SubspaceGP, StackedModel)
 }
 
 
@@ -63,6 +65,55 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _model_to_json(model: BayesianModel) -> dict[str, Any]:
+    """The class and parameters of a model, and of those within it."""
+    parameters = {k: _parameter_to_json(k, v) for k, v in model.get_params(deep=False).items() if k != "tasks"}
+    given = model.tasks
+    tasks = None if given is None else [_task_to_json(t) for t in given]
+    return {"class": type(model).__name__, "parameters": parameters, "tasks_given": tasks}
+
+
+def _parameter_to_json(name: str, value: Any) -> Any:
+    if name == "kernel":
+        return to_document(value)
+    if name == "models":
+        return {k: _model_to_json(v) for k, v in (value or {}).items()}
+    if name == "model":
+        return None if value is None else _model_to_json(value)
+    return _plain(value)
+
+
+def _model_from_json(document: dict[str, Any]) -> Any:
+    """An unfitted model.
+
+    Raises
+    ------
+    FileError
+        For a class that is not in the list, or parameters that it does not have.
+    """
+    if document.get("class") not in MODELS:
+        raise FileError(f"unknown model {document.get('class')!r}: one of {sorted(MODELS)} is expected")
+    given = document["tasks_given"]
+    try:
+        parameters = {k: _parameter_from_json(k, v) for k, v in document["parameters"].items()}
+        kind: Any = MODELS[document["class"]]
+        if "kernel" in kind._get_param_names() and "kernel" not in parameters:
+            raise FileError("the kernel of the model is missing")
+        return kind(**parameters, tasks=None if given is None else [_task_from_json(t) for t in given])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(str(error)) from error
+
+
+def _parameter_from_json(name: str, value: Any) -> Any:
+    if name == "kernel":
+        return from_document(value)
+    if name == "models":
+        return {k: _model_from_json(v) for k, v in value.items()}
+    if name == "model":
+        return None if value is None else _model_from_json(value)
+    return value
+
+
 def save(model: BayesianModel, path: str | os.PathLike[str]) -> None:
     """Write a fitted model to the folder ``path`` (made if it is not there); a crash leaves the earlier files.
 
@@ -73,15 +124,9 @@ def save(model: BayesianModel, path: str | os.PathLike[str]) -> None:
     """
     check_is_fitted(model, "table_")
     table = model.table_
-    parameters = {k: v for k, v in model.get_params(deep=False).items() if k != "tasks"}
-    if "kernel" in parameters:
-        parameters["kernel"] = to_document(parameters["kernel"])
-    given = model.tasks
     document = {
         "format": FORMAT,
-        "class": type(model).__name__,
-        "parameters": _plain(parameters),
-        "tasks_given": None if given is None else [_task_to_json(t) for t in given],
+        **_model_to_json(model),
         "tasks": [_task_to_json(t) for t in table.tasks],
         "features": list(table.features),
         "groups": [g if isinstance(g, str | int | float | bool) else str(g) for g in _plain(list(table.groups))],
@@ -124,16 +169,10 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise FileError(f"{folder} does not hold a readable model: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise FileError(f"{folder}: this version reads format {FORMAT} of model files")
-    if document.get("class") not in MODELS:
-        raise FileError(f"{folder}: unknown model {document.get('class')!r}: one of {sorted(MODELS)} is expected")
-    kind, given = MODELS[document["class"]], document["tasks_given"]
     try:
-        parameters = dict(document["parameters"])
-        if "kernel" in kind().get_params(deep=False):
-            parameters["kernel"] = from_document(parameters["kernel"])
-    except (KeyError, TypeError, ValueError) as error:
+        model = _model_from_json(document)
+    except FileError as error:
         raise FileError(f"{folder}: {error}") from error
-    model = kind(**parameters, tasks=None if given is None else [_task_from_json(t) for t in given])
     x, y = arrays["table.x"], arrays["table.y"]
     table = Table(
         x,

@@ -119,6 +119,11 @@ class Posterior:
         """The predictive distribution of one task in label units (of classes: over their positions)."""
         return self._marginals[self._position(task)]
 
+    @property
+    def marginals(self) -> list[Predictive]:
+        """Those of all tasks, in their order."""
+        return self._marginals
+
     @cached_property
     def _marginals(self) -> list[Predictive]:
         found: list[dict[str, Predictive]] = [{} for _ in self._tasks]

@@ -58,6 +58,11 @@ class Table:
         """Boolean (n, T): which labels there are."""
         return ~np.isnan(self.y)
 
+    def at(self, rows: np.ndarray) -> Table:
+        """The table with the rows at the given positions."""
+        values = {name: getattr(self, name)[rows] for name in ("x", "y", "high", "se", "index")}
+        return replace(self, **values, group=None if self.group is None else self.group[rows])
+
     def only(self, kept: Sequence[int]) -> Table:
         """The table with the tasks at the given positions."""
         labels = {name: getattr(self, name)[:, list(kept)] for name in ("y", "high", "se")}

@@ -41,6 +41,7 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
     scaler_: Scaler
     _takes_unlabelled = False
     """Whether a task may have no labels at all."""
+    _posterior_type: type[Posterior] = Posterior
 
     # ------------------------------------------------------------------------------------------ what a model states
 
@@ -67,6 +68,10 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
     @abstractmethod
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
         """The fitted attributes from what :meth:`_state` gave."""
+
+    def _given_tasks(self) -> Sequence[Task] | None:
+        """The tasks that the user has spoken of."""
+        return self.tasks
 
     def _scale(self, table: Table) -> Scaler:
         """Location and scale of each feature and task."""
@@ -110,7 +115,7 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         ValueError
             Naming the column, the row and the value that cannot be used.  An earlier fit stays usable.
         """
-        table = build_table(X, Y, Y_std, groups, self.tasks, unlabelled=self._takes_unlabelled)
+        table = build_table(X, Y, Y_std, groups, self._given_tasks(), unlabelled=self._takes_unlabelled)
         table = decide_sizes(table, int(self.random_state))
         scaler = self._scale(table)
         learnt = self._learn(table, scaler)
@@ -156,7 +161,7 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
                 known = None
         with threads_for(max(len(x), len(self.table_.x))):
             latent = self._latent(self.scaler_.features(x), self._new_groups(groups, len(x)), known)
-        return Posterior(latent, self.tasks_, self.scaler_, index, noise)
+        return self._posterior_type(latent, self.tasks_, self.scaler_, index, noise)
 
     def predict(
         self, X: Any, loss: str = "squared", return_std: bool = False, observed: Any = None, groups: Any = None

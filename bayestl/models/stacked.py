@@ -1,0 +1,320 @@
+"""Several architectures as one: their predictive distributions, mixed with weights that held-out labels decide.
+
+    p(y | data) = sum_k w_k p_k(y | data),        w maximises sum_i log sum_k w_k p_k(y_i | data without i),    sum_k w_k = 1
+
+Yao, Vehtari, Simpson, Gelman 2018, *Using stacking to average Bayesian predictive distributions*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+from sklearn.base import clone
+from sklearn.model_selection import KFold
+
+from bayestl.distributions import Predictive
+from bayestl.likelihoods import LatentBlock, Setting
+from bayestl.mixtures import average
+from bayestl.models.base import BayesianModel
+from bayestl.models.draws import RowDraws
+from bayestl.models.exact import ExactModel
+from bayestl.models.rows import row_groups
+from bayestl.posterior import Latent, Posterior
+from bayestl.progress import progress
+from bayestl.table import Known, Scaler, Table
+from bayestl.tasks import PartDraws, Task, TaskPart
+
+STEPS = 10_000
+"""Of the expectation-maximisation of the weights, at the most."""
+SETTLED = 1e-10
+"""Change of the weights at which it stops."""
+
+
+class StackedLatent:
+    """Latent values of K models of the same tasks (``bayestl.posterior.Latent``), with ``weights`` (K,)."""
+
+    def __init__(self, members: Sequence[Latent], weights: np.ndarray) -> None:
+        self.members = members
+        self.weights = weights
+
+    def block(self, part: TaskPart) -> LatentBlock:
+        """The latent values of a part: the components of all models."""
+        blocks = [m.block(part) for m in self.members]
+        weights = [w * b.weights for w, b in zip(self.weights, blocks, strict=True)]
+        columns = zip(weights, (b.means for b in blocks), (b.covariances for b in blocks), strict=True)
+        return LatentBlock(*(np.concatenate(c) for c in zip(*columns, strict=True)))
+
+    def setting(self, part: TaskPart) -> Setting:
+        """Noise and further hyperparameters of a part in each component."""
+        each = [m.setting(part) for m in self.members]
+        return Setting(np.concatenate([s.noise for s in each]), np.concatenate([s.further for s in each]))
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+        """Those of all models, None where one has only draws."""
+        each = [m.moments() for m in self.members]
+        known = [m for m in each if m is not None]
+        if len(known) < len(each):
+            return None
+        weights = np.concatenate([w * m[0] for w, m in zip(self.weights, known, strict=True)])
+        return weights, *(np.concatenate([m[i] for m in known]) for i in (1, 2, 3))  # type: ignore[return-value]
+
+    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
+        """Each draw from one of the models, all tasks together."""
+        counts = generator.multinomial(n, self.weights)
+        drawn = [m.sample(int(k), generator, joint_rows) for m, k in zip(self.members, counts, strict=True) if k]
+        order = generator.permutation(n)
+        out = []
+        for each in zip(*drawn, strict=True):
+            setting = Setting(
+                np.concatenate([d.setting.noise for d in each]), np.concatenate([d.setting.further for d in each])
+            )
+            out.append(PartDraws(each[0].part, np.concatenate([d.f for d in each])[order], setting.at(order)))
+        return out
+
+
+class StackedPosterior(Posterior):
+    """The mixture of what the models predict."""
+
+    _latent: StackedLatent
+
+    @cached_property
+    def _marginals(self) -> list[Predictive]:
+        alone = [Posterior(m, self._tasks, self._scaler, self._index, self._noise) for m in self._latent.members]
+        each = zip(*(p.marginals for p in alone), strict=True)
+        return [average(self._latent.weights, list(of_task)) for of_task in each]
+
+
+class StackedModel(BayesianModel):
+    """Several models of the same tasks, mixed by how well each predicts labels that it has not seen.
+
+    Parameters
+    ----------
+    models : mapping of str to model
+        Unfitted; clones of them are fitted.
+    target : str, optional
+        The task whose labels decide; default: all.
+    cv : int, optional
+        Folds of rows in which labels are held out (each model is fitted once more a fold).  Default: exact leave-one-out
+        without fitting again where all models have it, else five.
+    tasks : sequence of Task, optional
+        Of all models.
+    random_state : int
+        Of the folds; each model has its own for itself.
+    verbose : bool
+        Progress on a terminal.
+
+    Attributes
+    ----------
+    weights_ : Series
+        Of each model, summing to one.
+    elpd_ : Series
+        Expected log predictive density of each model on the held-out labels, nats.
+    members_ : dict of str to model
+        The fitted models.
+
+    Notes
+    -----
+    A held-out label is predicted with the other labels of its row known (``hide="target"``).  With few labels the weights
+    are uncertain themselves: they say which model to listen to here, not which is true.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 40)[:, None]
+    >>> Y = pd.DataFrame({"dft": np.sin(9 * x[:, 0]), "measured": 1.2 * np.sin(9 * x[:, 0]) + 0.3})
+    >>> Y.loc[::3, "measured"] = np.nan
+    >>> models = {"alone": btl.IndependentGP(), "difference": btl.DifferenceGP(["dft", "measured"])}
+    >>> model = btl.StackedModel(models, target="measured", verbose=False).fit(x, Y)
+    >>> model.weights_.idxmax()
+    'difference'
+    """
+
+    _posterior_type = StackedPosterior
+
+    def __init__(
+        self,
+        models: Mapping[str, Any] | None = None,
+        target: str | None = None,
+        cv: int | None = None,
+        tasks: Sequence[Task] | None = None,
+        random_state: int = 0,
+        verbose: bool = True,
+    ) -> None:
+        self.models = models
+        self.target = target
+        self.cv = cv
+        self.tasks = tasks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    members_: dict[str, BayesianModel]
+    weights_: pd.Series
+    elpd_: pd.Series
+
+    def _given_tasks(self) -> Sequence[Task] | None:
+        """Its own, or those of the first model that has any."""
+        each = [self.tasks, *(getattr(model, "tasks", None) for model in self._models.values())]
+        return next((tasks for tasks in each if tasks), None)
+
+    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+        self._check(table)
+        members = {name: self._member(name, table, scaler) for name in self._models}
+        density = self._held_out(table, scaler, members)
+        names = pd.Index(list(members), name="model")
+        return {
+            "members_": members,
+            "weights_": pd.Series(stacking_weights(density), names, name="weight"),
+            "elpd_": pd.Series(density.sum(axis=0), names, name="elpd"),
+        }
+
+    @property
+    def _models(self) -> dict[str, BayesianModel]:
+        return dict(self.models or {})
+
+    def _check(self, table: Table) -> None:
+        if not self._models:
+            raise ValueError("StackedModel: models= is empty; give a name and an unfitted model for each")
+        for name, model in self._models.items():
+            if not isinstance(model, BayesianModel) or isinstance(model, StackedModel):
+                raise ValueError(
+                    f"StackedModel: models[{name!r}] must be a model of bayestl, got {type(model).__name__}"
+                )
+        if self.target is not None and self.target not in table.names:
+            raise ValueError(f"target {self.target!r} is no task of the table; the tasks are {table.names}")
+        if self.cv is not None and not (isinstance(self.cv, int | np.integer) and 2 <= self.cv <= len(table.x)):
+            raise ValueError(f"cv must be a number of folds from 2 to the {len(table.x)} rows, got {self.cv!r}")
+
+    def _member(self, name: str, table: Table, scaler: Scaler) -> BayesianModel:
+        """One of the models, fitted to a table in the units of ``scaler``."""
+        own: BayesianModel = clone(self._models[name])
+        own.set_params(verbose=False, tasks=None)
+        own._become(table, scaler, own._learn(table, scaler))
+        own.n_features_in_, own.output_ = table.x.shape[1], "frame"
+        return own
+
+    def _held_out(self, table: Table, scaler: Scaler, members: Mapping[str, BayesianModel]) -> np.ndarray:
+        """Log density (n, K) of each label that decides, given the others, under each model."""
+        decide = [self.target] if self.target is not None else table.names
+        if self.cv is None and all(isinstance(m, ExactModel) for m in members.values()):
+            frames = [m.leave_one_out() for m in members.values() if isinstance(m, ExactModel)]
+            return np.column_stack([f[f["task"].isin(decide)]["log_density"] for f in frames])
+        folds = KFold(self.cv or 5, shuffle=True, random_state=int(self.random_state))
+        splits = list(folds.split(table.x))
+        out = np.full((len(table.x), len(decide), len(members)), np.nan)
+        total = len(splits) * len(members)
+        with progress("StackedModel: held-out labels", total=total, verbose=self.verbose) as update:
+            for i, (train, test) in enumerate(splits):
+                for k, name in enumerate(members):
+                    own = self._member(name, table.at(train), scaler)
+                    for j, task in enumerate(decide):
+                        out[test, j, k] = self._densities(own, table, test, table.names.index(task))
+                    update(completed=i * len(members) + k + 1)
+        flat = out.reshape(-1, len(members))
+        return flat[~np.isnan(flat).any(axis=1)]
+
+    @staticmethod
+    def _densities(model: BayesianModel, table: Table, rows: np.ndarray, t: int) -> np.ndarray:
+        """``log p(y_it | other labels of row i)`` of rows that the model has not seen, NaN where there is no label."""
+        y, high = table.y[rows].copy(), table.high[rows].copy()
+        y[:, t] = high[:, t] = np.nan
+        known = None if np.isnan(y).all() else Known(y, high)
+        latent = model._latent(model.scaler_.features(table.x[rows]), row_groups(table)[rows], known)
+        post = Posterior(latent, table.tasks, model.scaler_, pd.RangeIndex(len(rows)))
+        return post.log_density(table.y[rows], table.high[rows]).iloc[:, t].to_numpy()
+
+    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> StackedLatent:
+        kept = {name: w for name, w in self.weights_.items() if w > 0}
+        latents = [self.members_[str(name)]._latent(x, group, observed) for name in kept]
+        return StackedLatent(latents, np.array(list(kept.values())))
+
+    def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
+        raise ValueError(
+            f"a stack has no hyperparameters of its own: ask its members, such as members_[{self.weights_.idxmax()!r}]"
+        )
+
+    def task_correlation(self) -> pd.DataFrame:
+        """Average over the models, with the spread within and between them in ``.attrs["std"]``; see each model."""
+        each = [m.task_correlation() for m in self.members_.values()]
+        means = np.stack([c.to_numpy() for c in each])
+        spreads = np.stack([c.attrs["std"].to_numpy() for c in each])
+        w = self.weights_.to_numpy()
+        mean = np.einsum("k,ktu->tu", w, means)
+        variance = np.einsum("k,ktu->tu", w, spreads**2 + (means - mean) ** 2)
+        out = pd.DataFrame(mean, each[0].index, each[0].columns)
+        out.attrs["std"] = pd.DataFrame(np.sqrt(variance), out.index, out.columns)
+        return out
+
+    def _state(self) -> dict[str, np.ndarray]:
+        state = {"weights": self.weights_.to_numpy(), "elpd": self.elpd_.to_numpy()}
+        for k, member in enumerate(self.members_.values()):
+            state |= {f"{k}:{name}": value for name, value in member._state().items()}
+        return state
+
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
+        members = {}
+        for k, (name, model) in enumerate(self._models.items()):
+            own: BayesianModel = clone(model)
+            own.set_params(verbose=False, tasks=None)
+            kept = {s.removeprefix(f"{k}:"): v for s, v in state.items() if s.startswith(f"{k}:")}
+            own._become(table, scaler, own._restore(table, scaler, kept))
+            own.n_features_in_, own.output_ = table.x.shape[1], "frame"
+            members[name] = own
+        names = pd.Index(list(members), name="model")
+        series = {f"{s}_": pd.Series(state[s], names, name=n) for s, n in (("weights", "weight"), ("elpd", "elpd"))}
+        return {"members_": members, **series}
+
+
+def stacking_weights(log_density: np.ndarray) -> np.ndarray:
+    """Weights (K,) that maximise the sum over labels of ``log sum_k w_k p_k(y_i)``, by expectation-maximisation.
+
+    Parameters
+    ----------
+    log_density : ndarray, shape (n, K)
+        Of each held-out label under each model.
+    """
+    weights = np.full(log_density.shape[1], 1.0 / log_density.shape[1])
+    for _ in range(STEPS):
+        with np.errstate(divide="ignore"):
+            joint = log_density + np.log(weights)
+        new = np.exp(joint - logsumexp(joint, axis=1, keepdims=True)).mean(axis=0)
+        moved = np.abs(new - weights).max()
+        weights = new / new.sum()
+        if moved < SETTLED:
+            break
+    weights[weights < 1e-4] = 0.0
+    return np.asarray(weights / weights.sum())
+
+
+def stack(
+    models: Mapping[str, Any],
+    X: Any,
+    Y: Any,
+    target: str | None = None,
+    cv: int | None = None,
+    tasks: Sequence[Task] | None = None,
+    Y_std: Any = None,
+    groups: Any = None,
+    random_state: int = 0,
+    verbose: bool = True,
+) -> StackedModel:
+    """Fit several models and mix them by how well each predicts labels that it has not seen.
+
+    Parameters
+    ----------
+    models, target, cv, tasks, random_state, verbose
+        See :class:`StackedModel`.
+    X, Y, Y_std, groups
+        As for ``fit``.
+
+    Returns
+    -------
+    StackedModel
+        Fitted.
+    """
+    model = StackedModel(models, target, cv, tasks, random_state, verbose)
+    return model.fit(X, Y, Y_std=Y_std, groups=groups)
