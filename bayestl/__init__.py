@@ -29,6 +29,7 @@ _HOMES = {
     "DifferenceGP": "bayestl.models.difference",
     "LatentVariableGP": "bayestl.models.latent",
     "SubspaceGP": "bayestl.models.subspace",
+    "Recalibrated": "bayestl.models.recalibrated",
     "StackedModel": "bayestl.models.stacked",
     "stack": "bayestl.models.stacked",
     "Posterior": "bayestl.posterior",
@@ -59,6 +60,7 @@ __all__ = [
     "Positive",
     "Posterior",
     "PowerNormal",
+    "Recalibrated",
     "StackedModel",
     "StudentT",
     "SubspaceGP",
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
     from bayestl.models.independent import IndependentGP
     from bayestl.models.latent import LatentVariableGP
     from bayestl.models.multitask import MultiTaskGP
+    from bayestl.models.recalibrated import Recalibrated
     from bayestl.models.stacked import StackedModel, stack
     from bayestl.models.subspace import SubspaceGP
     from bayestl.posterior import Posterior

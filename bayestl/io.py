@@ -24,6 +24,7 @@ from bayestl.models.difference import DifferenceGP
 from bayestl.models.independent import IndependentGP
 from bayestl.models.latent import LatentVariableGP
 from bayestl.models.multitask import MultiTaskGP
+from bayestl.models.recalibrated import Recalibrated
 from bayestl.models.stacked import StackedModel
 from bayestl.models.subspace import SubspaceGP
 from bayestl.table import Table
@@ -32,7 +33,16 @@ from bayestl.tasks import Task
 FORMAT = 1
 MODELS: dict[str, type[BayesianModel]] = {
     m.__name__: m
-    for m in (IndependentGP, MultiTaskGP, DifferenceGP, ChainGP, LatentVariableGP, SubspaceGP, StackedModel)
+    for m in (
+        IndependentGP,
+        MultiTaskGP,
+        DifferenceGP,
+        ChainGP,
+        LatentVariableGP,
+        SubspaceGP,
+        StackedModel,
+        Recalibrated,
+    )
 }
 
 

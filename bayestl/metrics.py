@@ -74,20 +74,25 @@ def crps_mixture(y: Array, mixture: NormalMixture) -> Array:
 
 
 def crps(y: Array, distribution: Predictive) -> Array:
-    """Continuous ranked probability score of any distribution on the positive numbers or of Gaussians, each row.
+    """Continuous ranked probability score of any distribution, each row.
 
     Closed form for Gaussians and their mixtures, else ``int (F(x) - 1{x >= y})^2 dx`` by Gauss-Legendre quadrature below
-    and above the label.
+    and above the label, from zero on where nothing lies below it.
     """
     y = np.asarray(y, dtype=float)
     if isinstance(distribution, NormalMixture):
         return crps_mixture(y, distribution)
-    top = np.fmax(distribution.quantile(0.9999), np.where(np.isnan(y), 0.0, y)) * 1.05 + 1e-9
+    here = np.where(np.isnan(y), 0.0, y)
+    low, high = distribution.quantile(1e-4), distribution.quantile(1 - 1e-4)
+    pad = 0.05 * (high - low)
+    positive = cdf_below(distribution, np.zeros_like(y)) <= 0
+    bottom = np.where(positive, np.minimum(0.0, here), np.minimum(low, here) - pad)
+    top = np.maximum(high, here) + pad + 1e-9
     nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE)
     nodes, weights = 0.5 * (nodes[:, None] + 1.0), 0.5 * weights
-    below = distribution.cdf(nodes * y) ** 2
+    below = distribution.cdf(bottom + nodes * (y - bottom)) ** 2
     above = (1.0 - distribution.cdf(y + nodes * (top - y))) ** 2
-    return y * (weights @ below) + (top - y) * (weights @ above)
+    return (y - bottom) * (weights @ below) + (top - y) * (weights @ above)
 
 
 def crps_samples(y: Array, draws: Array) -> Array:

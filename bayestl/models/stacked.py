@@ -15,17 +15,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 from sklearn.base import clone
-from sklearn.model_selection import KFold
 
 from bayestl.distributions import Predictive
 from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.mixtures import average
 from bayestl.models.base import BayesianModel
+from bayestl.models.crossfit import FOLDS, has_leave_one_out, held_out_labels, refitted
 from bayestl.models.draws import RowDraws
-from bayestl.models.exact import ExactModel
-from bayestl.models.rows import row_groups
 from bayestl.posterior import Latent, Posterior
-from bayestl.progress import progress
 from bayestl.table import Known, Scaler, Table
 from bayestl.tasks import PartDraws, Task, TaskPart
 
@@ -163,8 +160,8 @@ class StackedModel(BayesianModel):
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
         self._check(table)
-        members = {name: self._member(name, table, scaler) for name in self._models}
-        density = self._held_out(table, scaler, members)
+        members = {name: refitted(model, table, scaler) for name, model in self._models.items()}
+        density = self._held_out(table, members)
         names = pd.Index(list(members), name="model")
         return {
             "members_": members,
@@ -189,43 +186,16 @@ class StackedModel(BayesianModel):
         if self.cv is not None and not (isinstance(self.cv, int | np.integer) and 2 <= self.cv <= len(table.x)):
             raise ValueError(f"cv must be a number of folds from 2 to the {len(table.x)} rows, got {self.cv!r}")
 
-    def _member(self, name: str, table: Table, scaler: Scaler) -> BayesianModel:
-        """One of the models, fitted to a table in the units of ``scaler``."""
-        own: BayesianModel = clone(self._models[name])
-        own.set_params(verbose=False, tasks=None)
-        own._become(table, scaler, own._learn(table, scaler))
-        own.n_features_in_, own.output_ = table.x.shape[1], "frame"
-        return own
-
-    def _held_out(self, table: Table, scaler: Scaler, members: Mapping[str, BayesianModel]) -> np.ndarray:
+    def _held_out(self, table: Table, members: Mapping[str, BayesianModel]) -> np.ndarray:
         """Log density (n, K) of each label that decides, given the others, under each model."""
+        exact = self.cv is None and all(has_leave_one_out(m) for m in members.values())
+        folds = None if exact else self.cv or FOLDS
         decide = [self.target] if self.target is not None else table.names
-        if self.cv is None and all(isinstance(m, ExactModel) for m in members.values()):
-            frames = [m.leave_one_out() for m in members.values() if isinstance(m, ExactModel)]
-            return np.column_stack([f[f["task"].isin(decide)]["log_density"] for f in frames])
-        folds = KFold(self.cv or 5, shuffle=True, random_state=int(self.random_state))
-        splits = list(folds.split(table.x))
-        out = np.full((len(table.x), len(decide), len(members)), np.nan)
-        total = len(splits) * len(members)
-        with progress("StackedModel: held-out labels", total=total, verbose=self.verbose) as update:
-            for i, (train, test) in enumerate(splits):
-                for k, name in enumerate(members):
-                    own = self._member(name, table.at(train), scaler)
-                    for j, task in enumerate(decide):
-                        out[test, j, k] = self._densities(own, table, test, table.names.index(task))
-                    update(completed=i * len(members) + k + 1)
-        flat = out.reshape(-1, len(members))
-        return flat[~np.isnan(flat).any(axis=1)]
-
-    @staticmethod
-    def _densities(model: BayesianModel, table: Table, rows: np.ndarray, t: int) -> np.ndarray:
-        """``log p(y_it | other labels of row i)`` of rows that the model has not seen, NaN where there is no label."""
-        y, high = table.y[rows].copy(), table.high[rows].copy()
-        y[:, t] = high[:, t] = np.nan
-        known = None if np.isnan(y).all() else Known(y, high)
-        latent = model._latent(model.scaler_.features(table.x[rows]), row_groups(table)[rows], known)
-        post = Posterior(latent, table.tasks, model.scaler_, pd.RangeIndex(len(rows)))
-        return post.log_density(table.y[rows], table.high[rows]).iloc[:, t].to_numpy()
+        columns = []
+        for model in members.values():
+            frame = held_out_labels(model, folds, int(self.random_state), bool(self.verbose))
+            columns.append(frame["log_density"][frame["task"].isin(decide)].to_numpy())
+        return np.column_stack(columns)
 
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> StackedLatent:
         kept = {name: w for name, w in self.weights_.items() if w > 0}

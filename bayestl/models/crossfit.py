@@ -1,0 +1,105 @@
+"""Labels of a model's own table predicted by the same model without them: exactly where it can, else by folds of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.model_selection import KFold
+
+from bayestl import metrics
+from bayestl.distributions import Discrete, Predictive
+from bayestl.models.base import BayesianModel
+from bayestl.models.exact import ExactModel
+from bayestl.models.rows import row_groups
+from bayestl.posterior import log_density_of
+from bayestl.progress import progress
+from bayestl.table import Known, Scaler, Table
+
+FOLDS = 5
+"""Where a model has no leave-one-out."""
+
+
+def refitted(model: BayesianModel, table: Table, scaler: Scaler) -> BayesianModel:
+    """A clone of a model, fitted to a table whose tasks are decided, in the units of ``scaler``, silently."""
+    own: BayesianModel = clone(model)
+    own.set_params(verbose=False, tasks=None)
+    own._become(table, scaler, own._learn(table, scaler))
+    own.n_features_in_, own.output_ = table.x.shape[1], "frame"
+    return own
+
+
+def predicted_without(
+    model: BayesianModel, table: Table, rows: np.ndarray, tasks: Sequence[int]
+) -> Iterator[tuple[int, np.ndarray, Predictive]]:
+    """For each task: its position, the rows (of those given) with a label of it, and their predictions.
+
+    The model has not seen the rows; each label is hidden, the other labels of its row are known.
+    """
+    for t in tasks:
+        own = rows[table.present[rows, t]]
+        if len(own):
+            y, high = table.y[own].copy(), table.high[own].copy()
+            y[:, t] = high[:, t] = np.nan
+            known = None if np.isnan(y).all() else Known(y, high)
+            latent = model._latent(model.scaler_.features(table.x[own]), row_groups(table)[own], known)
+            post = model._posterior_type(latent, table.tasks, model.scaler_, pd.RangeIndex(len(own)))
+            yield t, own, post.marginals[t]
+
+
+def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
+    """Every label of a fitted model's table, predicted from the others.
+
+    Parameters
+    ----------
+    model : BayesianModel
+        Fitted.
+    cv : int, optional
+        Folds of rows; the model is fitted once more a fold.  Default: exact leave-one-out where the model has it and its
+        table was small enough, else :data:`FOLDS`.
+    seed : int
+        Of the folds, and of the draws at atoms.
+    verbose : bool
+        Progress on a terminal.
+
+    Returns
+    -------
+    DataFrame
+        See :meth:`~bayestl.models.exact.ExactModel.leave_one_out`.
+    """
+    if cv is None and has_leave_one_out(model):
+        return model.leave_one_out()  # type: ignore[attr-defined, no-any-return]
+    table = model.table_
+    splits = list(KFold(cv or FOLDS, shuffle=True, random_state=seed).split(table.x))
+    frames = []
+    with progress(f"{type(model).__name__}: held-out labels", total=len(splits), verbose=verbose) as update:
+        for i, (train, test) in enumerate(splits):
+            own = refitted(model, table.at(train), model.scaler_)
+            for t, rows, marginal in predicted_without(own, table, test, range(len(table.tasks))):
+                frames.append(_frame(table, t, rows, marginal, seed + i))
+            update(completed=i + 1)
+    found = pd.concat(frames, ignore_index=True)
+    order = found["task"].map({name: t for t, name in enumerate(table.names)})
+    return found.iloc[np.lexsort([found["row"], order])].reset_index(drop=True)
+
+
+def has_leave_one_out(model: BayesianModel) -> bool:
+    """Whether every label of a fitted model can be predicted from the others without fitting again."""
+    return isinstance(model, ExactModel) and all(c.full for f in model.families_ for c in f.posterior.components)
+
+
+def _frame(table: Table, t: int, rows: np.ndarray, marginal: Predictive, seed: int) -> pd.DataFrame:
+    y, high = table.y[rows, t], table.high[rows, t]
+    columns = {
+        "task": table.names[t],
+        "row": rows,
+        "y": y,
+        "log_density": log_density_of(marginal, y, high),
+        "pit": metrics.pit(y, marginal, seed, high),
+    }
+    if isinstance(marginal, Discrete):
+        chances = marginal.probabilities
+        return pd.DataFrame(columns | {f"p{k}": chances[:, k] for k in range(chances.shape[1])})
+    return pd.DataFrame(columns | {"mean": marginal.mean(), "std": marginal.std()})
