@@ -39,6 +39,16 @@ def register_real(module: gpytorch.Module, name: str, value: Tensor, prior: gpyt
     prior.stored_as = name
 
 
+def draw_from_priors(module: gpytorch.Module, seed: int) -> None:
+    """Set all hyperparameters below a module to a draw from their priors."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for _, owner, prior, closure, setter in module.named_priors():
+            shape = closure(owner).shape
+            value = prior.sample(shape if prior.batch_shape == torch.Size() else torch.Size())
+            setter(owner, value.double().reshape(shape))
+
+
 class HyperPrior:
     """``log p(raw hyperparameters)`` of all that are registered below a module, Jacobians of the logarithms included.
 

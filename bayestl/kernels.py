@@ -25,7 +25,7 @@ import torch
 from gpytorch.priors import LogNormalPrior, NormalPrior
 from torch import Tensor
 
-from bayestl.hyperparameters import HyperPrior, register_positive, register_real
+from bayestl.hyperparameters import HyperPrior, draw_from_priors, register_positive, register_real
 from bayestl.observation import Noise
 
 SHARED_LOG_SD = math.sqrt(3.0)
@@ -358,12 +358,7 @@ class Prior(gpytorch.Module):
 
     def draw_hyperparameters(self, seed: int) -> None:
         """Set all hyperparameters to a draw from their priors."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            for _, module, prior, closure, setter in self.named_priors():
-                shape = closure(module).shape
-                value = prior.sample(shape if prior.batch_shape == torch.Size() else torch.Size())
-                setter(module, value.double().reshape(shape))
+        draw_from_priors(self, seed)
 
     def log_density(self) -> Tensor:
         """``log p(raw hyperparameters)``: the registered priors and the Jacobian of the logarithms."""

@@ -16,7 +16,7 @@ MANY_ROWS = 400
 """From so many rows on points are drawn without their intervals."""
 
 
-def _axes(ax: Any, size: tuple[float, float]) -> Any:
+def new_axes(ax: Any, size: tuple[float, float]) -> Any:
     """The given axes, or new ones of their own figure (not registered with pyplot, so nothing needs closing)."""
     if ax is not None:
         return ax
@@ -38,7 +38,7 @@ def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) 
     scored = comparison.scores.groupby("quantity")[score].count()
     quantities = [q for q in comparison.quantities if scored[q] and (score != "nlpd" or comparison.classified(q))]
     models = comparison.models
-    ax = _axes(ax, (6.4, 0.5 * len(quantities) + 0.16 * len(quantities) * len(models) + 1.2))
+    ax = new_axes(ax, (6.4, 0.5 * len(quantities) + 0.16 * len(quantities) * len(models) + 1.2))
     table = comparison.table[score]
     offsets = np.linspace(0.28, -0.28, len(models)) if len(models) > 1 else np.zeros(1)
     for j, model in enumerate(models):
@@ -63,7 +63,7 @@ def plot_parity(comparison: Comparison, model: str, quantity: str, ax: Any = Non
 
     Of more than :data:`MANY_ROWS` rows the intervals are not drawn, only whether they hold the label.
     """
-    ax = _axes(ax, (3.6, 3.4))
+    ax = new_axes(ax, (3.6, 3.4))
     p = comparison.predictions
     p = p[(p["model"] == model) & (p["quantity"] == quantity)].drop_duplicates("row")
     inside = (p["y"] >= p["lower"]) & (p["y"] <= p["upper"])
@@ -100,7 +100,7 @@ def plot_parity(comparison: Comparison, model: str, quantity: str, ax: Any = Non
 
 def plot_calibration(comparison: Comparison, quantity: str, ax: Any = None) -> Any:
     """How many held-out labels the central intervals hold, against their level; on the diagonal is calibrated."""
-    ax = _axes(ax, (3.8, 3.4))
+    ax = new_axes(ax, (3.8, 3.4))
     ax.plot([0, 1], [0, 1], color="0.5", lw=1)
     for j, model in enumerate(comparison.models):
         p = comparison.predictions
@@ -119,7 +119,7 @@ def plot_calibration(comparison: Comparison, quantity: str, ax: Any = None) -> A
 def plot_task_correlation(correlation: pd.DataFrame, ax: Any = None) -> Any:
     """What ``model.task_correlation()`` gives: a cell a pair, its standard deviation beneath the value."""
     size = 0.62 * len(correlation) + 1.6
-    ax = _axes(ax, (size + 0.6, size))
+    ax = new_axes(ax, (size + 0.6, size))
     std = correlation.attrs.get("std")
     image = ax.imshow(correlation.to_numpy(), vmin=-1, vmax=1, cmap="RdBu_r")
     for i in range(len(correlation)):
@@ -137,7 +137,7 @@ def plot_task_correlation(correlation: pd.DataFrame, ax: Any = None) -> Any:
 
 def plot_offsets(offsets: pd.DataFrame, ax: Any = None) -> Any:
     """What ``DifferenceGP.offsets()`` gives: a line a parameter, posterior mean and interval."""
-    ax = _axes(ax, (5.0, 0.32 * len(offsets) + 1.0))
+    ax = new_axes(ax, (5.0, 0.32 * len(offsets) + 1.0))
     y = np.arange(len(offsets))
     errors = np.vstack([offsets["mean"] - offsets["lower"], offsets["upper"] - offsets["mean"]])
     ax.errorbar(offsets["mean"], y, xerr=errors, fmt="o", color=COLOURS[0], capsize=2)
@@ -151,7 +151,7 @@ def plot_offsets(offsets: pd.DataFrame, ax: Any = None) -> Any:
 
 def plot_learning_curve(curve: pd.DataFrame, unit: str = "", ax: Any = None) -> Any:
     """Error against the number of labels, a line a model: ``curve`` has columns ``n``, ``model``, ``mae`` (and repeats)."""
-    ax = _axes(ax, (4.6, 3.4))
+    ax = new_axes(ax, (4.6, 3.4))
     for j, (model, part) in enumerate(curve.groupby("model", sort=False)):
         grouped = part.groupby("n")["mae"]
         mean, se = grouped.mean(), grouped.sem().fillna(0.0)
@@ -176,7 +176,7 @@ def plot_edge(curves: pd.DataFrame, task: str | None = None, source: str | None 
     ValueError
         If there is no such edge.
     """
-    ax = _axes(ax, (4.2, 3.4))
+    ax = new_axes(ax, (4.2, 3.4))
     edges = list(dict.fromkeys(zip(curves["task"], curves["source"], strict=True)))
     chosen = [e for e in edges if task in (None, e[0]) and source in (None, e[1])]
     if not chosen:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayestl.models.draws import RowDraws, draw_labels
+
 if TYPE_CHECKING:
     from bayestl.models.base import BayesianModel
-    from bayestl.models.draws import RowDraws
     from bayestl.table import Scaler, Table
 
 
@@ -101,15 +102,12 @@ def posterior_groups(table: Table, scaler: Scaler, draws: RowDraws, seed: int) -
         there = np.flatnonzero(table.present[:, t])
         if len(there) == 0:
             continue
-        made = {}
-        for part in (p for p in table.parts if p.task == t):
-            location, scale = scaler.units(part)
-            setting = draws.settings[part]._replace(location=location, scale=scale)
-            f = draws.latent[:, there][:, :, list(part.channels)]
-            made[part.role] = part.likelihood.draw(f, setting, generator)
         dim = f"{task.name}_row"
         own[dim] = rows[there]
-        predicted[task.name] = (("chain", "draw", dim), by_chain(task.observes.combine_draws(made)))
+        predicted[task.name] = (
+            ("chain", "draw", dim),
+            by_chain(draw_labels(table, scaler, draws, t, there, generator)),
+        )
         y, high = table.y[there, t], table.high[there, t]
         observed[task.name] = ((dim,), np.where(np.isfinite(y), y, high))
         if task.name in draws.log_likelihood:

@@ -117,6 +117,28 @@ def graph_at_rows(posterior: GraphPosterior, table: Table, n: int, seed: int) ->
     return RowDraws({}, values, settings, n_chains=chains_of_independent(len(values)), fixed=variables[0])
 
 
+def prior_of_graph(graph: LatentGraph, table: Table, seed: int) -> RowDraws:
+    """One draw from the prior of a graph (whose hyperparameters it sets) at the rows of its table, no inducing values."""
+    graph.draw_hyperparameters(seed)
+    generator = torch.Generator().manual_seed(seed)
+    z: dict[int, Tensor] = {}
+    variables: dict[str, Variable] = {}
+    with torch.no_grad():
+        for c in graph.order:
+            node = graph.nodes[c]
+            e = torch.randn(2, len(graph.x), generator=generator, dtype=torch.float64)
+            root = torch.linalg.cholesky(node.unit_covariance(node.inputs(graph.x, z)))
+            z[c] = node.linear(z) + node.raw_amplitude.exp() * (root @ e[0]) + node.raw_omega.exp() * e[1]
+            inputs = [*table.features, *(graph.names[p] for p in node.parents)]
+            variables |= hyperparameters(node, inputs, table.features, f"{graph.names[c]}.")
+        settings = {
+            part: Setting(graph.noise(part).reshape(1).numpy(), graph.further(j).numpy()[None])
+            for j, part in enumerate(table.parts)
+        }
+    values = torch.stack([z[c] for c in range(len(z))], dim=-1)[None].numpy()
+    return RowDraws(variables, values, settings)
+
+
 @dataclass
 class _Lot:
     """Latent values (S, n, C) of new rows in draws that share hyperparameters, and what known labels make of them."""

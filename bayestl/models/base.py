@@ -61,6 +61,10 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         """The same from the prior."""
         raise ValueError(f"{type(self).__name__} has no draws from its prior: leave out prior=True")
 
+    def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
+        """One draw from the prior at the rows of a table whose features are scaled already; fitted or not."""
+        raise ValueError(f"{type(self).__name__} has no draws from its prior")
+
     @abstractmethod
     def _state(self) -> dict[str, np.ndarray]:
         """Arrays that, with the table, restore the fit."""

@@ -23,6 +23,8 @@ import torch
 from bayestl.blocks import Covariance, with_sources
 from bayestl.inference.gaussian import ExactLatent, JoinedLatent, MixedLatent
 from bayestl.kernels import Prior, Smooth
+from bayestl.models.base import BayesianModel
+from bayestl.models.draws import RowDraws
 from bayestl.models.exact import ExactModel, Family
 from bayestl.models.own import own_prior
 from bayestl.stacking import ForestStack
@@ -208,6 +210,9 @@ class ChainGP(ExactModel):
             chance = columns["nonzero"]
             main = np.hstack([chance, np.where(chance > 0, chance * main, 0.0)])
         return np.column_stack([main, (~np.isnan(label)).astype(float)])
+
+    def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
+        return BayesianModel._prior_at_table(self, table, seed)  # its inputs are labels
 
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> JoinedLatent:
         nothing = np.full((len(x), len(self.tasks_)), np.nan)

@@ -113,6 +113,18 @@ def stack_draws(each: Sequence[Mapping[str, Variable]]) -> dict[str, Variable]:
     }
 
 
+def draw_labels(
+    table: Table, scaler: Scaler, draws: RowDraws, t: int, rows: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Labels (D, k) of task ``t`` at ``rows`` (k,) of a table, label units, classes as positions: one for each draw."""
+    made = {}
+    for part in (p for p in table.parts if p.task == t):
+        location, scale = scaler.units(part)
+        setting = draws.settings[part]._replace(location=location, scale=scale)
+        made[part.role] = part.likelihood.draw(draws.latent[:, rows][:, :, list(part.channels)], setting, generator)
+    return table.tasks[t].observes.combine_draws(made)
+
+
 def density_of_labels(table: Table, scaler: Scaler, draws: RowDraws) -> dict[str, np.ndarray]:
     """``log p(y_i | latent values)``, (D, n_t) for each task, label units."""
     out = {}

@@ -30,7 +30,7 @@ from bayestl.likelihoods import LabelBlock
 from bayestl.models.base import BayesianModel
 from bayestl.models.draws import RowDraws, Variable
 from bayestl.models.heldout import held_out
-from bayestl.models.rows import posterior_at_rows, prior_at_rows, row_groups
+from bayestl.models.rows import posterior_at_rows, prior_at_rows, prior_at_table, row_groups
 from bayestl.progress import progress
 from bayestl.table import Known, Scaler, Table, refuse_empty_parts
 from bayestl.tasks import Task, TaskPart
@@ -226,6 +226,9 @@ class ExactModel(BayesianModel):
 
     def _prior_at_rows(self, n: int, seed: int) -> RowDraws:
         return prior_at_rows(self, n, seed)
+
+    def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
+        return prior_at_table(self, table, seed)
 
     def _effects(self, family: Family, component: np.ndarray, generator: np.random.Generator) -> dict[str, Variable]:
         """Draws of further quantities that an architecture speaks of, one from each of the given components."""

@@ -18,7 +18,7 @@ import torch
 from gpytorch.priors import LogNormalPrior, NormalPrior
 from torch import Tensor
 
-from bayestl.hyperparameters import HyperPrior, register_positive, register_real
+from bayestl.hyperparameters import HyperPrior, draw_from_priors, register_positive, register_real
 from bayestl.likelihoods import LabelBlock
 from bayestl.tasks import TaskPart
 
@@ -234,6 +234,11 @@ class LatentGraph(torch.nn.Module):
             for parameter in self.raw_hyperparameters():
                 parameter.copy_(raw[offset : offset + parameter.numel()].view_as(parameter))
                 offset += parameter.numel()
+
+    def draw_hyperparameters(self, seed: int) -> None:
+        """Set all hyperparameters to a draw from their priors."""
+        for i, module in enumerate([*self.nodes, *self._further.values()]):
+            draw_from_priors(module, 1000 * seed + i)  # type: ignore[arg-type]
 
     def log_hyperprior(self) -> Tensor:
         """``log p(all hyperparameters)``."""

@@ -8,7 +8,7 @@ prior is in ``models/graph.py``, its posteriors in ``models/guide.py`` and ``mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gpytorch
@@ -19,29 +19,23 @@ from torch import Tensor
 
 from bayestl.blocks import Covariance, with_sources
 from bayestl.distributions import check_probability
-from bayestl.inference import exact
 from bayestl.inference.laplace import covariance_root, inverse_curvature
 from bayestl.inference.nuts import NUTSReport, nuts_draws
 from bayestl.inference.threads import threads_for
 from bayestl.inference.variational import SVIReport, log_weights, maximise_elbo, pareto_k
-from bayestl.kernels import Constant, Points, Prior, Smooth
 from bayestl.likelihoods import Gaussian
-from bayestl.models.ancestry import DrawnLatent, graph_at_rows, latent_draws
+from bayestl.models.ancestry import DrawnLatent, graph_at_rows, latent_draws, prior_of_graph
 from bayestl.models.base import BayesianModel
 from bayestl.models.collapsed import Chain, Collapsed
 from bayestl.models.drawn import correlation_over_rows
-from bayestl.models.draws import (
-    RowDraws,
-    density_of_labels,
-)
+from bayestl.models.draws import RowDraws, density_of_labels
 from bayestl.models.edges import Edge, edges_of
+from bayestl.models.first_guess import first_guess
 from bayestl.models.graph import LatentGraph, Node, PartData, informed_rows, row_blocks
 from bayestl.models.guide import Guide, NodeGuide
-from bayestl.models.own import OwnParts
-from bayestl.observation import Noise
 from bayestl.progress import progress
 from bayestl.table import Known, Scaler, Table, refuse_empty_parts
-from bayestl.tasks import Task, TaskPart, order_graph, parent_channels
+from bayestl.tasks import Task, order_graph, parent_channels
 
 EDGE_POINTS = 25
 """Values of a parent at which a dependence is evaluated."""
@@ -202,7 +196,10 @@ class LatentVariableGP(BayesianModel):
         with threads_for(len(x)):
             for c, parents in above.items():
                 kernel = self._kernel(table, parents)
-                nodes[c], guides[c], guesses[c] = self._start(kernel, parents, x, rows[c], *home[c], guesses, chosen)
+                seed = int(self.random_state)
+                nodes[c], guides[c], guesses[c] = first_guess(
+                    kernel, parents, x, rows[c], *home[c], guesses, chosen, seed
+                )
             graph = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows)
             if self.inference == "nuts" or (self.inference == "auto" and len(x) <= NUTS_ROWS):
                 return self._sample(graph)
@@ -263,61 +260,22 @@ class LatentVariableGP(BayesianModel):
         names = [name for part in table.parts for name in part.names]
         return with_sources(self.kernel, table.features, [names[p] for p in parents])
 
-    def _start(
-        self,
-        kernel: gpytorch.kernels.Kernel,
-        parents: tuple[int, ...],
-        x: Tensor,
-        rows: Tensor,
-        data: PartData,
-        which: int,
-        guesses: dict[int, Tensor],
-        chosen: Tensor,
-    ) -> tuple[Node, NodeGuide, Tensor]:
-        """A node and its guide, from an exact GP with the parents' guesses plugged in, and a guess of the latent values."""
-        there = data.present
-        y, se2 = _signal(data, which), data.block.se2
-        inputs = torch.cat([x, *(guesses[p][:, None] for p in parents)], dim=1)
-        signs = torch.ones(len(parents), dtype=torch.float64)
-        for i, p in enumerate(parents):
-            product = ((guesses[p] - guesses[p].mean())[there] * (y - y[there].mean())[there]).sum()
-            signs[i] = -1.0 if product < 0 else 1.0
-        size = data.part.likelihood.amplitude
-        node = Node(kernel, parents, inputs[chosen], signs, size)
-        guide = NodeGuide(len(chosen), len(rows))
-        if len(rows) == 0:
-            return node, guide, node.linear(guesses).detach().expand(len(x))
-        offset = node.linear(guesses).detach().expand(len(x))
-        zero = torch.zeros(int(there.sum()), dtype=torch.long)
-        labels = exact.Labels(
-            Points(inputs[there], zero, zero), (y - offset)[there], se2[there], rows=torch.nonzero(there).ravel()
-        )
-        alone = TaskPart(0, "", Gaussian(), (0,), ("",))
-        mixing = OwnParts((alone,), grouped=False, amplitude=size * (0.3 if parents else 1.0))
-        prior = Prior([Smooth(node.kernel), Constant()], mixing, Noise(1))
-        exact.fit(prior, labels, n_starts=1, seed=int(self.random_state))
-        with torch.no_grad():
-            noise = prior.noise.variance()[0]
-            node.raw_amplitude.copy_(mixing.raw_kappa)
-            node.raw_sigma.fill_(0.5 * torch.log(0.5 * noise))
-            node.raw_omega.fill_(0.5 * torch.log(0.5 * noise))
-            a, variance = node.features(x, guesses)
-            # the best Gaussian q(u) for these hyperparameters, with the labels' noise and the rows' own variance
-            weight = 1.0 / (variance + noise * 0.5 + se2)[there]
-            design = torch.cat([a[there], torch.ones(int(there.sum()), 1, dtype=a.dtype)], dim=1)
-            precision = torch.eye(design.shape[1], dtype=a.dtype) + design.T @ (design * weight[:, None])
-            solution = torch.linalg.solve(precision, design.T @ (weight * labels.y))
-            covariance = torch.linalg.inv(precision[:-1, :-1])  # given the mean, which the guide holds fixed
-            guide.u_start.copy_(solution[:-1])
-            node.mean.copy_(solution[-1:])
-            guide.u_base.copy_(torch.linalg.cholesky(0.5 * (covariance + covariance.T)))
-            conditional = node.linear(guesses) + a @ solution[:-1]
-            gain = torch.where(there, variance / (variance + noise * 0.5 + se2), torch.zeros_like(variance))
-            guide.a.copy_((1 - gain)[rows])
-            guide.b.copy_((gain * torch.where(there, y, 0.0))[rows])
-            guide.log_s.copy_((0.5 * torch.log(variance * (1 - gain)).clamp_min(-12.0))[rows])
-            guess = (1 - gain) * conditional + gain * torch.where(there, y, 0.0)
-        return node, guide, guess
+    def _graph(self, table: Table, scaler: Scaler, inducing: Callable[[int, int], Tensor]) -> LatentGraph:
+        """The graph of a table at a first guess of its hyperparameters; ``inducing`` inputs (m, k) of function c."""
+        x = torch.from_numpy(scaler.features(table.x))
+        data = self._data(table, scaler, Known(table.y, table.high), table.se)
+        size = {c: d.part.likelihood.amplitude for d in data for c in d.part.channels}
+        above = self._parents(table)
+        nodes = {}
+        for c, parents in above.items():
+            signs = torch.ones(len(parents), dtype=torch.float64)
+            at = inducing(c, x.shape[1] + len(parents))
+            nodes[c] = Node(self._kernel(table, parents), parents, at, signs, size[c])
+        return LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, informed_rows(above, data))
+
+    def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
+        graph = self._graph(table, Scaler.identity(table), lambda _, k: torch.zeros(1, k, dtype=torch.float64))
+        return prior_of_graph(graph, table, seed)
 
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> DrawnLatent:
         data = None
@@ -435,20 +393,7 @@ class LatentVariableGP(BayesianModel):
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
         self._check(table)
-        x = torch.from_numpy(scaler.features(table.x))
-        data = self._data(table, scaler, Known(table.y, table.high), table.se)
-        above = self._parents(table)
-        rows = informed_rows(above, data)
-        nodes = {
-            c: Node(
-                self._kernel(table, parents),
-                parents,
-                torch.from_numpy(state[f"graph._nodes.{c}.inducing"]),
-                torch.ones(len(parents), dtype=torch.float64),
-            )
-            for c, parents in above.items()
-        }
-        graph = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows)
+        graph = self._graph(table, scaler, lambda c, _: torch.from_numpy(state[f"graph._nodes.{c}.inducing"]))
         graph.load_state_dict(_below(state, "graph."))
         graph.requires_grad_(False)
         told = _below(state, "report.")
@@ -456,7 +401,7 @@ class LatentVariableGP(BayesianModel):
             trace = told.pop("log_density").numpy()
             chain = NUTSReport(trace, **{k: v.item() for k, v in told.items()})  # type: ignore[arg-type]
             return {"posterior_": Chain.from_state(graph, _below(state, "chain.")), "report_": chain}
-        guide = Guide(graph, {c: NodeGuide(len(n.inducing), len(rows[c])) for c, n in nodes.items()})
+        guide = Guide(graph, {c: NodeGuide(len(n.inducing), len(graph.rows[c])) for c, n in enumerate(graph.nodes)})
         guide.load_state_dict(_below(state, "guide."))
         guide.requires_grad_(False)
         report = SVIReport(
@@ -467,17 +412,3 @@ class LatentVariableGP(BayesianModel):
 
 def _below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): torch.from_numpy(v) for k, v in state.items() if k.startswith(prefix)}
-
-
-def _signal(data: PartData, which: int) -> Tensor:
-    """What a latent function is started from: the label itself, or plus and minus one for a class."""
-    y = data.block.y
-    if isinstance(data.part.likelihood, Gaussian) or data.part.likelihood.has_noise:
-        middle = torch.where(
-            y.isinf(), data.block.high, torch.where(data.block.high.isinf(), y, 0.5 * (y + data.block.high))
-        )
-        return middle
-    if len(data.part.channels) > 1:
-        return torch.where(y == which, 1.0, -1.0).to(y.dtype)
-    most = y[data.present].max().clamp_min(1.0)
-    return 2.0 * y / most - 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,8 @@ def posterior_at_rows(model: ExactModel, n: int, seed: int) -> RowDraws:
     settings: dict[TaskPart, Setting] = {}
     for family in families:
         component = resample(family.posterior.weights, size)
-        each = [_variables(model, family, c.prior) for c in family.posterior.components]
+        d, alone = model._family_inputs(family).shape[1], len(families) == 1
+        each = [_variables(model, model.table_, family.parts, c.prior, d, alone) for c in family.posterior.components]
         if len(each) == 1:
             fixed |= each[0]
         else:
@@ -55,7 +56,7 @@ def posterior_at_rows(model: ExactModel, n: int, seed: int) -> RowDraws:
         variables |= model._effects(family, component, generator)
         at = model._at_rows(family, rows)
         latent[:, :, family.channels] = at.draw(component, generator, len(rows) * len(family.channels) <= JOINT_DRAWS)
-        settings |= {part: at.setting(first, j).at(component) for j, part, first in _first_channels(family)}
+        settings |= {part: at.setting(first, j).at(component) for j, part, first in _first_channels(family.parts)}
     held = held_out(model, families)
     densities = {name: one.log_density[resample(one.weights, size)] for name, one in held.items()}
     n_chains = 1 if model.hyperparameters == "mcmc" else chains_of_independent(size)
@@ -63,26 +64,46 @@ def posterior_at_rows(model: ExactModel, n: int, seed: int) -> RowDraws:
 
 
 def prior_at_rows(model: ExactModel, n: int, seed: int) -> RowDraws:
-    """``n`` draws of hyperparameters and latent values from the prior."""
+    """``n`` draws of hyperparameters and latent values from the prior, at the rows of the model's table."""
+    priors = [(f.parts, copy.deepcopy(f.prior), model._family_inputs(f)) for f in model.families_]
+    return _prior_draws(model, model.table_, priors, n, seed)
+
+
+def prior_at_table(model: ExactModel, table: Table, seed: int) -> RowDraws:
+    """One draw from the prior of a model that need not be fitted, at the rows of a table whose features are scaled already."""
+    priors = []
+    for parts in model._families(table):
+        columns = model._columns(table, parts, table.x.shape[1])
+        priors.append((parts, model._prior(table, parts, columns), table.x))
+    return _prior_draws(model, table, priors, 1, seed)
+
+
+def _prior_draws(
+    model: ExactModel,
+    table: Table,
+    priors: Sequence[tuple[tuple[TaskPart, ...], Prior, np.ndarray]],
+    n: int,
+    seed: int,
+) -> RowDraws:
+    """``n`` draws; ``priors`` are the parts, the prior (changed) and the inputs of each family."""
     generator = np.random.default_rng(seed)
-    table, group = model.table_, row_groups(model.table_)
+    group = row_groups(table)
     latent = np.empty((n, len(table.x), sum(len(p.channels) for p in table.parts)))
     each: list[dict[str, Variable]] = [{} for _ in range(n)]
     settings: dict[TaskPart, Setting] = {}
-    for i, family in enumerate(model.families_):
-        x = model._family_inputs(family)
-        prior = copy.deepcopy(family.prior)
+    for i, (parts, prior, x) in enumerate(priors):
         noise: list[np.ndarray] = []
-        further: list[list[np.ndarray]] = [[] for _ in family.parts]
+        further: list[list[np.ndarray]] = [[] for _ in parts]
+        channels = [c for part in parts for c in part.channels]
         for d in range(n):
-            prior.draw_hyperparameters(seed + 7919 * (d * len(model.families_) + i))
-            each[d] |= _variables(model, family, prior)
-            latent[d][:, family.channels] = mix(prior, draw_processes(prior, x, group, generator))
+            prior.draw_hyperparameters(seed + 7919 * (d * len(priors) + i))
+            each[d] |= _variables(model, table, parts, prior, x.shape[1], len(priors) == 1)
+            latent[d][:, channels] = mix(prior, draw_processes(prior, x, group, generator))
             with torch.no_grad():
                 noise.append(prior.noise.variance().numpy().copy())
                 for j, values in enumerate(further):
                     values.append(prior.further(j).numpy().copy())
-        for j, part, first in _first_channels(family):
+        for j, part, first in _first_channels(parts):
             settings[part] = Setting(np.stack(noise)[:, first], np.stack(further[j]))
     return RowDraws(stack_draws(each), latent, settings)
 
@@ -96,16 +117,17 @@ def _redrawn(model: ExactModel, family: Family, n: int, seed: int) -> Family:
     return replace(family, posterior=ExactPosterior.of(family.prior, data, draws))
 
 
-def _variables(model: ExactModel, family: Family, prior: Prior) -> dict[str, Variable]:
-    """The present hyperparameters of a family's prior, by name."""
-    columns = model._columns(model.table_, family.parts, model._family_inputs(family).shape[1])
-    prefix = "" if len(model.families_) == 1 else f"{family.parts[0].names[0]}."
-    return hyperparameters(prior, columns, model.table_.features, prefix)
+def _variables(
+    model: ExactModel, table: Table, parts: tuple[TaskPart, ...], prior: Prior, d: int, alone: bool
+) -> dict[str, Variable]:
+    """The present hyperparameters of a family's prior over ``d`` inputs, by name; ``alone`` if there is no other family."""
+    columns = model._columns(table, parts, d)
+    return hyperparameters(prior, columns, table.features, "" if alone else f"{parts[0].names[0]}.")
 
 
-def _first_channels(family: Family) -> Iterator[tuple[int, TaskPart, int]]:
+def _first_channels(parts: Sequence[TaskPart]) -> Iterator[tuple[int, TaskPart, int]]:
     """Position, part and first channel within the family of each part."""
     first = 0
-    for j, part in enumerate(family.parts):
+    for j, part in enumerate(parts):
         yield j, part, first
         first += len(part.channels)
