@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayestl.models.draws import RowDraws, draw_labels
-
 if TYPE_CHECKING:
     from bayestl.models.base import BayesianModel
+    from bayestl.models.draws import RowDraws
     from bayestl.table import Scaler, Table
 
 
@@ -75,6 +74,8 @@ def to_arviz(model: BayesianModel, n_draws: int = 200, prior: bool = False, seed
 
 def posterior_groups(table: Table, scaler: Scaler, draws: RowDraws, seed: int) -> dict[str, xr.Dataset]:
     """The groups that draws at a table's rows give."""
+    from bayestl.models.draws import draw_labels  # needs torch, the rest of this file does not
+
     rows = np.asarray(table.index) if table.index.is_unique else np.arange(len(table.x))
     n_chains = draws.n_chains
 

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from bayestl import metrics
-from bayestl.inference.nuts import MOST_DIVERGENT, MOST_R_HAT, NUTSReport
+from bayestl.inference.chains import MOST_DIVERGENT, MOST_R_HAT, ChainReport
 from bayestl.inference.variational import SVIReport
 from bayestl.models.exact import ExactModel
 from bayestl.models.latent import LatentVariableGP
@@ -115,6 +115,8 @@ def _of_optimiser(model: ExactModel) -> Iterator[Check]:
             "" if report.converged else "the hyperparameters were still moving: raise n_starts, or scale the features"
         )
         yield Check("optimiser settled", name, float(report.converged), 1.0, _judge(not report.converged), advice)
+        if report.chain is not None:
+            yield from _of_report(report.chain)
         much = report.jitter > MOST_JITTER
         advice = "rows or tasks are nearly the same: drop duplicates, or give Y_std" if much else ""
         yield Check("jitter", name, report.jitter, MOST_JITTER, _judge(much), advice)
@@ -251,8 +253,8 @@ def refit_without(model: ExactModel, task: str) -> ExactModel:
 # ------------------------------------------------------------------------------------------------- models by draws
 
 
-def _of_report(report: SVIReport | NUTSReport) -> Iterator[Check]:
-    if isinstance(report, NUTSReport):
+def _of_report(report: SVIReport | ChainReport) -> Iterator[Check]:
+    if isinstance(report, ChainReport):
         r_hat, least = report.r_hat, LEAST_EFFECTIVE
         more = "ask for more n_draws"
         bad = not r_hat < MOST_R_HAT

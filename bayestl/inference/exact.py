@@ -23,6 +23,7 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
+from bayestl.inference.chains import ChainReport
 from bayestl.inference.threads import threads_for
 from bayestl.kernels import Points, Prior
 
@@ -130,6 +131,8 @@ class FitReport:
     """Added to the diagonal of the labels' covariance, scaled units."""
     starts: list[float] = field(default_factory=list)
     """Best log posterior of each start on the subset."""
+    chain: ChainReport | None = None
+    """Of the hyperparameters, where they are averaged over chains."""
 
 
 def cholesky(covariance: Tensor, noise: Tensor) -> tuple[Tensor, float]:

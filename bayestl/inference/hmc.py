@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayestl.inference.chains import ChainReport
 from bayestl.inference.exact import RAW_BOUND, Data, differentiate, get_raw, set_raw, value_and_gradient
 from bayestl.inference.laplace import covariance_root, laplace_covariance
 from bayestl.inference.threads import threads_for
@@ -54,20 +55,23 @@ def hmc_draws(
     *,
     warmup: int = 80,
     temperatures: tuple[float, ...] = TEMPERATURES,
+    chains: int = 1,
     callback: Callable[[int], None] | None = None,
-) -> np.ndarray:
-    """``n`` successive states (n, P) of the chain at temperature one, over the raw hyperparameters.
+) -> tuple[np.ndarray, ChainReport]:
+    """Successive states (chains * n, P) at temperature one, over the raw hyperparameters, and how the chains went.
 
     Parameters
     ----------
     prior : Prior
-        At the maximum, where the chains start; left as it was.
+        At the maximum, where the first chain starts; left as it was.
     data : Data
     n : int
-        States kept, after ``warmup`` others in which the step sizes are adapted.
+        States of a chain that are kept, after ``warmup`` others in which the step sizes are adapted.
     seed : int
     temperatures : tuple of float
         Powers of the likelihood, the first of them one.
+    chains : int
+        Each with all temperatures; those after the first start at a draw from the Laplace approximation.
     callback : callable, optional
         Told the number of states so far.
 
@@ -103,29 +107,47 @@ def hmc_draws(
         chance = math.exp(min(0.0, float(new.value(power) - 0.5 * momentum @ momentum - start)))
         return (new if generator.random() < chance else state), chance
 
-    steps = np.full(len(temperatures), 0.4)
+    def first(chain: int) -> _State:
+        away = generator.standard_normal(len(centre)) if chain else np.zeros_like(centre)
+        state = at(away)
+        while not np.isfinite(state.likelihood) and np.abs(away).max() > 1e-3:
+            away = 0.5 * away
+            state = at(away)
+        return state
+
+    kept: list[np.ndarray] = []
+    values: list[float] = []
+    chances: list[float] = []
+    shortest, diverged = np.inf, 0
     with threads_for(len(data)):
-        states = [at(np.zeros_like(centre))] * len(temperatures)
-        kept = []
-        for iteration in range(warmup + n):
-            for k, power in enumerate(temperatures):
-                states[k], chance = move(states[k], power, steps[k])
-                if iteration < warmup:
-                    steps[k] *= np.exp((chance - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
-            for k in range(iteration % 2, len(temperatures) - 1, 2):
-                gain = (temperatures[k] - temperatures[k + 1]) * (states[k + 1].likelihood - states[k].likelihood)
-                if math.log(generator.uniform(1e-300, 1.0)) < gain:
-                    states[k], states[k + 1] = states[k + 1], states[k]
-            if iteration >= warmup:
-                kept.append(states[0].w)
-            if callback is not None:
-                callback(iteration + 1)
+        for chain in range(chains):
+            steps = np.full(len(temperatures), 0.4)
+            states = [first(chain)] * len(temperatures)
+            for iteration in range(warmup + n):
+                for k, power in enumerate(temperatures):
+                    states[k], chance = move(states[k], power, steps[k])
+                    if iteration < warmup:
+                        steps[k] *= np.exp((chance - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
+                    elif k == 0:
+                        chances.append(chance)
+                        diverged += chance == 0.0
+                for k in range(iteration % 2, len(temperatures) - 1, 2):
+                    gain = (temperatures[k] - temperatures[k + 1]) * (states[k + 1].likelihood - states[k].likelihood)
+                    if math.log(generator.uniform(1e-300, 1.0)) < gain:
+                        states[k], states[k + 1] = states[k + 1], states[k]
+                if iteration >= warmup:
+                    kept.append(states[0].w)
+                    values.append(states[0].value(1.0))
+                if callback is not None:
+                    callback(chain * (warmup + n) + iteration + 1)
+            shortest = min(shortest, float(steps[0]))
     set_raw(prior, centre)
-    if steps[0] < LEAST_STEP:
+    if shortest < LEAST_STEP:
         warnings.warn(
-            f"the chain of the hyperparameters does not move (steps of {steps[0]:.1g} standard deviations): intervals of "
+            f"the chain of the hyperparameters does not move (steps of {shortest:.1g} standard deviations): intervals of "
             "offsets and scale factors are too narrow; scale the labels and features, or ask for more n_starts",
             RuntimeWarning,
             stacklevel=2,
         )
-    return centre + np.stack(kept) @ root.T
+    report = ChainReport.of(np.reshape(values, (chains, n)), diverged, float(np.mean(chances)), shortest)
+    return centre + np.stack(kept) @ root.T, report

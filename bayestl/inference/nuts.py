@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bayestl.inference.chains import ChainReport
 from bayestl.inference.variational import alone_with_pyro
 
 Density = Callable[[np.ndarray], tuple[float, np.ndarray]]
@@ -22,37 +22,6 @@ Density = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 TREE_DEPTH = 4
 """Doublings of a trajectory, at the most."""
-MOST_R_HAT = 1.2
-"""Of the log density: the two halves of a chain that has settled agree."""
-MOST_DIVERGENT = 0.05
-
-
-@dataclass
-class NUTSReport:
-    """How a chain went."""
-
-    log_density: np.ndarray
-    """(S,) nats, of the states that were kept."""
-    r_hat: float
-    """Of the log density, between the halves of the chain."""
-    effective: float
-    """Effective number of draws of the log density."""
-    divergences: int
-    acceptance: float
-    step: float
-
-    @property
-    def converged(self) -> bool:
-        """Whether the halves of the chain agree and few of its trajectories diverged."""
-        return self.r_hat < MOST_R_HAT and self.divergences <= MOST_DIVERGENT * len(self.log_density)
-
-    @property
-    def message(self) -> str:
-        """In words."""
-        return (
-            f"R-hat of the log density {self.r_hat:.2f}, {self.effective:.0f} effective draws, "
-            f"{self.divergences} divergences"
-        )
 
 
 class _Potential(torch.autograd.Function):
@@ -78,19 +47,22 @@ def nuts_draws(
     *,
     root: np.ndarray | None = None,
     warmup: int = 100,
+    chains: int = 1,
     callback: Callable[[int], None] | None = None,
-) -> tuple[np.ndarray, NUTSReport]:
-    """``n`` successive states (n, P) of one chain, and how it went.
+) -> tuple[np.ndarray, ChainReport]:
+    """Successive states (chains * n, P) of each chain, one chain after another, and how they went.
 
     Parameters
     ----------
     density : Density
     start : ndarray, shape (P,)
     n : int
-        States kept, after ``warmup`` others in which the step size is adapted.
+        States of a chain that are kept, after ``warmup`` others in which its step size is adapted.
     seed : int
     root : ndarray, shape (k, k), optional
         Of the covariance of the first k coordinates, roughly.
+    chains : int
+        The first starts at ``start``, the others a draw from a unit normal in the sampler's coordinates away from it.
     callback : callable, optional
         Told the number of states so far.
 
@@ -100,7 +72,6 @@ def nuts_draws(
         If the chain has not settled, or many of its trajectories diverged.
     """
     from pyro.infer import NUTS
-    from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 
     k = 0 if root is None else len(root)
 
@@ -116,36 +87,45 @@ def nuts_draws(
             gradient = np.concatenate([root.T @ gradient[:k], gradient[k:]])
         return value, gradient
 
-    with alone_with_pyro(seed):
-        sampler = NUTS(
-            potential_fn=lambda at: _Potential.apply(at["w"], scaled),
-            step_size=0.2,
-            adapt_mass_matrix=False,
-            max_tree_depth=TREE_DEPTH,
-        )
-        sampler.initial_params = {"w": torch.zeros(len(start), dtype=torch.float64)}
-        sampler.setup(warmup)
-        state = sampler.initial_params
-        kept = []
-        for i in range(warmup + n):
-            state = sampler.sample(state)
-            if i >= warmup:
-                kept.append(to_point(state["w"].numpy()))
-            if callback is not None:
-                callback(i + 1)
-        told = sampler.diagnostics()
-        step = float(sampler.step_size)
-        sampler.cleanup()
-    values = np.array([density(w)[0] for w in kept])
-    chain = torch.from_numpy(values)[None]
-    r_hat, effective = (float(f(chain)) for f in (split_gelman_rubin, effective_sample_size))
-    divergences = len(told["divergences"])
-    report = NUTSReport(values, r_hat, effective, divergences, float(told["acceptance rate"]), step)
+    kept: list[np.ndarray] = []
+    divergences, acceptance, steps = 0, [], []
+    for chain in range(chains):
+        with alone_with_pyro(seed + 7919 * chain):
+            sampler = NUTS(
+                potential_fn=lambda at: _Potential.apply(at["w"], scaled),
+                step_size=0.2,
+                adapt_mass_matrix=False,
+                max_tree_depth=TREE_DEPTH,
+            )
+            sampler.initial_params = {"w": _first(scaled, len(start), chain)}
+            sampler.setup(warmup)
+            state = sampler.initial_params
+            for i in range(warmup + n):
+                state = sampler.sample(state)
+                if i >= warmup:
+                    kept.append(to_point(state["w"].numpy()))
+                if callback is not None:
+                    callback(chain * (warmup + n) + i + 1)
+            told = sampler.diagnostics()
+            divergences += len(told["divergences"])
+            acceptance.append(float(told["acceptance rate"]))
+            steps.append(float(sampler.step_size))
+            sampler.cleanup()
+    values = np.array([density(w)[0] for w in kept]).reshape(chains, n)
+    report = ChainReport.of(values, divergences, float(np.mean(acceptance)), min(steps))
     if not report.converged:
         warnings.warn(
-            f"the chain has not settled ({report.message}): ask for more n_draws, or check for labels that are far outside "
+            f"the chains have not settled ({report.message}): ask for more n_draws, or check for labels that are far outside "
             "what their noise allows",
             RuntimeWarning,
             stacklevel=2,
         )
     return np.stack(kept), report
+
+
+def _first(scaled: Density, size: int, chain: int) -> Tensor:
+    """Where a chain starts; nearer to the given start where the density is not finite farther away."""
+    away = torch.randn(size, dtype=torch.float64) if chain else torch.zeros(size, dtype=torch.float64)
+    while chain and not np.isfinite(scaled(away.numpy())[0]):
+        away = 0.5 * away
+    return away

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from bayestl.blocks import Covariance, build_kernel
 from bayestl.inference import exact
+from bayestl.inference.chains import ChainReport
 from bayestl.inference.exact import FitReport
 from bayestl.inference.gaussian import ExactLatent, ExactPosterior, JoinedLatent
 from bayestl.inference.hmc import hmc_draws
@@ -39,6 +40,8 @@ LAPLACE_LABELS = 400
 """Up to so many labels ``hyperparameters="auto"`` averages over the hyperparameters' uncertainty."""
 LAPLACE_DRAWS = 24
 """Sets of hyperparameters in that average."""
+CHAINS, WARMUP, STATES, THIN = 2, 80, 100, 4
+"""Of ``hyperparameters="mcmc"``: chains, their first states that are dropped, those kept, of which every fourth is used."""
 CHAIN_LABELS = 200
 """Up to so many labels the offsets of a difference model are averaged over a chain of hyperparameters."""
 HYPERPARAMETERS = ("auto", "map", "laplace", "mcmc")
@@ -139,10 +142,25 @@ class ExactModel(BayesianModel):
         if averaged:
             draws = laplace_draws(prior, data, LAPLACE_DRAWS, seed)
         elif self.hyperparameters == "mcmc":
-            draws = hmc_draws(prior, data, 4 * LAPLACE_DRAWS, seed)[3::4]
+            draws, report.chain = self._chains(prior, data)
         posterior = ExactPosterior.of(prior, data, draws)
         report.jitter = posterior.jitter
         return Family(parts, prior, report, posterior)
+
+    def _chains(self, prior: Prior, data: exact.Data) -> tuple[np.ndarray, ChainReport]:
+        """Every so many states of chains of the hyperparameters, one chain after another."""
+        total = CHAINS * (WARMUP + STATES)
+        with progress(f"{type(self).__name__}: chains of hyperparameters", total=total, verbose=self.verbose) as update:
+            draws, report = hmc_draws(
+                prior,
+                data,
+                STATES,
+                int(self.random_state),
+                warmup=WARMUP,
+                chains=CHAINS,
+                callback=lambda i: update(completed=i),
+            )
+        return draws[THIN - 1 :: THIN], report
 
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> JoinedLatent:
         return JoinedLatent([(f.parts, self._family_latent(f, x, group, observed)) for f in self.families_])
@@ -207,9 +225,8 @@ class ExactModel(BayesianModel):
                 with progress(
                     f"{type(self).__name__}: posterior of the hyperparameters", total=3 * n, verbose=self.verbose
                 ) as update:
-                    family.draws = hmc_draws(family.prior, data, 3 * n, seed, callback=lambda i: update(completed=i))[
-                        2::3
-                    ]
+                    draws, _ = hmc_draws(family.prior, data, 3 * n, seed, callback=lambda i: update(completed=i))
+                    family.draws = draws[2::3]
             else:
                 family.draws = self._mixing_draws(family, data, n)
         return family.draws
@@ -297,6 +314,8 @@ class ExactModel(BayesianModel):
                     ]
                 ),
             }
+            if report.chain is not None:
+                state |= {f"{i}.chain.{k}": np.array(v) for k, v in vars(report.chain).items()}
         return state
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -322,6 +341,9 @@ class ExactModel(BayesianModel):
         report = FitReport(
             value, gradient, bool(converged), "restored from a file", int(evaluations), int(starts), jitter
         )
+        if chain := {k.split(".")[-1]: v for k, v in state.items() if k.startswith(f"{i}.chain.")}:
+            trace = chain.pop("log_density")
+            report.chain = ChainReport(trace, **{k: v.item() for k, v in chain.items()})
         data = training_data(table, scaler, parts, x)
         each: exact.Data | list[exact.Data] = data
         if f"{i}.site" in state:

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from bayestl.blocks import Covariance, with_sources
 from bayestl.distributions import check_probability
+from bayestl.inference.chains import ChainReport
 from bayestl.inference.laplace import covariance_root, inverse_curvature
-from bayestl.inference.nuts import NUTSReport, nuts_draws
+from bayestl.inference.nuts import nuts_draws
 from bayestl.inference.threads import threads_for
 from bayestl.inference.variational import SVIReport, log_weights, maximise_elbo, pareto_k
 from bayestl.likelihoods import Gaussian
@@ -44,8 +45,8 @@ NUTS_ROWS = 100
 """Up to so many rows "auto" is "nuts"."""
 WEIGHED = 500
 """Draws from the guide that are weighed against the posterior."""
-WARMUP = 80
-"""States of a chain in which it adapts."""
+CHAINS, WARMUP = 2, 80
+"""Chains, and states of each in which it adapts."""
 
 
 class LatentVariableGP(BayesianModel):
@@ -68,7 +69,7 @@ class LatentVariableGP(BayesianModel):
     max_steps : int
         Of the optimiser, for ``"svi"``: first of everything, then as many at the most of the guide alone.
     n_draws : int
-        Draws behind a prediction.
+        Draws behind a prediction; for ``"nuts"`` of two chains together.
     random_state : int
         Every fit repeats exactly from it.
     verbose : bool
@@ -76,7 +77,7 @@ class LatentVariableGP(BayesianModel):
 
     Attributes
     ----------
-    report_ : SVIReport or NUTSReport
+    report_ : SVIReport or ChainReport
         Trace of the evidence lower bound, or of the log density of the chain, and whether it settled.
 
     Notes
@@ -121,7 +122,7 @@ class LatentVariableGP(BayesianModel):
         self.random_state = random_state
         self.verbose = verbose
 
-    report_: SVIReport | NUTSReport
+    report_: SVIReport | ChainReport
     posterior_: Guide | Chain
     _takes_unlabelled = True
 
@@ -237,19 +238,22 @@ class LatentVariableGP(BayesianModel):
             )
 
     def _sample(self, graph: LatentGraph) -> dict[str, Any]:
-        """A chain over the latent values and the hyperparameters."""
+        """Chains over the latent values and the hyperparameters."""
         density = Collapsed(graph)
         start = density.start()
         positions = np.arange(density.n_hyperparameters)
-        with progress("LatentVariableGP: states", total=WARMUP + int(self.n_draws), verbose=self.verbose) as update:
+        states = -(-int(self.n_draws) // CHAINS)
+        total = CHAINS * (WARMUP + states)
+        with progress("LatentVariableGP: states", total=total, verbose=self.verbose) as update:
             covariance = inverse_curvature(lambda w: density.value_and_gradient(w)[1], start, positions)
             points, report = nuts_draws(
                 density.value_and_gradient,
                 start,
-                int(self.n_draws),
+                states,
                 int(self.random_state),
                 root=covariance_root(covariance),
                 warmup=WARMUP,
+                chains=CHAINS,
                 callback=lambda i: update(completed=i),
             )
         graph.requires_grad_(False)
@@ -287,8 +291,11 @@ class LatentVariableGP(BayesianModel):
         with threads_for(len(self.table_.x)):
             draws = graph_at_rows(self.posterior_, self.table_, n, seed)
         draws.log_likelihood = density_of_labels(self.table_, self.scaler_, draws)
-        if isinstance(self.report_, NUTSReport) and len(self.report_.log_density) == len(draws.latent):
-            draws.sample_stats = {"lp": self.report_.log_density}
+        if isinstance(self.report_, ChainReport):
+            k = self.report_.n_chains
+            draws.n_chains = k if len(draws.latent) % k == 0 else 1
+            if len(self.report_.log_density) == len(draws.latent):
+                draws.sample_stats = {"lp": self.report_.log_density}
         return draws
 
     def latent(self, n_draws: int = 1000) -> pd.DataFrame:
@@ -399,7 +406,7 @@ class LatentVariableGP(BayesianModel):
         told = _below(state, "report.")
         if "log_density" in told:
             trace = told.pop("log_density").numpy()
-            chain = NUTSReport(trace, **{k: v.item() for k, v in told.items()})  # type: ignore[arg-type]
+            chain = ChainReport(trace, **{k: v.item() for k, v in told.items()})  # type: ignore[arg-type]
             return {"posterior_": Chain.from_state(graph, _below(state, "chain.")), "report_": chain}
         guide = Guide(graph, {c: NodeGuide(len(n.inducing), len(graph.rows[c])) for c, n in enumerate(graph.nodes)})
         guide.load_state_dict(_below(state, "guide."))

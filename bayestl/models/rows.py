@@ -59,7 +59,8 @@ def posterior_at_rows(model: ExactModel, n: int, seed: int) -> RowDraws:
         settings |= {part: at.setting(first, j).at(component) for j, part, first in _first_channels(family.parts)}
     held = held_out(model, families)
     densities = {name: one.log_density[resample(one.weights, size)] for name, one in held.items()}
-    n_chains = 1 if model.hyperparameters == "mcmc" else chains_of_independent(size)
+    chains = [f.report.chain for f in families if f.report.chain is not None]
+    n_chains = chains[0].n_chains if chains else chains_of_independent(size)
     return RowDraws(variables, latent, settings, densities, n_chains, fixed)
 
 

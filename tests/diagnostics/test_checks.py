@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 
 import bayestl as btl
 from bayestl.diagnostics.checks import refit_without
-from bayestl.inference.nuts import NUTSReport
+from bayestl.inference.chains import ChainReport
 from bayestl.inference.variational import SVIReport
 
 
@@ -82,7 +82,7 @@ def test_chains_and_guides_are_judged(two_tasks):
     assert status(model.diagnose(), "bound settled") == "warn"
     model.report_ = SVIReport(np.zeros(10), True, "settled", 1.5)
     assert status(model.diagnose(), "Pareto k of the guide") == "warn"
-    model.report_ = NUTSReport(np.zeros(100), 3.0, 5.0, 40, 0.2, 0.01)
+    model.report_ = ChainReport(np.zeros(100), 3.0, 5.0, 40, 0.2, 0.01)
     found = model.diagnose()
     assert status(found, "R-hat") == status(found, "divergences") == "fail"
     assert status(found, "effective draws") == "warn"

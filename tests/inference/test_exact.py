@@ -142,7 +142,9 @@ def test_hmc_draws_the_posterior_that_a_grid_gives():
     density = np.exp(log_density - log_density.max())
     density /= density.sum()
     exact.set_raw(prior, centre)
-    draws = hmc_draws(prior, labels, 600, 0)
+    draws, report = hmc_draws(prior, labels, 300, 0, chains=2)
+    assert report.n_chains == 2
+    assert report.r_hat < 1.1
     assert len(raw) == 2
     for axis in (0, 1):
         marginal = density.sum(axis=1 - axis)

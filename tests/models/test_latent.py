@@ -145,7 +145,7 @@ def test_a_chain_that_does_not_settle_is_told_of():
         precision = np.array([1e-2, 1e4])
         return float(-0.5 * w**2 @ precision), -w * precision
 
-    with pytest.warns(RuntimeWarning, match="the chain has not settled"):
+    with pytest.warns(RuntimeWarning, match="the chains have not settled"):
         nuts_draws(ridge, np.array([1000.0, 0.0]), 40, 0, warmup=5)
 
 
