@@ -59,7 +59,8 @@ class Kernel(Covariance):
 
     Parameters
     ----------
-    name : {"matern52", "matern32", "rbf", "exponential", "rational-quadratic"}
+    name : {"matern52", "matern32", "rbf", "exponential", "rational-quadratic", "sparse-matern52", "sparse-rbf"}
+        The sparse ones expect that few features matter; average over their hyperparameters (``hyperparameters="mcmc"``).
     columns : str or sequence of str, optional
         Names of the block's features; ``*`` stands for any characters.  Default: all.
 

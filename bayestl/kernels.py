@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import gpytorch
 import torch
-from gpytorch.priors import LogNormalPrior, NormalPrior
+from gpytorch.priors import HalfCauchyPrior, LogNormalPrior, NormalPrior
 from torch import Tensor
 
 from bayestl.hyperparameters import HyperPrior, draw_from_priors, register_positive, register_real
@@ -32,6 +32,8 @@ SHARED_LOG_SD = math.sqrt(3.0)
 """Prior standard deviation of the logarithm of the length scale that the features of a kernel share."""
 RELATIVE_LOG_SD = math.sqrt(3.0)
 """Prior standard deviation of the logarithm of one feature's length scale, relative to the shared one."""
+TAU = 0.1
+"""Prior scale of the inverse squared length scale that the features of a sparse kernel share."""
 LEAST_LENGTH_SCALE = 1e-3
 """Of a feature's standard deviation.  Shorter ones count as this: a function that is as rough is white noise already, and
 the rounding of squared distances, which grows as their inverse square, would tell equal points apart."""
@@ -171,12 +173,47 @@ class RationalQuadratic(Stationary):
         return (-alpha * torch.log1p(super().forward(x1, x2) / (2.0 * alpha))).exp()
 
 
+class Sparse(Stationary):
+    """Length scales of which most are long: ``1 / l_j^2 = tau lambda_j``, ``tau ~ HalfCauchy(0.1)``, ``lambda_j ~ HalfCauchy(1)``.
+
+    A feature matters only where the labels say so.  Average over it (``hyperparameters="mcmc"``): the best point of such a
+    prior is one choice of features among many.  Eriksson, Jankowiak 2021, *High-dimensional Bayesian optimization with
+    sparse axis-aligned subspaces*.
+    """
+
+    raw_tau: Tensor
+    raw_lambda: Tensor
+
+    def __init__(self, d: int, scale: float = 1.0) -> None:
+        gpytorch.kernels.Kernel.__init__(self)
+        self.scale = scale
+        start = torch.full((max(d, 1),), 1.0 / (TAU * max(d, 1)))[:d]
+        register_positive(self, "tau", torch.full((1,), TAU), HalfCauchyPrior(TAU))
+        register_positive(self, "lambda", start, HalfCauchyPrior(1.0))
+
+    @property
+    def lengthscale(self) -> Tensor:
+        """``l``, shape (d,)."""
+        log = -0.5 * (self.raw_tau + self.raw_lambda) + math.log(self.scale)
+        return log.clamp_min(math.log(LEAST_LENGTH_SCALE)).exp()
+
+
+class SparseMatern52(Sparse, Matern52):
+    """:class:`Matern52` with :class:`Sparse` length scales."""
+
+
+class SparseRBF(Sparse, RBF):
+    """:class:`RBF` with :class:`Sparse` length scales."""
+
+
 KERNELS: dict[str, type[Stationary]] = {
     "matern52": Matern52,
     "matern32": Matern32,
     "rbf": RBF,
     "exponential": Exponential,
     "rational-quadratic": RationalQuadratic,
+    "sparse-matern52": SparseMatern52,
+    "sparse-rbf": SparseRBF,
 }
 """The kernels that a model may be asked for by name."""
 

@@ -116,6 +116,53 @@ def plot_calibration(comparison: Comparison, quantity: str, ax: Any = None) -> A
     return ax
 
 
+def plot_pit(comparison: Comparison, quantity: str, model: str | None = None, bins: int = 10, ax: Any = None) -> Any:
+    """Histogram of the probability integral transforms of held-out labels; flat is calibrated, within the band by chance.
+
+    A hump in the middle: intervals are too wide.  High at both ends: too narrow.  A slope: predictions are too high or low.
+    ``model`` defaults to the first; the band holds 95 % of the bars of as many uniform numbers.
+    """
+    from scipy import stats
+
+    ax = new_axes(ax, (3.8, 2.8))
+    model = model or comparison.models[0]
+    p = comparison.predictions
+    values = p[(p["model"] == model) & (p["quantity"] == quantity)]["pit"].to_numpy()
+    low, high = stats.binom(len(values), 1.0 / bins).ppf([0.025, 0.975]) * bins / len(values)
+    ax.axhspan(low, high, color="0.88", zorder=0)
+    ax.hist(values, bins=np.linspace(0, 1, bins + 1), density=True, color=COLOURS[0], edgecolor="white", lw=0.6)
+    ax.axhline(1.0, color="0.4", lw=1)
+    ax.set_xlim(0, 1)
+    ax.set_xlabel("probability integral transform")
+    ax.set_ylabel("density")
+    ax.set_title(f"{_label(comparison, quantity)}, {model}", fontsize=10)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_reliability(comparison: Comparison, quantity: str, bins: int = 8, ax: Any = None) -> Any:
+    """Of classes: how often the predicted one is right, against the probability it was given; bins of equal numbers."""
+    from bayestl.diagnostics.calibration import confidence_of
+
+    if not comparison.classified(quantity):
+        raise ValueError(f"{quantity!r} is a number: plot_calibration and plot_pit show its calibration")
+    ax = new_axes(ax, (3.8, 3.4))
+    ax.plot([0, 1], [0, 1], color="0.5", lw=1)
+    p = comparison.predictions
+    for j, model in enumerate(comparison.models):
+        right, confidence = confidence_of(p[(p["model"] == model) & (p["quantity"] == quantity)])
+        groups = [g for g in np.array_split(np.argsort(confidence, kind="stable"), bins) if len(g)]
+        x, y = ([v[g].mean() for g in groups] for v in (confidence, right))
+        error = metrics.expected_calibration_error(right, confidence)
+        ax.plot(x, y, "o-", ms=3, lw=1, color=COLOURS[j % len(COLOURS)], label=f"{model} (error {error:.2f})")
+    ax.set_xlabel("probability of the predicted class")
+    ax.set_ylabel("how often it is right")
+    ax.set_title(_label(comparison, quantity), fontsize=10)
+    ax.legend(frameon=False, fontsize=7)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
 def plot_task_correlation(correlation: pd.DataFrame, ax: Any = None) -> Any:
     """What ``model.task_correlation()`` gives: a cell a pair, its standard deviation beneath the value."""
     size = 0.62 * len(correlation) + 1.6

@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
+import bayestl as btl
 from bayestl.kernels import KERNELS, Constant, PerGroup, Points, Prior, Smooth
 from bayestl.models.difference import Autoregression, Link
 from bayestl.models.multitask import Coregionalisation
@@ -168,3 +169,16 @@ def test_draws_of_hyperparameters_follow_their_priors():
     rho, noise = np.array(draws).T
     assert stats.kstest(rho, stats.norm(1.0, 1.0).cdf).pvalue > 1e-3
     assert stats.kstest(noise, stats.norm(np.log(0.05), 1.0).cdf).pvalue > 1e-3
+
+
+def test_sparse_length_scales_find_the_features_that_matter():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (40, 12))
+    y = np.sin(3 * X[:, 3]) + X[:, 7] + 0.05 * rng.standard_normal(40)
+    model = btl.IndependentGP(kernel="sparse-matern52", hyperparameters="laplace", n_starts=1, verbose=False).fit(X, y)
+    scales = model.families_[0].prior[0].kernel.lengthscale.detach().numpy()
+    assert set(np.argsort(scales)[:2]) == {3, 7}
+    assert np.sort(scales)[2] > 5 * np.sort(scales)[1]
+    Xn = rng.uniform(-1, 1, (200, 12))
+    error = model.predict(Xn) - np.sin(3 * Xn[:, 3]) - Xn[:, 7]
+    assert np.sqrt((error**2).mean()) < 0.2

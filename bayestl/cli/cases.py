@@ -14,12 +14,15 @@ class Case(StrEnum):
     no = "no"
     gap = "gap"
     color = "color"
+    elements = "elements"
     speed = "speed"
     recovery = "recovery"
     likelihoods = "likelihoods"
     few_shot = "few-shot"
     agreement = "agreement"
     harm = "harm"
+    full_bayes = "full-bayes"
+    sbc = "sbc"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Options:
 def _no(o: Options) -> Any:
     from bayestl.studies import no
 
-    return no.run(o.repeats or 10, o.hide, o.split, o.only, n_jobs=o.jobs, verbose=o.verbose)
+    result = no.run(o.repeats or 10, o.hide, o.split, o.only, n_jobs=o.jobs, verbose=o.verbose)
+    return f"{result}\n\n{_calibration(result.comparison)}"
 
 
 def _gap(o: Options) -> Any:
@@ -53,7 +57,20 @@ def _color(o: Options) -> Any:
     from bayestl.studies import color
 
     comparison = color.run(o.hide, o.only, o.repeats or 4, n_jobs=o.jobs, verbose=o.verbose)
-    return f"{comparison}\n\npeers on the same splits, as measured beforehand:\n{color.PEERS.to_string()}"
+    peers = f"peers on the same splits, as measured beforehand:\n{color.PEERS.to_string()}"
+    return f"{comparison}\n\n{_calibration(comparison)}\n\n{peers}"
+
+
+def _calibration(comparison: Any) -> str:
+    from bayestl.diagnostics import calibration_table
+
+    return f"calibration:\n{calibration_table(comparison).round(3).to_string()}"
+
+
+def _elements(o: Options) -> Any:
+    from bayestl.studies import elements
+
+    return elements.run(o.hide, o.only, o.repeats or 4, n_jobs=o.jobs, verbose=o.verbose)
 
 
 def _speed(o: Options) -> Any:
@@ -92,17 +109,32 @@ def _harm(o: Options) -> Any:
     return harm.run(o.repeats or 40, o.jobs, verbose=o.verbose).round(2).to_string()
 
 
+def _full_bayes(o: Options) -> Any:
+    from bayestl.studies import full_bayes
+
+    return full_bayes.run(o.repeats or 3, verbose=o.verbose).round(2).to_string()
+
+
+def _sbc(o: Options) -> Any:
+    from bayestl.studies import sbc
+
+    return sbc.run(o.repeats or 200, o.only, o.jobs, verbose=o.verbose)
+
+
 RUN: dict[Case, Callable[[Options], Any]] = {
     Case.no: _no,
     Case.gap: _gap,
     Case.color: _color,
+    Case.elements: _elements,
     Case.speed: _speed,
     Case.recovery: _recovery,
     Case.likelihoods: _likelihoods,
     Case.few_shot: _few_shot,
     Case.agreement: _agreement,
     Case.harm: _harm,
+    Case.full_bayes: _full_bayes,
+    Case.sbc: _sbc,
 }
 """Each returns what is printed."""
-WRITTEN = (Case.gap,)
+WRITTEN = (Case.gap, Case.sbc)
 """Cases whose result can write itself to a folder."""

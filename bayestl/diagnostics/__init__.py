@@ -1,17 +1,25 @@
-"""Whether a posterior can be trusted: export to ArviZ, a table of checks."""
+"""Whether a posterior can be trusted: export to ArviZ, a table of checks, calibration, simulated tables."""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-_HOMES = {"diagnose": "bayestl.diagnostics.checks", "to_arviz": "bayestl.diagnostics.arviz"}
+_HOMES = {
+    "Calibration": "bayestl.diagnostics.sbc",
+    "calibration_table": "bayestl.diagnostics.calibration",
+    "diagnose": "bayestl.diagnostics.checks",
+    "simulate_calibration": "bayestl.diagnostics.sbc",
+    "to_arviz": "bayestl.diagnostics.arviz",
+}
 
-__all__ = ["diagnose", "to_arviz"]
+__all__ = ["Calibration", "calibration_table", "diagnose", "simulate_calibration", "to_arviz"]
 
 if TYPE_CHECKING:
     from bayestl.diagnostics.arviz import to_arviz
+    from bayestl.diagnostics.calibration import calibration_table
     from bayestl.diagnostics.checks import diagnose
+    from bayestl.diagnostics.sbc import Calibration, simulate_calibration
 
 
 def __getattr__(name: str) -> Any:

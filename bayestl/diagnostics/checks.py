@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +19,12 @@ from scipy import stats
 from bayestl import metrics
 from bayestl.inference.chains import MOST_DIVERGENT, MOST_R_HAT, ChainReport
 from bayestl.inference.variational import SVIReport
+from bayestl.likelihoods import Gaussian, Likelihood
+from bayestl.models.crossfit import has_leave_one_out, held_out_labels
 from bayestl.models.exact import ExactModel
 from bayestl.models.latent import LatentVariableGP
+from bayestl.models.recalibrated import Recalibrated
+from bayestl.models.stacked import StackedModel
 from bayestl.models.subspace import SubspaceGP
 
 if TYPE_CHECKING:
@@ -58,7 +62,7 @@ def _judge(bad: bool, hopeless: bool = False) -> str:
     return "fail" if hopeless else "warn" if bad else "pass"
 
 
-def diagnose(model: BayesianModel, X_new: Any = None, transfer: bool = True) -> pd.DataFrame:
+def diagnose(model: BayesianModel, X_new: Any = None, transfer: bool = True, cv: int | None = None) -> pd.DataFrame:
     """Check a fitted model.
 
     Parameters
@@ -69,6 +73,9 @@ def diagnose(model: BayesianModel, X_new: Any = None, transfer: bool = True) -> 
         Rows that are to be predicted: whether they lie beyond the training table.
     transfer : bool
         Whether each task is checked for harm by each other one, which takes a fit of the table without that one (exact models).
+    cv : int, optional
+        Folds of rows in which labels are held out, for models that have no leave-one-out: calibration and outliers are checked
+        on them, which takes so many fits.
 
     Returns
     -------
@@ -84,25 +91,39 @@ def diagnose(model: BayesianModel, X_new: Any = None, transfer: bool = True) -> 
     from sklearn.utils.validation import check_is_fitted
 
     check_is_fitted(model, "table_")
-    found: list[Check] = []
-    if isinstance(model, ExactModel):
-        found += _of_optimiser(model)
-        found += _of_noise(model)
-        found += _of_features(model)
-        if all(c.full for f in model.families_ for c in f.posterior.components):
-            loo = model.leave_one_out()
-            found += _of_labels(model, loo)
-            if transfer:
-                found += _of_transfer(model, loo)
-    elif isinstance(model, LatentVariableGP):
-        found += _of_report(model.report_)
-    elif isinstance(model, SubspaceGP):
-        found += _of_chain(model.draws_.noise.mean(axis=1), "noise variances")
+    found = list(_of_model(model, transfer, cv))
     if X_new is not None:
         found.append(_of_new_rows(model, X_new))
     frame = pd.DataFrame([vars(c) for c in found], columns=list(Check.__dataclass_fields__))
     order = frame["status"].map({"fail": 0, "warn": 1, "pass": 2})
     return frame.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+
+
+def _of_model(model: BayesianModel, transfer: bool, cv: int | None) -> Iterator[Check]:
+    if isinstance(model, StackedModel):
+        for name, member in model.members_.items():
+            if model.weights_[name] > 0:
+                yield from (replace(c, of=f"{name}: {c.of}") for c in _of_model(member, transfer, cv))
+        return
+    if isinstance(model, Recalibrated):  # what its held-out labels showed is mended already
+        kinds = ("leave-one-out calibration", "held-out calibration")
+        yield from (c for c in _of_model(model.member_, transfer, None) if not c.check.startswith(kinds))
+        return
+    if isinstance(model, ExactModel):
+        yield from _of_optimiser(model)
+        yield from _of_noise(model)
+        yield from _of_features(model)
+    elif isinstance(model, LatentVariableGP):
+        yield from _of_report(model.report_)
+    elif isinstance(model, SubspaceGP):
+        yield from _of_chain(model.draws_.noise.mean(axis=1), "noise variances")
+    if has_leave_one_out(model):
+        loo = held_out_labels(model)
+        yield from _of_labels(model, loo, "leave-one-out")
+        if transfer and isinstance(model, ExactModel):
+            yield from _of_transfer(model, loo)
+    elif cv is not None:
+        yield from _of_labels(model, held_out_labels(model, cv, int(model.random_state), model.verbose), "held-out")
 
 
 # ---------------------------------------------------------------------------------------------------- exact models
@@ -159,15 +180,15 @@ def _of_features(model: ExactModel) -> Iterator[Check]:
     yield Check("features unused", "all tasks", float(len(unused)), float(len(names)), _judge(none), advice)
 
 
-def _of_labels(model: ExactModel, loo: pd.DataFrame) -> Iterator[Check]:
-    for task in model.table_.names:
+def _of_labels(model: BayesianModel, loo: pd.DataFrame, how: str) -> Iterator[Check]:
+    for task, likelihood in ((t.name, t.observes) for t in model.table_.tasks):
         own = loo[loo["task"] == task]
         pit = own["pit"].to_numpy()
         if len(own) < LEAST_LABELS:
             continue
         p = float(stats.kstest(pit, "uniform").pvalue)
-        advice = _shape_of(pit) if p < WARN_P else ""
-        yield Check("leave-one-out calibration (p value)", task, p, WARN_P, _judge(p < WARN_P, p < FAIL_P), advice)
+        advice = _shape_of(pit, likelihood) if p < WARN_P else ""
+        yield Check(f"{how} calibration (p value)", task, p, WARN_P, _judge(p < WARN_P, p < FAIL_P), advice)
         if "p0" in own and own["p0"].notna().any():
             continue
         y = own["y"].to_numpy()
@@ -179,7 +200,7 @@ def _of_labels(model: ExactModel, loo: pd.DataFrame) -> Iterator[Check]:
                 if none
                 else ""
             )
-            yield Check("variance explained, leave-one-out", task, explained, LEAST_EXPLAINED, _judge(none), advice)
+            yield Check(f"variance explained, {how}", task, explained, LEAST_EXPLAINED, _judge(none), advice)
         tail = 2 * np.minimum(pit, 1 - pit)
         far = own["row"].to_numpy()[tail < WARN_P / len(own)]
         shown = ", ".join(str(model.table_.index[r]) for r in far[:6]) + (" ..." if len(far) > 6 else "")
@@ -189,16 +210,20 @@ def _of_labels(model: ExactModel, loo: pd.DataFrame) -> Iterator[Check]:
         )
 
 
-def _shape_of(pit: np.ndarray) -> str:
-    """What a histogram of PITs that is not flat says."""
+def _shape_of(pit: np.ndarray, likelihood: Likelihood) -> str:
+    """What a histogram of PITs that is not flat says, to somebody who has chosen that likelihood."""
     spread, centre = pit.std() * math.sqrt(12), pit.mean()
+    mended = "Recalibrated(model)"
+    plain = isinstance(likelihood, Gaussian)
     if abs(centre - 0.5) > 0.08:
-        return f"predictions are too {'low' if centre > 0.5 else 'high'}: the labels may be skew (LogNormal, Positive, Hurdle)"
+        other = "the labels may be skew (LogNormal, Positive, Hurdle)" if plain else f"mend them with {mended}"
+        return f"predictions are too {'low' if centre > 0.5 else 'high'}: {other}"
     if spread > 1.1:
-        return "intervals are too narrow: average over hyperparameters (hyperparameters='laplace'), or StudentT()"
-    return (
-        "intervals are too wide or of the wrong shape: heavy tails (StudentT()), or a likelihood with zeros or limits"
-    )
+        other = ", or StudentT()" if plain else ""
+        return f"intervals are too narrow: average over hyperparameters (hyperparameters='mcmc'){other}, or {mended}"
+    if plain:
+        return f"intervals are too wide or of the wrong shape: heavy tails (StudentT()), zeros or limits, or {mended}"
+    return f"intervals are too wide or of the wrong shape: mend them with {mended}"
 
 
 def _of_transfer(model: ExactModel, loo: pd.DataFrame) -> Iterator[Check]:

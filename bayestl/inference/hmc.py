@@ -93,7 +93,8 @@ def hmc_draws(
         own, own_gradient = differentiate(prior, prior.log_density)
         return _State(w, total - own, own, root.T @ (gradient - own_gradient), root.T @ own_gradient)
 
-    def move(state: _State, power: float, step: float) -> tuple[_State, float]:
+    def move(state: _State, power: float, step: float) -> tuple[_State, float, bool]:
+        """The next state, the chance that it had, and whether the way there broke down (beyond the bounds is no breakdown)."""
         momentum = generator.standard_normal(len(state.w))
         start = state.value(power) - 0.5 * momentum @ momentum
         length = step * generator.uniform(0.8, 1.2)
@@ -102,10 +103,10 @@ def hmc_draws(
             momentum = momentum + 0.5 * length * new.slope(power)
             new = at(new.w + length * momentum)
             if not np.isfinite(new.likelihood):
-                return state, 0.0
+                return state, 0.0, bool(np.isfinite(new.prior))
             momentum = momentum + 0.5 * length * new.slope(power)
         chance = math.exp(min(0.0, float(new.value(power) - 0.5 * momentum @ momentum - start)))
-        return (new if generator.random() < chance else state), chance
+        return (new if generator.random() < chance else state), chance, False
 
     def first(chain: int) -> _State:
         away = generator.standard_normal(len(centre)) if chain else np.zeros_like(centre)
@@ -125,12 +126,12 @@ def hmc_draws(
             states = [first(chain)] * len(temperatures)
             for iteration in range(warmup + n):
                 for k, power in enumerate(temperatures):
-                    states[k], chance = move(states[k], power, steps[k])
+                    states[k], chance, broke = move(states[k], power, steps[k])
                     if iteration < warmup:
                         steps[k] *= np.exp((chance - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
                     elif k == 0:
                         chances.append(chance)
-                        diverged += chance == 0.0
+                        diverged += broke
                 for k in range(iteration % 2, len(temperatures) - 1, 2):
                     gain = (temperatures[k] - temperatures[k + 1]) * (states[k + 1].likelihood - states[k].likelihood)
                     if math.log(generator.uniform(1e-300, 1.0)) < gain:

@@ -229,14 +229,14 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
 
         return to_arviz(self, n_draws, prior, seed)
 
-    def diagnose(self, X_new: Any = None, transfer: bool = True) -> pd.DataFrame:
+    def diagnose(self, X_new: Any = None, transfer: bool = True, cv: int | None = None) -> pd.DataFrame:
         """A table of checks with a value, a threshold, a status and advice in words, worst first.
 
         See :func:`bayestl.diagnostics.diagnose`.
         """
         from bayestl.diagnostics import diagnose
 
-        return diagnose(self, X_new, transfer)
+        return diagnose(self, X_new, transfer, cv)
 
     def save(self, path: Any) -> None:
         """Write the fitted model to a folder: JSON and safetensors, no code (read with :func:`bayestl.load`)."""

@@ -76,10 +76,10 @@ def hyperparameters(
     with torch.no_grad():
         for name, inner in module.named_modules():
             if isinstance(inner, Stationary):
-                pooled |= {f"{name}.log_shared", f"{name}.log_relative"}
+                pooled |= {f"{name}.{own}" for own in ("log_shared", "log_relative", "raw_tau", "raw_lambda")}
                 out[_short(f"{name}.lengthscale", prefix)] = _by_input(inner.lengthscale.numpy(), inputs, dim)
         for name, parameter in module.named_parameters():
-            if name not in pooled:
+            if name not in pooled and parameter.numel():
                 value = parameter.exp() if name.rsplit(".", 1)[-1].startswith("raw_") else parameter
                 values = value.numpy().copy()
                 short = _short(name, prefix)

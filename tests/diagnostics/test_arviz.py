@@ -114,6 +114,24 @@ def test_every_model_is_exported_and_summarised(two_tasks, name):
             model.to_arviz(prior=True)
 
 
+def test_a_table_of_classes_alone_is_exported(two_tasks):
+    """There is no noise then, and a hyperparameter without entries is none."""
+    X, Y = two_tasks
+    model = btl.IndependentGP(verbose=False).fit(X, np.where(Y["source"] > 2, "high", "low"))
+    data = model.to_arviz(n_draws=16)
+    assert "noise" not in data.posterior
+    assert "u0.lengthscale" in data.posterior
+
+
+def test_chains_of_hyperparameters_are_chains(two_tasks):
+    X, Y = two_tasks
+    model = btl.IndependentGP(hyperparameters="mcmc", n_starts=1, verbose=False).fit(X[:15], Y["source"][:15])
+    data = model.to_arviz()
+    assert dict(data.posterior.sizes)["chain"] == 2
+    summary = az.summary(data, var_names=["noise", "kappa"])
+    assert (summary["r_hat"] < 1.4).all()
+
+
 def test_pictures_and_comparison_run(mixed, two_tasks):
     X, Y = two_tasks
     data = mixed[0].to_arviz()

@@ -111,3 +111,36 @@ def test_false_alarms_are_rare_on_tables_that_the_model_is_right_about():
         checks += len(found)
         assert (found["status"] != "fail").all(), found
     assert alarms <= 0.06 * checks  # two to three of a hundred are expected
+
+
+def test_members_of_a_stack_are_checked_by_name(two_tasks):
+    X, Y = two_tasks
+    common = {"hyperparameters": "map", "n_starts": 1}
+    models = {"alone": btl.IndependentGP(**common), "shared": btl.MultiTaskGP(**common)}
+    stacked = btl.stack(models, X, Y, verbose=False)
+    stacked.weights_[:] = [0.4, 0.6]
+    found = stacked.diagnose(transfer=False)
+    assert {of.split(":")[0] for of in found["of"]} == {"alone", "shared"}
+    mended = btl.Recalibrated(btl.MultiTaskGP(**common), verbose=False).fit(X, Y).diagnose(transfer=False)
+    assert not mended["check"].str.contains("calibration").any()
+    assert "optimiser settled" in set(mended["check"])
+
+
+def test_labels_are_held_out_in_folds_where_there_is_no_leave_one_out(two_tasks):
+    X, Y = two_tasks
+    model = btl.SubspaceGP(max_rank=2, n_draws=200, n_warmup=200, verbose=False).fit(X, Y)
+    found = model.diagnose(cv=3)
+    assert status(found, "variance explained, held-out", "source") == "pass"
+    assert {"held-out calibration (p value)", "outliers"} <= set(found["check"])
+
+
+def test_advice_does_not_offer_the_likelihood_that_is_there():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 1))
+    y = np.where(rng.uniform(size=200) < 0.4, 0.0, np.exp(rng.standard_t(1.5, 200)))
+    task = btl.Task("gap", likelihood=btl.Hurdle("truncated-normal"))
+    found = btl.IndependentGP([task], hyperparameters="map", verbose=False).fit(X, pd.DataFrame({"gap": y})).diagnose()
+    row = found[found["check"] == "leave-one-out calibration (p value)"].iloc[0]
+    assert row["status"] != "pass"
+    assert "zeros" not in row["advice"]
+    assert "Recalibrated" in row["advice"]

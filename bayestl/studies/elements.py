@@ -1,0 +1,71 @@
+"""Case E: the chemical elements, in the box.  The sparsest tasks from the denser ones; DFT volume beside the measured one.
+
+``RepeatedKFold(5, n_repeats=4, random_state=0)`` over the rows with any label of the table in question.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sklearn.model_selection import RepeatedKFold
+
+from bayestl.datasets import load_elements
+from bayestl.diagnostics.calibration import calibration_table
+from bayestl.studies import choose
+from bayestl.studies.demo import HARDNESS, VOLUME, hardness_models, volume_models
+from bayestl.validation import Comparison, compare
+
+TARGETS = {HARDNESS: ["brinell_hardness", "vickers_hardness"], VOLUME: ["measured_volume"]}
+
+
+@dataclass
+class Result:
+    """Hardness and volume."""
+
+    comparisons: list[Comparison]
+
+    def __str__(self) -> str:
+        each = [f"{c}\n\ncalibration:\n{calibration_table(c).round(3).to_string()}" for c in self.comparisons]
+        return "\n\n".join(each)
+
+
+def run(
+    hide: str = "target",
+    only: list[str] | None = None,
+    n_repeats: int = 4,
+    seed: int = 0,
+    n_jobs: int | None = 2,
+    verbose: bool = True,
+) -> Result:
+    """The protocol, of hardness and of volume.
+
+    Parameters
+    ----------
+    hide : {"target", "row"}
+        What a held-out element keeps.
+    only : list of str, optional
+        Names of the models to run; default: those that are exact.
+    n_repeats : int
+        Of the five folds.
+    """
+    data = load_elements()
+    folds = RepeatedKFold(n_splits=5, n_repeats=n_repeats, random_state=0)
+    found = []
+    for names, models in ((HARDNESS, hardness_models), (VOLUME, volume_models)):
+        labels = data.Y[list(names)]
+        rows = labels.notna().any(axis=1)
+        tasks = [task for task in data.tasks if task.name in names]
+        chosen = choose(models(tasks, seed), only or ["independent", "multi-task", "difference"])
+        found.append(
+            compare(
+                chosen,
+                data.X[rows],
+                labels[rows],
+                target=TARGETS[names],
+                cv=folds,
+                hide=hide,
+                n_jobs=n_jobs,
+                verbose=verbose,
+            )
+        )
+    return Result(found)
