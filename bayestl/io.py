@@ -50,13 +50,15 @@ class FileError(ValueError):
     """A folder that does not hold a model, or one of another format."""
 
 
-def _task_to_json(task: Task) -> dict[str, Any]:
+def task_to_json(task: Task) -> dict[str, Any]:
+    """A task as JSON has it."""
     likelihood = task.likelihood
     entry = None if likelihood is None else {"name": type(likelihood).__name__, "parameters": _plain(vars(likelihood))}
     return {"name": task.name, "likelihood": entry, "unit": task.unit, "cost": task.cost}
 
 
-def _task_from_json(entry: dict[str, Any]) -> Task:
+def task_from_json(entry: dict[str, Any]) -> Task:
+    """The inverse of :func:`task_to_json`."""
     kind = entry["likelihood"]
     if kind is not None and kind["name"] not in NAMED:
         raise FileError(f"unknown likelihood {kind['name']!r}: written by a newer version?")
@@ -75,11 +77,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _model_to_json(model: BayesianModel) -> dict[str, Any]:
+def model_to_json(model: BayesianModel) -> dict[str, Any]:
     """The class and parameters of a model, and of those within it."""
     parameters = {k: _parameter_to_json(k, v) for k, v in model.get_params(deep=False).items() if k != "tasks"}
     given = model.tasks
-    tasks = None if given is None else [_task_to_json(t) for t in given]
+    tasks = None if given is None else [task_to_json(t) for t in given]
     return {"class": type(model).__name__, "parameters": parameters, "tasks_given": tasks}
 
 
@@ -87,13 +89,13 @@ def _parameter_to_json(name: str, value: Any) -> Any:
     if name == "kernel":
         return to_document(value)
     if name == "models":
-        return {k: _model_to_json(v) for k, v in (value or {}).items()}
+        return {k: model_to_json(v) for k, v in (value or {}).items()}
     if name == "model":
-        return None if value is None else _model_to_json(value)
+        return None if value is None else model_to_json(value)
     return _plain(value)
 
 
-def _model_from_json(document: dict[str, Any]) -> Any:
+def model_from_json(document: dict[str, Any]) -> Any:
     """An unfitted model.
 
     Raises
@@ -109,7 +111,7 @@ def _model_from_json(document: dict[str, Any]) -> Any:
         kind: Any = MODELS[document["class"]]
         if "kernel" in kind._get_param_names() and "kernel" not in parameters:
             raise FileError("the kernel of the model is missing")
-        return kind(**parameters, tasks=None if given is None else [_task_from_json(t) for t in given])
+        return kind(**parameters, tasks=None if given is None else [task_from_json(t) for t in given])
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(str(error)) from error
 
@@ -118,9 +120,9 @@ def _parameter_from_json(name: str, value: Any) -> Any:
     if name == "kernel":
         return from_document(value)
     if name == "models":
-        return {k: _model_from_json(v) for k, v in value.items()}
+        return {k: model_from_json(v) for k, v in value.items()}
     if name == "model":
-        return None if value is None else _model_from_json(value)
+        return None if value is None else model_from_json(value)
     return value
 
 
@@ -136,8 +138,8 @@ def save(model: BayesianModel, path: str | os.PathLike[str]) -> None:
     table = model.table_
     document = {
         "format": FORMAT,
-        **_model_to_json(model),
-        "tasks": [_task_to_json(t) for t in table.tasks],
+        **model_to_json(model),
+        "tasks": [task_to_json(t) for t in table.tasks],
         "features": list(table.features),
         "groups": [g if isinstance(g, str | int | float | bool) else str(g) for g in _plain(list(table.groups))],
         "named": hasattr(model, "feature_names_in_"),
@@ -180,7 +182,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise FileError(f"{folder}: this version reads format {FORMAT} of model files")
     try:
-        model = _model_from_json(document)
+        model = model_from_json(document)
     except FileError as error:
         raise FileError(f"{folder}: {error}") from error
     x, y = arrays["table.x"], arrays["table.y"]
@@ -190,7 +192,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         arrays["table.high"],
         arrays["table.se"],
         tuple(document["features"]),
-        tuple(_task_from_json(t) for t in document["tasks"]),
+        tuple(task_from_json(t) for t in document["tasks"]),
         pd.RangeIndex(len(x)),
         arrays.get("table.group"),
         tuple(document["groups"]),

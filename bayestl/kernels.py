@@ -63,9 +63,11 @@ class _OfSquaredDistance(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z1: Tensor, z2: Tensor, profile: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:  # type: ignore[override]
-        d2 = torch.addmm((z1 * z1).sum(1, keepdim=True) + (z2 * z2).sum(1), z1, z2.T, alpha=-2.0).clamp_min_(0.0)
+        norms = (z1 * z1).sum(-1, keepdim=True) + (z2 * z2).sum(-1).unsqueeze(-2)
+        multiply = torch.addmm if z1.ndim == 2 else torch.baddbmm
+        d2 = multiply(norms, z1, z2.mT, alpha=-2.0).clamp_min_(0.0)
         if z1.data_ptr() == z2.data_ptr() and z1.shape == z2.shape:
-            d2.fill_diagonal_(0.0)
+            torch.diagonal(d2, dim1=-2, dim2=-1).zero_()
         value, slope = profile(d2)
         ctx.save_for_backward(z1, z2, slope)
         return value
@@ -74,8 +76,8 @@ class _OfSquaredDistance(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
         z1, z2, slope = ctx.saved_tensors
         g = grad * slope
-        g1 = 2.0 * (g.sum(1, keepdim=True) * z1 - g @ z2)
-        g2 = 2.0 * (g.sum(0)[:, None] * z2 - g.T @ z1)
+        g1 = 2.0 * (g.sum(-1, keepdim=True) * z1 - g @ z2)
+        g2 = 2.0 * (g.sum(-2).unsqueeze(-1) * z2 - g.mT @ z1)
         return g1, g2, None
 
 
@@ -107,7 +109,7 @@ class Stationary(gpytorch.kernels.Kernel, ABC):
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
         if diag:
-            return x1.new_ones(x1.shape[0])
+            return x1.new_ones(x1.shape[:-1])
         z1 = x1 / self.lengthscale
         z2 = z1 if x1 is x2 else x2 / self.lengthscale
         return _OfSquaredDistance.apply(z1, z2, self.profile)
@@ -168,7 +170,7 @@ class RationalQuadratic(Stationary):
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
         if diag:
-            return x1.new_ones(x1.shape[0])
+            return x1.new_ones(x1.shape[:-1])
         alpha = self.raw_alpha.exp()
         return (-alpha * torch.log1p(super().forward(x1, x2) / (2.0 * alpha))).exp()
 

@@ -192,6 +192,22 @@ class Posterior:
         columns = pd.MultiIndex.from_product([[t.name for t in self._tasks], sides], names=["task", "side"])
         return pd.DataFrame({(task, side): sides[side][task] for task, side in columns}, columns=columns)
 
+    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+        """Latent values and noise of Gaussian tasks, label units: a mixture of S Gaussians in each row.
+
+        Returns
+        -------
+        Weights (S,), means (S, n, T), covariances within rows (S, n, T, T) and noise variances (S, T); None where a task is not
+        Gaussian, or where only draws are known.
+        """
+        gaussian = all(isinstance(t.observes, Censored) or type(t.observes) is Gaussian for t in self._tasks)
+        found = self._latent.moments() if gaussian else None
+        if found is None:
+            return None
+        weights, means, covariances, noise = found
+        scale = self._scaler.y_scale
+        return weights, self._scaler.label_units(means), covariances * np.outer(scale, scale), noise * scale**2
+
     def log_density(self, Y: np.ndarray, high: np.ndarray | None = None) -> pd.DataFrame:
         """``log p(y)`` of labels (n, T), classes as positions, NaN where the label is missing.
 
@@ -286,8 +302,7 @@ class Posterior:
         def draw(k: int, seed: int) -> np.ndarray:
             return evaluate(self._draws(k, seed, joint_rows=True))
 
-        gaussian = all(isinstance(t.observes, Censored) or type(t.observes) is Gaussian for t in self._tasks)
-        moments = self._latent.moments() if gaussian else None
+        moments = self.moments()
         slopes = None if moments is None else _affine(evaluate, self._draws(16, 0, joint_rows=False), n, n_tasks)
         if slopes is None or moments is None:
             return Derived(Empirical(evaluate(self._draws(APPLY_DRAWS, 0, joint_rows=False))), self._index, draw, name)
@@ -295,9 +310,8 @@ class Posterior:
         weights, means, covariances, noise = moments
         if self._noise:
             covariances = covariances + np.einsum("st,tu->stu", noise, np.eye(n_tasks))[:, None]
-        scaled = slope * self._scaler.y_scale
-        mean = constant + np.einsum("nt,snt->sn", slope, self._scaler.label_units(means))
-        variance = np.einsum("nt,sntu,nu->sn", scaled, covariances, scaled)
+        mean = constant + np.einsum("nt,snt->sn", slope, means)
+        variance = np.einsum("nt,sntu,nu->sn", slope, covariances, slope)
         mixture = NormalMixture(weights, mean, np.maximum(variance, 1e-300))
         return Derived(mixture, self._index, draw, name)
 

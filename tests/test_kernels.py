@@ -4,7 +4,7 @@ import torch
 from scipy import stats
 
 import bayestl as btl
-from bayestl.kernels import KERNELS, Constant, PerGroup, Points, Prior, Smooth
+from bayestl.kernels import KERNELS, Constant, PerGroup, Points, Prior, Smooth, Sparse
 from bayestl.models.difference import Autoregression, Link
 from bayestl.models.multitask import Coregionalisation
 from bayestl.observation import Noise
@@ -31,16 +31,25 @@ FORMULAS = {
 }
 
 
+def logarithms(kernel):
+    """What sets the features' length scales one by one, and all together."""
+    if isinstance(kernel, Sparse):
+        return kernel.raw_lambda, kernel.raw_tau
+    return kernel.log_relative, kernel.log_shared
+
+
 @pytest.mark.parametrize("name", KERNELS)
 def test_stationary_kernels_are_their_formulas(name):
     kernel = KERNELS[name](3)
     with torch.no_grad():
-        kernel.log_relative.copy_(torch.tensor([0.3, -0.5, 1.0]))
+        logarithms(kernel)[0].copy_(torch.tensor([0.3, -0.5, 1.0]))
         x, y = torch.randn(7, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
         scale = kernel.lengthscale.numpy()
         r = np.sqrt((((x.numpy()[:, None] - y.numpy()[None]) / scale) ** 2).sum(-1))
-        np.testing.assert_allclose(kernel.forward(x, y).numpy(), FORMULAS[name](r), rtol=1e-6)
-        np.testing.assert_allclose(kernel(x, y).to_dense().numpy(), FORMULAS[name](r), rtol=1e-6)
+        np.testing.assert_allclose(kernel.forward(x, y).numpy(), FORMULAS[name.removeprefix("sparse-")](r), rtol=1e-6)
+        np.testing.assert_allclose(
+            kernel(x, y).to_dense().numpy(), FORMULAS[name.removeprefix("sparse-")](r), rtol=1e-6
+        )
         np.testing.assert_allclose(kernel.forward(x, x).diagonal().numpy(), 1.0, rtol=1e-5)
 
 
@@ -52,12 +61,12 @@ def test_gradients_are_those_of_finite_differences(name):
 
     def value(relative):
         with torch.no_grad():
-            kernel.log_relative.copy_(relative)
+            logarithms(kernel)[0].copy_(relative)
         return (kernel.forward(x, y) * weights).sum()
 
     at = torch.tensor([0.2, -0.4], dtype=torch.float64)
     value(at).backward()
-    gradient = kernel.log_relative.grad.clone()
+    gradient = logarithms(kernel)[0].grad.clone()
     for j in range(2):
         shift = torch.zeros(2, dtype=torch.float64)
         shift[j] = 1e-5
@@ -71,12 +80,12 @@ def test_equal_points_stay_equal_however_short_the_length_scales(name):
     kernel = KERNELS[name](5)
     x = 3.0 + torch.randn(60, 5, dtype=torch.float64)
     with torch.no_grad():
-        kernel.log_shared.fill_(-12.0)
-        kernel.log_relative.fill_(-12.0)
+        for raw in logarithms(kernel):
+            raw.fill_(24.0 if isinstance(kernel, Sparse) else -12.0)
     value = kernel.forward(x, x.clone())
     np.testing.assert_allclose(value.detach().diagonal().numpy(), 1.0, atol=1e-3 if name == "exponential" else 1e-7)
     value.sum().backward()
-    assert abs(kernel.log_shared.grad.item()) < 1e-3
+    assert abs(logarithms(kernel)[1].grad.item()) < 1e-3
 
 
 def multitask_prior():

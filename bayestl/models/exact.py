@@ -213,6 +213,15 @@ class ExactModel(BayesianModel):
             frames = [held.frame(name, t) for t, (name, held) in enumerate(held_out(self, self.families_).items())]
         return pd.concat(frames, ignore_index=True)
 
+    def as_botorch(self, outputs: Sequence[str] | str | None = None) -> Any:
+        """The fitted model as a ``botorch.models.model.Model`` (needs the extra ``active``).
+
+        See :func:`bayestl.active.botorch.as_botorch`.
+        """
+        from bayestl.active.botorch import as_botorch
+
+        return as_botorch(self, outputs)
+
     def _hyperparameter_draws(self, family: Family, n: int = 100) -> np.ndarray:
         """Draws of the raw hyperparameters: every third state of a chain up to :data:`CHAIN_LABELS` labels, made once.
 

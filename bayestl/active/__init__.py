@@ -1,0 +1,44 @@
+"""Which material, which measurement, for what cost: campaigns, goals, acquisition, simulation."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "Campaign": "bayestl.active.campaign",
+    "LedgerError": "bayestl.active.ledger",
+    "Above": "bayestl.active.goals",
+    "Between": "bayestl.active.goals",
+    "Learn": "bayestl.active.goals",
+    "Maximise": "bayestl.active.goals",
+    "Minimise": "bayestl.active.goals",
+    "Reach": "bayestl.active.goals",
+    "simulate": "bayestl.active.simulate",
+    "Simulation": "bayestl.active.simulate",
+}
+
+__all__ = [
+    "Above",
+    "Between",
+    "Campaign",
+    "Learn",
+    "LedgerError",
+    "Maximise",
+    "Minimise",
+    "Reach",
+    "Simulation",
+    "simulate",
+]
+
+if TYPE_CHECKING:
+    from bayestl.active.campaign import Campaign
+    from bayestl.active.goals import Above, Between, Learn, Maximise, Minimise, Reach
+    from bayestl.active.ledger import LedgerError
+    from bayestl.active.simulate import Simulation, simulate
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'bayestl.active' has no attribute {name!r}")

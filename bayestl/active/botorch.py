@@ -1,0 +1,273 @@
+"""A fitted exact model as a ``botorch.models.model.Model``: BoTorch's acquisition functions and optimisers work on it.
+
+    y_o(x) = offset_o + sum_t A_ot f_t(x) + noise,        f | labels ~ GP, exact, by the Cholesky factor of the fit
+
+The outputs are tasks, or one linear function of them; features and outputs are in the user's units.  Fantasies are further
+observations of all outputs, conditioned on jointly.  Gradients flow to the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from botorch.models.model import FantasizeMixin, Model
+from botorch.posteriors import GPyTorchPosterior
+from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from bayestl.active.expressions import Expression
+from bayestl.inference.exact import get_raw
+from bayestl.inference.gaussian import Component, ExactPosterior
+from bayestl.kernels import Constant, PerGroup, Prior
+from bayestl.likelihoods import Gaussian
+from bayestl.models.chain import ChainGP
+from bayestl.models.exact import ExactModel
+
+JITTER = 1e-9
+"""Relative to the outputs' prior variance."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """One family at its best hyperparameters, and the positions of its functions among all."""
+
+    component: Component
+    channels: list[int]
+
+
+class BotorchModel(Model, FantasizeMixin):
+    """See the module's docstring; made by :func:`as_botorch`.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the outputs.
+    train_inputs : tuple of Tensor
+        The features of the training rows, (n, d), label units of each feature.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[_View],
+        names: Sequence[str],
+        offset: Tensor,
+        weights: Tensor,
+        noise: Tensor,
+        x_mean: Tensor,
+        x_scale: Tensor,
+        train: Tensor,
+    ) -> None:
+        super().__init__()
+        self.names = list(names)
+        self.train_inputs = (train,)
+        self._views = list(views)
+        self._offset, self._weights, self._noise = offset, weights, noise
+        self._x_mean, self._x_scale = x_mean, x_scale
+        self._extra: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of outputs."""
+        return len(self.names)
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Of the fantasies; empty without."""
+        return torch.Size() if self._extra is None else self._extra[1].shape[:-2]
+
+    def transform_inputs(self, X: Tensor, input_transform: Any = None) -> Tensor:
+        """The features as they are: scaling is inside."""
+        return X
+
+    def posterior(  # type: ignore[override]
+        self,
+        X: Tensor,
+        output_indices: list[int] | None = None,
+        observation_noise: bool | Tensor = False,
+        posterior_transform: Any = None,
+    ) -> Any:
+        """The joint posterior of q points, ``X`` (batch, q, d)."""
+        X = X.double()
+        n_new, m = X.shape[-2], self.num_outputs
+        if self._extra is None:
+            mean, covariance = self._joint(X)
+        else:
+            x, y = self._extra
+            batch = torch.broadcast_shapes(X.shape[:-2], x.shape[:-2], y.shape[:-2])
+            inner = torch.broadcast_shapes(X.shape[:-2], x.shape[:-2])
+            both = torch.cat([x.expand(*inner, *x.shape[-2:]), X.expand(*inner, *X.shape[-2:])], dim=-2)
+            means, joint = self._joint(both)
+            k = x.shape[-2] * m
+            seen = joint[..., :k, :k] + torch.diag(self._noise.repeat(x.shape[-2]))
+            factor = torch.linalg.cholesky(seen)
+            cross = torch.linalg.solve_triangular(factor, joint[..., :k, k:], upper=False)
+            residual = y.reshape(*y.shape[:-2], k) - means[..., :k]
+            half = torch.linalg.solve_triangular(factor, residual.unsqueeze(-1), upper=False)
+            mean = (means[..., k:].unsqueeze(-1) + cross.mT @ half).squeeze(-1).expand(*batch, n_new * m)
+            covariance = (joint[..., k:, k:] - cross.mT @ cross).expand(*batch, n_new * m, n_new * m)
+        noise = self._noise
+        if isinstance(observation_noise, Tensor):
+            noise = observation_noise.double().expand(*mean.shape[:-1], n_new, m).reshape(mean.shape)
+            covariance = covariance + torch.diag_embed(noise)
+        elif observation_noise:
+            covariance = covariance + torch.diag(noise.repeat(n_new))
+        mean = mean.reshape(*mean.shape[:-1], n_new, m)
+        if output_indices is not None:
+            kept = torch.tensor([i * m + o for i in range(n_new) for o in output_indices])
+            mean, covariance = mean[..., output_indices], covariance[..., kept, :][..., kept]
+        scale = covariance.diagonal(dim1=-2, dim2=-1).mean().detach().clamp_min(1e-300)
+        covariance = covariance + JITTER * scale * torch.eye(covariance.shape[-1], dtype=covariance.dtype)
+        if mean.shape[-1] == 1:
+            distribution = MultivariateNormal(mean.squeeze(-1), covariance)
+        else:
+            distribution = MultitaskMultivariateNormal(mean, covariance)
+        out = GPyTorchPosterior(distribution)
+        return out if posterior_transform is None else posterior_transform(out)
+
+    def condition_on_observations(self, X: Tensor, Y: Tensor, **kwargs: Any) -> BotorchModel:
+        """With further observations ``Y`` (fantasies, batch, q, outputs) at ``X`` (batch, q, d)."""
+        x, y = X.double(), Y.double()
+        if self._extra is not None:
+            old_x, old_y = self._extra
+            x = _joined(old_x, x)
+            y = _joined(old_y, y)
+        own = BotorchModel(
+            self._views,
+            self.names,
+            self._offset,
+            self._weights,
+            self._noise,
+            self._x_mean,
+            self._x_scale,
+            self.train_inputs[0],
+        )
+        own._extra = x, y
+        return own
+
+    def fantasize(
+        self, X: Tensor, sampler: Any, observation_noise: Tensor | None = None, **kwargs: Any
+    ) -> BotorchModel:
+        """Conditioned on draws of all outputs at ``X`` by ``sampler``."""
+        noise: bool | Tensor = True if observation_noise is None else observation_noise
+        return self.condition_on_observations(X, sampler(self.posterior(X, observation_noise=noise)))
+
+    def _joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean (batch, n m) and covariance (batch, n m, n m) of the outputs, given the labels of the fit."""
+        n, n_channels = X.shape[-2], self._weights.shape[1]
+        batch = X.shape[:-2]
+        x = ((X - self._x_mean) / self._x_scale).reshape(-1, n, X.shape[-1])
+        mean = x.new_zeros(len(x), n, n_channels)
+        covariance = x.new_zeros(len(x), n, n_channels, n, n_channels)
+        for view in self._views:
+            c = view.component
+            halves = []
+            for local, channel in enumerate(view.channels):
+                cross = _cross(c.prior, x.reshape(-1, x.shape[-1]), local, c.labels.points)
+                half = torch.linalg.solve_triangular(c.factor, cross.T, upper=False)
+                mean[..., channel] = (half.T @ c.whitened).reshape(len(x), n)
+                halves.append(half.reshape(len(half), len(x), n).permute(1, 0, 2))
+            kernels = _kernels(c.prior, x)
+            for i, a in enumerate(view.channels):
+                for j, b in enumerate(view.channels):
+                    covariance[:, :, a, :, b] = _mixed(c.prior, kernels, i, j) - halves[i].mT @ halves[j]
+        out_mean = self._offset + mean @ self._weights.T
+        out = torch.einsum("oc,bicjd,pd->biojp", self._weights, covariance, self._weights)
+        m = self.num_outputs
+        return out_mean.reshape(*batch, n * m), out.reshape(*batch, n * m, n * m)
+
+
+def _joined(old: Tensor, new: Tensor) -> Tensor:
+    """Along the second but last axis, batches broadcast."""
+    batch = torch.broadcast_shapes(old.shape[:-2], new.shape[:-2])
+    return torch.cat([old.expand(*batch, *old.shape[-2:]), new.expand(*batch, *new.shape[-2:])], dim=-2)
+
+
+def _kernels(prior: Prior, x: Tensor) -> list[Tensor]:
+    """Covariance (batch, n, n) of each process among new rows, which have no known group."""
+    ones = x.new_ones(len(x), x.shape[-2], x.shape[-2])
+    flat = [isinstance(p, Constant | PerGroup) for p in prior]
+    return [ones if f else p.kernel.forward(x, x) for f, p in zip(flat, prior, strict=True)]  # type: ignore[union-attr]
+
+
+def _mixed(prior: Prior, kernels: Sequence[Tensor], i: int, j: int) -> Tensor:
+    w = prior.mixing.weights().detach()
+    return torch.stack([w[i, p] * w[j, p] * k for p, k in enumerate(kernels)]).sum(0)
+
+
+def _cross(prior: Prior, x: Tensor, channel: int, points: Any) -> Tensor:
+    """Covariance (n, N) of a function at new rows with the labels; a group is of no use to a row without one."""
+    w = prior.mixing.weights().detach()
+    total = x.new_zeros(len(x), len(points.x))
+    for p, process in enumerate(prior):
+        if isinstance(process, PerGroup) or not bool(w[channel, p]):
+            continue
+        other = w[points.task, p]
+        k = 1.0 if isinstance(process, Constant) else process.kernel.forward(x, points.x)  # type: ignore[operator]
+        total = total + w[channel, p] * k * other
+    return total
+
+
+def as_botorch(model: Any, outputs: Sequence[str] | str | None = None) -> BotorchModel:
+    """A fitted model for BoTorch.
+
+    Parameters
+    ----------
+    model : IndependentGP, MultiTaskGP or DifferenceGP
+        Fitted.
+    outputs : str or list of str, optional
+        One expression that is linear in the tasks, such as ``"N2 - NO"``, or a list of tasks; default: all tasks.
+
+    Returns
+    -------
+    botorch.models.model.Model
+        At the hyperparameters' posterior maximum.
+
+    Raises
+    ------
+    ValueError
+        For a model that is not exact, labels that are not Gaussian, or a function that is not linear.
+    """
+    check_is_fitted(model, "table_")
+    if not isinstance(model, ExactModel) or isinstance(model, ChainGP):
+        raise ValueError(f"{type(model).__name__} has no BoTorch form: use IndependentGP, MultiTaskGP or DifferenceGP")
+    tasks = model.table_.names
+    for task in model.tasks_:
+        if type(task.observes) is not Gaussian:
+            raise ValueError(
+                f"task {task.name!r} has {type(task.observes).__name__} labels, BoTorch's models have Gaussian ones"
+            )
+    offset = torch.from_numpy(model.scaler_.y_mean.copy())
+    weights = torch.diag(torch.from_numpy(model.scaler_.y_scale.copy()))
+    if isinstance(outputs, str):
+        found = Expression(outputs, tasks).linear(tasks)
+        if found is None:
+            raise ValueError(f"{outputs!r} is not linear in the tasks: BoTorch takes those through its objectives")
+        constant, slope = found[0], torch.from_numpy(found[1])
+        offset, weights, names = (constant + slope @ offset)[None], (slope @ weights)[None], [outputs]
+    else:
+        names = list(tasks if outputs is None else outputs)
+        if unknown := [n for n in names if n not in tasks]:
+            raise ValueError(f"no task {unknown[0]!r}; the tasks are {tasks}")
+        kept = [tasks.index(n) for n in names]
+        offset, weights = offset[kept], weights[kept]
+    views, noise = [], torch.zeros(len(tasks), dtype=torch.float64)
+    for family in model.families_:
+        best = get_raw(family.prior)[None]
+        component = ExactPosterior.of(family.prior, model._family_data(family), best).components[0]
+        component.prior.requires_grad_(False)
+        with torch.no_grad():
+            noise[family.channels] = component.prior.noise.variance()
+        views.append(_View(component, family.channels))
+    return BotorchModel(
+        views,
+        names,
+        offset,
+        weights,
+        (weights**2) @ noise,
+        *(torch.from_numpy(np.array(v)) for v in (model.scaler_.x_mean, model.scaler_.x_scale, model.table_.x)),
+    )

@@ -1,0 +1,134 @@
+"""Functions of tasks written as text, such as ``N2 - NO`` or ``log(`band gap`) / 2``: parsed, never evaluated as Python.
+
+Names of tasks that are no identifiers stand between backticks.  Allowed are numbers, names, ``+ - * / **``, and the functions in
+:data:`FUNCTIONS`; so a file that holds an expression can do nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "abs": np.abs,
+    "exp": np.exp,
+    "log": np.log,
+    "log10": np.log10,
+    "sqrt": np.sqrt,
+    "min": np.minimum,
+    "max": np.maximum,
+}
+"""What may be called; ``min`` and ``max`` take two arguments."""
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+MOST_CHARACTERS = 500
+
+
+class Expression:
+    """A function of tasks.
+
+    Parameters
+    ----------
+    text : str
+        See the module's docstring.
+    names : sequence of str
+        The tasks that it may speak of.
+
+    Raises
+    ------
+    ValueError
+        For anything that is not allowed, naming it.
+
+    Examples
+    --------
+    >>> Expression("N2 - 2 * NO", ["N2", "NO"])({"N2": 5.0, "NO": 1.0})
+    3.0
+    """
+
+    def __init__(self, text: str, names: Sequence[str]) -> None:
+        self.text = text
+        if len(text) > MOST_CHARACTERS:
+            raise ValueError(f"an expression has at most {MOST_CHARACTERS} characters, this one has {len(text)}")
+        quoted: list[str] = []
+
+        def stand_in(match: re.Match[str]) -> str:
+            quoted.append(match.group(1))
+            return f"_quoted_{len(quoted) - 1}_"
+
+        plain = re.sub(r"`([^`]+)`", stand_in, text)
+        aliases = {f"_quoted_{i}_": name for i, name in enumerate(quoted)}
+        try:
+            tree = ast.parse(plain.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{text!r} is no expression of tasks: write it like 'a - b', names with spaces between backticks"
+            ) from error
+        self.used: list[str] = []
+        self._function = self._compile(tree, set(names), aliases)
+        if not self.used:
+            raise ValueError(f"{text!r} names no task; the tasks are {list(names)}")
+
+    def _compile(
+        self, node: ast.AST, names: set[str], aliases: Mapping[str, str]
+    ) -> Callable[[Mapping[str, Any]], Any]:
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+            value = float(node.value)
+            return lambda _: value
+        if isinstance(node, ast.Name):
+            name = aliases.get(node.id, node.id)
+            if name not in names:
+                raise ValueError(f"{self.text!r} names {name!r}, which is no task; the tasks are {sorted(names)}")
+            if name not in self.used:
+                self.used.append(name)
+            return lambda values: values[name]
+        if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
+            own, inner = _OPERATORS[type(node.op)], self._compile(node.operand, names, aliases)
+            return lambda values: own(inner(values))
+        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+            both = _OPERATORS[type(node.op)]
+            left, right = (self._compile(side, names, aliases) for side in (node.left, node.right))
+            return lambda values: both(left(values), right(values))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+            if node.func.id in FUNCTIONS:
+                called = FUNCTIONS[node.func.id]
+                wanted = 2 if node.func.id in ("min", "max") else 1
+                if len(node.args) != wanted:
+                    raise ValueError(f"{self.text!r}: {node.func.id} takes {wanted} argument(s), got {len(node.args)}")
+                inner_ones = [self._compile(a, names, aliases) for a in node.args]
+                return lambda values: called(*(f(values) for f in inner_ones))
+            raise ValueError(f"{self.text!r} calls {node.func.id!r}; only {', '.join(sorted(FUNCTIONS))} may be called")
+        raise ValueError(
+            f"{self.text!r} holds {ast.unparse(node)!r}, which is not allowed: numbers, tasks, + - * / ** and "
+            f"{', '.join(sorted(FUNCTIONS))} are"
+        )
+
+    def __call__(self, values: Mapping[str, Any]) -> Any:
+        """Its value, from arrays or numbers by task."""
+        return self._function(values)
+
+    def linear(self, names: Sequence[str]) -> tuple[float, np.ndarray] | None:
+        """``(constant, coefficients (T,))`` if it is affine in the tasks ``names``, else None."""
+        points = np.random.default_rng(0).uniform(0.5, 2.0, (8, len(names)))
+        origin = np.ones(len(names))
+        with np.errstate(all="ignore"):
+
+            def at(point: np.ndarray) -> float:
+                return float(self(dict(zip(names, point, strict=True))))
+
+            slope = np.array([at(origin + e) - at(origin) for e in np.eye(len(names))])
+            constant = at(origin) - float(slope @ origin)
+            values = np.array([at(p) for p in points])
+        fits = np.isfinite(values).all() and np.allclose(values, constant + points @ slope, rtol=1e-9, atol=1e-9)
+        return (constant, slope) if fits else None

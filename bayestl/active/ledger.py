@@ -1,0 +1,175 @@
+"""Every suggestion and every result of a campaign, on disk before the call returns.
+
+SQLite in WAL mode with ``synchronous=FULL``: a commit is one fsync of the log, readers do not wait for writers, two processes
+take turns (``BEGIN IMMEDIATE``), and after a kill at any point the log is replayed or dropped as a whole.  An append-only file
+would need a lock and a repair of its own for a torn last line.  Values are JSON and numbers: opening runs no code.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+FORMAT = 1
+WAIT = 60.0
+"""Seconds that one process waits for another one's turn."""
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE pool (key TEXT PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE suggestions (
+    id INTEGER PRIMARY KEY, batch INTEGER NOT NULL, time TEXT NOT NULL, who TEXT NOT NULL, row INTEGER NOT NULL,
+    task TEXT NOT NULL, score REAL, cost REAL NOT NULL, predicted REAL, lower REAL, upper REAL, reason TEXT NOT NULL,
+    model TEXT NOT NULL, version TEXT NOT NULL, seed INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'open'
+);
+CREATE TABLE results (
+    id INTEGER PRIMARY KEY, time TEXT NOT NULL, who TEXT NOT NULL, row INTEGER NOT NULL, task TEXT NOT NULL,
+    value TEXT NOT NULL, se REAL, cost REAL NOT NULL, suggestion INTEGER REFERENCES suggestions(id)
+);
+CREATE INDEX by_state ON suggestions (state);
+"""
+
+
+class LedgerError(ValueError):
+    """A file that is no ledger, or one of another campaign."""
+
+
+def now() -> str:
+    """The time, as it is written."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def whoever() -> str:
+    """The user's name, or "unknown"."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"
+
+
+class Ledger:
+    """The file behind a campaign.
+
+    Parameters
+    ----------
+    path : path
+        Of a ledger that is there.
+
+    Raises
+    ------
+    LedgerError
+        If the file is not there, is no ledger, or one of another version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise LedgerError(f"no ledger at {self.path}")
+        try:
+            with self.reading() as db:
+                found = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(f"{self.path} is no ledger of a campaign: {error}") from error
+        if found is None or json.loads(found[0]) != FORMAT:
+            raise LedgerError(f"{self.path}: this version reads format {FORMAT} of ledgers")
+
+    @classmethod
+    def create(
+        cls, path: str | Path, meta: Mapping[str, Any], pool: pd.DataFrame, formulas: Sequence[str] | None
+    ) -> Ledger:
+        """A new file; it appears under its name only once it is complete.
+
+        Raises
+        ------
+        LedgerError
+            If there is a file already: ``Campaign.open`` goes on with it.
+        """
+        path = Path(path)
+        if path.exists():
+            raise LedgerError(
+                f"{path} is there already: go on with Campaign.open({str(path)!r}), or choose another path"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{np.random.default_rng().integers(1 << 62):x}")
+        try:
+            with _connect(scratch) as db:
+                db.executescript(_SCHEMA)
+                for key, value in {"format": FORMAT, "created": now(), "who": whoever(), **meta}.items():
+                    db.execute("INSERT INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+                names = {"columns": [str(c) for c in pool.columns], "rows": [_plain(i) for i in pool.index]}
+                names["formulas"] = None if formulas is None else list(formulas)  # type: ignore[assignment]
+                db.execute("INSERT INTO pool VALUES ('names', ?)", (json.dumps(names).encode(),))
+                values = np.ascontiguousarray(pool.to_numpy(dtype="<f8"))
+                db.execute("INSERT INTO pool VALUES ('values', ?)", (values.tobytes(),))
+            os.link(scratch, path)  # unlike a renaming it fails where somebody else was faster
+        except FileExistsError as error:
+            raise LedgerError(f"{path} is there already: go on with Campaign.open({str(path)!r})") from error
+        finally:
+            for left in (scratch, Path(f"{scratch}-wal"), Path(f"{scratch}-shm")):
+                left.unlink(missing_ok=True)
+        return cls(path)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for reading."""
+        with _connect(self.path) as db:
+            yield db
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: nobody else writes meanwhile; all of it is on disk when the block ends, or nothing."""
+        with _connect(self.path) as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                db.rollback()
+                raise
+            db.commit()
+
+    def meta(self) -> dict[str, Any]:
+        """What the campaign was made with."""
+        with self.reading() as db:
+            return {key: json.loads(value) for key, value in db.execute("SELECT key, value FROM meta")}
+
+    def pool(self) -> tuple[pd.DataFrame, list[str] | None]:
+        """The candidates, and their formulas."""
+        with self.reading() as db:
+            found = dict(db.execute("SELECT key, value FROM pool"))
+        names = json.loads(found["names"])
+        values = np.frombuffer(found["values"], dtype="<f8").reshape(len(names["rows"]), len(names["columns"]))
+        frame = pd.DataFrame(values.copy(), columns=names["columns"], index=pd.Index(names["rows"]))
+        return frame, names["formulas"]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """``"suggestions"`` or ``"results"``, in the order in which they came."""
+        with self.reading() as db:
+            cursor = db.execute(f"SELECT * FROM {name} ORDER BY id")
+            return pd.DataFrame(cursor.fetchall(), columns=[c[0] for c in cursor.description])
+
+
+@contextmanager
+def _connect(path: Path) -> Iterator[sqlite3.Connection]:
+    db = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        yield db
+    finally:
+        db.close()
+
+
+def _plain(value: Any) -> Any:
+    """A row's name as JSON has it."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if isinstance(value, str | int | float) else str(value)
