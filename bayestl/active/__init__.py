@@ -14,8 +14,8 @@ _HOMES = {
     "Maximise": "bayestl.active.goals",
     "Minimise": "bayestl.active.goals",
     "Reach": "bayestl.active.goals",
-    "simulate": "bayestl.active.simulate",
-    "Simulation": "bayestl.active.simulate",
+    "simulate": "bayestl.active.simulation",
+    "Simulation": "bayestl.active.simulation",
 }
 
 __all__ = [
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bayestl.active.campaign import Campaign
     from bayestl.active.goals import Above, Between, Learn, Maximise, Minimise, Reach
     from bayestl.active.ledger import LedgerError
-    from bayestl.active.simulate import Simulation, simulate
+    from bayestl.active.simulation import Simulation, simulate
 
 
 def __getattr__(name: str) -> Any:

@@ -120,7 +120,7 @@ class Expression:
 
     def linear(self, names: Sequence[str]) -> tuple[float, np.ndarray] | None:
         """``(constant, coefficients (T,))`` if it is affine in the tasks ``names``, else None."""
-        points = np.random.default_rng(0).uniform(0.5, 2.0, (8, len(names)))
+        points = np.random.default_rng(0).uniform(-2.0, 2.0, (16, len(names)))
         origin = np.ones(len(names))
         with np.errstate(all="ignore"):
 

@@ -222,7 +222,7 @@ def simulate(
     --------
     >>> import numpy as np, pandas as pd, bayestl as btl
     >>> from bayestl.active import Maximise, simulate
-    >>> from bayestl.active.simulate import ByModel, Random
+    >>> from bayestl.active.simulation import ByModel, Random
     >>> X = pd.DataFrame({"x": np.linspace(0, 1, 40)})
     >>> Y = pd.DataFrame({"y": np.sin(5 * X["x"])})
     >>> policies = {"random": Random(), "gp": ByModel(btl.IndependentGP(n_starts=1))}

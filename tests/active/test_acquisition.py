@@ -1,0 +1,179 @@
+"""Closed forms against brute force: refits with the hyperparameters held, and Monte Carlo."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayestl as btl
+from bayestl.active import Above, Between, Learn, Maximise, Minimise
+from bayestl.active.acquisition import (
+    Pool,
+    _quantity_after,
+    conditioned,
+    covariances,
+    expected_maximum,
+    knowledge,
+    knowledge_gradient,
+    rates,
+)
+
+NAMES = ["dft", "exp"]
+
+
+@pytest.fixture(scope="module")
+def setting():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.uniform(-1, 1, (40, 2)), columns=["a", "b"])
+    f = np.sin(3 * X["a"]) + X["b"]
+    Y = pd.DataFrame({"dft": f + 0.05 * rng.standard_normal(40), "exp": 1.1 * f + 0.3 + 0.1 * rng.standard_normal(40)})
+    known = Y.copy()
+    known.loc[20:, "exp"] = np.nan
+    known.loc[28:, "dft"] = np.nan
+    model = btl.DifferenceGP(NAMES, hyperparameters="map", n_starts=1, verbose=False)
+    there = known.notna().any(axis=1)
+    model.fit(X[there], known[there])
+    return model, Pool(X, known, known.isna().to_numpy(), np.array([1.0, 20.0]), NAMES)
+
+
+def test_the_expected_maximum_of_lines_is_that_of_draws():
+    rng = np.random.default_rng(1)
+    z = rng.standard_normal(400_000)
+    for k in (1, 2, 7):
+        a, b = rng.standard_normal(k), rng.standard_normal(k)
+        drawn = (a[:, None] + b[:, None] * z).max(axis=0).mean() - a.max()
+        assert expected_maximum(a, b) == pytest.approx(drawn, abs=5e-3)
+    assert expected_maximum(np.array([1.0, 0.0]), np.zeros(2)) == 0.0
+    assert expected_maximum(np.array([1.0, 1.0]), np.array([0.5, 0.5])) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_covariances_are_those_of_joint_draws(setting):
+    model, pool = setting
+    rows = np.array([30, 35, 22])
+    found, variance = covariances(model, pool, Maximise("exp - dft"), rows)
+    post = model.posterior(pool.X.iloc[rows], noise=False).sample(60_000, seed=0).to_numpy()
+    quantity = post[:, :, 1] - post[:, :, 0]
+    for i, row in enumerate(rows):
+        for t in range(2):
+            drawn = np.array([np.cov(post[:, i, t], quantity[:, k])[0, 1] for k in range(3)])
+            np.testing.assert_allclose(found[row, :, t], drawn, atol=0.02 * np.sqrt(variance[row, t]))
+    std = model.posterior(pool.X.iloc[rows]).std.to_numpy()
+    np.testing.assert_allclose(np.sqrt(variance[rows]), std, rtol=1e-6)
+
+
+def test_knowledge_is_the_variance_that_conditioning_takes_away(setting):
+    model, pool = setting
+    found = knowledge(model, pool, Learn("exp"))
+    before = model.posterior(pool.X, noise=False).std["exp"] ** 2
+    for row, task in ((30, "exp"), (30, "dft"), (25, "exp")):
+        (after,) = conditioned(model, pool.X.iloc[[row]], task, [0.4])
+        taken = (before - after.posterior(pool.X, noise=False).std["exp"] ** 2).sum()
+        t = NAMES.index(task)
+        assert found[row, t] * pool.costs[t] == pytest.approx(taken, rel=1e-4)
+
+
+def test_the_knowledge_gradient_is_what_conditioning_gives(setting):
+    model, pool = setting
+    found = knowledge_gradient(model, pool, Maximise("exp"))
+    mean = model.posterior(pool.X, noise=False).mean["exp"]
+    row, t = 33, 1
+    marginal = model.posterior(pool.X.iloc[[row]]).marginal("exp")
+    values = [float(marginal.quantile(np.full(1, q))[0]) for q in (np.arange(60) + 0.5) / 60]
+    best = [
+        m.posterior(pool.X, noise=False).mean["exp"].max()
+        for m in conditioned(model, pool.X.iloc[[row]], "exp", values)
+    ]
+    assert found[row, t] == pytest.approx(np.mean(best) - mean.max(), abs=2e-3)
+    assert np.isneginf(found[5]).all()  # known already
+    with pytest.raises(ValueError, match="Maximise or Minimise"):
+        knowledge_gradient(model, pool, Between("exp", 0, 1))
+
+
+def test_looking_ahead_agrees_with_conditioning_row_by_row(setting):
+    model, pool = setting
+    rows = np.array([29, 31, 36])
+    goal = Maximise("exp")
+    own = pool.at(rows)
+    levels = [0.05, 0.275, 0.5, 0.725, 0.95]
+    for k, after in enumerate(_quantity_after(model, own, goal, 0)):
+        for i, row in enumerate(rows):
+            value = model.posterior(pool.X.iloc[[row]]).marginal("dft").quantile(np.full(1, levels[k]))
+            (seen,) = conditioned(model, pool.X.iloc[[row]], "dft", value)
+            post = seen.posterior(pool.X.iloc[[row]])
+            assert after.mean()[i] == pytest.approx(post.mean["exp"].item(), abs=1e-6)
+            assert after.std()[i] == pytest.approx(post.std["exp"].item(), rel=1e-5)
+
+
+def test_a_label_that_is_part_of_the_quantity_stays_as_measured(setting):
+    model, pool = setting
+    own = pool.at(np.array([35]))
+    after = _quantity_after(model, own, Maximise("exp - dft"), 0)[2]
+    value = model.posterior(own.X).marginal("dft").quantile(np.full(1, 0.5))
+    (seen,) = conditioned(model, own.X, "dft", value)
+    post = seen.posterior(own.X)
+    assert after.mean()[0] == pytest.approx(post.mean["exp"].item() - value[0], abs=1e-6)
+    assert after.std()[0] == pytest.approx(post.std["exp"].item(), rel=1e-5)
+
+
+def test_a_source_is_asked_where_it_is_cheap_and_tells_much(setting):
+    model, pool = setting
+    cheap = rates(model, pool, Maximise("exp"), 2.2)
+    dear = rates(model, replace(pool, costs=np.array([40.0, 20.0])), Maximise("exp"), 2.2)
+    assert np.nanargmax(np.where(np.isfinite(cheap), cheap, -np.inf).max(axis=0)) == 0
+    assert np.where(np.isfinite(dear), dear, -np.inf).max(axis=0).argmax() == 1
+    assert np.isneginf(cheap[~pool.possible]).all()
+
+
+def test_the_last_measurement_of_a_quantity_is_its_promise_for_its_cost(setting):
+    model, pool = setting
+    goal = Maximise("exp")
+    found = rates(model, pool, goal, 1.0)
+    promise = goal.promise(model.posterior(pool.X).marginal("exp"), 1.0)
+    np.testing.assert_allclose(found[20:, 1], promise[20:] / 20.0)
+
+
+@pytest.mark.parametrize("acquisition", ["logei", "noisy-ei", "ucb", "thompson", "max-value-entropy", "uncertainty"])
+def test_scores_by_row_count_for_what_the_quantity_lacks(setting, acquisition):
+    if acquisition != "uncertainty":
+        pytest.importorskip("botorch")
+    model, pool = setting
+    for goal in (Maximise("exp"), Minimise("exp - dft")):
+        found = rates(model, pool, goal, 0.5, acquisition, seed=3)
+        needed = pool.possible & np.array([goal.quantity != "exp", True])
+        assert np.isfinite(found[needed]).all()
+        assert np.isneginf(found[~needed]).all()
+        np.testing.assert_array_equal(found, rates(model, pool, goal, 0.5, acquisition, seed=3))
+
+
+def test_logei_is_the_logarithm_of_our_closed_form(setting):
+    pytest.importorskip("botorch")
+    model, pool = setting
+    for goal in (Maximise("exp"), Minimise("exp")):
+        found = rates(model, pool, goal, 0.2, "logei")
+        latent = goal.promise(goal.marginals(model.posterior(pool.X, noise=False)), 0.2)
+        rows = np.flatnonzero(pool.possible[:, 1])
+        np.testing.assert_allclose(np.exp(found[rows, 1]), latent[rows], rtol=1e-4, atol=1e-7)
+
+
+def test_an_acquisition_that_does_not_fit_is_named(setting):
+    model, pool = setting
+    with pytest.raises(ValueError, match="acquisition must be one of"):
+        rates(model, pool, Maximise("exp"), 0.0, "best")
+    with pytest.raises(ValueError, match="the goal is: exp between 0 and 1"):
+        rates(model, pool, Between("exp", 0, 1), 0.0, "ucb")
+    with pytest.raises(ValueError, match="Learn has a closed form"):
+        rates(model, pool, Learn("exp"), 0.0, "logei")
+
+
+@pytest.mark.parametrize("goal", [Between("exp", 0.9, 1.1), Above("exp", 1.0), Learn("exp"), Maximise("exp")])
+def test_models_without_closed_forms_score_too(setting, goal):
+    _, pool = setting
+    there = pool.known.notna().any(axis=1)
+    for model in (
+        btl.ChainGP(NAMES, stack=None, hyperparameters="map", verbose=False),
+        btl.LatentVariableGP(inference="svi", max_steps=100, n_inducing=15, verbose=False),
+    ):
+        found = rates(model.fit(pool.X[there], pool.known[there]), pool, goal, 0.5)
+        assert np.isfinite(found[20:, 1]).all()
+        assert conditioned(model, pool.X.iloc[[0]], "exp", [1.0]) == []

@@ -1,0 +1,268 @@
+"""What a campaign promises: sound suggestions, nothing lost, two at a time, everything again after opening."""
+
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayestl as btl
+from bayestl.active import Between, Campaign, Learn, LedgerError, Maximise
+
+TASKS = [btl.Task("dft"), btl.Task("exp", unit="eV", cost=20.0)]
+
+
+def table(n=40):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.uniform(-1, 1, (n, 2)), columns=["a", "b"], index=[f"m{i}" for i in range(n)])
+    f = np.sin(3 * X["a"]) + X["b"]
+    noise = 0.05 * rng.standard_normal((n, 2))
+    return X, pd.DataFrame({"dft": f, "exp": 1.1 * f + 0.3}) + noise
+
+
+def model():
+    return btl.DifferenceGP(["dft", "exp"], hyperparameters="map", n_starts=1, verbose=False)
+
+
+def campaign(path, goal=None, **kwargs):
+    X, _ = table()
+    return Campaign(X, TASKS, goal or Maximise("exp"), model(), path, verbose=False, **kwargs)
+
+
+def answers(suggested):
+    _, Y = table()
+    return suggested.assign(value=[Y.loc[r, t] for r, t in zip(suggested["row"], suggested["task"], strict=True)])
+
+
+def test_from_nothing_to_the_best_row(tmp_path):
+    own = campaign(tmp_path / "c.db")
+    first = own.suggest(6)
+    assert first["reason"].str.contains("first measurements").all()
+    assert (first["task"] == "exp").all()
+    assert first["row"].is_unique
+    _, Y = table()
+    own.tell(answers(first))
+    own.tell(Y[["dft"]].iloc[:10])
+    for _ in range(3):
+        own.tell(answers(own.suggest(3)))
+    assert own.best()["value"] == pytest.approx(Y["exp"].max())
+    last = own.suggestions().iloc[-1]
+    assert last["lower"] < last["predicted"] < last["upper"]
+    assert last["model"] == "DifferenceGP"
+    assert last["version"] == btl.__version__
+
+
+def test_opened_again_it_goes_on_exactly(tmp_path):
+    _, Y = table()
+    for name in ("a", "b"):
+        own = campaign(tmp_path / f"{name}.db")
+        own.tell(Y.iloc[:8])
+        first = own.suggest(2)
+        if name == "b":
+            own = Campaign.open(tmp_path / "b.db", verbose=False)
+        own.tell(answers(first))
+        second = own.suggest(2)
+        if name == "a":
+            expected = second
+    pd.testing.assert_frame_equal(second, expected)
+    assert own.goal == Maximise("exp")
+    assert [t.cost for t in own.tasks] == [1.0, 20.0]
+    pd.testing.assert_frame_equal(own.pool, table()[0])
+
+
+def test_what_is_under_way_is_not_suggested_again(tmp_path):
+    _, Y = table()
+    own = campaign(tmp_path / "c.db")
+    own.tell(Y.iloc[:8])
+    one, two = own.suggest(3), own.suggest(3)
+    pairs = set(zip(one["row"], one["task"], strict=True))
+    assert pairs.isdisjoint(zip(two["row"], two["task"], strict=True))
+    own.drop(one.index)
+    assert (own.suggestions("dropped").index == [0, 1, 2]).all()
+    again = own.suggest(6)
+    assert pairs & set(zip(again["row"], again["task"], strict=True))
+
+
+def test_the_budget_is_kept(tmp_path):
+    _, Y = table()
+    own = campaign(tmp_path / "c.db", budget=8 * 21 + 45)
+    own.tell(Y.iloc[:8])
+    found = own.suggest(200)
+    assert found["cost"].sum() <= 45
+    assert own.suggest(1).empty or own.suggest(1)["cost"].sum() <= 45 - found["cost"].sum()
+
+
+def test_constraints_are_honoured(tmp_path):
+    pytest.importorskip("pymatgen")
+    X, Y = table()
+    formulas = ["PbTe" if i % 2 else "GaAs" for i in range(len(X))]
+    allowed = np.arange(len(X)) < 30
+    own = Campaign(
+        X,
+        TASKS,
+        Maximise("exp"),
+        model(),
+        tmp_path / "c.db",
+        formulas=formulas,
+        allowed=allowed,
+        max_per_element={"Pb": 6},
+        verbose=False,
+    )
+    own.tell(Y.iloc[:8])  # four of them hold lead
+    found = Campaign.open(tmp_path / "c.db", verbose=False).suggest(20)
+    positions = [list(X.index).index(r) for r in found["row"]]
+    assert max(positions) < 30
+    new = {p for p in positions if formulas[p] == "PbTe" and p >= 8}
+    assert len(new) <= 2
+    assert any(formulas[p] == "GaAs" for p in positions)
+
+
+def test_repeats_and_standard_errors_count(tmp_path):
+    own = campaign(tmp_path / "c.db", goal=Learn("exp"))
+    _, Y = table()
+    own.tell(Y.iloc[:8])
+    own.tell(
+        pd.DataFrame({"row": ["m0", "m0"], "task": "exp", "value": [1.0, 2.0], "se": [0.1, 0.1], "cost": [3.0, None]})
+    )
+    assert own.labels().loc["m0", "exp"] == pytest.approx(np.mean([Y.loc["m0", "exp"], 1.0, 2.0]))
+    assert own.spent == pytest.approx(8 * 21 + 3 + 20)
+    assert len(own.suggest(1)) == 1
+
+
+def test_a_hurdle_and_a_class_can_be_sought(tmp_path):
+    X, Y = table()
+    gap = np.maximum(Y["exp"], 0.0)
+    tasks = [btl.Task("gap", likelihood=btl.Hurdle("power-0.75"))]
+    own = Campaign(
+        X,
+        tasks,
+        Between("gap", 0.5, 0.9),
+        btl.IndependentGP(hyperparameters="map", verbose=False),
+        tmp_path / "c.db",
+        verbose=False,
+    )
+    own.tell(pd.DataFrame({"gap": gap.iloc[:20]}))
+    found = own.suggest(3)
+    assert len(found) == 3
+    assert (found["score"] > 0).all()
+    own.tell(found.assign(value=[gap[r] for r in found["row"]]))
+    assert set(own.found().index) == set(gap[own.labels()["gap"].notna()][lambda g: g.between(0.5, 0.9)].index)
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ({"row": ["m0"], "task": ["exp"], "value": ["red"]}, "'red'"),
+        ({"row": ["zz"], "task": ["exp"], "value": [1.0]}, "'zz' is no candidate"),
+        ({"row": ["m1"], "task": ["color"], "value": [1.0]}, "no task 'color'"),
+        ({"row": ["m1"], "task": ["exp"], "value": [np.inf]}, "use NaN for a label"),
+        ({"row": ["m1"], "task": ["exp"], "value": [1.0], "se": [-1.0]}, "se must be a number that is not negative"),
+        ({"row": ["m1"], "value": [1.0]}, "lack the column 'task'"),
+    ],
+)
+def test_results_that_cannot_be_are_refused_as_a_whole(tmp_path, results, message):
+    own = campaign(tmp_path / "c.db")
+    good = {"row": ["m5"], "task": ["exp"], "value": [1.0]}
+    both = pd.concat([pd.DataFrame(good), pd.DataFrame(results)], ignore_index=True)
+    with pytest.raises(ValueError, match=message):
+        own.tell(pd.DataFrame(results) if "task" not in results else both)
+    assert own.results().empty
+
+
+def test_files_that_are_none_are_refused(tmp_path):
+    with pytest.raises(LedgerError, match="no ledger at"):
+        Campaign.open(tmp_path / "none.db")
+    (tmp_path / "text.db").write_text("not a database at all, but long enough to look at" * 30)
+    with pytest.raises(LedgerError, match="is no ledger"):
+        Campaign.open(tmp_path / "text.db")
+    campaign(tmp_path / "c.db")
+    with pytest.raises(LedgerError, match="is there already"):
+        campaign(tmp_path / "c.db")
+    with sqlite3.connect(tmp_path / "c.db") as db:
+        db.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
+    with pytest.raises(LedgerError, match="reads format 1"):
+        Campaign.open(tmp_path / "c.db")
+
+
+def test_bad_campaigns_are_named(tmp_path):
+    X, _ = table()
+    twice = X.rename(index={"m1": "m0"})
+    for pool, kwargs, message in (
+        (twice, {}, "row 'm0' twice"),
+        (X, {"acquisition": "best"}, "acquisition must be one of"),
+        (X, {"budget": -1}, "budget must be a positive number"),
+        (X, {"allowed": [True]}, "allowed has 1 entries for 40 candidates"),
+        (X, {"max_per_element": {"Pb": 1}}, "max_per_element needs formulas="),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Campaign(pool, TASKS, Maximise("exp"), model(), tmp_path / "x.db", **kwargs)
+    own = campaign(tmp_path / "y.db")
+    own.tell(table()[1][["exp"]].iloc[:8])
+    with pytest.raises(ValueError, match="task 'dft' has no results yet"):
+        own.suggest(1)
+
+
+def _tell_until_killed(path, start, pipe):
+    own = Campaign.open(path, verbose=False)
+    for i in range(start, 10_000):
+        own.tell(pd.DataFrame({"row": [f"m{i % 40}"], "task": ["exp"], "value": [float(i)]}))
+        os.write(pipe, i.to_bytes(4, "little"))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_kill_at_any_point_loses_nothing_that_was_acknowledged(tmp_path):
+    path = tmp_path / "c.db"
+    campaign(path)
+    acknowledged: list[int] = []
+    context = multiprocessing.get_context("fork")
+    delay = random.Random(0)
+    for _ in range(50):
+        read, write = os.pipe()
+        process = context.Process(target=_tell_until_killed, args=(path, len(acknowledged), write))
+        process.start()
+        os.close(write)
+        acknowledged += [int.from_bytes(os.read(read, 4), "little")]  # it is in its loop now
+        time.sleep(delay.uniform(0, 0.05))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        while rest := os.read(read, 4):
+            acknowledged.append(int.from_bytes(rest, "little"))
+        os.close(read)
+        values = Campaign.open(path, verbose=False).results()["value"].tolist()
+        assert values[: len(acknowledged)] == [float(i) for i in acknowledged] or set(acknowledged) <= set(values)
+        acknowledged = [int(v) for v in values]  # what was written but not acknowledged counts too
+        with sqlite3.connect(path) as db:
+            assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    assert len(acknowledged) >= 50
+
+
+def _suggest_and_tell(path, times):
+    own = Campaign.open(path, verbose=False)
+    for _ in range(times):
+        own.tell(answers(own.suggest(2)))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_two_processes_share_a_ledger(tmp_path):
+    path = tmp_path / "c.db"
+    campaign(path)  # from nothing: no model is fitted in the forks
+    context = multiprocessing.get_context("fork")
+    both = [context.Process(target=_suggest_and_tell, args=(path, 1)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+        assert process.exitcode == 0
+    own = Campaign.open(path, verbose=False)
+    pairs = own.suggestions()[["row", "task"]]
+    assert not pairs.duplicated().any()
+    assert len(own.results()) == len(pairs)
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"

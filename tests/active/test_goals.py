@@ -1,0 +1,74 @@
+import json
+
+import numpy as np
+import pytest
+
+from bayestl.active import Above, Between, Learn, Maximise, Minimise, Reach
+from bayestl.active.goals import from_document
+from bayestl.distributions import Discrete, Empirical, Hurdle, LogNormalMixture, NormalMixture
+
+RNG = np.random.default_rng(0)
+MIXTURE = NormalMixture(np.array([0.4, 0.6]), np.array([[0.0, 1.0], [1.0, 3.0]]), np.array([[1.0, 0.5], [0.3, 1.0]]))
+
+
+def draws(n=400_000):
+    which = RNG.uniform(size=n) < 0.4
+    each = MIXTURE.means[:, None] + np.sqrt(MIXTURE.variances)[:, None] * RNG.standard_normal((2, n, 2))
+    return np.where(which[:, None], each[0], each[1])
+
+
+@pytest.mark.parametrize(
+    "goal", [Maximise("y"), Minimise("y"), Reach("y", 0.7), Between("y", 0.5, 1.5), Above("y", 0.5)]
+)
+def test_the_promise_is_what_draws_give(goal):
+    y = draws()
+    best = float(goal.utility(np.array([0.4]))[0])
+    found = goal.promise(MIXTURE, best)
+    if isinstance(goal, Above):
+        inside = (y > 0.5).mean(axis=0)
+        expected = inside * (1 - inside)
+    elif isinstance(goal, Between):
+        expected = goal.utility(y).mean(axis=0)
+    else:
+        expected = np.maximum(goal.utility(y) - best, 0).mean(axis=0)
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    np.testing.assert_allclose(goal.promise(Empirical(y[:50_000]), best), expected, atol=0.02)
+
+
+def test_an_atom_is_inside_a_closed_range():
+    log = NormalMixture(np.ones(1), np.zeros((1, 1)), np.full((1, 1), 0.25))
+    gap = Hurdle(np.array([0.3]), LogNormalMixture(log))
+    assert Between("gap", 0.0, 1.0).promise(gap, 0.0)[0] == pytest.approx(0.3 + 0.7 * 0.5)
+    assert Between("gap", 0.5).promise(gap, 0.0)[0] == pytest.approx(0.7 * (1 - log.cdf(np.log([0.5]))[0]))
+
+
+def test_what_is_learnt_of_a_class_is_its_entropy():
+    chances = Discrete(np.array([[0.5, 0.5], [0.99, 0.01]]), ("a", "b"))
+    found = Learn("color").promise(chances, 0.0)
+    assert found[0] == pytest.approx(np.log(2))
+    assert found[1] < 0.1
+
+
+@pytest.mark.parametrize(
+    "goal", [Maximise("N2 - NO"), Reach("N2", 1.4), Between("N2", 1.3, 1.5), Above("N2", 0.2), Learn("N2")]
+)
+def test_documents_give_the_goal_back(goal):
+    assert from_document(json.loads(json.dumps(goal.document()))) == goal
+
+
+def test_a_python_function_is_passed_again():
+    goal = Maximise("ratio", function=lambda y: y["N2"] / y["NO"])
+    document = json.loads(json.dumps(goal.document()))
+    with pytest.raises(ValueError, match="'ratio' is a Python function"):
+        from_document(document)
+    again = from_document(document, goal.function)
+    assert again.value({"N2": 6.0, "NO": 3.0}, ["N2", "NO"]) == 2.0
+    with pytest.raises(ValueError, match="unknown goal 'Evil'"):
+        from_document({"goal": "Evil"})
+
+
+def test_bad_goals_are_named():
+    with pytest.raises(ValueError, match="'O2', which is no task"):
+        Maximise("O2 - NO").check(["N2", "NO"])
+    with pytest.raises(ValueError, match=r"lower=2\.0 must be below"):
+        Between("N2", 2.0, 1.0)

@@ -1,0 +1,114 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayestl as btl
+from bayestl.active import Between, Maximise, simulate
+from bayestl.active.simulation import ByModel, Policy, Random
+from bayestl.studies.peers import lolo_installed
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.uniform(-1, 1, (60, 2)), columns=["a", "b"])
+    f = np.sin(3 * X["a"]) + X["b"]
+    return X, pd.DataFrame({"dft": f + 0.05 * rng.standard_normal(60), "exp": 1.1 * f + 0.3})
+
+
+TASKS = [btl.Task("dft"), btl.Task("exp", cost=20.0)]
+
+
+def gp(**kwargs):
+    return btl.DifferenceGP(["dft", "exp"], hyperparameters="map", n_starts=1, **kwargs)
+
+
+def test_a_model_finds_more_for_less_than_chance(table, tmp_path):
+    alone = ByModel(btl.IndependentGP(hyperparameters="map", n_starts=1), alone=True)
+    policies = {"random": Random(), "transfer": ByModel(gp()), "alone": alone}
+    found = simulate(
+        *table,
+        Between("exp", 0.8, 1.2),
+        policies,
+        TASKS,
+        start=6,
+        known=["dft"],
+        budget=200,
+        batch=2,
+        seeds=[0, 1, 2],
+        folder=tmp_path,
+        verbose=False,
+    )
+    summary = found.summary(cost=200)
+    assert summary.loc["transfer", "found"] > 2 * summary.loc["random", "found"]
+    costs = found.records.groupby(["policy", "seed"])["cost"]
+    assert (costs.max() == 200).all()
+    assert costs.apply(lambda c: c.is_monotonic_increasing).all()
+    assert len(found.plot().get_lines()) == 3
+
+
+class Never(Policy):
+    def choose(self, choice, labels, tasks, n, seed):
+        raise AssertionError("a finished campaign was played again")
+
+    def __repr__(self):
+        return repr(Random())
+
+
+def test_finished_campaigns_are_not_played_again(table, tmp_path):
+    arguments = (*table, Maximise("exp"))
+    keywords = {"tasks": TASKS, "start": 5, "known": ["dft"], "budget": 60, "folder": tmp_path, "verbose": False}
+    once = simulate(*arguments, {"p": Random()}, seeds=[0, 1], **keywords)
+    again = simulate(*arguments, {"p": Never()}, seeds=[0, 1], **keywords)
+    pd.testing.assert_frame_equal(once.records, again.records)
+    with pytest.raises(AssertionError, match="played again"):
+        simulate(*arguments, {"p": Never()}, seeds=[2], **keywords)
+
+
+def test_seeds_repeat_and_differ(table):
+    keywords = {"tasks": TASKS, "start": 5, "known": ["dft"], "budget": 60, "verbose": False}
+    one, two = (simulate(*table, Maximise("exp"), {"m": ByModel(gp())}, seeds=[3], **keywords) for _ in range(2))
+    pd.testing.assert_frame_equal(one.records, two.records)
+    other = simulate(*table, Maximise("exp"), {"m": ByModel(gp())}, seeds=[4], **keywords)
+    assert not other.records["best"].equals(one.records["best"])
+
+
+def test_rows_that_are_no_candidates_are_learnt_from(table):
+    X, Y = table
+    further = (X.iloc[30:], Y.iloc[30:])
+    found = simulate(
+        X.iloc[:30],
+        Y.iloc[:30],
+        Maximise("exp"),
+        {"m": ByModel(gp())},
+        TASKS,
+        start=1,
+        known=["dft"],
+        further=further,
+        budget=40,
+        seeds=[0],
+        verbose=False,
+    )
+    assert found.records["regret"].iloc[-1] < 0.05  # it knows the function already
+    assert "regret" in str(found)
+
+
+@pytest.mark.skipif(not lolo_installed(), reason="needs lolopy and Java")
+def test_the_paper_s_learner_plays_too(table):
+    from bayestl.active.simulation import Lolo
+
+    found = simulate(
+        *table, Maximise("exp"), {"lolo": Lolo(20)}, TASKS, start=10, known=["dft"], budget=60, seeds=[0], verbose=False
+    )
+    assert found.records["measured"].iloc[-1] == 3
+
+
+def test_bad_settings_are_named(table):
+    with pytest.raises(ValueError, match="no policies"):
+        simulate(*table, Maximise("exp"), {})
+    with pytest.raises(ValueError, match="known names 'color'"):
+        simulate(*table, Maximise("exp"), {"r": Random()}, known=["color"])
+    with pytest.raises(ValueError, match="start=0 does not fit"):
+        simulate(*table, Maximise("exp"), {"r": Random()}, start=0, seeds=[0], verbose=False)
+    with pytest.raises(ValueError, match="'x', which is no task"):
+        simulate(*table, Maximise("x"), {"r": Random()})
