@@ -58,8 +58,9 @@ class LoloForests(BaseEstimator):
         self.forests_ = {}
         for name in Y.columns:
             there = Y[name].notna().to_numpy()
-            forest = RandomForestRegressor(num_trees=self.n_trees, random_seed=self.random_state)
-            forest.fit(X.to_numpy(dtype=float)[there], Y[name].to_numpy(dtype=float)[there])
+            forest = RandomForestRegressor(num_trees=self.n_trees)
+            labels = Y[name].to_numpy(dtype=float)[there]
+            forest.fit(X.to_numpy(dtype=float)[there], labels, random_seed=self.random_state)
             self.forests_[name] = forest
         return self
 
