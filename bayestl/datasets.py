@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.likelihoods import Hurdle, LogNormal
+from bayestl.progress import import_tqdm
 from bayestl.tasks import Task
 
 
@@ -136,6 +137,7 @@ def load_elements() -> Dataset:
     >>> int(data.Y["vickers_hardness"].notna().sum())
     39
     """
+    import_tqdm()
     import pymatgen.core
     from matminer.utils.data import MagpieData
     from pymatgen.core import Element
@@ -320,6 +322,7 @@ def load_no_decomposition() -> Dataset:
 
     Tasks ``N2``, ``NO``, ``O2``: N* + N* -> N2, N* + O* -> NO, O* + O* -> O2.  ``groups`` are the metals.
     """
+    import_tqdm()
     from pymatgen.core import Element
 
     uri = f"file:{fetch(CATAPP)}?mode=ro&immutable=1"

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from bayestl.parallel import in_parallel
+from bayestl.progress import import_tqdm
 
 PRESETS = ("magpie", "fractions", "stoichiometry", "valence", "deml", "matminer")
 BLOCK = 64
@@ -57,6 +58,7 @@ def parse_formulas(formulas: pd.Series) -> list[Any]:
 
 def _pymatgen() -> Any:
     try:
+        import_tqdm()
         from pymatgen.core import Composition
     except ImportError as error:
         raise ImportError("compositions need the extra: pip install 'bayestl[materials]'") from error
@@ -64,6 +66,7 @@ def _pymatgen() -> Any:
 
 
 def _symbols() -> set[str]:
+    import_tqdm()
     from pymatgen.core import Element
 
     return {e.symbol for e in Element}

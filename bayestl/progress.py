@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,16 @@ Update = Callable[..., None]
 
 def _silent(**_: object) -> None:
     return None
+
+
+def import_tqdm() -> None:
+    """Import tqdm, which matminer, pymatgen and Pyro use, before they do.
+
+    In a notebook without widgets it warns once that its bars are plain text; they are hidden under ours anyway.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import tqdm.auto  # noqa: F401
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def test_compare_writes_a_report(table, tmp_path):
         (("predict", "nowhere", "TABLE", "-o", "x.csv"), "no model in nowhere"),
         (("compare", "TABLE", "--tasks", "dft", "--models", "forest"), "unknown architecture 'forest'"),
         (("datasets", "gold"), "no table 'gold'"),
-        (("reproduce", "speed", "-o", "out"), "only gap writes files"),
+        (("reproduce", "speed", "-o", "out"), "only gap, sbc writes files"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_exit_1(table, arguments, words, tmp_path, monkeypatch):
@@ -172,3 +172,66 @@ def test_likelihoods_and_classes_on_the_command_line(table, tmp_path):
         out = invoke("fit", path, *common[:4], "--likelihoods", bad, "-o", tmp_path / "n")
         assert out.exit_code == 1
         assert words in " ".join(out.output.split())
+
+
+@pytest.fixture
+def candidates(tmp_path):
+    """Twenty named candidates, a few labels."""
+    x = np.linspace(0, 1, 20)
+    frame = pd.DataFrame({"name": [f"m{i}" for i in range(20)], "x": x, "dft": np.sin(4 * x), "measured": np.nan})
+    frame.loc[::3, "measured"] = 1.1 * np.sin(4 * x[::3]) + 0.2
+    path = tmp_path / "pool.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_a_campaign_from_the_command_line(candidates, tmp_path):
+    ledger, wanted = tmp_path / "c.db", tmp_path / "wanted.csv"
+    out = invoke(
+        "suggest", ledger, "--pool", candidates, "--tasks", "dft,measured", "--goal", "maximise measured", "--name", "name",
+        "--costs", "measured=20", "--model", "difference", "-n", 2, "-o", wanted,
+    )  # fmt: skip
+    assert out.exit_code == 0, out.output
+    assert "maximise measured: measured predicted" in out.output
+    frame = pd.read_csv(wanted)
+    x = dict(zip(*pd.read_csv(candidates)[["name", "x"]].to_numpy().T, strict=True))
+    frame["value"] = [1.1 * np.sin(4 * x[row]) + 0.2 for row in frame["row"]]
+    frame.to_csv(wanted, index=False)
+    told = invoke("tell", ledger, wanted)
+    assert told.exit_code == 0, told.output
+    assert "2 results added" in told.output
+    assert "best so far: measured = 1.295" in told.output
+    again = invoke("suggest", ledger, "-q")
+    assert again.exit_code == 0
+    assert "maximise" not in again.output
+    frame.assign(value="red").to_csv(wanted, index=False)
+    refused = invoke("tell", ledger, wanted)
+    assert refused.exit_code == 1
+    assert "'red'" in refused.output
+
+
+def test_wrong_turns_of_a_campaign_are_named(candidates, tmp_path):
+    begin = ["suggest", tmp_path / "c.db", "--pool", candidates, "--tasks", "dft,measured"]
+    for arguments, message in (
+        (["suggest", tmp_path / "none.db"], "no ledger at"),
+        (begin, "say --tasks and --goal too"),
+        ([*begin, "--goal", "the best"], "is none of: maximise Q"),
+        ([*begin, "--goal", "maximise gap"], "'gap', which is no task"),
+        ([*begin, "--goal", "maximise dft", "--costs", "gap=3"], "is not TASK=NUMBER"),
+        ([*begin, "--goal", "maximise dft", "--name", "label"], "no column 'label'"),
+    ):
+        out = invoke(*arguments)
+        assert out.exit_code == 1, out.output
+        assert message in " ".join(out.output.split())
+
+
+def test_a_replay_from_the_command_line(candidates, tmp_path):
+    out = invoke(
+        "simulate", candidates, "--tasks", "dft,measured", "--goal", "dft between 0.9 and 1", "--features", "x", "--models",
+        "independent", "--start", 3, "--budget", 3, "--seeds", 2, "-o", tmp_path / "out", "-q", "-j", 1,
+    )  # fmt: skip
+    assert out.exit_code == 0, out.output
+    assert "dft between 0.9 and 1, at cost 3" in out.output
+    records = pd.read_csv(tmp_path / "out" / "records.csv")
+    assert set(records["policy"]) == {"random", "independent"}
+    assert (tmp_path / "out" / "curves.png").stat().st_size > 5000

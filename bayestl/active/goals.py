@@ -13,6 +13,7 @@ the campaign is opened).
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -215,6 +216,39 @@ class Learn(Goal):
 
 
 GOALS: dict[str, type[Goal]] = {g.__name__: g for g in (Maximise, Minimise, Reach, Between, Above, Learn)}
+
+
+_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_WORDS: tuple[tuple[str, Callable[..., Goal]], ...] = (
+    (r"maximi[sz]e (.+)", lambda q: Maximise(q)),
+    (r"minimi[sz]e (.+)", lambda q: Minimise(q)),
+    (r"learn (.+)", lambda q: Learn(q)),
+    (rf"whether (.+) is above {_NUMBER}", lambda q, v: Above(q, float(v))),
+    (rf"(.+) between {_NUMBER} and {_NUMBER}", lambda q, a, b: Between(q, float(a), float(b))),
+    (rf"(.+) near {_NUMBER}", lambda q, v: Reach(q, float(v))),
+)
+
+
+def from_words(text: str) -> Goal:
+    """A goal as it is written on the command line, and as ``words`` tells it.
+
+    Raises
+    ------
+    ValueError
+        For other words, with what may be written.
+
+    Examples
+    --------
+    >>> from_words("gap between 1.3 and 1.5")
+    Between(quantity='gap', lower=1.3, upper=1.5)
+    """
+    for pattern, make in _WORDS:
+        if match := re.fullmatch(pattern, " ".join(text.split()), re.IGNORECASE):
+            return make(*match.groups())
+    raise ValueError(
+        f"the goal {text!r} is none of: maximise Q, minimise Q, Q near 1.4, Q between 1.3 and 1.5, whether Q is above 1.5, "
+        "learn Q (Q a task, or an expression of tasks such as N2 - NO)"
+    )
 
 
 def from_document(document: Mapping[str, Any], function: Function | None = None) -> Goal:

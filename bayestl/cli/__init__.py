@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bayestl.cli.app import Jobs, Likelihoods, Quiet, Seed, app, printer, user_errors
 from bayestl.cli.cases import RUN, WRITTEN, Case, Options
 from bayestl.cli.inputs import (
-    LIKELIHOODS,
     Inputs,
     ModelName,
     choose_inputs,
@@ -24,38 +22,6 @@ from bayestl.cli.inputs import (
     write,
 )
 
-app = typer.Typer(
-    help="Bayesian transfer learning for sparse materials data.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes.", min=1)]
-Seed = Annotated[int, typer.Option(help="Every run repeats exactly from it.", min=0)]
-Likelihoods = Annotated[
-    str | None,
-    typer.Option(
-        help=f"TASK=LIKELIHOOD, comma-separated, of {', '.join(LIKELIHOODS)}; text columns are classes anyway."
-    ),
-]
-
-
-@contextmanager
-def _user_errors() -> Iterator[None]:
-    """One line and exit code 1 for what the user can mend; anything else is our fault and keeps its traceback."""
-    try:
-        yield
-    except (ValueError, OSError, ImportError) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        typer.secho(f"error: {text}", fg="red", err=True)
-        raise typer.Exit(1) from error
-
-
-def _say(quiet: bool) -> Callable[[str], None]:
-    return (lambda text: None) if quiet else typer.echo
-
 
 @app.command()
 def demo(
@@ -66,10 +32,10 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Compare the architectures on the chemical elements and write a report."""
-    with _user_errors():
+    with user_errors():
         from bayestl.studies import demo as study
 
-        say = _say(quiet)
+        say = printer(quiet)
         result = study.run(splits, seed, jobs, verbose=not quiet)
         say("Sparse hardness of the elements; a held-out row keeps its other labels.\n")
         say(str(result.hardness))
@@ -99,7 +65,7 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Fit a model to a table and save it."""
-    with _user_errors():
+    with user_errors():
         frame, names = read(data), names_in(tasks)
         require_columns(frame, names + ([groups] if groups else []), "--tasks" if names else "--groups")
         inputs = choose_inputs(frame, features, presets, names, groups)
@@ -109,7 +75,7 @@ def fit(
         fitted.save(output)
         document = {"features": inputs.spec, "presets": inputs.presets, "columns": list(X.columns), "groups": groups}
         (output / "inputs.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
-        say = _say(quiet)
+        say = printer(quiet)
         counts = ", ".join(f"{n} {int(frame[n].notna().sum())}" for n in names)
         say(f"{type(fitted).__name__}: {len(frame)} rows, {X.shape[1]} features, labels: {counts}")
         say("correlation between tasks:")
@@ -132,7 +98,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Predict every task of new rows: mean, median, standard deviation and interval; of classes their probabilities."""
-    with _user_errors():
+    with user_errors():
         import bayestl as btl
 
         fitted = btl.load(model)
@@ -161,7 +127,7 @@ def predict(
             out[f"{name}_mean"], out[f"{name}_std"], out[f"{name}_median"] = mean[name], std[name], median[name]
             out[f"{name}_lower"], out[f"{name}_upper"] = interval[name, "lower"], interval[name, "upper"]
         write(out, output)
-        _say(quiet)(
+        printer(quiet)(
             f"{len(out)} rows predicted: {output}" + (f" (given the known {', '.join(known)})" if known else "")
         )
 
@@ -186,7 +152,7 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Cross-validate the architectures on a table; rows of one composition are held out together."""
-    with _user_errors():
+    with user_errors():
         from sklearn.model_selection import GroupKFold, KFold
 
         import bayestl as btl
@@ -223,7 +189,7 @@ def compare(
             from bayestl import report
 
             path = report.write(output, f"bayestl: {data.name}", report.comparison_sections(result))
-            _say(quiet)(f"\nreport: {path}")
+            printer(quiet)(f"\nreport: {path}")
 
 
 @app.command()
@@ -253,7 +219,7 @@ def reproduce(
     quiet: Quiet = False,
 ) -> None:
     """Run a case of the benchmarks and print our figures beside the peers'."""
-    with _user_errors():
+    with user_errors():
         if output is not None and case not in WRITTEN:
             raise ValueError(f"--output: only {', '.join(c.value for c in WRITTEN)} writes files")
         result = RUN[case](Options(repeats, hide, variant, split, names_in(models) or None, jobs, not quiet))
@@ -268,7 +234,7 @@ def datasets(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the table to CSV or Parquet.")] = None,
 ) -> None:
     """List the real tables, or load one."""
-    with _user_errors():
+    with user_errors():
         from bayestl.datasets import LOADERS
 
         if name is None:
@@ -287,3 +253,6 @@ def datasets(
             table = pd.concat(parts, axis=1)
             write(table.reset_index() if table.index.name else table, output)
             typer.echo(f"written: {output}")
+
+
+import bayestl.cli.campaigns  # noqa: E402, F401  (registers its commands)

@@ -137,7 +137,7 @@ def _of_optimiser(model: ExactModel) -> Iterator[Check]:
         )
         yield Check("optimiser settled", name, float(report.converged), 1.0, _judge(not report.converged), advice)
         if report.chain is not None:
-            yield from _of_report(report.chain)
+            yield from _of_report(report.chain, "the widths are known roughly: compare with hyperparameters='laplace'")
         much = report.jitter > MOST_JITTER
         advice = "rows or tasks are nearly the same: drop duplicates, or give Y_std" if much else ""
         yield Check("jitter", name, report.jitter, MOST_JITTER, _judge(much), advice)
@@ -278,10 +278,9 @@ def refit_without(model: ExactModel, task: str) -> ExactModel:
 # ------------------------------------------------------------------------------------------------- models by draws
 
 
-def _of_report(report: SVIReport | ChainReport) -> Iterator[Check]:
+def _of_report(report: SVIReport | ChainReport, more: str = "ask for more n_draws") -> Iterator[Check]:
     if isinstance(report, ChainReport):
         r_hat, least = report.r_hat, LEAST_EFFECTIVE
-        more = "ask for more n_draws"
         bad = not r_hat < MOST_R_HAT
         yield Check("R-hat", "log density", r_hat, MOST_R_HAT, _judge(bad, r_hat > 2.0), more if bad else "")
         few = report.effective < least

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bayestl.active import Above, Between, Learn, Maximise, Minimise, Reach
-from bayestl.active.goals import from_document
+from bayestl.active.goals import from_document, from_words
 from bayestl.distributions import Discrete, Empirical, Hurdle, LogNormalMixture, NormalMixture
 
 RNG = np.random.default_rng(0)
@@ -72,3 +72,13 @@ def test_bad_goals_are_named():
         Maximise("O2 - NO").check(["N2", "NO"])
     with pytest.raises(ValueError, match=r"lower=2\.0 must be below"):
         Between("N2", 2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "goal",
+    [Maximise("N2 - NO"), Minimise("a"), Reach("N2", 1.4), Between("N2", -1.5, 2), Above("N2", 0.2), Learn("N2")],
+)
+def test_words_give_the_goal_back(goal):
+    assert from_words(goal.words) == goal
+    with pytest.raises(ValueError, match="'as good as possible' is none of"):
+        from_words("as good as possible")

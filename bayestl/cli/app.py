@@ -1,0 +1,44 @@
+"""What all commands share: the application, common options, and how errors are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from bayestl.cli.inputs import LIKELIHOODS
+
+app = typer.Typer(
+    help="Bayesian transfer learning for sparse materials data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes.", min=1)]
+Seed = Annotated[int, typer.Option(help="Every run repeats exactly from it.", min=0)]
+Likelihoods = Annotated[
+    str | None,
+    typer.Option(
+        help=f"TASK=LIKELIHOOD, comma-separated, of {', '.join(LIKELIHOODS)}; text columns are classes anyway."
+    ),
+]
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """One line and exit code 1 for what the user can mend; anything else is our fault and keeps its traceback."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        typer.secho(f"error: {text}", fg="red", err=True)
+        raise typer.Exit(1) from error
+
+
+def printer(quiet: bool) -> Callable[[str], None]:
+    """What prints to the user, or nothing."""
+    return (lambda text: None) if quiet else typer.echo

@@ -1,0 +1,229 @@
+"""Commands of active learning: suggest, tell, simulate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayestl.cli.app import Jobs, Likelihoods, Quiet, Seed, app, printer, user_errors
+from bayestl.cli.inputs import ModelName, choose_inputs, make_model, make_tasks, names_in, read, require_columns, write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayestl.tasks import Task
+
+Costs = Annotated[str | None, typer.Option(help="TASK=COST of one measurement, comma-separated; default one each.")]
+Goal = Annotated[
+    str | None,
+    typer.Option(
+        help="maximise Q, minimise Q, 'Q near 1.4', 'Q between 1.3 and 1.5', 'whether Q is above 1.5', learn Q; Q a task or an "
+        "expression such as 'N2 - NO'."
+    ),
+]
+
+
+def with_costs(names: list[str], likelihoods: str | None, costs: str | None) -> list[Task]:
+    """Tasks with their likelihoods and costs."""
+    from dataclasses import replace
+
+    import bayestl as btl
+
+    found = {t.name: t for t in make_tasks(names, likelihoods) or ()}
+    tasks = {name: found.get(name, btl.Task(name)) for name in names}
+    for pair in names_in(costs):
+        name, sign, value = (part.strip() for part in pair.partition("="))
+        try:
+            if not sign or name not in tasks:
+                raise ValueError
+            tasks[name] = replace(tasks[name], cost=float(value))
+        except ValueError as error:
+            raise ValueError(f"--costs: {pair!r} is not TASK=NUMBER with a task of {names}") from error
+    return list(tasks.values())
+
+
+@app.command()
+def suggest(
+    ledger: Annotated[Path, typer.Argument(help="The campaign's file; with --pool a new one.")],
+    n: Annotated[int, typer.Option("-n", help="How many measurements.", min=1)] = 1,
+    pool: Annotated[
+        Path | None,
+        typer.Option(
+            help="To begin a campaign: CSV or Parquet of the candidates; labels that are known already count as results."
+        ),
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="To begin: label columns, comma-separated; lowest fidelity first.")
+    ] = None,
+    goal: Goal = None,
+    name: Annotated[
+        str | None, typer.Option(help="To begin: a column that names the candidates; default row numbers.")
+    ] = None,
+    features: Annotated[str | None, typer.Option(help="To begin: as for fit.")] = None,
+    presets: Annotated[str, typer.Option(help="To begin: composition features.")] = "magpie,fractions",
+    model: Annotated[ModelName, typer.Option(help="To begin: architecture.")] = ModelName.difference,
+    costs: Costs = None,
+    likelihoods: Likelihoods = None,
+    budget: Annotated[float | None, typer.Option(help="To begin: sum of costs that may be spent.")] = None,
+    acquisition: Annotated[str, typer.Option(help="To begin: see the documentation of Campaign.")] = "auto",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write the suggestions to.")] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Say what to measure next; with --pool, --tasks and --goal begin a campaign first."""
+    with user_errors():
+        from bayestl.active import Campaign
+
+        tell_user = printer(quiet)
+        if pool is None:
+            campaign = Campaign.open(ledger, verbose=not quiet)
+        else:
+            if tasks is None or goal is None:
+                raise ValueError("--pool begins a campaign: say --tasks and --goal too")
+            campaign = _begin(
+                ledger, read(pool), names_in(tasks), goal, name, features, presets, model, with_costs(names_in(tasks), likelihoods, costs),
+                budget, acquisition, seed, not quiet,
+            )  # fmt: skip
+        found = campaign.suggest(n)
+        tell_user(repr(campaign))
+        if found.empty:
+            tell_user("nothing to suggest: the budget or the pool is used up")
+        else:
+            typer.echo(found.drop(columns="reason").to_string(float_format="{:.4g}".format, na_rep="-"))
+            for reason in dict.fromkeys(found["reason"]):
+                tell_user(reason)
+        if output is not None:
+            write(found.reset_index().assign(value=None, se=None), output)
+            tell_user(f"written: {output}; fill in the column value, then: bayestl tell {ledger} {output}")
+
+
+def _begin(
+    ledger: Path,
+    frame: pd.DataFrame,
+    names: list[str],
+    goal: str,
+    name: str | None,
+    features: str | None,
+    presets: str,
+    model: str,
+    tasks: list[Task],
+    budget: float | None,
+    acquisition: str,
+    seed: int,
+    verbose: bool,
+) -> Any:
+    from bayestl.active import Campaign
+    from bayestl.active.goals import from_words
+
+    require_columns(frame, [name] if name else [], "--name")
+    labels = frame.reindex(columns=names)
+    inputs = choose_inputs(frame.drop(columns=[name] if name else []), features, presets, names, None)
+    candidates = inputs.matrix(frame, None, verbose)
+    if name is not None:
+        candidates.index = labels.index = frame[name]
+    campaign = Campaign(
+        candidates,
+        tasks,
+        from_words(goal),
+        make_model(model, names, None, None, seed, verbose),
+        ledger,
+        budget=budget,
+        acquisition=acquisition,
+        formulas=list(frame[inputs.formulas[0]].astype(str)) if inputs.formulas else None,
+        seed=seed,
+        verbose=verbose,
+    )
+    if labels.notna().any().any():
+        campaign.tell(labels)
+    return campaign
+
+
+@app.command()
+def tell(
+    ledger: Annotated[Path, typer.Argument(help="The campaign's file.")],
+    results: Annotated[
+        Path,
+        typer.Argument(help="CSV with columns row, task, value (and se, cost), or row and a column for each task."),
+    ],
+    quiet: Quiet = False,
+) -> None:
+    """Add results to a campaign: all of them or, where one is refused, none."""
+    with user_errors():
+        from bayestl.active import Campaign
+
+        campaign = Campaign.open(ledger, verbose=False)
+        frame = read(results)
+        require_columns(frame, ["row"], str(results))
+        if campaign.pool.index.dtype == object:
+            frame["row"] = frame["row"].astype(str)
+        if not {"task", "value"} <= set(frame.columns):
+            frame = frame.set_index("row")
+        before = len(campaign.results())
+        campaign.tell(frame)
+        best = campaign.best()
+        printer(quiet)(f"{len(campaign.results()) - before} results added; {campaign!r}")
+        if best is not None:
+            printer(quiet)(f"best so far: {campaign.goal.quantity} = {best['value']:.4g} at {best['row']}")
+
+
+@app.command()
+def simulate(
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet with known answers.")],
+    tasks: Annotated[str, typer.Option(help="Label columns, comma-separated; lowest fidelity first.")],
+    goal: Annotated[str, typer.Option(help="As for suggest.")],
+    features: Annotated[str | None, typer.Option(help="As for fit.")] = None,
+    presets: Annotated[str, typer.Option(help="Composition features.")] = "magpie,fractions",
+    models: Annotated[
+        str, typer.Option(help="Architectures, comma-separated; chance is always beside them.")
+    ] = "independent,difference",
+    known: Annotated[str | None, typer.Option(help="Tasks known of every row, comma-separated.")] = None,
+    costs: Costs = None,
+    likelihoods: Likelihoods = None,
+    start: Annotated[int, typer.Option(help="Rows known at the start.", min=1)] = 10,
+    budget: Annotated[float, typer.Option(help="Cost of a campaign.")] = 50.0,
+    batch: Annotated[int, typer.Option(help="Measurements at a time.", min=1)] = 1,
+    seeds: Annotated[int, typer.Option(help="Campaigns of each policy.", min=1)] = 5,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder for records and a picture; an interrupted run goes on."),
+    ] = None,
+    jobs: Jobs = 2,
+    quiet: Quiet = False,
+) -> None:
+    """Replay campaigns on a table whose answers are known: what each model finds, at what cost."""
+    with user_errors():
+        from bayestl.active import simulate as play
+        from bayestl.active.goals import from_words
+        from bayestl.active.simulation import ByModel, Policy, Random
+
+        frame, names = read(data), names_in(tasks)
+        require_columns(frame, names, "--tasks")
+        chosen = names_in(models)
+        allowed = [m.value for m in ModelName]
+        if unknown := [m for m in chosen if m not in allowed]:
+            raise ValueError(f"--models: unknown architecture {unknown[0]!r}; there are {allowed}")
+        X = choose_inputs(frame, features, presets, names, None).matrix(frame, None, not quiet, jobs)
+        policies: dict[str, Policy] = {"random": Random()}
+        policies |= {m: ByModel(make_model(m, names, None, None, 0, False), alone=m == "independent") for m in chosen}
+        found = play(
+            X,
+            frame[names],
+            from_words(goal),
+            policies,
+            with_costs(names, likelihoods, costs),
+            start=start,
+            known=names_in(known),
+            budget=budget,
+            batch=batch,
+            seeds=range(seeds),
+            folder=output,
+            n_jobs=jobs,
+            verbose=not quiet,
+        )
+        typer.echo(str(found))
+        if output is not None:
+            found.records.to_csv(output / "records.csv", index=False)
+            found.plot().figure.savefig(output / "curves.png", dpi=130)
+            printer(quiet)(f"written: {output}/records.csv, curves.png")
