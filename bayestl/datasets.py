@@ -82,6 +82,7 @@ def fetch(file: _File) -> Path:
     DataError
         If it is not in the folder of ``BAYESTL_DATA``, or differs, or cannot be fetched.
     """
+    import_tqdm()
     import pooch
 
     folder = os.environ.get("BAYESTL_DATA")

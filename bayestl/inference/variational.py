@@ -17,15 +17,12 @@ import numpy as np
 import torch
 from scipy import stats
 
-from bayestl.progress import import_tqdm
-
 _PYRO = threading.RLock()
 
 
 @contextmanager
 def alone_with_pyro(seed: int) -> Iterator[None]:
     """The lock, a random state from ``seed`` that nobody else sees, and no validation of arguments."""
-    import_tqdm()
     import pyro
 
     with _PYRO, torch.random.fork_rng(devices=[]), pyro.validation_enabled(False):
