@@ -43,6 +43,8 @@ EDGE_POINTS = 25
 INFERENCES = ("auto", "svi", "nuts")
 NUTS_ROWS = 100
 """Up to so many rows "auto" is "nuts"."""
+START_SPREAD, SETTLED = 0.3, 100
+"""How far the raw hyperparameters of further starts are from the first guess, and the last steps by which they are compared."""
 WEIGHED = 500
 """Draws from the guide that are weighed against the posterior."""
 CHAINS, WARMUP = 2, 80
@@ -68,6 +70,9 @@ class LatentVariableGP(BayesianModel):
         Inducing values a task (at most the number of rows), for ``"svi"``.
     max_steps : int
         Of the optimiser, for ``"svi"``: first of everything, then as many at the most of the guide alone.
+    n_starts : int
+        For ``"svi"``: starts with other inducing rows and hyperparameters nearby, of which the one with the highest bound
+        is kept; the first is the one of ``n_starts=1``.
     n_draws : int
         Draws behind a prediction; for ``"nuts"`` of two chains together.
     random_state : int
@@ -108,6 +113,7 @@ class LatentVariableGP(BayesianModel):
         inference: str = "auto",
         n_inducing: int = 64,
         max_steps: int = 2000,
+        n_starts: int = 1,
         n_draws: int = 200,
         random_state: int = 0,
         verbose: bool = True,
@@ -118,6 +124,7 @@ class LatentVariableGP(BayesianModel):
         self.inference = inference
         self.n_inducing = n_inducing
         self.max_steps = max_steps
+        self.n_starts = n_starts
         self.n_draws = n_draws
         self.random_state = random_state
         self.verbose = verbose
@@ -154,7 +161,7 @@ class LatentVariableGP(BayesianModel):
                 )
 
     def _check(self, table: Table) -> None:
-        self._check_positive_integers("n_inducing", "max_steps", "n_draws")
+        self._check_positive_integers("n_inducing", "max_steps", "n_starts", "n_draws")
         if self.inference not in INFERENCES:
             raise ValueError(f"inference must be one of {INFERENCES}, got {self.inference!r}")
         self._refuse_groups(table, "DifferenceGP")
@@ -186,30 +193,44 @@ class LatentVariableGP(BayesianModel):
         self._check(table)
         x = torch.from_numpy(scaler.features(table.x))
         data = self._data(table, scaler, Known(table.y, table.high), table.se)
+        seed = int(self.random_state)
+        with threads_for(len(x)):
+            graph, guides = self._begin(table, x, data, seed)
+            if self.inference == "nuts" or (self.inference == "auto" and len(x) <= NUTS_ROWS):
+                return self._sample(graph)
+            starts = [Guide(graph, guides)]
+            for k in range(1, int(self.n_starts)):
+                other = Guide(*self._begin(table, x, data, seed + k))
+                generator = torch.Generator().manual_seed(seed + k)
+                with torch.no_grad():
+                    for p in other.graph.parameters():
+                        p.add_(START_SPREAD * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+                starts.append(other)
+            return self._approximate(starts)
+
+    def _begin(
+        self, table: Table, x: Tensor, data: Sequence[PartData], seed: int
+    ) -> tuple[LatentGraph, dict[int, NodeGuide]]:
+        """A graph and its guides at a first guess; the inducing rows are drawn from ``seed``."""
         home = {c: (d, i) for d in data for i, c in enumerate(d.part.channels)}
-        generator = np.random.default_rng(int(self.random_state))
+        generator = np.random.default_rng(seed)
         chosen = torch.from_numpy(np.sort(generator.permutation(len(x))[: int(self.n_inducing)]))
         above = self._parents(table)
         rows = informed_rows(above, data)
         nodes: dict[int, Node] = {}
         guides: dict[int, NodeGuide] = {}
         guesses: dict[int, Tensor] = {}
-        with threads_for(len(x)):
-            for c, parents in above.items():
-                kernel = self._kernel(table, parents)
-                seed = int(self.random_state)
-                nodes[c], guides[c], guesses[c] = first_guess(
-                    kernel, parents, x, rows[c], *home[c], guesses, chosen, seed
-                )
-            graph = LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows)
-            if self.inference == "nuts" or (self.inference == "auto" and len(x) <= NUTS_ROWS):
-                return self._sample(graph)
-            return self._approximate(Guide(graph, guides))
+        for c, parents in above.items():
+            kernel = self._kernel(table, parents)
+            nodes[c], guides[c], guesses[c] = first_guess(kernel, parents, x, rows[c], *home[c], guesses, chosen, seed)
+        return LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows), guides
 
-    def _approximate(self, guide: Guide) -> dict[str, Any]:
-        """The guide and the hyperparameters of its graph at the best bound; then the guide alone, in smaller steps."""
+    def _approximate(self, starts: Sequence[Guide]) -> dict[str, Any]:
+        """Guides and the hyperparameters of their graphs at the best bound; then the best guide alone, in smaller steps."""
+        firsts = [self._climb(g, [*g.graph.parameters(), *g.parameters()], 0.03) for g in starts]
+        best = int(np.argmax([r.elbo[-SETTLED:].mean() for r in firsts]))
+        guide, first = starts[best], firsts[best]
         graph = guide.graph
-        first = self._climb(guide, [*graph.parameters(), *guide.parameters()], 0.03)
         graph.requires_grad_(False)
         report = first.then(self._climb(guide, list(guide.parameters()), 0.003))
         guide.requires_grad_(False)

@@ -206,3 +206,17 @@ def test_known_labels_weigh_new_rows_as_the_closed_form_does():
     found = (float(post.mean["a"][0]) - location[0]) / scale[0]
     assert found == pytest.approx(expected, abs=0.1 * np.sqrt(spread))
     assert abs(expected - float(mean_a.mean())) > 0.5 * np.sqrt(spread)
+
+
+def test_of_several_starts_the_highest_bound_goes_on():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (30, 1))
+    Y = pd.DataFrame({"a": np.sin(2 * X[:, 0]), "b": np.sin(2 * X[:, 0]) ** 2})
+    common = {"graph": {"b": ["a"]}, "inference": "svi", "max_steps": 300, "n_inducing": 12, "verbose": False}
+    one, three = (btl.LatentVariableGP(n_starts=k, **common).fit(X, Y) for k in (1, 3))
+    first = [m.report_.elbo[200:300].mean() for m in (one, three)]  # before the guide goes on alone
+    assert first[1] >= first[0]
+    again = btl.LatentVariableGP(n_starts=3, **common).fit(X, Y)
+    np.testing.assert_allclose(again.report_.elbo, three.report_.elbo)
+    with pytest.raises(ValueError, match="n_starts must be a positive integer"):
+        btl.LatentVariableGP(n_starts=0, **common).fit(X, Y)
