@@ -29,6 +29,8 @@ from bayestl.tasks import Task
 
 FIRST = 5
 """Labels of the tasks that the quantity needs, before a model decides."""
+ATTEMPTS = 5
+"""At a batch, where another process takes what was chosen meanwhile."""
 LEVEL = 0.9
 """Of the interval that is told with a suggestion."""
 COLUMNS = ["row", "task", "score", "cost", "predicted", "lower", "upper", "reason"]
@@ -266,28 +268,37 @@ class Campaign:
         """
         if not (isinstance(n, int | np.integer) and n >= 1):
             raise ValueError(f"n must be a positive integer, got {n!r}")
-        batch = len(self.ledger.table("suggestions"))
-        seed = int(np.random.default_rng([self.seed, batch]).integers(1 << 31))
-        chosen = self._choose(int(n), seed)
-        with self.ledger.writing() as db:  # somebody else may have been faster: what is taken by now is left out
+        kept: dict[int, dict[str, Any]] = {}
+        for _ in range(ATTEMPTS):
+            batch = len(self.ledger.table("suggestions"))
+            seed = int(np.random.default_rng([self.seed, batch]).integers(1 << 31))
+            chosen = self._choose(int(n) - len(kept), seed)
+            fresh = self._write(chosen, seed)
+            kept |= fresh
+            if len(kept) == n or len(fresh) == len(chosen):
+                break  # else another process was faster with some of them: choose again for the rest
+        out = pd.DataFrame(list(kept.values()), columns=COLUMNS, index=pd.Index(list(kept), name="suggestion"))
+        out["row"] = self.pool.index[out["row"].astype(int)] if len(out) else out["row"]
+        return out
+
+    def _write(self, chosen: Sequence[dict[str, Any]], seed: int) -> dict[int, dict[str, Any]]:
+        """The suggestions by number, those left out that another process has taken or measured meanwhile."""
+        kept: dict[int, dict[str, Any]] = {}
+        name, version = self._version.split()
+        with self.ledger.writing() as db:
             taken = set(db.execute("SELECT row, task FROM suggestions WHERE state = 'open'").fetchall())
+            taken |= set(db.execute("SELECT row, task FROM results").fetchall())
             number = db.execute("SELECT COALESCE(MAX(batch), 0) + 1 FROM suggestions").fetchone()[0]
-            ids = []
-            for i, pick in enumerate(chosen):
+            for pick in chosen:
                 if (pick["row"], pick["task"]) in taken:
                     continue
-                values = (number, now(), whoever(), *(pick[c] for c in COLUMNS), self._version, self._version, seed)
                 cursor = db.execute(
                     "INSERT INTO suggestions (batch, time, who, row, task, score, cost, predicted, lower, upper, reason, model, "
                     "version, seed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*values[:11], values[11].split()[0], __version__, seed),
+                    (number, now(), whoever(), *(pick[c] for c in COLUMNS), name, version, seed),
                 )
-                ids.append((cursor.lastrowid, i))
-        out = pd.DataFrame(
-            [chosen[i] for _, i in ids], columns=COLUMNS, index=pd.Index([k for k, _ in ids], name="suggestion")
-        )
-        out["row"] = self.pool.index[out["row"].astype(int)] if len(out) else out["row"]
-        return out
+                kept[int(cursor.lastrowid or 0)] = pick
+        return kept
 
     def drop(self, suggestions: Sequence[int]) -> None:
         """Give back suggestions that will not be measured: their rows may be suggested again."""
