@@ -1,8 +1,22 @@
 """Sphinx configuration."""
 
+import shutil
 import warnings
+from pathlib import Path
 
 warnings.filterwarnings("ignore", message=".torch.jit", category=DeprecationWarning)
+
+# the notebooks lie beside the docs: a gallery of them is made anew for each build
+here = Path(__file__).parent
+gallery = here / "notebooks"
+gallery.mkdir(exist_ok=True)
+names = []
+for path in sorted((here.parent / "notebooks").glob("*.ipynb")):
+    shutil.copy(path, gallery / path.name)
+    names.append(path.stem)
+(gallery / "index.md").write_text(
+    "# Notebooks\n\n```{toctree}\n:maxdepth: 1\n\n" + "\n".join(names) + "\n```\n", encoding="utf-8"
+)
 
 project = "bayestl"
 author = "The bayestl developers"

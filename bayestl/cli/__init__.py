@@ -198,7 +198,7 @@ def reproduce(
         Case,
         typer.Argument(
             help="no: NO decomposition; gap: band gaps; color: colours; speed; recovery, likelihoods, few-shot: known truth; agreement: "
-            "variational inference against Markov chains."
+            "variational inference against Markov chains; elements; harm: bad sources; sbc: simulated tables; full-bayes: beside BoTorch's; campaigns."
         ),
     ],
     repeats: Annotated[
@@ -213,7 +213,10 @@ def reproduce(
     split: Annotated[str, typer.Option(help="no: kfold or metal.")] = "kfold",
     models: Annotated[str | None, typer.Option(help="no, gap, color: only these models, comma-separated.")] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="gap: folder for the predictions or curve, and pictures.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="gap, sbc, campaigns: folder for what is behind the figures, and pictures."
+        ),
     ] = None,
     jobs: Jobs = 2,
     quiet: Quiet = False,
@@ -221,7 +224,7 @@ def reproduce(
     """Run a case of the benchmarks and print our figures beside the peers'."""
     with user_errors():
         if output is not None and case not in WRITTEN:
-            raise ValueError(f"--output: only {', '.join(c.value for c in WRITTEN)} writes files")
+            raise ValueError(f"--output: only {', '.join(c.value for c in WRITTEN)} write files")
         result = RUN[case](Options(repeats, hide, variant, split, names_in(models) or None, jobs, not quiet))
         typer.echo(str(result))
         if output is not None:

@@ -23,6 +23,7 @@ class Case(StrEnum):
     harm = "harm"
     full_bayes = "full-bayes"
     sbc = "sbc"
+    campaigns = "campaigns"
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,12 @@ def _sbc(o: Options) -> Any:
     return sbc.run(o.repeats or 200, o.only, o.jobs, verbose=o.verbose)
 
 
+def _campaigns(o: Options) -> Any:
+    from bayestl.studies import campaigns
+
+    return campaigns.run(o.repeats or 20, o.only, o.jobs, verbose=o.verbose)
+
+
 RUN: dict[Case, Callable[[Options], Any]] = {
     Case.no: _no,
     Case.gap: _gap,
@@ -134,7 +141,8 @@ RUN: dict[Case, Callable[[Options], Any]] = {
     Case.harm: _harm,
     Case.full_bayes: _full_bayes,
     Case.sbc: _sbc,
+    Case.campaigns: _campaigns,
 }
 """Each returns what is printed."""
-WRITTEN = (Case.gap, Case.sbc)
+WRITTEN = (Case.gap, Case.sbc, Case.campaigns)
 """Cases whose result can write itself to a folder."""
