@@ -2,7 +2,7 @@
 
 A goal says what a quantity's value is worth (``utility``) and what a prediction promises beyond the best so far (``promise``):
 
-    Maximise, Minimise, Reach    E[max(u(y) - u*, 0)],  u(y) = y, -y, -|y - value|        (expected improvement)
+    Maximise, Minimise, Reach    E[max(u(y) - u*, 0)],  u(y) = y, -y, -abs(y - value)        (expected improvement)
     Between, Above               P(y in the range)
     Learn                        no utility: how much a measurement tells of the target
 
