@@ -19,8 +19,10 @@ from sklearn.base import clone
 from bayestl import __version__
 from bayestl.active.acquisition import ACQUISITIONS, Pool, given
 from bayestl.active.batch import Choice, choose_batch, first_batch
+from bayestl.active.constraints import ElementLimits, check_limits
 from bayestl.active.goals import Function, Goal, from_document
 from bayestl.active.ledger import Ledger, LedgerError, now, whoever
+from bayestl.active.results import long_form, number
 from bayestl.columns import decide, encode, read_features
 from bayestl.io import model_from_json, model_to_json, task_from_json, task_to_json
 from bayestl.models.base import BayesianModel
@@ -119,8 +121,7 @@ class Campaign:
         for what, values in (("formulas", formulas), ("allowed", allowed)):
             if values is not None and len(values) != len(pool):
                 raise ValueError(f"{what} has {len(values)} entries for {len(pool)} candidates")
-        if max_per_element and formulas is None:
-            raise ValueError("max_per_element needs formulas=, one for each candidate")
+        check_limits(max_per_element or {}, formulas)
         meta = {
             "tasks": [task_to_json(t) for t in tasks],
             "goal": goal.document(),
@@ -131,7 +132,6 @@ class Campaign:
             "max_per_element": dict(max_per_element or {}),
             "seed": int(seed),
         }
-        _refuse_unknown_elements(max_per_element or {})
         ledger = Ledger.create(path, meta, pool, None if formulas is None else [str(f) for f in formulas])
         self._load(ledger, goal.function, verbose)
 
@@ -171,8 +171,7 @@ class Campaign:
         self.pool, self.formulas = ledger.pool()
         self.budget, self.acquisition, self.seed = meta["budget"], meta["acquisition"], meta["seed"]
         self._allowed = np.ones(len(self.pool), bool) if meta["allowed"] is None else np.array(meta["allowed"])
-        self._most: dict[str, int] = meta["max_per_element"]
-        self._elements = self._elements_of_pool()
+        self._limits = ElementLimits(meta["max_per_element"], self.formulas)
         self._version = f"{meta['model']['class']} {__version__}"
 
     def __repr__(self) -> str:
@@ -320,7 +319,7 @@ class Campaign:
         best = self.best()
         utility = -math.inf if best is None else float(best["utility"])
         choice = Choice(
-            Pool(self.pool, known, possible, costs, self.names), self.goal, utility, left, used, self._permits
+            Pool(self.pool, known, possible, costs, self.names), self.goal, utility, left, used, self._limits.permits
         )
         if (known[self.goal.needs(self.names)].notna().sum() < FIRST).any():
             return [self._described(row, t) for row, t, _ in first_batch(choice, n, seed)]
@@ -371,22 +370,6 @@ class Campaign:
             words = f"for its cost {task.name} tells most of {self.goal.quantity}, now {now_}"
         return out | {"score": score, "predicted": middle, "lower": low, "upper": high, "reason": words}
 
-    def _elements_of_pool(self) -> list[frozenset[str]]:
-        if not self._most or self.formulas is None:
-            return []
-        from pymatgen.core import Composition
-
-        return [frozenset(e.symbol for e in Composition(f).elements) for f in self.formulas]
-
-    def _permits(self, rows: np.ndarray, used: Sequence[int]) -> np.ndarray:
-        """Which rows may be measured where ``used`` are, by the most candidates that an element may have."""
-        if not self._most:
-            return np.ones(len(rows), dtype=bool)
-        counts = {e: sum(e in self._elements[r] for r in used) for e in self._most}
-        full = frozenset(e for e, most in self._most.items() if counts[e] >= most)
-        taken = set(used)
-        return np.array([int(r) in taken or not (self._elements[r] & full) for r in rows])
-
     # --------------------------------------------------------------------------------------------------------- tell
 
     def tell(self, results: pd.DataFrame) -> None:
@@ -404,7 +387,7 @@ class Campaign:
         ValueError
             For a row that is not in the pool, an unknown task, or a value that the task cannot have, naming it.
         """
-        long = self._long(results)
+        long = long_form(results, self.pool.index, self.names)
         entries = []
         costs = {t.name: float(t.cost) for t in self.tasks}
         for task in self.tasks:
@@ -414,7 +397,7 @@ class Campaign:
                 encode(column, decide(task, column), "the results")  # refuses, naming row and value
         positions = {name: i for i, name in enumerate(self.pool.index)}
         for i, entry in enumerate(long.itertuples(index=False)):
-            se, cost = (_number(getattr(entry, c, None), c, i) for c in ("se", "cost"))
+            se, cost = (number(getattr(entry, c, None), c, i) for c in ("se", "cost"))
             value = entry.value.item() if isinstance(entry.value, np.generic) else entry.value
             paid = costs[entry.task] if cost is None else cost
             entries.append((now(), whoever(), positions[entry.row], entry.task, json.dumps(value), se, paid))
@@ -431,47 +414,6 @@ class Campaign:
                 if suggestion is not None:
                     db.execute("UPDATE suggestions SET state = 'done' WHERE id = ?", (suggestion,))
 
-    def _long(self, results: pd.DataFrame) -> pd.DataFrame:
-        """One row a result that is there, checked for what it speaks of."""
-        if not isinstance(results, pd.DataFrame):
-            raise ValueError(f"results must be a DataFrame, got {type(results).__name__}")
-        if {"row", "task", "value"} <= set(results.columns):
-            long = results
-        elif set(results.columns) <= set(self.names) and len(results.columns):
-            stacked = results.astype(object).stack()
-            long = pd.DataFrame(
-                {
-                    "row": stacked.index.get_level_values(0),
-                    "task": stacked.index.get_level_values(1),
-                    "value": stacked.to_numpy(),
-                }
-            )
-        else:
-            lacking = [c for c in ("row", "task", "value") if c not in results]
-            raise ValueError(
-                f"results lack the column {lacking[0]!r}: a row a measurement with row, task, value, or a column for each of the "
-                f"tasks {self.names}"
-            )
-        long = long[long["value"].notna()]
-        for i, (row, task) in enumerate(zip(long["row"], long["task"], strict=True)):
-            if row not in self.pool.index:
-                raise ValueError(f"result {i}: {row!r} is no candidate of the pool")
-            if task not in self.names:
-                raise ValueError(f"result {i} (row {row!r}): no task {task!r}; the tasks are {self.names}")
-        return long
-
-
-def _number(value: Any, what: str, i: int) -> float | None:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"result {i}: {what} must be a number that is not negative, got {value!r}")
-    return number
-
 
 def _checked(pool: pd.DataFrame) -> pd.DataFrame:
     """The pool with numeric columns and unique names of candidates."""
@@ -481,15 +423,3 @@ def _checked(pool: pd.DataFrame) -> pd.DataFrame:
     if not index.is_unique:
         raise ValueError(f"the pool has the row {index[index.duplicated()][0]!r} twice: name each candidate once")
     return pd.DataFrame(x, columns=names, index=index)
-
-
-def _refuse_unknown_elements(most: Mapping[str, int]) -> None:
-    if not most:
-        return
-    from pymatgen.core import Element
-
-    for symbol, number in most.items():
-        if not Element.is_valid_symbol(symbol):
-            raise ValueError(f"max_per_element names {symbol!r}, which is no element")
-        if not (isinstance(number, int | np.integer) and number >= 0):
-            raise ValueError(f"max_per_element[{symbol!r}] must be a number of candidates, got {number!r}")

@@ -23,23 +23,28 @@ from bayestl.parallel import in_parallel
 from bayestl.tasks import Task, match_tasks
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known: features and labels (n, T) of the pool's rows, then of further ones, and what the tasks are."""
+
+    X: pd.DataFrame
+    labels: pd.DataFrame
+    tasks: Sequence[Task]
+
+
 class Policy(ABC):
-    """How a campaign decides: a choice in, rows and tasks out."""
+    """How a campaign decides: a choice and evidence in, rows and tasks out."""
 
     @abstractmethod
-    def choose(
-        self, choice: Choice, labels: pd.DataFrame, tasks: Sequence[Task], n: int, seed: int
-    ) -> list[tuple[int, int]]:
-        """Up to ``n`` measurements, from what is known, ``labels`` (n, T) of the pool and of further rows behind it."""
+    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> list[tuple[int, int]]:
+        """Rows of the pool and positions of tasks of up to ``n`` measurements."""
 
 
 @dataclass(frozen=True)
 class Random(Policy):
     """Any row that lacks a label of the quantity."""
 
-    def choose(
-        self, choice: Choice, labels: pd.DataFrame, tasks: Sequence[Task], n: int, seed: int
-    ) -> list[tuple[int, int]]:
+    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> list[tuple[int, int]]:
         generator = np.random.default_rng(seed)
         needed = [choice.pool.tasks.index(t) for t in choice.goal.needs(choice.pool.tasks)]
         out: list[tuple[int, int]] = []
@@ -62,27 +67,20 @@ class ByModel(Policy):
     acquisition: str = "auto"
     alone: bool = False
 
-    def choose(
-        self, choice: Choice, labels: pd.DataFrame, tasks: Sequence[Task], n: int, seed: int
-    ) -> list[tuple[int, int]]:
-        X = pd.concat([choice.pool.X, labels.attrs["further"]]) if "further" in labels.attrs else choice.pool.X
-        names = choice.pool.tasks
+    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> list[tuple[int, int]]:
+        every = names = choice.pool.tasks
         if self.alone:
             names = choice.goal.needs(names)
             kept = [choice.pool.tasks.index(t) for t in names]
             pool = choice.pool
             choice.pool = Pool(pool.X, pool.known[names], pool.possible[:, kept], pool.costs[kept], names)
-        there = labels[names].notna().any(axis=1).to_numpy()
-        own = [t for t in tasks if t.name in names]
+        labels = known.labels[names].reset_index(drop=True)
+        there = labels.notna().any(axis=1)
+        own = [t for t in known.tasks if t.name in names]
         model = clone(self.model).set_params(tasks=own, verbose=False)
-        model.fit(X[there].reset_index(drop=True), labels.loc[there, names].reset_index(drop=True))
+        model.fit(known.X.reset_index(drop=True)[there].reset_index(drop=True), labels[there].reset_index(drop=True))
         picks = choose_batch(model, choice, n, self.acquisition, seed)
-        return [(row, tasks_index(tasks, names[t])) for row, t, _ in picks]
-
-
-def tasks_index(tasks: Sequence[Task], name: str) -> int:
-    """Position of a task."""
-    return [t.name for t in tasks].index(name)
+        return [(row, every.index(names[t])) for row, t, _ in picks]
 
 
 @dataclass(frozen=True)
@@ -91,18 +89,15 @@ class Lolo(Policy):
 
     n_trees: int = 100
 
-    def choose(
-        self, choice: Choice, labels: pd.DataFrame, tasks: Sequence[Task], n: int, seed: int
-    ) -> list[tuple[int, int]]:
+    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> list[tuple[int, int]]:
         from bayestl.studies.peers import LoloForests
 
         (target,) = choice.goal.needs(choice.pool.tasks)
         t = choice.pool.tasks.index(target)
         sources = [name for name in choice.pool.tasks if name != target]
-        X = pd.concat([choice.pool.X, labels.attrs["further"]]) if "further" in labels.attrs else choice.pool.X
-        inputs = X.assign(**{f"label {s}": labels[s].to_numpy() for s in sources})
+        inputs = known.X.assign(**{f"label {s}": known.labels[s].to_numpy() for s in sources})
         inputs = inputs.fillna(inputs.median())
-        forest = LoloForests(self.n_trees, seed % 10_000).fit(inputs, labels[[target]])
+        forest = LoloForests(self.n_trees, seed % 10_000).fit(inputs, known.labels[[target]])
         promise = choice.goal.promise(forest.posterior(inputs.iloc[: len(choice.pool.X)]).marginal(target), choice.best)
         free = choice.free(np.arange(len(choice.pool.X)))[:, t]
         order = np.argsort(-np.where(free, promise, -np.inf), kind="stable")[:n]
@@ -326,12 +321,12 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
             break
         pool = Pool(setting.X, shown, possible, costs, names)
         used = np.flatnonzero(shown.notna().any(axis=1).to_numpy()).tolist()
-        labels = shown
+        evidence = Evidence(setting.X, shown, tasks)
         if setting.further is not None:
-            labels = pd.concat([shown, setting.further[1].reindex(columns=names)])
-            labels.attrs["further"] = setting.further[0]
+            X, labels = setting.further
+            evidence = Evidence(pd.concat([setting.X, X]), pd.concat([shown, labels.reindex(columns=names)]), tasks)
         choice = Choice(pool, goal, best, setting.budget - spent, used)
-        picks = policy.choose(choice, labels, tasks, setting.batch, int(generator.integers(1 << 31)))
+        picks = policy.choose(choice, evidence, setting.batch, int(generator.integers(1 << 31)))
         if not picks:
             break
         for row, t in picks:

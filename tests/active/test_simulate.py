@@ -48,7 +48,7 @@ def test_a_model_finds_more_for_less_than_chance(table, tmp_path):
 
 
 class Never(Policy):
-    def choose(self, choice, labels, tasks, n, seed):
+    def choose(self, choice, known, n, seed):
         raise AssertionError("a finished campaign was played again")
 
     def __repr__(self):
