@@ -40,7 +40,7 @@ _HOMES = {
     "learning_curve": "bayestl.transfer",
     "load": "bayestl.io",
 }
-_MODULES = ("datasets", "diagnostics", "features", "kernels", "metrics", "plots", "report", "studies")
+_MODULES = ("datasets", "diagnostics", "features", "kernels", "metrics", "model_report", "plots", "report", "studies")
 
 __all__ = [
     "Bernoulli",
@@ -74,6 +74,7 @@ __all__ = [
     "learning_curve",
     "load",
     "metrics",
+    "model_report",
     "plots",
     "report",
     "stack",

@@ -122,12 +122,17 @@ def plot_pit(comparison: Comparison, quantity: str, model: str | None = None, bi
     A hump in the middle: intervals are too wide.  High at both ends: too narrow.  A slope: predictions are too high or low.
     ``model`` defaults to the first; the band holds 95 % of the bars of as many uniform numbers.
     """
-    from scipy import stats
-
-    ax = new_axes(ax, (3.8, 2.8))
     model = model or comparison.models[0]
     p = comparison.predictions
     values = p[(p["model"] == model) & (p["quantity"] == quantity)]["pit"].to_numpy()
+    return plot_levels(values, f"{_label(comparison, quantity)}, {model}", bins, ax)
+
+
+def plot_levels(values: np.ndarray, title: str = "", bins: int = 10, ax: Any = None) -> Any:
+    """Histogram of probability integral transforms (n,), such as the ``pit`` of ``leave_one_out()``: see :func:`plot_pit`."""
+    from scipy import stats
+
+    ax = new_axes(ax, (3.8, 2.8))
     low, high = stats.binom(len(values), 1.0 / bins).ppf([0.025, 0.975]) * bins / len(values)
     ax.axhspan(low, high, color="0.88", zorder=0)
     ax.hist(values, bins=np.linspace(0, 1, bins + 1), density=True, color=COLOURS[0], edgecolor="white", lw=0.6)
@@ -135,7 +140,27 @@ def plot_pit(comparison: Comparison, quantity: str, model: str | None = None, bi
     ax.set_xlim(0, 1)
     ax.set_xlabel("probability integral transform")
     ax.set_ylabel("density")
-    ax.set_title(f"{_label(comparison, quantity)}, {model}", fontsize=10)
+    ax.set_title(title, fontsize=10)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_held_out(held: pd.DataFrame, label: str, ax: Any = None) -> Any:
+    """Labels of one task against their prediction from all others, with two standard deviations.
+
+    ``held`` are the rows of one task of ``leave_one_out()``; ``label`` names it, with its unit.
+    """
+    ax = new_axes(ax, (3.6, 3.4))
+    known = held[np.isfinite(held["y"])]
+    many = len(known) > MANY_ROWS
+    spread = None if many else 2 * known["std"]
+    ax.errorbar(known["y"], known["mean"], yerr=spread, fmt="o", ms=3, lw=0.7, alpha=0.6, color=COLOURS[0])
+    low, high = (float(f([f(known["y"]), f(known["mean"])])) for f in (np.min, np.max))
+    pad = 0.05 * (high - low) or 1.0
+    ax.plot([low - pad, high + pad], [low - pad, high + pad], color="0.5", lw=1, zorder=0)
+    ax.set_xlim(low - pad, high + pad)
+    ax.set_xlabel(f"{label}, label")
+    ax.set_ylabel(f"{label}, from all others")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

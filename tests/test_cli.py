@@ -174,6 +174,33 @@ def test_likelihoods_and_classes_on_the_command_line(table, tmp_path):
         assert words in " ".join(out.output.split())
 
 
+def test_a_report_of_a_fitted_model(candidates, tmp_path):
+    frame = pd.read_csv(candidates)
+    frame.drop(columns="name").to_csv(tmp_path / "data.csv", index=False)
+    made = invoke(
+        "fit",
+        tmp_path / "data.csv",
+        "--features",
+        "x",
+        "--tasks",
+        "dft,measured",
+        "--model",
+        "difference",
+        "-o",
+        tmp_path / "m",
+        "-q",
+    )
+    assert made.exit_code == 0, made.output
+    out = invoke("report", tmp_path / "m", "-o", tmp_path / "r.html", "--data", tmp_path / "data.csv")
+    assert out.exit_code == 0, out.output
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "From one level to the next" in page
+    assert "Predictions" in page
+    refused = invoke("report", tmp_path / "none", "-o", tmp_path / "r.html")
+    assert refused.exit_code == 1
+    assert "no model in" in refused.output
+
+
 @pytest.fixture
 def candidates(tmp_path):
     """Twenty named candidates, a few labels."""

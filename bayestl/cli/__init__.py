@@ -102,17 +102,7 @@ def predict(
         import bayestl as btl
 
         fitted = btl.load(model)
-        frame = read(data)
-        stored = model / "inputs.json"
-        if not stored.is_file():
-            raise ValueError(f"{stored} is missing: the model was not written by `bayestl fit`")
-        document = json.loads(stored.read_text(encoding="utf-8"))
-        X = Inputs(document["features"], document["presets"]).matrix(frame, document["columns"], not quiet)
-        names = [t.name for t in fitted.tasks_]
-        known = [n for n in names if n in frame.columns] if not ignore_labels else []
-        column = document["groups"]
-        groups = frame[column] if column is not None and column in frame.columns else None
-        post = fitted.posterior(X, observed=frame[known] if known else None, groups=groups)
+        frame, post, known = _posterior(fitted, model, data, ignore_labels, not quiet)
         mean, std, median, interval = post.mean, post.std, post.quantile(0.5), post.interval(level)
         out = frame.copy()
         likeliest = post.point()
@@ -130,6 +120,44 @@ def predict(
         printer(quiet)(
             f"{len(out)} rows predicted: {output}" + (f" (given the known {', '.join(known)})" if known else "")
         )
+
+
+@app.command()
+def report(
+    model: Annotated[Path, typer.Argument(help="Folder that fit wrote.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="CSV or Parquet of new rows, whose predictions are shown too; its labels count as known."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write what a fitted model learnt, how it predicts its own labels, and what to mind, as one HTML file."""
+    with user_errors():
+        import bayestl as btl
+        from bayestl.model_report import write_model_report
+
+        fitted = btl.load(model)
+        post = None
+        if data is not None:
+            _, post, _ = _posterior(fitted, model, data, False, not quiet)
+        path = write_model_report(fitted, output, post)
+        printer(quiet)(f"report: {path}")
+
+
+def _posterior(fitted: Any, model: Path, data: Path, ignore_labels: bool, verbose: bool) -> tuple[Any, Any, list[str]]:
+    """The rows of a file, their posterior under a model that ``fit`` wrote, and the tasks that are known of them."""
+    frame = read(data)
+    stored = model / "inputs.json"
+    if not stored.is_file():
+        raise ValueError(f"{stored} is missing: the model was not written by `bayestl fit`")
+    document = json.loads(stored.read_text(encoding="utf-8"))
+    X = Inputs(document["features"], document["presets"]).matrix(frame, document["columns"], verbose)
+    names = [t.name for t in fitted.tasks_]
+    known = [n for n in names if n in frame.columns] if not ignore_labels else []
+    column = document["groups"]
+    groups = frame[column] if column is not None and column in frame.columns else None
+    return frame, fitted.posterior(X, observed=frame[known] if known else None, groups=groups), known
 
 
 @app.command()
