@@ -68,7 +68,7 @@ def model_sections(model: BayesianModel, predictions: Posterior | None = None) -
             .text(
                 "level = rho x the one before + offset + deviation of the group + a smooth difference; 90 % intervals."
             )
-            .frame(offsets.reset_index())
+            .frame(offsets.reset_index().set_index("level"))
             .figure(plots.plot_offsets(offsets), "posterior of rho and the offsets")
         )
     if isinstance(model, LatentVariableGP) and len(edges := model.edges()):
@@ -76,7 +76,7 @@ def model_sections(model: BayesianModel, predictions: Posterior | None = None) -
         own.text(
             "Slope of each dependence in label units, its strength from 0, and how far it is from a straight line."
         )
-        own.frame(edges.reset_index())
+        own.frame(edges.reset_index().set_index("task"))
         curves = model.edge_curves()
         for task, source in edges.index:
             own.figure(plots.plot_edge(curves, task, source), f"{task} against {source}")
@@ -146,7 +146,7 @@ def _diagnosis(model: BayesianModel) -> Section:
         own.body.append(
             f'<p class="note"><b>{html.escape(row["check"])}</b> ({html.escape(row["of"])}): {html.escape(row["advice"])}</p>'
         )
-    return own.frame(found.set_index("check"))
+    return own.frame(found.drop(columns="advice").set_index("check"))
 
 
 def _predictions(predictions: Posterior) -> Section:
