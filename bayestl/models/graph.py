@@ -144,6 +144,11 @@ class PartData:
         self.present = ~torch.isnan(y)
         self.block = LabelBlock(y, se2, high)
 
+    def of_rows(self, mask: Tensor) -> PartData:
+        """The labels on some rows, none on the others."""
+        y = torch.where(mask, self.block.y, torch.nan)
+        return PartData(self.part, y, self.block.high, self.block.se2)
+
 
 def informed_rows(parents: Mapping[int, Sequence[int]], data: Sequence[PartData]) -> dict[int, Tensor]:
     """Rows (n_c,) whose latent value has a label, or one below it in the graph: the others follow from the function alone.
@@ -196,7 +201,29 @@ class LatentGraph(torch.nn.Module):
         self._further_priors = [HyperPrior(m) for m in self._further.values()]  # type: ignore[arg-type]
         self.data = list(data)
         self.x = x
+        self.local_scale = 1.0
+        """What a row counts for: more than one where the rows stand for others too."""
         self._evaluated: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]] = {}
+
+    def of_rows(self, chosen: Tensor) -> tuple[LatentGraph, dict[int, Tensor]]:
+        """The graph, with the same hyperparameters, of some rows (k,) of the table that stand for all of them.
+
+        And the positions of their latent values among those of each function.
+        """
+        mask = torch.zeros(len(self.x), dtype=torch.bool)
+        mask[chosen] = True
+        places = {c: torch.nonzero(mask[rows]).ravel() for c, rows in self.rows.items()}
+        own = LatentGraph.__new__(LatentGraph)
+        torch.nn.Module.__init__(own)
+        for name, value in vars(self).items():  # hyperparameters, names and order are shared
+            if name not in ("training", "rows", "data", "local_scale", "_at_parent", "_evaluated"):
+                own.__dict__[name] = value
+        own.rows = {c: self.rows[c][place] for c, place in places.items()}
+        own._at_parent = {(c, p): torch.searchsorted(own.rows[p], own.rows[c]) for c, p in self._at_parent}
+        own.data = [d.of_rows(mask) for d in self.data]
+        own.local_scale = len(self.x) / len(chosen)
+        own._evaluated = {}
+        return own, places
 
     @property
     def nodes(self) -> list[Node]:
@@ -273,16 +300,17 @@ class LatentGraph(torch.nn.Module):
             for c in self.learnt
         }
         z: dict[int, Tensor] = {}
-        for c in self.learnt:
-            mean, variance = self.conditional(c, z, u)
-            with pyro.plate(f"rows[{self.names[c]}]", len(self.rows[c])):
-                z[c] = pyro.sample(f"z[{self.names[c]}]", Normal(mean, variance.sqrt()))
-        for j, data in enumerate(self.data):
-            part = data.part
-            if not data.present.any():
-                continue
-            with pyro.plate(f"labels[{part.names[0]}]", int(data.present.sum())):
-                pyro.factor(f"y[{part.names[0]}]", self.log_likelihood(j, z))
+        with pyro.poutine.scale(scale=self.local_scale):
+            for c in self.learnt:
+                mean, variance = self.conditional(c, z, u)
+                with pyro.plate(f"rows[{self.names[c]}]", len(self.rows[c])):
+                    z[c] = pyro.sample(f"z[{self.names[c]}]", Normal(mean, variance.sqrt()))
+            for j, data in enumerate(self.data):
+                part = data.part
+                if not data.present.any():
+                    continue
+                with pyro.plate(f"labels[{part.names[0]}]", int(data.present.sum())):
+                    pyro.factor(f"y[{part.names[0]}]", self.log_likelihood(j, z))
 
     def conditional(self, c: int, z: Mapping[int, Tensor], u: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
         """:meth:`Node.conditional` of a function's own rows; the model, replayed on a guide's values, takes the guide's."""

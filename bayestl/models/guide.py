@@ -20,6 +20,34 @@ from bayestl.models.ancestry import GraphDraws
 from bayestl.models.graph import LatentGraph
 
 
+class Minibatches:
+    """Model and guide of a graph, of other rows at each step; the guide draws them, the model takes the same.
+
+    Parameters
+    ----------
+    guide : Guide
+    size : int
+        Rows of a step.
+    seed : int
+    """
+
+    def __init__(self, guide: Guide, size: int, seed: int) -> None:
+        self._guide, self._size = guide, size
+        self._generator = torch.Generator().manual_seed(seed)
+        self._graph = guide.graph
+
+    def program(self) -> None:
+        """The guide of the next rows."""
+        n = len(self._guide.graph.x)
+        chosen = torch.randperm(n, generator=self._generator)[: self._size]
+        self._graph, places = self._guide.graph.of_rows(chosen)
+        self._guide.program(self._graph, places)
+
+    def model(self) -> None:
+        """The model of those rows."""
+        self._graph.model()
+
+
 class NodeGuide(torch.nn.Module):
     """The guide of one latent function with ``m`` inducing values, and of its latent values at ``n`` rows."""
 
@@ -68,27 +96,29 @@ class Guide(torch.nn.Module):
         """The guides of the functions, in their order."""
         return list(self._nodes)  # type: ignore[arg-type]
 
-    def program(self) -> None:
-        """The guide as Pyro runs it."""
+    def program(self, graph: LatentGraph | None = None, places: Mapping[int, Tensor] | None = None) -> None:
+        """The guide as Pyro runs it; of some rows where their graph and places are given (see ``LatentGraph.of_rows``)."""
         import pyro
         from pyro.distributions import MultivariateNormal, Normal
 
         from bayestl.inference.landing import Landing
 
-        graph, u = self.graph, {}
-        for c in graph.learnt:
+        graph, u = graph or self.graph, {}
+        for c in self.graph.learnt:
             mean, root = self.nodes[c].inducing()
             own = MultivariateNormal(mean, scale_tril=root)
             held = MultivariateNormal(mean.detach(), scale_tril=root.detach())
             u[c] = pyro.sample(f"u[{graph.names[c]}]", Landing(own, held))
         z: dict[int, Tensor] = {}
-        for c in graph.learnt:
-            node = self.nodes[c]
-            mean, _ = graph.conditional(c, z, u)
-            with pyro.plate(f"rows[{graph.names[c]}]", len(graph.rows[c])):
-                own = Normal(node.a * mean + node.b, node.log_s.exp())
-                held = Normal(node.a.detach() * mean + node.b.detach(), node.log_s.detach().exp())
-                z[c] = pyro.sample(f"z[{graph.names[c]}]", Landing(own, held))
+        with pyro.poutine.scale(scale=graph.local_scale):
+            for c in graph.learnt:
+                node = self.nodes[c]
+                a, b, s = (v if places is None else v[places[c]] for v in (node.a, node.b, node.log_s.exp()))
+                mean, _ = graph.conditional(c, z, u)
+                with pyro.plate(f"rows[{graph.names[c]}]", len(graph.rows[c])):
+                    own = Normal(a * mean + b, s)
+                    held = Normal(a.detach() * mean + b.detach(), s.detach())
+                    z[c] = pyro.sample(f"z[{graph.names[c]}]", Landing(own, held))
 
     def functions(self, n: int, seed: int) -> Iterator[GraphDraws]:
         """See :class:`~bayestl.models.ancestry.GraphPosterior`: all draws share the hyperparameters."""

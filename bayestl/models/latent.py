@@ -33,7 +33,7 @@ from bayestl.models.draws import RowDraws, density_of_labels
 from bayestl.models.edges import Edge, edges_of
 from bayestl.models.first_guess import first_guess
 from bayestl.models.graph import LatentGraph, Node, PartData, informed_rows, row_blocks
-from bayestl.models.guide import Guide, NodeGuide
+from bayestl.models.guide import Guide, Minibatches, NodeGuide
 from bayestl.progress import progress
 from bayestl.table import Known, Scaler, Table, refuse_empty_parts
 from bayestl.tasks import Task, order_graph, parent_channels
@@ -73,6 +73,8 @@ class LatentVariableGP(BayesianModel):
     n_starts : int
         For ``"svi"``: starts with other inducing rows and hyperparameters nearby, of which the one with the highest bound
         is kept; the first is the one of ``n_starts=1``.
+    batch_size : int, optional
+        Rows of a step, for ``"svi"``; default: all, which is faster up to some ten thousand.
     n_draws : int
         Draws behind a prediction; for ``"nuts"`` of two chains together.
     random_state : int
@@ -114,6 +116,7 @@ class LatentVariableGP(BayesianModel):
         n_inducing: int = 64,
         max_steps: int = 2000,
         n_starts: int = 1,
+        batch_size: int | None = None,
         n_draws: int = 200,
         random_state: int = 0,
         verbose: bool = True,
@@ -125,6 +128,7 @@ class LatentVariableGP(BayesianModel):
         self.n_inducing = n_inducing
         self.max_steps = max_steps
         self.n_starts = n_starts
+        self.batch_size = batch_size
         self.n_draws = n_draws
         self.random_state = random_state
         self.verbose = verbose
@@ -162,6 +166,8 @@ class LatentVariableGP(BayesianModel):
 
     def _check(self, table: Table) -> None:
         self._check_positive_integers("n_inducing", "max_steps", "n_starts", "n_draws")
+        if self.batch_size is not None:
+            self._check_positive_integers("batch_size")
         if self.inference not in INFERENCES:
             raise ValueError(f"inference must be one of {INFERENCES}, got {self.inference!r}")
         self._refuse_groups(table, "DifferenceGP")
@@ -244,10 +250,15 @@ class LatentVariableGP(BayesianModel):
 
     def _climb(self, guide: Guide, parameters: Sequence[Tensor], learning_rate: float) -> SVIReport:
         graph = guide.graph
+        model: Callable[[], None] = graph.model
+        program: Callable[[], None] = guide.program
+        if self.batch_size is not None and self.batch_size < len(graph.x):
+            batches = Minibatches(guide, int(self.batch_size), int(self.random_state))
+            model, program = batches.model, batches.program
         with progress("LatentVariableGP", total=int(self.max_steps), verbose=self.verbose) as update:
             return maximise_elbo(
-                graph.model,
-                guide.program,
+                model,
+                program,
                 parameters,
                 scale=graph.n_labels,
                 steps=int(self.max_steps),

@@ -220,3 +220,42 @@ def test_of_several_starts_the_highest_bound_goes_on():
     np.testing.assert_allclose(again.report_.elbo, three.report_.elbo)
     with pytest.raises(ValueError, match="n_starts must be a positive integer"):
         btl.LatentVariableGP(n_starts=0, **common).fit(X, Y)
+
+
+def test_minibatches_find_what_all_rows_find():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (120, 1))
+    f = np.sin(2 * X[:, 0])
+    Y = pd.DataFrame({"a": f, "b": 1.5 * f + 0.5}) + 0.05 * rng.standard_normal((120, 2))
+    Y.loc[60:, "b"] = np.nan
+    common = {"graph": {"b": ["a"]}, "inference": "svi", "n_inducing": 15, "max_steps": 800, "verbose": False}
+    part = btl.LatentVariableGP(batch_size=40, **common).fit(X, Y)
+    new = np.linspace(-1.8, 1.8, 30)[:, None]
+    error = part.posterior(new).mean["b"] - (1.5 * np.sin(2 * new[:, 0]) + 0.5)
+    assert np.sqrt((error**2).mean()) < 0.15
+    assert part.edges().loc[("b", "a"), "slope"] == pytest.approx(1.5, abs=0.2)
+    with pytest.raises(ValueError, match="batch_size must be a positive integer"):
+        btl.LatentVariableGP(batch_size=0, **common).fit(X, Y)
+
+
+def test_the_bound_of_some_rows_is_that_of_all_on_average():
+    from pyro.infer import Trace_ELBO
+
+    from bayestl.inference.variational import alone_with_pyro
+    from bayestl.models.guide import Minibatches
+
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (30, 1))
+    Y = pd.DataFrame({"a": np.sin(X[:, 0]), "b": np.cos(X[:, 0])})
+    Y.loc[::3, "b"] = np.nan
+    model = btl.LatentVariableGP(graph={"b": ["a"]}, inference="svi", n_inducing=8, max_steps=60, verbose=False).fit(
+        X, Y
+    )
+    guide = model.posterior_
+    elbo = Trace_ELBO(num_particles=8, vectorize_particles=True, max_plate_nesting=1)
+    some = Minibatches(guide, 10, 0)
+    with alone_with_pyro(0):
+        every = np.array([-elbo.loss(guide.graph.model, guide.program) for _ in range(60)])
+        parts = np.array([-elbo.loss(some.model, some.program) for _ in range(600)])
+    error = np.hypot(every.std() / np.sqrt(60), parts.std() / np.sqrt(600))
+    assert parts.mean() == pytest.approx(every.mean(), abs=4 * error)
