@@ -151,12 +151,14 @@ def tell(
 ) -> None:
     """Add results to a campaign: all of them or, where one is refused, none."""
     with user_errors():
+        from pandas.api.types import is_numeric_dtype
+
         from bayestl.active import Campaign
 
         campaign = Campaign.open(ledger, verbose=False)
         frame = read(results)
         require_columns(frame, ["row"], str(results))
-        if campaign.pool.index.dtype == object:
+        if not is_numeric_dtype(campaign.pool.index.dtype):
             frame["row"] = frame["row"].astype(str)
         if not {"task", "value"} <= set(frame.columns):
             frame = frame.set_index("row")
