@@ -102,14 +102,14 @@ def _fantasies(
     return out
 
 
-def first_batch(choice: Choice, n: int, seed: int) -> list[tuple[int, int, float]]:
-    """Before there are labels enough for a model: rows far from each other and from those used; scores are NaN."""
+def first_batch(choice: Choice, tasks: Sequence[str], n: int, seed: int) -> list[tuple[int, int, float]]:
+    """Before there are labels enough of some tasks: rows far from each other and from those used; scores are NaN."""
     generator = np.random.default_rng(seed)
     pool = choice.pool
     x = pool.X.to_numpy(dtype=float)
     spread = x.std(axis=0)
     x = (x - x.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
-    columns = [pool.tasks.index(t) for t in choice.goal.needs(pool.tasks)]
+    columns = [pool.tasks.index(t) for t in tasks]
     near = np.full(len(x), np.inf)
     for row in choice.used:
         near = np.minimum(near, ((x - x[row]) ** 2).sum(axis=1))

@@ -30,7 +30,9 @@ from bayestl.progress import progress
 from bayestl.tasks import Task
 
 FIRST = 5
-"""Labels of the tasks that the quantity needs, before a model decides."""
+"""Labels of each task that the quantity needs, before a model decides."""
+FIRST_SOURCE = 2
+"""Labels of each other task."""
 ATTEMPTS = 5
 """At a batch, where another process takes what was chosen meanwhile."""
 LEVEL = 0.9
@@ -321,8 +323,9 @@ class Campaign:
         choice = Choice(
             Pool(self.pool, known, possible, costs, self.names), self.goal, utility, left, used, self._limits.permits
         )
-        if (known[self.goal.needs(self.names)].notna().sum() < FIRST).any():
-            return [self._described(row, t) for row, t, _ in first_batch(choice, n, seed)]
+        needed, counts = self.goal.needs(self.names), known.notna().sum()
+        if few := [t for t in self.names if counts[t] < (FIRST if t in needed else FIRST_SOURCE)]:
+            return [self._described(row, t) for row, t, _ in first_batch(choice, few, n, seed)]
         model = self._fit()
         with progress("suggestions", total=n, verbose=self.verbose) as update:
             picks = choose_batch(model, choice, n, self.acquisition, seed, lambda i: update(completed=i))
@@ -335,12 +338,6 @@ class Campaign:
         wide = results.pivot(index=["row", "repeat"], columns="task", values="value")
         spread = results.pivot(index=["row", "repeat"], columns="task", values="se").reindex(columns=self.names)
         labels = wide.reindex(columns=self.names)
-        there = [n for n in self.names if labels[n].notna().any()]
-        if missing := [n for n in self.names if n not in there]:
-            raise ValueError(
-                f"task {missing[0]!r} has no results yet, and a model is fitted to all tasks: tell some first, or make the campaign "
-                "without it"
-            )
         X = self.pool.loc[labels.index.get_level_values("row")].reset_index(drop=True)
         labels, spread = labels.reset_index(drop=True), spread.reset_index(drop=True)
         for task in self.tasks:
