@@ -40,7 +40,18 @@ _HOMES = {
     "learning_curve": "bayestl.transfer",
     "load": "bayestl.io",
 }
-_MODULES = ("datasets", "diagnostics", "features", "kernels", "metrics", "model_report", "plots", "report", "studies")
+_MODULES = (
+    "active",
+    "datasets",
+    "diagnostics",
+    "features",
+    "kernels",
+    "metrics",
+    "model_report",
+    "plots",
+    "report",
+    "studies",
+)
 
 __all__ = [
     "Bernoulli",
@@ -66,6 +77,7 @@ __all__ = [
     "SubspaceGP",
     "Task",
     "__version__",
+    "active",
     "compare",
     "datasets",
     "diagnostics",

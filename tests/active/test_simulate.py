@@ -103,6 +103,10 @@ def test_the_paper_s_learner_plays_too(table):
     assert found.records["measured"].iloc[-1] == 3
 
 
+def test_it_is_reached_from_the_package():
+    assert btl.active.simulate is simulate
+
+
 def test_bad_settings_are_named(table):
     with pytest.raises(ValueError, match="no policies"):
         simulate(*table, Maximise("exp"), {})
