@@ -20,8 +20,10 @@ def import_tqdm() -> None:
 
     In a notebook without widgets it warns once that its bars are plain text; they are hidden under ours anyway.
     """
+    from tqdm import TqdmWarning
+
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="IProgress not found")
+        warnings.filterwarnings("ignore", message="IProgress not found", category=TqdmWarning)
         import tqdm.auto  # noqa: F401
 
 

@@ -30,8 +30,7 @@ from bayestl.inference.gaussian import ExactPosterior
 from bayestl.kernels import Points
 from bayestl.likelihoods import Gaussian
 from bayestl.models.base import BayesianModel
-from bayestl.models.chain import ChainGP
-from bayestl.models.exact import ExactModel, part_data
+from bayestl.models.exact import ExactModel, jointly_gaussian, part_data
 from bayestl.table import Known
 
 NODES = np.array([0.05, 0.275, 0.5, 0.725, 0.95])
@@ -150,7 +149,7 @@ def _promises_after(model: BayesianModel, pool: Pool, goal: Goal, best: float, t
     """
     if has_closed_form(model, goal):
         return np.stack([goal.promise(m, best) for m in _quantity_after(model, pool, goal, t)])
-    if isinstance(model, ExactModel) and not isinstance(model, ChainGP):
+    if jointly_gaussian(model):
         return None
     marginal = model.posterior(pool.X, observed=given(model, pool.known)).marginal(pool.tasks[t])
     out = []
@@ -201,8 +200,7 @@ def _moment_matched(share: np.ndarray, means: np.ndarray, variances: np.ndarray)
 
 def given(model: BayesianModel, known: pd.DataFrame) -> pd.DataFrame | None:
     """What a prediction of rows of the pool must be told: exact models were fitted to these very rows and know."""
-    exact = isinstance(model, ExactModel) and not isinstance(model, ChainGP)
-    return None if exact or known.isna().all().all() else known
+    return None if jointly_gaussian(model) or known.isna().all().all() else known
 
 
 # ------------------------------------------------------------------------------------ closed forms for exact models
@@ -275,7 +273,7 @@ def expected_maximum(a: np.ndarray, b: np.ndarray) -> float:
 
 def has_closed_form(model: BayesianModel, goal: Goal) -> bool:
     """Whether covariances between the quantity and labels are known: exact models, Gaussian labels, a linear quantity."""
-    if not isinstance(model, ExactModel) or isinstance(model, ChainGP) or goal.function is not None:
+    if not jointly_gaussian(model) or goal.function is not None:
         return False
     if any(type(task.observes) is not Gaussian for task in model.tasks_):
         return False
@@ -343,7 +341,7 @@ def conditioned(model: BayesianModel, x: pd.DataFrame, task: str, values: Sequen
 
     An empty list for models whose rows cannot be conditioned on each other without a fit.
     """
-    if not isinstance(model, ExactModel) or isinstance(model, ChainGP):
+    if not jointly_gaussian(model):
         return []
     names = [t.name for t in model.tasks_]
     rows = torch.from_numpy(model.scaler_.features(model._new_rows(x)[0]))

@@ -8,8 +8,9 @@ observations of all outputs, conditioned on jointly.  Gradients flow to the feat
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,7 @@ from bayestl.inference.exact import get_raw
 from bayestl.inference.gaussian import Component, ExactPosterior
 from bayestl.kernels import Constant, PerGroup, Prior
 from bayestl.likelihoods import Gaussian
-from bayestl.models.chain import ChainGP
-from bayestl.models.exact import ExactModel
+from bayestl.models.exact import Family, jointly_gaussian
 
 JITTER = 1e-9
 """Relative to the outputs' prior variance."""
@@ -212,6 +212,16 @@ def _cross(prior: Prior, x: Tensor, channel: int, points: Any) -> Tensor:
     return total
 
 
+def _at_best(family: Family) -> Component:
+    """All labels that a family has seen (those it was conditioned on after the fit too), at its best hyperparameters."""
+    best = get_raw(family.prior)
+    found = family.posterior
+    if len(found.components) > 1 or not np.array_equal(found.draws[0], best):
+        found = ExactPosterior.of(family.prior, found.components[0].labels, best[None])
+    (component,) = found.components
+    return replace(component, prior=copy.deepcopy(component.prior).requires_grad_(False))
+
+
 def as_botorch(model: Any, outputs: Sequence[str] | str | None = None) -> BotorchModel:
     """A fitted model for BoTorch.
 
@@ -233,7 +243,7 @@ def as_botorch(model: Any, outputs: Sequence[str] | str | None = None) -> Botorc
         For a model that is not exact, labels that are not Gaussian, or a function that is not linear.
     """
     check_is_fitted(model, "table_")
-    if not isinstance(model, ExactModel) or isinstance(model, ChainGP):
+    if not jointly_gaussian(model):
         raise ValueError(f"{type(model).__name__} has no BoTorch form: use IndependentGP, MultiTaskGP or DifferenceGP")
     tasks = model.table_.names
     for task in model.tasks_:
@@ -257,9 +267,7 @@ def as_botorch(model: Any, outputs: Sequence[str] | str | None = None) -> Botorc
         offset, weights = offset[kept], weights[kept]
     views, noise = [], torch.zeros(len(tasks), dtype=torch.float64)
     for family in model.families_:
-        best = get_raw(family.prior)[None]
-        component = ExactPosterior.of(family.prior, model._family_data(family), best).components[0]
-        component.prior.requires_grad_(False)
+        component = _at_best(family)
         with torch.no_grad():
             noise[family.channels] = component.prior.noise.variance()
         views.append(_View(component, family.channels))

@@ -174,7 +174,7 @@ class Campaign:
         self.budget, self.acquisition, self.seed = meta["budget"], meta["acquisition"], meta["seed"]
         self._allowed = np.ones(len(self.pool), bool) if meta["allowed"] is None else np.array(meta["allowed"])
         self._limits = ElementLimits(meta["max_per_element"], self.formulas)
-        self._version = f"{meta['model']['class']} {__version__}"
+        self._model_name = str(meta["model"]["class"])
 
     def __repr__(self) -> str:
         results = self.results()
@@ -192,15 +192,13 @@ class Campaign:
 
     def results(self) -> pd.DataFrame:
         """Every result: ``row`` (its name), ``task``, ``value``, ``se``, ``cost``, ``time``, ``who``, ``suggestion``."""
-        found = self.ledger.table("results")
-        found["row"] = self.pool.index[found["row"].astype(int)] if len(found) else found["row"]
+        found = self._named(self.ledger.table("results"))
         found["value"] = [json.loads(v) for v in found["value"]]
         return found
 
     def suggestions(self, state: str | None = None) -> pd.DataFrame:
         """Every suggestion; ``state`` is ``"open"`` (not told yet), ``"done"`` or ``"dropped"``."""
-        found = self.ledger.table("suggestions")
-        found["row"] = self.pool.index[found["row"].astype(int)] if len(found) else found["row"]
+        found = self._named(self.ledger.table("suggestions"))
         return found if state is None else found[found["state"] == state].reset_index(drop=True)
 
     @property
@@ -279,13 +277,15 @@ class Campaign:
             if len(kept) == n or len(fresh) == len(chosen):
                 break  # else another process was faster with some of them: choose again for the rest
         out = pd.DataFrame(list(kept.values()), columns=COLUMNS, index=pd.Index(list(kept), name="suggestion"))
-        out["row"] = self.pool.index[out["row"].astype(int)] if len(out) else out["row"]
-        return out
+        return self._named(out)
+
+    def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """With the candidates' names in the place of their positions, column ``row``."""
+        return frame.assign(row=self.pool.index[frame["row"].astype(int)]) if len(frame) else frame
 
     def _write(self, chosen: Sequence[dict[str, Any]], seed: int) -> dict[int, dict[str, Any]]:
         """The suggestions by number, those left out that another process has taken or measured meanwhile."""
         kept: dict[int, dict[str, Any]] = {}
-        name, version = self._version.split()
         with self.ledger.writing() as db:
             taken = set(db.execute("SELECT row, task FROM suggestions WHERE state = 'open'").fetchall())
             taken |= set(db.execute("SELECT row, task FROM results").fetchall())
@@ -296,7 +296,7 @@ class Campaign:
                 cursor = db.execute(
                     "INSERT INTO suggestions (batch, time, who, row, task, score, cost, predicted, lower, upper, reason, model, "
                     "version, seed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (number, now(), whoever(), *(pick[c] for c in COLUMNS), name, version, seed),
+                    (number, now(), whoever(), *(pick[c] for c in COLUMNS), self._model_name, __version__, seed),
                 )
                 kept[int(cursor.lastrowid or 0)] = pick
         return kept

@@ -16,6 +16,7 @@ from bayestl.cli.inputs import (
     choose_inputs,
     make_model,
     make_tasks,
+    models_in,
     names_in,
     read,
     require_columns,
@@ -189,10 +190,7 @@ def compare(
         require_columns(frame, names, "--tasks")
         inputs = choose_inputs(frame, features, presets, names, None)
         X = inputs.matrix(frame, None, not quiet, jobs)
-        chosen = names_in(models)
-        allowed = [m.value for m in ModelName]
-        if unknown := [m for m in chosen if m not in allowed]:
-            raise ValueError(f"--models: unknown architecture {unknown[0]!r}; there are {allowed}")
+        chosen = models_in(models)
         given = make_tasks(names, likelihoods)
         cv: Any = KFold(folds, shuffle=True, random_state=seed)
         together = None

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayestl.cli.app import Jobs, Likelihoods, Quiet, Seed, app, printer, user_errors
-from bayestl.cli.inputs import ModelName, choose_inputs, make_model, make_tasks, names_in, read, require_columns, write
+from bayestl.cli.inputs import (
+    ModelName,
+    choose_inputs,
+    make_model,
+    make_tasks,
+    models_in,
+    names_in,
+    read,
+    require_columns,
+    write,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,10 +212,7 @@ def simulate(
 
         frame, names = read(data), names_in(tasks)
         require_columns(frame, names, "--tasks")
-        chosen = names_in(models)
-        allowed = [m.value for m in ModelName]
-        if unknown := [m for m in chosen if m not in allowed]:
-            raise ValueError(f"--models: unknown architecture {unknown[0]!r}; there are {allowed}")
+        chosen = models_in(models)
         X = choose_inputs(frame, features, presets, names, None).matrix(frame, None, not quiet, jobs)
         policies: dict[str, Policy] = {"random": Random()}
         policies |= {m: ByModel(make_model(m, names, None, None, 0, False), alone=m == "independent") for m in chosen}

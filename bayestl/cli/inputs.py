@@ -138,6 +138,14 @@ def make_tasks(names: list[str], likelihoods: str | None) -> list[Any] | None:
     return chosen or None
 
 
+def models_in(text: str) -> list[str]:
+    """Names of architectures in the option ``--models``."""
+    chosen, allowed = names_in(text), [m.value for m in ModelName]
+    if unknown := [m for m in chosen if m not in allowed]:
+        raise ValueError(f"--models: unknown architecture {unknown[0]!r}; there are {allowed}")
+    return chosen
+
+
 def make_model(
     name: str, names: list[str], graph: str | None, tasks: list[Any] | None, seed: int, verbose: bool
 ) -> Any:

@@ -8,7 +8,7 @@ distribution function of the ranks: Saeilynoja, Buerkner, Vehtari 2022, *Graphic
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +16,10 @@ import pandas as pd
 from scipy import stats
 from sklearn.base import clone
 
+from bayestl.models.crossfit import refitted
 from bayestl.models.draws import RowDraws, draw_labels
 from bayestl.parallel import in_parallel
 from bayestl.table import Scaler, Table, build_table
-from bayestl.tasks import Task
 
 if TYPE_CHECKING:
     from bayestl.models.base import BayesianModel
@@ -149,9 +149,7 @@ def simulate_calibration(
         raise ValueError(f"n_tables must be a positive integer, got {n_tables!r}")
     table = build_table(X, Y, groups=groups, tasks=model._given_tasks(), suggest=False)
     scaled = Scaler.of(table).features(table.x)
-    template = Table(
-        scaled, *(getattr(table, k) for k in ("y", "high", "se", "features", "tasks", "index", "group", "groups"))
-    )
+    template = replace(table, x=scaled)
     own = clone(model).set_params(verbose=False)
     own._prior_at_table(template, seed)  # a model without a prior says so here, not in every process
     jobs = [(own, template, seed + i) for i in range(int(n_tables))]
@@ -171,13 +169,10 @@ def _one(model: BayesianModel, template: Table, seed: int) -> dict[str, float] |
     """Ranks of one table, or what went wrong."""
     truth = model._prior_at_table(template, seed)
     drawn = with_labels(template, truth, seed)
-    own = clone(model).set_params(random_state=seed)
     try:
-        learnt = own._learn(drawn, Scaler.identity(drawn))
+        own = refitted(clone(model).set_params(random_state=seed), drawn, Scaler.identity(drawn))
     except (ValueError, ArithmeticError, RuntimeError) as error:
         return f"{type(error).__name__}: {error}"
-    own._become(drawn, Scaler.identity(drawn), learnt)
-    own.n_features_in_ = drawn.x.shape[1]
     return ranks(truth, own._draws_at_rows(DRAWS, seed), drawn, np.random.default_rng([seed, 1]))
 
 
@@ -190,10 +185,7 @@ def with_labels(template: Table, truth: RowDraws, seed: int) -> Table:
     for t in range(len(template.tasks)):
         drawn = draw_labels(template, nothing, truth, t, every, generator)[0]
         y[:, t] = np.where(template.present[:, t], drawn, np.nan)
-    tasks: tuple[Task, ...] = template.tasks
-    return Table(
-        template.x, y, y, template.se, template.features, tasks, template.index, template.group, template.groups
-    )
+    return replace(template, y=y, high=y)
 
 
 def ranks(truth: RowDraws, draws: RowDraws, table: Table, generator: np.random.Generator) -> dict[str, float]:

@@ -104,6 +104,7 @@ class ChainGP(ExactModel):
         self.levels = levels
         self.stack = stack
 
+    _labels_are_inputs = True
     inputs_: dict[int, Inputs]
     made_: dict[int, np.ndarray]
 

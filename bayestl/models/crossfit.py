@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,9 +27,35 @@ def refitted(model: BayesianModel, table: Table, scaler: Scaler) -> BayesianMode
     """A clone of a model, fitted to a table whose tasks are decided, in the units of ``scaler``, silently."""
     own: BayesianModel = clone(model)
     own.set_params(verbose=False, tasks=None)
-    own._become(table, scaler, own._learn(table, scaler))
+    return _become(own, table, scaler, own._learn(table, scaler))
+
+
+def restored(
+    model: BayesianModel, table: Table, scaler: Scaler, state: Mapping[str, np.ndarray], prefix: str
+) -> BayesianModel:
+    """A clone of a model as :func:`refitted` left it, from what it saved in ``state`` under names with a prefix."""
+    own: BayesianModel = clone(model)
+    own.set_params(verbose=False, tasks=None)
+    kept = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    return _become(own, table, scaler, own._restore(table, scaler, kept))
+
+
+def _become(own: BayesianModel, table: Table, scaler: Scaler, learnt: dict[str, Any]) -> BayesianModel:
+    own._become(table, scaler, learnt)
     own.n_features_in_, own.output_ = table.x.shape[1], "frame"
     return own
+
+
+def check_folds(cv: Any, n: int) -> None:
+    """Refuse a number of folds that ``n`` rows do not have.
+
+    Raises
+    ------
+    ValueError
+        Naming it.
+    """
+    if cv is not None and not (isinstance(cv, int | np.integer) and 2 <= cv <= n):
+        raise ValueError(f"cv must be a number of folds from 2 to the {n} rows, got {cv!r}")
 
 
 def predicted_without(

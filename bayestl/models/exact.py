@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -93,6 +93,8 @@ class ExactModel(BayesianModel):
         self.verbose = verbose
 
     families_: list[Family]
+    _labels_are_inputs = False
+    """Whether a label of a row is an input of another task's function there, so that rows are not jointly Gaussian."""
 
     @abstractmethod
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
@@ -361,6 +363,11 @@ class ExactModel(BayesianModel):
             each = [exact.Labels(points, torch.from_numpy(y), torch.from_numpy(v), site) for y, v in pairs]
         posterior = ExactPosterior.of(prior, each, state[f"{i}.draws"], state[f"{i}.weights"])
         return Family(parts, prior, report, posterior)
+
+
+def jointly_gaussian(model: BayesianModel) -> TypeGuard[ExactModel]:
+    """Whether the latent values of all rows and tasks are jointly Gaussian given the hyperparameters."""
+    return isinstance(model, ExactModel) and not model._labels_are_inputs
 
 
 def part_data(

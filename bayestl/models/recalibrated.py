@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
 from bayestl.distributions import Discrete, Predictive
 from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.metrics import pit
 from bayestl.models.base import BayesianModel
-from bayestl.models.crossfit import held_out_labels, predicted_without, refitted
+from bayestl.models.crossfit import check_folds, held_out_labels, predicted_without, refitted, restored
 from bayestl.models.draws import RowDraws
 from bayestl.posterior import Latent, Posterior
 from bayestl.table import Known, Scaler, Table
@@ -171,8 +170,7 @@ class Recalibrated(BayesianModel):
             raise ValueError(f"Recalibrated: model= must be a model of bayestl, got {type(self.model).__name__}")
         if self.method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}, got {self.method!r}")
-        if self.cv is not None and not (isinstance(self.cv, int | np.integer) and 2 <= self.cv <= len(table.x)):
-            raise ValueError(f"cv must be a number of folds from 2 to the {len(table.x)} rows, got {self.cv!r}")
+        check_folds(self.cv, len(table.x))
         if not (isinstance(self.fraction, int | float) and 0 < self.fraction < 1):
             raise ValueError(f"fraction must lie between 0 and 1, got {self.fraction!r}")
 
@@ -224,12 +222,8 @@ class Recalibrated(BayesianModel):
         return state | {f"warp:{positions[name]}": np.array(w.state()) for name, w in self.warps_.items()}
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
-        own: BayesianModel = clone(self.model)
-        own.set_params(verbose=False, tasks=None)
         rows = table.at(self._split(len(table.x))[0]) if self.method == "conformal" else table
-        kept = {s.removeprefix("member:"): v for s, v in state.items() if s.startswith("member:")}
-        own._become(rows, scaler, own._restore(rows, scaler, kept))
-        own.n_features_in_, own.output_ = table.x.shape[1], "frame"
+        own = restored(self.model, rows, scaler, state, "member:")
         warps = {
             task.name: from_state(self.method, state[f"warp:{t}"], task.classes is not None)
             for t, task in enumerate(table.tasks)

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
-from sklearn.base import clone
 
 from bayestl.distributions import Predictive
 from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.mixtures import average
 from bayestl.models.base import BayesianModel
-from bayestl.models.crossfit import FOLDS, has_leave_one_out, held_out_labels, refitted
+from bayestl.models.crossfit import FOLDS, check_folds, has_leave_one_out, held_out_labels, refitted, restored
 from bayestl.models.draws import RowDraws
 from bayestl.posterior import Latent, Posterior
 from bayestl.table import Known, Scaler, Table
@@ -183,8 +182,7 @@ class StackedModel(BayesianModel):
                 )
         if self.target is not None and self.target not in table.names:
             raise ValueError(f"target {self.target!r} is no task of the table; the tasks are {table.names}")
-        if self.cv is not None and not (isinstance(self.cv, int | np.integer) and 2 <= self.cv <= len(table.x)):
-            raise ValueError(f"cv must be a number of folds from 2 to the {len(table.x)} rows, got {self.cv!r}")
+        check_folds(self.cv, len(table.x))
 
     def _held_out(self, table: Table, members: Mapping[str, BayesianModel]) -> np.ndarray:
         """Log density (n, K) of each label that decides, given the others, under each model."""
@@ -226,14 +224,8 @@ class StackedModel(BayesianModel):
         return state
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
-        members = {}
-        for k, (name, model) in enumerate(self._models.items()):
-            own: BayesianModel = clone(model)
-            own.set_params(verbose=False, tasks=None)
-            kept = {s.removeprefix(f"{k}:"): v for s, v in state.items() if s.startswith(f"{k}:")}
-            own._become(table, scaler, own._restore(table, scaler, kept))
-            own.n_features_in_, own.output_ = table.x.shape[1], "frame"
-            members[name] = own
+        each = enumerate(self._models.items())
+        members = {name: restored(model, table, scaler, state, f"{k}:") for k, (name, model) in each}
         names = pd.Index(list(members), name="model")
         series = {f"{s}_": pd.Series(state[s], names, name=n) for s, n in (("weights", "weight"), ("elpd", "elpd"))}
         return {"members_": members, **series}

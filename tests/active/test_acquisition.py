@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import bayestl as btl
 from bayestl.active import Above, Between, Learn, Maximise, Minimise
@@ -177,3 +178,22 @@ def test_models_without_closed_forms_score_too(setting, goal):
         found = rates(model.fit(pool.X[there], pool.known[there]), pool, goal, 0.5)
         assert np.isfinite(found[20:, 1]).all()
         assert conditioned(model, pool.X.iloc[[0]], "exp", [1.0]) == []
+
+
+@pytest.mark.parametrize("hyperparameters", ["map", "laplace"])
+def test_botorch_scores_know_what_is_under_way(setting, hyperparameters):
+    """Conditioned copies once gave the scores of the fit: a batch was chosen as if nothing was under way."""
+    pytest.importorskip("botorch")
+    _, pool = setting
+    there = pool.known.notna().any(axis=1)
+    model = btl.DifferenceGP(NAMES, hyperparameters=hyperparameters, n_starts=1, verbose=False)
+    model.fit(pool.X[there], pool.known[there])
+    before = rates(model, pool, Maximise("exp"), 0.5, "ucb")
+    row = int(np.argmax(before[:, 1]))
+    (after,) = conditioned(model, pool.X.iloc[[row]], "exp", [0.5])
+    x = torch.from_numpy(pool.X.iloc[[row]].to_numpy())
+    own = model.as_botorch(["exp"])
+    latent, label = (own.posterior(x, observation_noise=noise).variance.item() for noise in (False, True))
+    left = after.as_botorch(["exp"]).posterior(x).variance.item()
+    assert left == pytest.approx(latent - latent**2 / label, rel=1e-4)
+    assert rates(after, pool, Maximise("exp"), 0.5, "ucb")[row, 1] < before[row, 1]
