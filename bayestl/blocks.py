@@ -13,16 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import reduce
-from operator import mul
+from operator import add, mul
 from typing import Any
 
-import gpytorch
 import torch
 from gpytorch.priors import NormalPrior
 from torch import Tensor
 
 from bayestl.hyperparameters import register_real
-from bayestl.kernels import KERNELS
+from bayestl.stationary import KERNELS, Pull, UnitKernel
 
 
 class Covariance(ABC):
@@ -39,7 +38,7 @@ class Covariance(ABC):
         return Product((*_terms(self, Product), *_terms(other, Product)))
 
     @abstractmethod
-    def build(self, columns: Sequence[str]) -> gpytorch.kernels.Kernel:
+    def build(self, columns: Sequence[str]) -> UnitKernel:
         """The covariance over inputs with these names, hyperparameters at a first guess.
 
         Raises
@@ -79,7 +78,7 @@ class Kernel(Covariance):
         if self.columns is not None and not isinstance(self.columns, str):
             object.__setattr__(self, "columns", tuple(self.columns))
 
-    def build(self, columns: Sequence[str]) -> gpytorch.kernels.Kernel:
+    def build(self, columns: Sequence[str]) -> UnitKernel:
         if self.columns is None:
             return KERNELS[self.name](len(columns))
         patterns = [self.columns] if isinstance(self.columns, str) else list(self.columns)
@@ -97,7 +96,7 @@ class Sum(Covariance):
 
     terms: tuple[Covariance, ...]
 
-    def build(self, columns: Sequence[str]) -> gpytorch.kernels.Kernel:
+    def build(self, columns: Sequence[str]) -> UnitKernel:
         return _WeightedSum([term.build(columns) for term in self.terms])
 
 
@@ -107,11 +106,11 @@ class Product(Covariance):
 
     terms: tuple[Covariance, ...]
 
-    def build(self, columns: Sequence[str]) -> gpytorch.kernels.Kernel:
+    def build(self, columns: Sequence[str]) -> UnitKernel:
         return _Product([term.build(columns) for term in self.terms])
 
 
-def build_kernel(kernel: str | Covariance, columns: Sequence[str]) -> gpytorch.kernels.Kernel:
+def build_kernel(kernel: str | Covariance, columns: Sequence[str]) -> UnitKernel:
     """A covariance of unit variance over inputs with the given names, from a kernel's name or a description.
 
     Raises
@@ -126,7 +125,7 @@ def build_kernel(kernel: str | Covariance, columns: Sequence[str]) -> gpytorch.k
     return KERNELS[kernel](len(columns))
 
 
-def with_sources(kernel: str | Covariance, columns: Sequence[str], sources: Sequence[str]) -> gpytorch.kernels.Kernel:
+def with_sources(kernel: str | Covariance, columns: Sequence[str], sources: Sequence[str]) -> UnitKernel:
     """For a function of features and of other tasks' values: one of those values alone, plus one of everything.
 
     Few labels suffice for the first, where the second has many features to tell apart.
@@ -168,10 +167,10 @@ def from_document(value: Any) -> str | Covariance:
     raise ValueError(f"not a kernel: {value!r}")
 
 
-class _OnBlock(gpytorch.kernels.Kernel):
+class _OnBlock(UnitKernel):
     """A kernel on some of the features."""
 
-    def __init__(self, base: gpytorch.kernels.Kernel, columns: Sequence[int]) -> None:
+    def __init__(self, base: UnitKernel, columns: Sequence[int]) -> None:
         super().__init__()
         self.base = base
         self.register_buffer("columns", torch.tensor(columns))
@@ -180,24 +179,67 @@ class _OnBlock(gpytorch.kernels.Kernel):
         own = x1[..., self.columns]
         return self.base.forward(own, own if x1 is x2 else x2[..., self.columns], diag=diag, **params)
 
+    def argument(self) -> Tensor:
+        return self.base.argument()
 
-class _WeightedSum(gpytorch.kernels.Kernel):
+    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
+        return self.base.evaluate(argument, x[:, self.columns])
+
+
+class _Terms(UnitKernel):
+    """Kernels that are evaluated one by one."""
+
+    def __init__(self, terms: Sequence[UnitKernel]) -> None:
+        super().__init__()
+        self.terms: Any = torch.nn.ModuleList(terms)
+        self.sizes = [term.argument().numel() for term in terms]
+
+    def each(self, arguments: Tensor, x: Tensor) -> tuple[list[Tensor], list[Pull]]:
+        """What each term is, and its way back."""
+        pairs = [t.evaluate(a, x) for t, a in zip(self.terms, arguments.split(self.sizes, dim=-1), strict=True)]
+        return [value for value, _ in pairs], [pull for _, pull in pairs]
+
+
+class _WeightedSum(_Terms):
     """``sum_b w_b k_b``, ``w = softmax(raw)``, ``raw_b ~ N(0, 1)``."""
 
-    def __init__(self, terms: Sequence[gpytorch.kernels.Kernel]) -> None:
-        super().__init__()
-        self.terms = torch.nn.ModuleList(terms)
+    def __init__(self, terms: Sequence[UnitKernel]) -> None:
+        super().__init__(terms)
         register_real(self, "log_weight", torch.zeros(len(terms)), NormalPrior(0.0, 1.0))
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
         weights = self.log_weight.softmax(0)
         return sum(w * term.forward(x1, x2, diag=diag) for w, term in zip(weights, self.terms, strict=True))
 
+    def argument(self) -> Tensor:
+        return torch.cat([self.log_weight.softmax(0), *(term.argument() for term in self.terms)])
 
-class _Product(gpytorch.kernels.Kernel):
-    def __init__(self, terms: Sequence[gpytorch.kernels.Kernel]) -> None:
-        super().__init__()
-        self.terms = torch.nn.ModuleList(terms)
+    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
+        k = len(self.sizes)
+        weights = [argument[..., b, None, None] for b in range(k)]
+        values, pulls = self.each(argument[..., k:], x)
+
+        def pull(gradient: Tensor) -> Tensor:
+            in_weights = torch.stack([(gradient * value).sum(dim=(-2, -1)) for value in values], dim=-1)
+            return torch.cat([in_weights, *(p(gradient * w) for p, w in zip(pulls, weights, strict=True))], dim=-1)
+
+        return reduce(add, (w * value for w, value in zip(weights, values, strict=True))), pull
+
+
+class _Product(_Terms):
+    """``prod_b k_b``"""
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
         return reduce(mul, (term.forward(x1, x2, diag=diag) for term in self.terms))
+
+    def argument(self) -> Tensor:
+        return torch.cat([term.argument() for term in self.terms])
+
+    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
+        values, pulls = self.each(argument, x)
+
+        def pull(gradient: Tensor) -> Tensor:
+            others = [reduce(mul, values[:b] + values[b + 1 :], gradient) for b in range(len(values))]
+            return torch.cat([p(other) for p, other in zip(pulls, others, strict=True)], dim=-1)
+
+        return reduce(mul, values), pull

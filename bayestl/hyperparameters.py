@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import gpytorch
+import numpy as np
 import torch
 from gpytorch.priors import LogNormalPrior, NormalPrior
 from torch import Tensor
@@ -58,16 +59,20 @@ class HyperPrior:
 
     def __init__(self, module: gpytorch.Module) -> None:
         self._normal: list[Tensor] = []
-        self._others: list[tuple[Tensor, gpytorch.priors.Prior]] = []
-        means, sds = [], []
+        self._others: list[tuple[Tensor, gpytorch.priors.Prior, np.ndarray]] = []
+        means, sds, positions = [], [], []
+        ends = np.cumsum([p.numel() for p in module.parameters()])
+        place = {id(p): np.arange(end - p.numel(), end) for p, end in zip(module.parameters(), ends, strict=True)}
         for _, owner, prior, _, _ in module.named_priors():
             raw = getattr(owner, prior.stored_as)
             if isinstance(prior, NormalPrior | LogNormalPrior):
                 self._normal.append(raw)
+                positions.append(place[id(raw)])
                 means.append(torch.as_tensor(prior.loc).double().expand(raw.shape).ravel())
                 sds.append(torch.as_tensor(prior.scale).double().expand(raw.shape).ravel())
             else:
-                self._others.append((raw, prior))
+                self._others.append((raw, prior, place[id(raw)]))
+        self._positions = np.concatenate(positions) if positions else np.zeros(0, dtype=int)
         self._mean = torch.cat(means) if means else torch.zeros(0, dtype=torch.float64)
         self._sd = torch.cat(sds) if sds else torch.zeros(0, dtype=torch.float64)
         self._constant = -float(self._sd.log().sum()) - 0.5 * len(self._sd) * math.log(2 * math.pi)
@@ -78,6 +83,22 @@ class HyperPrior:
         if self._normal:
             z = (torch.cat([p.ravel() for p in self._normal]) - self._mean) / self._sd
             total = self._constant - 0.5 * (z @ z)
-        for raw, prior in self._others:
+        for raw, prior, _ in self._others:
             total = total + (prior.log_prob(raw.exp()) + raw).sum()
         return total
+
+    def at(self, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log density (S,) at each of several vectors (S, P) of all raw hyperparameters, and the gradients (S, P)."""
+        gradients = np.zeros_like(raws)
+        sd = self._sd.numpy()
+        z = (raws[:, self._positions] - self._mean.numpy()) / sd
+        values = self._constant - 0.5 * (z * z).sum(axis=1)
+        gradients[:, self._positions] = -z / sd
+        for _, prior, positions in self._others:
+            raw = torch.from_numpy(raws[:, positions]).requires_grad_(True)
+            each = (prior.log_prob(raw.exp()) + raw).sum(dim=1)
+            each.sum().backward()
+            values += each.detach().numpy()
+            assert raw.grad is not None
+            gradients[:, positions] = raw.grad.numpy()
+        return values, gradients

@@ -32,6 +32,7 @@ class Noise(gpytorch.Module):
         super().__init__()
         mask = torch.ones(present, dtype=torch.bool) if isinstance(present, int) else torch.as_tensor(list(present))
         self.register_buffer("present", mask)
+        self.register_buffer("position", (mask.cumsum(0) - 1).clamp_min(0))
         start = torch.full((int(mask.sum()),), self.START, dtype=torch.float64)
         register_positive(self, "sd", start, LogNormalPrior(math.log(self.MEDIAN), 1.0))
 
@@ -40,7 +41,7 @@ class Noise(gpytorch.Module):
         own = (2.0 * self.raw_sd).exp() + 1e-8
         if len(own) == len(self.present):
             return own
-        return torch.zeros(len(self.present), dtype=own.dtype).masked_scatter(self.present, own)
+        return torch.where(self.present, own[self.position], 0.0) if len(own) else own.new_zeros(len(self.present))
 
 
 class DegreesOfFreedom(gpytorch.Module):

@@ -1,6 +1,6 @@
 """The validated table: the one border at which user data is checked, scaled and put in long form.
 
-Behind it nothing sees a missing label: a table becomes :class:`~bayestl.inference.exact.Labels`, one entry a label.
+Behind it nothing sees a missing label: a table becomes :class:`~bayestl.inference.labels.Labels`, one entry a label.
 Scaling (features and labels to zero mean and unit variance) is made here and undone here, by :class:`Scaler`.
 """
 

@@ -8,7 +8,8 @@ from sklearn.base import clone
 
 import bayestl as btl
 from bayestl.blocks import Kernel, build_kernel, from_document, to_document, with_sources
-from bayestl.kernels import KERNELS, Smooth
+from bayestl.kernels import Smooth
+from bayestl.stationary import KERNELS
 
 NAMES = ["a1", "a2", "b"]
 

@@ -4,10 +4,11 @@ import torch
 from scipy import stats
 
 import bayestl as btl
-from bayestl.kernels import KERNELS, Constant, PerGroup, Points, Prior, Smooth, Sparse
+from bayestl.kernels import Constant, PerGroup, Points, Prior, Smooth
 from bayestl.models.difference import Autoregression, Link
 from bayestl.models.multitask import Coregionalisation
 from bayestl.observation import Noise
+from bayestl.stationary import KERNELS, Sparse
 from bayestl.tasks import Task, task_parts
 
 torch.manual_seed(0)

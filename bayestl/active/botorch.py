@@ -22,8 +22,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from bayestl.active.expressions import Expression
-from bayestl.inference.exact import get_raw
 from bayestl.inference.gaussian import Component, ExactPosterior
+from bayestl.inference.vector import get_raw
 from bayestl.kernels import Constant, PerGroup, Prior
 from bayestl.likelihoods import Gaussian
 from bayestl.models.exact import Family, jointly_gaussian

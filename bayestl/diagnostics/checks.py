@@ -160,7 +160,7 @@ def _of_noise(model: ExactModel) -> Iterator[Check]:
 
 
 def _of_features(model: ExactModel) -> Iterator[Check]:
-    from bayestl.kernels import Stationary
+    from bayestl.stationary import Stationary
 
     names = list(model.table_.features)
     longest = UNUSED * math.sqrt(len(names))

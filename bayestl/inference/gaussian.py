@@ -18,7 +18,9 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from bayestl.inference import inducing
-from bayestl.inference.exact import Data, Labels, cholesky, get_raw, noise_variance, set_raw
+from bayestl.inference.labels import Data, Labels, noise_variance
+from bayestl.inference.marginal import cholesky
+from bayestl.inference.vector import get_raw, set_raw
 from bayestl.kernels import Points, Prior
 from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.tasks import PartDraws, TaskPart

@@ -2,23 +2,24 @@
 
 The Laplace approximation is the preconditioner: in its coordinates the posterior is near a unit normal, so a few long
 steps suffice.  Small tables often have several explanations (a rough function, or a smooth one and noise), between which
-a single chain does not move: chains at several temperatures, in which the labels count less and less, exchange their
-states.  Neal 2011, *MCMC using Hamiltonian dynamics*; Earl, Deem 2005, *Parallel tempering*.
+a single chain does not move: walkers at several temperatures, in which the labels count less and less, exchange their
+states.  All walkers of all chains go in step, since the gradients of many cost little more than that of one.
+Neal 2011, *MCMC using Hamiltonian dynamics*; Earl, Deem 2005, *Parallel tempering*.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from bayestl.inference.chains import ChainReport
-from bayestl.inference.exact import RAW_BOUND, Data, differentiate, get_raw, set_raw, value_and_gradient
+from bayestl.inference.labels import Data
 from bayestl.inference.laplace import covariance_root, laplace_covariance
 from bayestl.inference.threads import threads_for
+from bayestl.inference.vector import RAW_BOUND, get_raw, set_raw
 from bayestl.kernels import Prior
 
 TEMPERATURES = (1.0, 0.4, 0.1)
@@ -27,24 +28,33 @@ TARGET_ACCEPTANCE = 0.8
 LEAST_STEP = 1e-3
 """A chain with shorter steps, in standard deviations, stays where it is."""
 MEAN_STEPS = 4
-"""Leapfrog steps of a trajectory, on average; each is drawn, so that none returns to where it started."""
+"""Leapfrog steps of a trajectory, on average; their number is drawn, so that none returns to where it started."""
 
 
 @dataclass
-class _State:
-    """A point in preconditioned coordinates: log likelihood, log prior density, and their gradients."""
+class _Walkers:
+    """Points (R, P) in preconditioned coordinates: log likelihoods and log prior densities (R,), and their gradients."""
 
     w: np.ndarray
-    likelihood: float
-    prior: float
+    likelihood: np.ndarray
+    prior: np.ndarray
     slope_likelihood: np.ndarray
     slope_prior: np.ndarray
 
-    def value(self, power: float) -> float:
+    def value(self, power: np.ndarray) -> np.ndarray:
         return power * self.likelihood + self.prior
 
-    def slope(self, power: float) -> np.ndarray:
-        return power * self.slope_likelihood + self.slope_prior
+    def slope(self, power: np.ndarray) -> np.ndarray:
+        return power[:, None] * self.slope_likelihood + self.slope_prior
+
+    def where(self, chosen: np.ndarray, other: _Walkers) -> _Walkers:
+        """These where ``chosen`` (R,), the other ones elsewhere."""
+        pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
+        return _Walkers(*(np.where(chosen if a.ndim == 1 else chosen[:, None], a, b) for a, b in pairs))
+
+    def at(self, order: np.ndarray) -> _Walkers:
+        """In another order."""
+        return _Walkers(*(getattr(self, f.name)[order] for f in fields(self)))
 
 
 def hmc_draws(
@@ -66,83 +76,92 @@ def hmc_draws(
         At the maximum, where the first chain starts; left as it was.
     data : Data
     n : int
-        States of a chain that are kept, after ``warmup`` others in which the step sizes are adapted.
+        States of a chain that are kept, after ``warmup`` others in which the step sizes are adapted, one a temperature.
     seed : int
     temperatures : tuple of float
         Powers of the likelihood, the first of them one.
     chains : int
         Each with all temperatures; those after the first start at a draw from the Laplace approximation.
     callback : callable, optional
-        Told the number of states so far.
+        Told the number of states of each chain so far.
 
     Warns
     -----
     RuntimeWarning
-        If the chain does not move: its states then tell nothing of the uncertainty.
+        If the chains do not move: their states then tell nothing of the uncertainty.
     """
     generator = np.random.default_rng(seed)
     centre = get_raw(prior)
     root = covariance_root(laplace_covariance(prior, data))
+    levels = len(temperatures)
+    power = np.tile(temperatures, chains)  # walker c * levels + k is at temperature k of chain c
 
-    def at(w: np.ndarray) -> _State:
-        raw = centre + root @ w
-        nothing = np.zeros_like(w)
-        if np.abs(raw).max() > RAW_BOUND:
-            return _State(w, -np.inf, -np.inf, nothing, nothing)
-        total, gradient = value_and_gradient(prior, data, raw)
-        own, own_gradient = differentiate(prior, prior.log_density)
-        return _State(w, total - own, own, root.T @ (gradient - own_gradient), root.T @ own_gradient)
+    def at(w: np.ndarray) -> _Walkers:
+        raw = centre + w @ root.T
+        inside = np.abs(raw).max(axis=1) <= RAW_BOUND
+        likelihood, density = np.full(len(w), -np.inf), np.full(len(w), -np.inf)
+        slopes, density_slopes = np.zeros_like(w), np.zeros_like(w)
+        if inside.any():
+            likelihood[inside], gradients = data.evidences(prior, raw[inside])
+            slopes[inside] = gradients @ root
+            density[inside], gradients = prior.hyperprior.at(raw[inside])
+            density_slopes[inside] = gradients @ root
+        return _Walkers(w, likelihood, density, slopes, density_slopes)
 
-    def move(state: _State, power: float, step: float) -> tuple[_State, float, bool]:
-        """The next state, the chance that it had, and whether the way there broke down (beyond the bounds is no breakdown)."""
-        momentum = generator.standard_normal(len(state.w))
-        start = state.value(power) - 0.5 * momentum @ momentum
-        length = step * generator.uniform(0.8, 1.2)
+    def move(state: _Walkers, step: np.ndarray) -> tuple[_Walkers, np.ndarray, np.ndarray]:
+        """The next states, the chance that each had, and which ways broke down (beyond the bounds is no breakdown)."""
+        momentum = generator.standard_normal(state.w.shape)
+        start = state.value(power) - 0.5 * (momentum**2).sum(axis=1)
+        length = (np.tile(step, chains) * generator.uniform(0.8, 1.2, len(power)))[:, None]
         new = state
+        alive, broken = np.ones(len(power), dtype=bool), np.zeros(len(power), dtype=bool)
         for _ in range(generator.integers(1, 2 * MEAN_STEPS)):
             momentum = momentum + 0.5 * length * new.slope(power)
-            new = at(new.w + length * momentum)
-            if not np.isfinite(new.likelihood):
-                return state, 0.0, bool(np.isfinite(new.prior))
+            new = at(np.where(alive[:, None], new.w + length * momentum, state.w))
+            lost = alive & ~np.isfinite(new.likelihood)
+            broken |= lost & np.isfinite(new.prior)
+            alive &= ~lost
             momentum = momentum + 0.5 * length * new.slope(power)
-        chance = math.exp(min(0.0, float(new.value(power) - 0.5 * momentum @ momentum - start)))
-        return (new if generator.random() < chance else state), chance, False
+        gain = new.value(power) - 0.5 * (momentum**2).sum(axis=1) - start
+        chance = np.where(alive, np.exp(np.minimum(gain, 0.0, where=alive, out=np.zeros_like(gain))), 0.0)
+        return new.where(generator.random(len(power)) < chance, state), chance, broken
 
-    def first(chain: int) -> _State:
-        away = generator.standard_normal(len(centre)) if chain else np.zeros_like(centre)
-        state = at(away)
-        while not np.isfinite(state.likelihood) and np.abs(away).max() > 1e-3:
-            away = 0.5 * away
-            state = at(away)
-        return state
+    def exchanged(state: _Walkers, first: int) -> _Walkers:
+        """Neighbouring temperatures of each chain may exchange their states."""
+        order = np.arange(len(power))
+        for lower in range(first, levels - 1, 2):
+            low = lower + levels * np.arange(chains)
+            gain = (power[low] - power[low + 1]) * (state.likelihood[low + 1] - state.likelihood[low])
+            swap = low[np.log(generator.uniform(1e-300, 1.0, chains)) < gain]
+            order[swap], order[swap + 1] = swap + 1, swap
+        return state.at(order)
 
     kept: list[np.ndarray] = []
-    values: list[float] = []
+    values: list[np.ndarray] = []
     chances: list[float] = []
-    shortest, diverged = np.inf, 0
+    diverged = 0
+    step = np.full(levels, 0.4)
     with threads_for(len(data)):
-        for chain in range(chains):
-            steps = np.full(len(temperatures), 0.4)
-            states = [first(chain)] * len(temperatures)
-            for iteration in range(warmup + n):
-                for k, power in enumerate(temperatures):
-                    states[k], chance, broke = move(states[k], power, steps[k])
-                    if iteration < warmup:
-                        steps[k] *= np.exp((chance - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
-                    elif k == 0:
-                        chances.append(chance)
-                        diverged += broke
-                for k in range(iteration % 2, len(temperatures) - 1, 2):
-                    gain = (temperatures[k] - temperatures[k + 1]) * (states[k + 1].likelihood - states[k].likelihood)
-                    if math.log(generator.uniform(1e-300, 1.0)) < gain:
-                        states[k], states[k + 1] = states[k + 1], states[k]
-                if iteration >= warmup:
-                    kept.append(states[0].w)
-                    values.append(states[0].value(1.0))
-                if callback is not None:
-                    callback(chain * (warmup + n) + iteration + 1)
-            shortest = min(shortest, float(steps[0]))
+        away = np.concatenate([np.zeros((1, len(centre))), generator.standard_normal((chains - 1, len(centre)))])
+        state = at(np.repeat(away, levels, axis=0))
+        while not (found := np.isfinite(state.likelihood)).all() and np.abs(state.w).max() > 1e-3:
+            state = at(np.where(found[:, None], state.w, 0.5 * state.w))
+        for iteration in range(warmup + n):
+            state, chance, broken = move(state, step)
+            each = chance.reshape(chains, levels)
+            if iteration < warmup:
+                step *= np.exp((each.mean(axis=0) - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
+            else:
+                chances.append(each[:, 0].mean())
+                diverged += int(broken[::levels].sum())
+            state = exchanged(state, iteration % 2)
+            if iteration >= warmup:
+                kept.append(state.w[::levels])
+                values.append((state.likelihood + state.prior)[::levels])
+            if callback is not None:
+                callback(iteration + 1)
     set_raw(prior, centre)
+    shortest = float(step[0])
     if shortest < LEAST_STEP:
         warnings.warn(
             f"the chain of the hyperparameters does not move (steps of {shortest:.1g} standard deviations): intervals of "
@@ -150,5 +169,6 @@ def hmc_draws(
             RuntimeWarning,
             stacklevel=2,
         )
-    report = ChainReport.of(np.reshape(values, (chains, n)), diverged, float(np.mean(chances)), shortest)
-    return centre + np.stack(kept) @ root.T, report
+    report = ChainReport.of(np.stack(values, axis=1), diverged, float(np.mean(chances)), shortest)
+    states = np.stack(kept, axis=1).reshape(chains * n, -1)
+    return centre + states @ root.T, report

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayestl.inference.exact import Data, Labels, cholesky, noise_variance, stratified
+from bayestl.inference.labels import Data, Labels, noise_variance, stratified
+from bayestl.inference.marginal import cholesky
 from bayestl.inference.sites import Observations
 from bayestl.kernels import Points, Prior
 

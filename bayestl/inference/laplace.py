@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bayestl.inference.exact import RAW_BOUND, Data, get_raw, set_raw, value_and_gradient
+from bayestl.inference.labels import Data, log_posteriors
 from bayestl.inference.threads import threads_for
+from bayestl.inference.vector import RAW_BOUND, get_raw, set_raw
 from bayestl.kernels import Prior
 
 
@@ -28,20 +29,18 @@ def laplace_covariance(prior: Prior, data: Data, which: np.ndarray | None = None
     raw = get_raw(prior)
     positions = np.arange(len(raw)) if which is None else np.asarray(which)
     with threads_for(len(data)):
-        covariance = inverse_curvature(lambda at: value_and_gradient(prior, data, at)[1], raw, positions, step)
+        covariance = inverse_curvature(lambda at: log_posteriors(prior, data, at)[1], raw, positions, step)
     set_raw(prior, raw)
     return covariance
 
 
 def inverse_curvature(
-    gradient: Callable[[np.ndarray], np.ndarray], at: np.ndarray, positions: np.ndarray, step: float = 1e-3
+    gradients: Callable[[np.ndarray], np.ndarray], at: np.ndarray, positions: np.ndarray, step: float = 1e-3
 ) -> np.ndarray:
-    """See :func:`laplace_covariance`: of any log density with a ``gradient`` (P,), in the coordinates at ``positions``."""
-    hessian = np.empty((len(positions), len(positions)))
-    for row, i in enumerate(positions):
-        shift = np.zeros_like(at)
-        shift[i] = step
-        hessian[row] = -(gradient(at + shift) - gradient(at - shift))[positions] / (2 * step)
+    """See :func:`laplace_covariance`: of any log density, its gradients (S, P) at points (S, P), in some coordinates."""
+    shifts = step * np.eye(len(at))[positions]
+    up, down = np.split(gradients(np.concatenate([at + shifts, at - shifts])), 2)
+    hessian = (down - up)[:, positions] / (2 * step)
     values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
     return (vectors / np.maximum(values, 1.0)) @ vectors.T
 

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayestl.inference.exact import inverse_from_cholesky, noise_variance
 from bayestl.inference.gaussian import Component
+from bayestl.inference.labels import noise_variance
+from bayestl.inference.marginal import inverse_from_cholesky
 
 
 @torch.no_grad()

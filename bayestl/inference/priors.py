@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bayestl.inference.exact import cholesky
+from bayestl.inference.marginal import cholesky
 from bayestl.kernels import Points, Prior
 
 

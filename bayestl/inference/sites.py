@@ -25,7 +25,9 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from bayestl.inference.exact import Data, Labels, Pseudo, _LogNormalDensity, cholesky, noise_variance, stratified
+from bayestl.inference.labels import Data, Labels, Pseudo, noise_variance, stratified
+from bayestl.inference.marginal import LogNormalDensity, cholesky
+from bayestl.inference.vector import one_by_one
 from bayestl.kernels import Points, Prior
 from bayestl.likelihoods import Gaussian, LabelBlock, Part
 
@@ -75,7 +77,7 @@ class Sites(NamedTuple):
 
 
 class Observations:
-    """Labels of any likelihoods on the rows of a table (a :class:`~bayestl.inference.exact.Data`).
+    """Labels of any likelihoods on the rows of a table (a :class:`~bayestl.inference.labels.Data`).
 
     Parameters
     ----------
@@ -222,19 +224,23 @@ class Observations:
         spread = 1.0 / sites.precision
         return Labels(self.points, sites.linear * spread, torch.where(self._site, spread, se2), self._site, self._rows)
 
-    def log_posterior(self, prior: Prior) -> Tensor:
-        """The bound plus log prior density, differentiable in the hyperparameters (the sites have none)."""
+    def evidences(self, prior: Prior, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`~bayestl.inference.labels.Data`."""
+        return one_by_one(prior, lambda: self.bound(prior), raws)
+
+    def bound(self, prior: Prior) -> Tensor:
+        """On the log evidence, differentiable in the hyperparameters (the sites have none)."""
         covariance = prior.covariance(self.points, self.points)
         sites = self.settle(prior, covariance.detach(), torch.zeros(len(self._rows), dtype=covariance.dtype))
         with torch.no_grad():
             pseudo = self._pseudo(sites)
-        evidence = _LogNormalDensity.apply(covariance, noise_variance(prior, pseudo), pseudo.y)
+        evidence = LogNormalDensity.apply(covariance, noise_variance(prior, pseudo), pseudo.y)
         expected = self.expected_log_density(prior, sites.mean, sites.variance, sites_only=True)
-        return evidence + (expected - expected.detach()) + sites.correction + prior.log_density()
+        return evidence + (expected - expected.detach()) + sites.correction
 
     @torch.no_grad()
     def conditioned(self, prior: Prior, mean: Tensor | None = None, covariance: Tensor | None = None) -> Pseudo:
-        """See :class:`~bayestl.inference.exact.Data`."""
+        """See :class:`~bayestl.inference.labels.Data`."""
         if covariance is None:
             covariance = prior.covariance(self.points, self.points)
         if mean is None:

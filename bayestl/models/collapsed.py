@@ -72,6 +72,10 @@ class Collapsed:
             return -np.inf, np.zeros_like(w)
         return value, gradient
 
+    def gradients(self, points: np.ndarray) -> np.ndarray:
+        """Of the log density at several points (S, P + n)."""
+        return np.stack([self.value_and_gradient(w)[1] for w in points])
+
     @torch.no_grad()
     def behind(self, w: np.ndarray, generator: torch.Generator) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """Draws, given the point, of whitened function values (n_c,) and of latent values (n_c,) of each function."""

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from bayestl.distributions import Predictive
-from bayestl.kernels import Stationary
 from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.posterior import log_density_of
+from bayestl.stationary import Stationary
 from bayestl.table import Scaler, Table
 from bayestl.tasks import TaskPart
 

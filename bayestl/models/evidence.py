@@ -9,9 +9,10 @@ import torch
 
 from bayestl.inference import exact
 from bayestl.inference.sites import Observations, PartLabels
-from bayestl.kernels import KERNELS, Smooth
+from bayestl.kernels import Smooth
 from bayestl.likelihoods import SIZES, Hurdle, LabelBlock
 from bayestl.models.own import own_prior
+from bayestl.stationary import KERNELS
 from bayestl.table import Scaler, Table
 from bayestl.tasks import TaskPart
 

@@ -23,9 +23,11 @@ from bayestl.inference.chains import ChainReport
 from bayestl.inference.exact import FitReport
 from bayestl.inference.gaussian import ExactLatent, ExactPosterior, JoinedLatent
 from bayestl.inference.hmc import hmc_draws
+from bayestl.inference.labels import Data, Labels
 from bayestl.inference.laplace import laplace_draws, raw_positions
 from bayestl.inference.sites import Observations, PartLabels
 from bayestl.inference.threads import threads_for
+from bayestl.inference.vector import get_raw, set_raw
 from bayestl.kernels import Prior, Smooth
 from bayestl.likelihoods import LabelBlock
 from bayestl.models.base import BayesianModel
@@ -40,8 +42,8 @@ LAPLACE_LABELS = 400
 """Up to so many labels ``hyperparameters="auto"`` averages over the hyperparameters' uncertainty."""
 LAPLACE_DRAWS = 24
 """Sets of hyperparameters in that average."""
-CHAINS, WARMUP, STATES, THIN = 2, 80, 100, 4
-"""Of ``hyperparameters="mcmc"``: chains, their first states that are dropped, those kept, of which every fourth is used."""
+CHAINS, WARMUP, STATES, THIN = 4, 100, 200, 16
+"""Of ``hyperparameters="mcmc"``: chains, their first states that are dropped, those kept, and of how many one is used."""
 CHAIN_LABELS = 200
 """Up to so many labels the offsets of a difference model are averaged over a chain of hyperparameters."""
 HYPERPARAMETERS = ("auto", "map", "laplace", "mcmc")
@@ -140,7 +142,7 @@ class ExactModel(BayesianModel):
                 ),
             )
         averaged = self.hyperparameters == "laplace" or (self.hyperparameters == "auto" and len(data) <= LAPLACE_LABELS)
-        draws = exact.get_raw(prior)[None]
+        draws = get_raw(prior)[None]
         if averaged:
             draws = laplace_draws(prior, data, LAPLACE_DRAWS, seed)
         elif self.hyperparameters == "mcmc":
@@ -149,9 +151,9 @@ class ExactModel(BayesianModel):
         report.jitter = posterior.jitter
         return Family(parts, prior, report, posterior)
 
-    def _chains(self, prior: Prior, data: exact.Data) -> tuple[np.ndarray, ChainReport]:
+    def _chains(self, prior: Prior, data: Data) -> tuple[np.ndarray, ChainReport]:
         """Every so many states of chains of the hyperparameters, one chain after another."""
-        total = CHAINS * (WARMUP + STATES)
+        total = WARMUP + STATES
         with progress(f"{type(self).__name__}: chains of hyperparameters", total=total, verbose=self.verbose) as update:
             draws, report = hmc_draws(
                 prior,
@@ -181,7 +183,7 @@ class ExactModel(BayesianModel):
         """Inputs (n, k) of a family's functions at the rows of the table."""
         return self.scaler_.features(self.table_.x)
 
-    def _family_data(self, family: Family) -> exact.Data:
+    def _family_data(self, family: Family) -> Data:
         """The labels that a family was fitted to."""
         return training_data(self.table_, self.scaler_, family.parts, self._family_inputs(family))
 
@@ -225,7 +227,7 @@ class ExactModel(BayesianModel):
         return as_botorch(self, outputs)
 
     def _hyperparameter_draws(self, family: Family, n: int = 100) -> np.ndarray:
-        """Draws of the raw hyperparameters: every third state of a chain up to :data:`CHAIN_LABELS` labels, made once.
+        """Draws of the raw hyperparameters: every third state of chains up to :data:`CHAIN_LABELS` labels, made once.
 
         Beyond, from the Laplace approximation of those that mix the processes, the others fixed.
         """
@@ -233,16 +235,23 @@ class ExactModel(BayesianModel):
             data = self._family_data(family)
             seed = int(self.random_state)
             if len(data) <= CHAIN_LABELS:
-                with progress(
-                    f"{type(self).__name__}: posterior of the hyperparameters", total=3 * n, verbose=self.verbose
-                ) as update:
-                    draws, _ = hmc_draws(family.prior, data, 3 * n, seed, callback=lambda i: update(completed=i))
+                what, states = f"{type(self).__name__}: posterior of the hyperparameters", -(-3 * n // CHAINS)
+                with progress(what, total=WARMUP + states, verbose=self.verbose) as update:
+                    draws, _ = hmc_draws(
+                        family.prior,
+                        data,
+                        states,
+                        seed,
+                        warmup=WARMUP,
+                        chains=CHAINS,
+                        callback=lambda i: update(completed=i),
+                    )
                     family.draws = draws[2::3]
             else:
                 family.draws = self._mixing_draws(family, data, n)
         return family.draws
 
-    def _mixing_draws(self, family: Family, data: exact.Data, n: int) -> np.ndarray:
+    def _mixing_draws(self, family: Family, data: Data, n: int) -> np.ndarray:
         """Draws from the Laplace approximation of the hyperparameters that mix the processes, the others fixed."""
         which = raw_positions(family.prior, "mixing.")
         if len(data) > LARGEST:
@@ -286,18 +295,18 @@ class ExactModel(BayesianModel):
             return np.ones((1, 1)), np.zeros((1, 1))
         prior = family.prior
         varying = [p for p, process in enumerate(prior) if isinstance(process, Smooth)]
-        raw = exact.get_raw(prior)
+        raw = get_raw(prior)
         correlations = []
         draws = family.posterior.draws
         if len(draws) == 1:
             draws = self._mixing_draws(family, self._family_data(family), LAPLACE_DRAWS)
         with torch.no_grad():
             for draw in draws:
-                exact.set_raw(prior, draw)
+                set_raw(prior, draw)
                 w = prior.mixing.weights()[:, varying].numpy()
                 size = np.sqrt((w**2).sum(axis=1))
                 correlations.append(w @ w.T / np.outer(size, size))
-        exact.set_raw(prior, raw)
+        set_raw(prior, raw)
         stack = np.stack(correlations)
         return stack.mean(axis=0), stack.std(axis=0)
 
@@ -311,7 +320,7 @@ class ExactModel(BayesianModel):
                 state[f"{i}.y"] = np.stack([c.y.numpy() for c in labels])
                 state[f"{i}.se2"] = np.stack([c.se2.numpy() for c in labels])
             state |= {
-                f"{i}.raw": exact.get_raw(family.prior),
+                f"{i}.raw": get_raw(family.prior),
                 f"{i}.draws": family.posterior.draws,
                 f"{i}.weights": family.posterior.weights,
                 f"{i}.report": np.array(
@@ -347,7 +356,7 @@ class ExactModel(BayesianModel):
         i: int,
     ) -> Family:
         prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
-        exact.set_raw(prior, state[f"{i}.raw"])
+        set_raw(prior, state[f"{i}.raw"])
         value, gradient, converged, evaluations, starts, jitter = state[f"{i}.report"].tolist()
         report = FitReport(
             value, gradient, bool(converged), "restored from a file", int(evaluations), int(starts), jitter
@@ -356,11 +365,11 @@ class ExactModel(BayesianModel):
             trace = chain.pop("log_density")
             report.chain = ChainReport(trace, **{k: v.item() for k, v in chain.items()})
         data = training_data(table, scaler, parts, x)
-        each: exact.Data | list[exact.Data] = data
+        each: Data | list[Data] = data
         if f"{i}.site" in state:
             points, site = data.points, torch.from_numpy(state[f"{i}.site"])
             pairs = zip(state[f"{i}.y"], state[f"{i}.se2"], strict=True)
-            each = [exact.Labels(points, torch.from_numpy(y), torch.from_numpy(v), site) for y, v in pairs]
+            each = [Labels(points, torch.from_numpy(y), torch.from_numpy(v), site) for y, v in pairs]
         posterior = ExactPosterior.of(prior, each, state[f"{i}.draws"], state[f"{i}.weights"])
         return Family(parts, prior, report, posterior)
 
@@ -378,7 +387,7 @@ def part_data(
     scaler: Scaler,
     tasks: Sequence[Task],
     parts: Sequence[TaskPart],
-) -> exact.Data | None:
+) -> Data | None:
     """The labels of a family in scaled long form, those of a latent function together; None where there are none.
 
     Channels are counted within the family.
@@ -395,7 +404,7 @@ def part_data(
     return Observations(x, group, out).simplest() if out else None
 
 
-def training_data(table: Table, scaler: Scaler, parts: Sequence[TaskPart], x: np.ndarray) -> exact.Data:
+def training_data(table: Table, scaler: Scaler, parts: Sequence[TaskPart], x: np.ndarray) -> Data:
     """The labels of a family from the table, its rows at inputs ``x`` (n, d).
 
     Raises

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import gpytorch
 import torch
 from torch import Tensor
 
 from bayestl.inference import exact
+from bayestl.inference.labels import Labels
 from bayestl.kernels import Constant, Points, Prior, Smooth
 from bayestl.likelihoods import Gaussian
 from bayestl.models.graph import Node, PartData
 from bayestl.models.guide import NodeGuide
 from bayestl.models.own import OwnParts
 from bayestl.observation import Noise
+from bayestl.stationary import UnitKernel
 from bayestl.tasks import TaskPart
 
 
 def first_guess(
-    kernel: gpytorch.kernels.Kernel,
+    kernel: UnitKernel,
     parents: tuple[int, ...],
     x: Tensor,
     rows: Tensor,
@@ -42,7 +43,7 @@ def first_guess(
         return node, guide, node.linear(guesses).detach().expand(len(x))
     offset = node.linear(guesses).detach().expand(len(x))
     zero = torch.zeros(int(there.sum()), dtype=torch.long)
-    labels = exact.Labels(
+    labels = Labels(
         Points(inputs[there], zero, zero), (y - offset)[there], se2[there], rows=torch.nonzero(there).ravel()
     )
     alone = TaskPart(0, "", Gaussian(), (0,), ("",))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bayestl.hyperparameters import HyperPrior, draw_from_priors, register_positive, register_real
 from bayestl.likelihoods import LabelBlock
+from bayestl.stationary import UnitKernel
 from bayestl.tasks import TaskPart
 
 INDUCING_JITTER = 1e-6
@@ -40,7 +41,7 @@ class Node(gpytorch.Module):
 
     def __init__(
         self,
-        kernel: gpytorch.kernels.Kernel,
+        kernel: UnitKernel,
         parents: Sequence[int],
         inducing: Tensor,
         signs: Tensor,

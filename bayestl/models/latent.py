@@ -277,7 +277,7 @@ class LatentVariableGP(BayesianModel):
         states = -(-int(self.n_draws) // CHAINS)
         total = CHAINS * (WARMUP + states)
         with progress("LatentVariableGP: states", total=total, verbose=self.verbose) as update:
-            covariance = inverse_curvature(lambda w: density.value_and_gradient(w)[1], start, positions)
+            covariance = inverse_curvature(density.gradients, start, positions)
             points, report = nuts_draws(
                 density.value_and_gradient,
                 start,

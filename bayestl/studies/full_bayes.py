@@ -17,12 +17,13 @@ from scipy.special import logsumexp
 
 from bayestl.inference.gaussian import ExactPosterior
 from bayestl.inference.hmc import TEMPERATURES, hmc_draws
+from bayestl.models import exact
 from bayestl.models.multitask import MultiTaskGP
 from bayestl.progress import progress
 
 N_SOURCE, N_TARGET, N_FEATURES, N_TEST = 40, 20, 5, 400
 STATES, WARMUP = 256, 256
-"""Of each sampler; BoTorch's own default keeps as many after twice the warmup."""
+"""Of BoTorch's sampler; its own default keeps as many after twice the warmup."""
 
 
 def draw_table(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -39,11 +40,11 @@ def draw_table(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
 
 
 def effective(draws: np.ndarray) -> np.ndarray:
-    """Effective number of draws (P,) of each column of a chain (S, P), of those that move."""
+    """Effective number of draws (P,) of each coordinate of chains (C, S, P), of those that move."""
     from pyro.ops.stats import effective_sample_size
 
-    moving = draws[:, draws.std(axis=0) > 1e-12]
-    return np.array([float(effective_sample_size(torch.from_numpy(c.copy())[None])) for c in moving.T])
+    moving = np.moveaxis(draws[:, :, draws.std(axis=(0, 1)) > 1e-12], 2, 0)
+    return np.array([float(effective_sample_size(torch.from_numpy(np.ascontiguousarray(c)))) for c in moving])
 
 
 def _record(
@@ -61,20 +62,22 @@ def _record(
 
 
 def ours(seed: int, tempered: bool) -> dict[str, Any]:
-    """One chain of :class:`~bayestl.MultiTaskGP`, with other temperatures beside it or alone; the fit counts too."""
+    """The chains of :class:`~bayestl.MultiTaskGP`, with other temperatures beside them or alone; the fit counts too."""
     x, y, x_new, y_new = draw_table(seed)
     start = time.perf_counter()
     model = MultiTaskGP(hyperparameters="map", random_state=seed, verbose=False).fit(x, y)
     family = model.families_[0]
     data = model._family_data(family)
     temperatures = TEMPERATURES if tempered else (1.0,)
-    draws, _ = hmc_draws(family.prior, data, STATES, seed, warmup=WARMUP, temperatures=temperatures)
+    draws, _ = hmc_draws(
+        family.prior, data, exact.STATES, seed, warmup=exact.WARMUP, chains=exact.CHAINS, temperatures=temperatures
+    )
     seconds = time.perf_counter() - start
-    family.posterior = ExactPosterior.of(family.prior, data, draws[::8])
+    family.posterior = ExactPosterior.of(family.prior, data, draws[exact.THIN - 1 :: exact.THIN])
     density = model.log_density(x_new, np.column_stack([np.full(len(y_new), np.nan), y_new])).iloc[:, 1].to_numpy()
     error = model.posterior(x_new).mean.iloc[:, 1].to_numpy() - y_new
     name = f"bayestl MultiTaskGP{', tempered' if tempered else ''}"
-    return _record(name, seconds, effective(draws), density, error)
+    return _record(name, seconds, effective(draws.reshape(exact.CHAINS, exact.STATES, -1)), density, error)
 
 
 def botorch_model(seed: int) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def botorch_model(seed: int) -> dict[str, Any]:
         sd = post.variance[:, :, 0].sqrt().numpy() * scale
     each = -0.5 * np.log(2 * np.pi * sd**2) - 0.5 * ((y_new - mean) / sd) ** 2
     density = logsumexp(each, axis=0) - np.log(len(mean))
-    worth = effective(np.concatenate(draws, axis=1))
+    worth = effective(np.concatenate(draws, axis=1)[None])
     return _record("BoTorch SaasFullyBayesianMultiTaskGP", seconds, worth, density, mean.mean(axis=0) - y_new)
 
 

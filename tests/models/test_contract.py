@@ -14,8 +14,8 @@ from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import check_estimator
 
 import bayestl as btl
-from bayestl.inference import exact
 from bayestl.inference.gaussian import ExactPosterior, JoinedLatent
+from bayestl.inference.vector import get_raw
 from bayestl.models.exact import training_data
 from bayestl.table import build_table
 
@@ -108,7 +108,7 @@ def test_observed_is_refitting_with_those_labels(fitted, two_tasks, name):
     pairs = []
     for family in model.families_:
         data = training_data(table, scaler, family.parts, x)
-        own = ExactPosterior.of(family.prior, data, exact.get_raw(family.prior)[None])
+        own = ExactPosterior.of(family.prior, data, get_raw(family.prior)[None])
         pairs.append((family.parts, own.at(new, 2000 + torch.arange(10))))
     _, means, covariances, noise = JoinedLatent(pairs).moments()
     np.testing.assert_allclose(given.mean.to_numpy(), scaler.label_units(means[0]), atol=1e-6)

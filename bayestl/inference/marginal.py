@@ -1,0 +1,104 @@
+"""The density of Gaussian vectors by Cholesky factorisation, with its gradient in closed form.
+
+For one covariance as a node of a graph of derivatives, and for many sets of hyperparameters of a prior at once: on small
+tables what costs is not the arithmetic but the number of operations, which is then the same as for one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from bayestl.kernels import Prior, Term, assemble
+
+JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
+"""Tried in turn, relative to the mean of the diagonal, until the Cholesky factorisation succeeds."""
+
+
+def cholesky(covariance: Tensor, noise: Tensor) -> tuple[Tensor, float]:
+    """Lower Cholesky factor of ``covariance + diag(noise)`` and the jitter it needed (absolute).
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If the matrix is not positive definite even with the largest jitter, or not finite.
+    """
+    shifted = covariance.clone()
+    diagonal = shifted.diagonal()
+    diagonal.add_(noise)
+    scale, added = float(diagonal.mean()), 0.0
+    for jitter in JITTERS:
+        diagonal.add_(jitter * scale - added)
+        added = jitter * scale
+        factor, info = torch.linalg.cholesky_ex(shifted)
+        if int(info) == 0 and math.isfinite(float(factor.diagonal().sum())):
+            return factor, added
+    raise torch.linalg.LinAlgError("covariance is not positive definite")
+
+
+def inverse_from_cholesky(factor: Tensor) -> Tensor:
+    """``(L L')^-1`` by LAPACK's potri, half the time of ``torch.cholesky_inverse``."""
+    inverse, _ = scipy.linalg.lapack.dpotri(np.array(factor.numpy(), order="F"), lower=1, overwrite_c=1)
+    half = torch.from_numpy(inverse.T).triu_()
+    full = half + half.T
+    full.diagonal().mul_(0.5)
+    return full
+
+
+class LogNormalDensity(torch.autograd.Function):
+    """``log N(y | 0, K + diag(v))`` with the closed-form gradient ``(alpha alpha' - (K + diag(v))^-1) / 2``."""
+
+    @staticmethod
+    def forward(ctx: Any, covariance: Tensor, noise: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+        factor, _ = cholesky(covariance, noise)
+        alpha = torch.cholesky_solve(y[:, None], factor)[:, 0]
+        ctx.save_for_backward(factor, alpha)
+        return -0.5 * (y @ alpha) - factor.diagonal().log().sum() - 0.5 * len(y) * math.log(2 * math.pi)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+        factor, alpha = ctx.saved_tensors
+        g = inverse_from_cholesky(factor).mul_(-0.5 * grad).addr_(alpha, alpha, alpha=0.5 * float(grad))
+        return g, g.diagonal(), -alpha * grad
+
+
+def log_densities(
+    prior: Prior, terms: list[Term], y: Tensor, task: Tensor, se2: Tensor, site: Tensor | None, raws: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """``log N(y | 0, K + diag(v))`` (S,) at each vector (S, P) of raw hyperparameters, and its gradients (S, P).
+
+    All at once; NaN where the covariance would need jitter.  ``y``, ``task``, ``se2`` and ``site`` (N,) are those of labels.
+    """
+    shapes = [(name, p.shape, p.numel()) for name, p in prior.named_parameters()]
+
+    def of(raw: Tensor) -> tuple[Tensor, ...]:
+        pieces = raw.split([size for _, _, size in shapes])
+        state = {name: piece.view(shape) for (name, shape, _), piece in zip(shapes, pieces, strict=True)}
+        return torch.func.functional_call(prior, state, (terms,))
+
+    outputs, back = torch.func.vjp(  # type: ignore[misc]
+        torch.vmap(of), torch.from_numpy(raws)
+    )
+    with torch.no_grad():
+        weights, noise, *arguments = (v.detach() for v in outputs)
+        assembled = assemble(len(y), terms, weights, arguments)
+        own = torch.ones_like(y) if site is None else (~site).to(y.dtype)
+        covariance = assembled.covariance
+        diagonal = covariance.diagonal(dim1=-2, dim2=-1)
+        diagonal.add_(noise[:, task] * own + se2)
+        factor, info = torch.linalg.cholesky_ex(covariance)
+        factor = torch.where((info == 0)[:, None, None], factor, torch.eye(len(y), dtype=y.dtype))
+        alpha = torch.cholesky_solve(y[:, None].expand(len(raws), -1, -1), factor)[..., 0]
+        halves = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        values = -0.5 * (alpha @ y) - halves - 0.5 * len(y) * math.log(2 * math.pi)
+        slope = torch.cholesky_inverse(factor).mul_(-0.5).baddbmm_(alpha[..., None], alpha[:, None, :], alpha=0.5)
+        in_noise = torch.zeros_like(noise).index_add_(1, task, slope.diagonal(dim1=-2, dim2=-1) * own)
+        in_weights, *in_arguments = assembled.pull(slope)
+    (gradients,) = back((in_weights, in_noise, *in_arguments))
+    values[info != 0] = math.nan
+    return values.numpy(), gradients.numpy()
