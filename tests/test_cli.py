@@ -110,7 +110,7 @@ def test_compare_writes_a_report(table, tmp_path):
         (("predict", "nowhere", "TABLE", "-o", "x.csv"), "no model in nowhere"),
         (("compare", "TABLE", "--tasks", "dft", "--models", "forest"), "unknown architecture 'forest'"),
         (("datasets", "gold"), "no table 'gold'"),
-        (("reproduce", "speed", "-o", "out"), "only gap, sbc, campaigns write files"),
+        (("reproduce", "speed", "-o", "out"), "only gap, sbc, campaigns, fidelities write files"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_exit_1(table, arguments, words, tmp_path, monkeypatch):

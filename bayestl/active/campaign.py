@@ -284,15 +284,18 @@ class Campaign:
         return frame.assign(row=self.pool.index[frame["row"].astype(int)]) if len(frame) else frame
 
     def _write(self, chosen: Sequence[dict[str, Any]], seed: int) -> dict[int, dict[str, Any]]:
-        """The suggestions by number, those left out that another process has taken or measured meanwhile."""
+        """The suggestions by number, without those that another process has taken, measured or used up the budget for meanwhile."""
         kept: dict[int, dict[str, Any]] = {}
         with self.ledger.writing() as db:
+            committed = "SELECT cost FROM results UNION ALL SELECT cost FROM suggestions WHERE state = 'open'"
+            left = self._left(db.execute(f"SELECT TOTAL(cost) FROM ({committed})").fetchone()[0])
             taken = set(db.execute("SELECT row, task FROM suggestions WHERE state = 'open'").fetchall())
             taken |= set(db.execute("SELECT row, task FROM results").fetchall())
             number = db.execute("SELECT COALESCE(MAX(batch), 0) + 1 FROM suggestions").fetchone()[0]
             for pick in chosen:
-                if (pick["row"], pick["task"]) in taken:
+                if (pick["row"], pick["task"]) in taken or pick["cost"] > left + 1e-9:
                     continue
+                left -= pick["cost"]
                 cursor = db.execute(
                     "INSERT INTO suggestions (batch, time, who, row, task, score, cost, predicted, lower, upper, reason, model, "
                     "version, seed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -300,6 +303,10 @@ class Campaign:
                 )
                 kept[int(cursor.lastrowid or 0)] = pick
         return kept
+
+    def _left(self, committed: float) -> float:
+        """Of the budget, where results and open suggestions cost so much."""
+        return math.inf if self.budget is None else self.budget - committed
 
     def drop(self, suggestions: Sequence[int]) -> None:
         """Give back suggestions that will not be measured: their rows may be suggested again."""
@@ -317,7 +324,7 @@ class Campaign:
         for row, task in zip(open_["row"], open_["task"], strict=True):
             possible[row, self.names.index(task)] = False
         used = sorted({int(r) for r in (*open_["row"], *np.flatnonzero(known.notna().any(axis=1).to_numpy()))})
-        left = math.inf if self.budget is None else self.budget - self.spent - float(open_["cost"].sum())
+        left = self._left(self.spent + float(open_["cost"].sum()))
         best = self.best()
         utility = -math.inf if best is None else float(best["utility"])
         choice = Choice(

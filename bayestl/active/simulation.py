@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from bayestl.active.acquisition import Pool
+from bayestl.active.acquisition import Pool, given
 from bayestl.active.batch import Choice, choose_batch
-from bayestl.active.goals import Between, Goal
+from bayestl.active.goals import Between, Goal, Learn
 from bayestl.columns import decide, encode, label_frame
 from bayestl.parallel import in_parallel
 from bayestl.tasks import Task, match_tasks
@@ -32,19 +32,34 @@ class Evidence:
     tasks: Sequence[Task]
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What a policy decided: rows of the pool and positions of tasks, and, where it has a model, what that predicts."""
+
+    picks: list[tuple[int, int]]
+    predicted: Callable[[], np.ndarray] | None = None
+    """The quantity at all rows of the pool, (n,), before the measurements."""
+
+
 class Policy(ABC):
     """How a campaign decides: a choice and evidence in, rows and tasks out."""
 
     @abstractmethod
-    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> list[tuple[int, int]]:
-        """Rows of the pool and positions of tasks of up to ``n`` measurements."""
+    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> Decision:
+        """Up to ``n`` measurements."""
 
 
 @dataclass(frozen=True)
 class Random(Policy):
-    """Any row that lacks a label of the quantity."""
+    """Any row that lacks a label of the quantity; ``model`` is what learns from them, if anything does."""
 
-    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> list[tuple[int, int]]:
+    model: Any = None
+
+    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> Decision:
+        pool = choice.pool
+        predicted = (
+            None if self.model is None else _prediction(_fitted(self.model, known, pool.tasks), pool, choice.goal)
+        )
         generator = np.random.default_rng(seed)
         needed = [choice.pool.tasks.index(t) for t in choice.goal.needs(choice.pool.tasks)]
         out: list[tuple[int, int]] = []
@@ -53,7 +68,7 @@ class Random(Policy):
                 if len(out) < n and choice.free(np.array([row]))[0, t]:
                     out.append((int(row), t))
                     choice.take(int(row), t)
-        return out
+        return Decision(out, predicted)
 
 
 @dataclass(frozen=True)
@@ -67,20 +82,31 @@ class ByModel(Policy):
     acquisition: str = "auto"
     alone: bool = False
 
-    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> list[tuple[int, int]]:
+    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> Decision:
         every = names = choice.pool.tasks
         if self.alone:
             names = choice.goal.needs(names)
             kept = [choice.pool.tasks.index(t) for t in names]
             pool = choice.pool
             choice.pool = Pool(pool.X, pool.known[names], pool.possible[:, kept], pool.costs[kept], names)
-        labels = known.labels[names].reset_index(drop=True)
-        there = labels.notna().any(axis=1)
-        own = [t for t in known.tasks if t.name in names]
-        model = clone(self.model).set_params(tasks=own, verbose=False)
-        model.fit(known.X.reset_index(drop=True)[there].reset_index(drop=True), labels[there].reset_index(drop=True))
+        model = _fitted(self.model, known, names)
+        predicted = _prediction(model, choice.pool, choice.goal)
         picks = choose_batch(model, choice, n, self.acquisition, seed)
-        return [(row, every.index(names[t])) for row, t, _ in picks]
+        return Decision([(row, every.index(names[t])) for row, t, _ in picks], predicted)
+
+
+def _fitted(model: Any, known: Evidence, names: Sequence[str]) -> Any:
+    """A copy of a model, fitted to the labels of some tasks."""
+    labels = known.labels[list(names)].reset_index(drop=True)
+    there = labels.notna().any(axis=1)
+    own = clone(model).set_params(tasks=[t for t in known.tasks if t.name in names], verbose=False)
+    return own.fit(known.X.reset_index(drop=True)[there].reset_index(drop=True), labels[there].reset_index(drop=True))
+
+
+def _prediction(model: Any, pool: Pool, goal: Goal) -> Callable[[], np.ndarray]:
+    """Mean of the quantity at the rows of a pool, made when it is asked for."""
+    known = pool.known.copy()
+    return lambda: goal.marginals(model.posterior(pool.X, observed=given(model, known))).mean()
 
 
 @dataclass(frozen=True)
@@ -89,7 +115,7 @@ class Lolo(Policy):
 
     n_trees: int = 100
 
-    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> list[tuple[int, int]]:
+    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> Decision:
         from bayestl.studies.peers import LoloForests
 
         (target,) = choice.goal.needs(choice.pool.tasks)
@@ -101,7 +127,7 @@ class Lolo(Policy):
         promise = choice.goal.promise(forest.posterior(inputs.iloc[: len(choice.pool.X)]).marginal(target), choice.best)
         free = choice.free(np.arange(len(choice.pool.X)))[:, t]
         order = np.argsort(-np.where(free, promise, -np.inf), kind="stable")[:n]
-        return [(int(row), t) for row in order if free[row]]
+        return Decision([(int(row), t) for row in order if free[row]])
 
 
 @dataclass
@@ -112,11 +138,17 @@ class Simulation:
     ----------
     records : DataFrame
         A row a policy, seed and step: ``cost`` so far, ``best`` utility so far, ``regret`` (utility of the best row of the pool
-        less that; NaN for goals without one), ``found`` (rows of the pool within the goal's range so far), ``measured``.
+        less that; NaN for goals without one), ``found`` (rows of the pool within the goal's range so far), ``measured``; for
+        ``Learn``, ``error``: root mean square error over the pool of the model that decided.
     """
 
     records: pd.DataFrame
     goal: Goal
+
+    @property
+    def _column(self) -> str:
+        """What the goal is judged by."""
+        return "found" if isinstance(self.goal, Between) else "error" if isinstance(self.goal, Learn) else "regret"
 
     def at_cost(self, cost: float, column: str = "found") -> pd.DataFrame:
         """Value (policy by seed) of a column when ``cost`` was spent."""
@@ -127,8 +159,8 @@ class Simulation:
         """Mean over seeds with its standard error, at a cost (default: the least that all policies reached)."""
         if cost is None:
             cost = float(self.records.groupby(["policy", "seed"])["cost"].max().min())
-        column = "found" if isinstance(self.goal, Between) else "regret"
-        wide = self.at_cost(cost, column)
+        wide = self.at_cost(cost, self._column)
+        column = self._column
         out = pd.DataFrame({column: wide.mean(), "se": wide.sem()})
         out.attrs["cost"] = cost
         return out
@@ -142,11 +174,12 @@ class Simulation:
         from bayestl.plots import COLOURS, new_axes
 
         ax = new_axes(ax, (5.0, 3.6))
-        column = column or ("found" if isinstance(self.goal, Between) else "regret")
+        column = column or self._column
         last = float(self.records.groupby(["policy", "seed"])["cost"].max().min())
         grid = np.linspace(0.0, last, 60)
-        for i, policy in enumerate(dict.fromkeys(self.records["policy"])):
-            own = self.records[self.records["policy"] == policy]
+        told = self.records[self.records[column].notna()]
+        for i, policy in enumerate(dict.fromkeys(told["policy"])):
+            own = told[told["policy"] == policy]
             curves = []
             for _, part in own.groupby("seed"):
                 at = np.searchsorted(part["cost"].to_numpy(), grid + 1e-9, side="right") - 1
@@ -157,7 +190,11 @@ class Simulation:
             ax.fill_between(grid, mean - se, mean + se, color=colour, alpha=0.2, lw=0)
             ax.plot(grid, mean, color=colour, label=policy)
         ax.set_xlabel("cost")
-        ax.set_ylabel({"found": "rows found", "regret": "regret", "best": "best so far"}.get(column, column))
+        ax.set_ylabel(
+            {"found": "rows found", "regret": "regret", "best": "best so far", "error": "error over the pool"}.get(
+                column, column
+            )
+        )
         ax.legend(frameon=False, fontsize=8)
         ax.spines[["top", "right"]].set_visible(False)
         return ax
@@ -290,7 +327,8 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
     names = [t.name for t in tasks]
     costs = np.array([t.cost for t in tasks])
     needed = goal.needs(names)
-    utility = _utilities(setting)
+    quantity = _quantities(setting)
+    utility = np.where(np.isnan(quantity), np.nan, goal.utility(quantity))
     reachable = np.flatnonzero(~np.isnan(utility))
     generator = np.random.default_rng([seed, 17])
     first = setting.start
@@ -317,7 +355,8 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
         told = {"cost": spent, "best": best, "regret": regret, "found": found, "measured": int(mine.sum())}
         records.append({"policy": name, "seed": seed, "step": step, **told})
         possible = (shown.isna() & truth.notna()).to_numpy()
-        if spent >= setting.budget - 1e-9 or not possible[:, [names.index(t) for t in needed]].any():
+        over = spent >= setting.budget - 1e-9 or not possible[:, [names.index(t) for t in needed]].any()
+        if over and not isinstance(goal, Learn):
             break
         pool = Pool(setting.X, shown, possible, costs, names)
         used = np.flatnonzero(shown.notna().any(axis=1).to_numpy()).tolist()
@@ -326,20 +365,23 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
             X, labels = setting.further
             evidence = Evidence(pd.concat([setting.X, X]), pd.concat([shown, labels.reindex(columns=names)]), tasks)
         choice = Choice(pool, goal, best, setting.budget - spent, used)
-        picks = policy.choose(choice, evidence, setting.batch, int(generator.integers(1 << 31)))
-        if not picks:
+        decision = policy.choose(choice, evidence, setting.batch, int(generator.integers(1 << 31)))
+        if isinstance(goal, Learn):
+            wrong = np.nan if decision.predicted is None else (decision.predicted() - quantity)[reachable]
+            records[-1]["error"] = float(np.sqrt(np.mean(wrong**2)))
+        if over or not decision.picks:
             break
-        for row, t in picks:
+        for row, t in decision.picks:
             shown.loc[shown.index[row], names[t]] = truth.loc[truth.index[row], names[t]]
             spent += float(costs[t])
         step += 1
     return pd.DataFrame(records)
 
 
-def _utilities(setting: _Setting) -> np.ndarray:
-    """What each row's quantity is worth, NaN where a label that it needs is missing."""
+def _quantities(setting: _Setting) -> np.ndarray:
+    """Each row's quantity, NaN where a label that it needs is missing."""
     names = [t.name for t in setting.tasks]
     numbers = {t.name: encode(setting.Y[t.name], t)[0] for t in setting.tasks}
     value = np.asarray(setting.goal.value(numbers, names), dtype=float)
     there = setting.Y[setting.goal.needs(names)].notna().all(axis=1).to_numpy()
-    return np.where(there, setting.goal.utility(value), np.nan)
+    return np.where(there, value, np.nan)

@@ -224,7 +224,8 @@ def reproduce(
         Case,
         typer.Argument(
             help="no: NO decomposition; gap: band gaps; color: colours; speed; recovery, likelihoods, few-shot: known truth; agreement: "
-            "variational inference against Markov chains; elements; harm: bad sources; sbc: simulated tables; full-bayes: beside BoTorch's; campaigns."
+            "variational inference against Markov chains; elements; harm: bad sources; sbc: simulated tables; full-bayes: beside BoTorch's; campaigns; "
+            "fidelities: optimisation with a cheap source."
         ),
     ],
     repeats: Annotated[
@@ -241,7 +242,9 @@ def reproduce(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="gap, sbc, campaigns: folder for what is behind the figures, and pictures."
+            "-o",
+            "--output",
+            help="gap, sbc, campaigns, fidelities: folder for what is behind the figures, and pictures.",
         ),
     ] = None,
     jobs: Jobs = 2,

@@ -24,6 +24,7 @@ class Case(StrEnum):
     full_bayes = "full-bayes"
     sbc = "sbc"
     campaigns = "campaigns"
+    fidelities = "fidelities"
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,12 @@ def _campaigns(o: Options) -> Any:
     return campaigns.run(o.repeats or 20, o.only, o.jobs, verbose=o.verbose)
 
 
+def _fidelities(o: Options) -> Any:
+    from bayestl.studies import fidelities
+
+    return fidelities.run(o.repeats or 5, o.only, o.jobs, verbose=o.verbose)
+
+
 RUN: dict[Case, Callable[[Options], Any]] = {
     Case.no: _no,
     Case.gap: _gap,
@@ -142,7 +149,8 @@ RUN: dict[Case, Callable[[Options], Any]] = {
     Case.full_bayes: _full_bayes,
     Case.sbc: _sbc,
     Case.campaigns: _campaigns,
+    Case.fidelities: _fidelities,
 }
 """Each returns what is printed."""
-WRITTEN = (Case.gap, Case.sbc, Case.campaigns)
+WRITTEN = (Case.gap, Case.sbc, Case.campaigns, Case.fidelities)
 """Cases whose result can write itself to a folder."""

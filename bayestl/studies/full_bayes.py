@@ -40,9 +40,10 @@ def draw_table(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
 
 
 def effective(draws: np.ndarray) -> np.ndarray:
-    """Effective number of draws (P,) of each coordinate of chains (C, S, P), of those that move."""
+    """Effective number of draws (P,) of each coordinate of chains (C, S, P), of those that move and are finite."""
     from pyro.ops.stats import effective_sample_size
 
+    draws = draws[:, :, np.isfinite(draws).all(axis=(0, 1))]
     moving = np.moveaxis(draws[:, :, draws.std(axis=(0, 1)) > 1e-12], 2, 0)
     return np.array([float(effective_sample_size(torch.from_numpy(np.ascontiguousarray(c)))) for c in moving])
 

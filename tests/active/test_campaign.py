@@ -271,3 +271,22 @@ def test_two_processes_share_a_ledger(tmp_path):
     assert len(own.results()) == len(pairs)
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
+def test_two_processes_do_not_overspend_together(tmp_path):
+    """Each chose within the budget that it saw; the second one to write finds that it is used up."""
+    own = campaign(tmp_path / "c.db", budget=60.0)
+    own.tell(answers(own.suggest(12)))
+    left = 60.0 - own.spent
+    other = Campaign.open(tmp_path / "c.db", verbose=False)
+    choose = other._choose
+
+    def slowly(n, seed):
+        picks = choose(n, seed)
+        if not own.suggestions("open").shape[0]:
+            own.suggest(3)
+        return picks
+
+    other._choose = slowly
+    other.suggest(50)
+    assert other.suggestions("open")["cost"].sum() <= left + 1e-9

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import bayestl as btl
-from bayestl.active import Between, Maximise, simulate
+from bayestl.active import Between, Learn, Maximise, simulate
 from bayestl.active.simulation import ByModel, Policy, Random
 from bayestl.studies.peers import lolo_installed
 
@@ -116,3 +116,17 @@ def test_bad_settings_are_named(table):
         simulate(*table, Maximise("exp"), {"r": Random()}, start=0, seeds=[0], verbose=False)
     with pytest.raises(ValueError, match="'x', which is no task"):
         simulate(*table, Maximise("x"), {"r": Random()})
+
+
+def test_learning_is_judged_by_the_error_over_the_pool(table):
+    """The model that picks where it knows least ends with less error than from as many rows of chance, of the same model."""
+    one = btl.IndependentGP(hyperparameters="map", n_starts=1)
+    X, Y = table
+    policies = {"chance": Random(one), "knowledge": ByModel(one), "blind": Random()}
+    found = simulate(X, Y[["exp"]], Learn("exp"), policies, start=4, budget=8, seeds=[0, 1, 2], verbose=False)
+    ends = found.records.groupby(["policy", "seed"])["error"].agg(["first", "last"])
+    assert (ends.loc["knowledge", "last"] < 0.5 * ends.loc["knowledge", "first"]).all()
+    summary = found.summary()["error"]
+    assert summary["knowledge"] < summary["chance"]
+    assert np.isnan(summary["blind"])
+    assert found.plot().get_ylabel() == "error over the pool"
