@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint notebooks docs clean
+.PHONY: demo test lint notebooks docs pictures clean
 
 $(VENV)/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bayestl needs Python 3.11 or newer")'
@@ -41,6 +41,9 @@ notebooks: $(VENV)/.dev
 
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+pictures: $(VENV)/.run
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf $(VENV) docs/_build bayestl-demo

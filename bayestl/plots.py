@@ -1,14 +1,20 @@
-"""Pictures: matplotlib, each function takes ``ax=`` and returns the axes; colours are safe for the colour-blind."""
+"""Pictures: matplotlib, each function takes ``ax=`` and returns the axes; colours are safe for the colour-blind.
+
+They are of a comparison, of a fitted model (or the table that its method of the same name gives), or of a campaign.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bayestl import metrics
 from bayestl.validation import LEVEL, Comparison
+
+if TYPE_CHECKING:
+    from bayestl.active.campaign import Campaign
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette."""
@@ -188,8 +194,14 @@ def plot_reliability(comparison: Comparison, quantity: str, bins: int = 8, ax: A
     return ax
 
 
-def plot_task_correlation(correlation: pd.DataFrame, ax: Any = None) -> Any:
-    """What ``model.task_correlation()`` gives: a cell a pair, its standard deviation beneath the value."""
+def _table(source: Any, method: str) -> pd.DataFrame:
+    """A table, or what a fitted model's method gives."""
+    return source if isinstance(source, pd.DataFrame) else getattr(source, method)()
+
+
+def plot_task_correlation(model: Any, ax: Any = None) -> Any:
+    """Correlation of the tasks' functions: a cell a pair, its standard deviation beneath; of a model or ``task_correlation()``."""
+    correlation = _table(model, "task_correlation")
     size = 0.62 * len(correlation) + 1.6
     ax = new_axes(ax, (size + 0.6, size))
     std = correlation.attrs.get("std")
@@ -207,8 +219,9 @@ def plot_task_correlation(correlation: pd.DataFrame, ax: Any = None) -> Any:
     return ax
 
 
-def plot_offsets(offsets: pd.DataFrame, ax: Any = None) -> Any:
-    """What ``DifferenceGP.offsets()`` gives: a line a parameter, posterior mean and interval."""
+def plot_offsets(model: Any, ax: Any = None) -> Any:
+    """Scale factors, offsets and groups' deviations, mean and interval; of a :class:`~bayestl.DifferenceGP` or ``offsets()``."""
+    offsets = _table(model, "offsets")
     ax = new_axes(ax, (5.0, 0.32 * len(offsets) + 1.0))
     y = np.arange(len(offsets))
     errors = np.vstack([offsets["mean"] - offsets["lower"], offsets["upper"] - offsets["mean"]])
@@ -216,7 +229,7 @@ def plot_offsets(offsets: pd.DataFrame, ax: Any = None) -> Any:
     ax.axvline(0.0, color="0.6", lw=1, zorder=0)
     ax.set_yticks(y, [" ".join(str(part) for part in key if part != "") for key in offsets.index], fontsize=8)
     ax.invert_yaxis()
-    ax.set_xlabel("label units")
+    ax.set_xlabel("label units (rho: a factor)")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
@@ -240,14 +253,15 @@ def plot_learning_curve(curve: pd.DataFrame, unit: str = "", ax: Any = None) -> 
     return ax
 
 
-def plot_edge(curves: pd.DataFrame, task: str | None = None, source: str | None = None, ax: Any = None) -> Any:
-    """One edge of what ``LatentVariableGP.edge_curves()`` gives, with its interval; default the first edge.
+def plot_edge(model: Any, task: str | None = None, source: str | None = None, ax: Any = None) -> Any:
+    """One edge of a :class:`~bayestl.LatentVariableGP` or of its ``edge_curves()``, with its interval; default the first edge.
 
     Raises
     ------
     ValueError
         If there is no such edge.
     """
+    curves = _table(model, "edge_curves")
     ax = new_axes(ax, (4.2, 3.4))
     edges = list(dict.fromkeys(zip(curves["task"], curves["source"], strict=True)))
     chosen = [e for e in edges if task in (None, e[0]) and source in (None, e[1])]
@@ -259,6 +273,35 @@ def plot_edge(curves: pd.DataFrame, task: str | None = None, source: str | None 
     ax.plot(one["value"], one["mean"], color=COLOURS[0], label="mean")
     ax.set_xlabel(parent)
     ax.set_ylabel(f"{child}, given {parent}")
+    ax.legend(frameon=False, fontsize=8)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
+    """Each row's quantity against what was spent when it became known, and the best so far, or the rows within the goal's range."""
+    from bayestl.active.goals import Between
+
+    ax = new_axes(ax, (5.2, 3.4))
+    told = campaign.progress()
+    quantity = campaign.goal.quantity
+    units = {t.name: t.label for t in campaign.tasks}
+    if isinstance(campaign.goal, Between):
+        inside = told["utility"] > 0
+        low, high = (np.clip(v, -1e300, 1e300) for v in (campaign.goal.lower, campaign.goal.upper))
+        ends = told["value"].min(), told["value"].max()
+        ax.axhspan(max(low, ends[0]), min(high, ends[1]), color=COLOURS[2], alpha=0.15, lw=0, label=campaign.goal.words)
+        ax.plot(told["cost"][~inside], told["value"][~inside], "o", ms=3, color="0.6")
+        ax.plot(
+            told["cost"][inside], told["value"][inside], "o", ms=5, color=COLOURS[2], label=f"{inside.sum()} rows in it"
+        )
+    else:
+        ax.plot(told["cost"], told["value"], "o", ms=3, color="0.6")
+        ax.step(
+            told["cost"], told["best"], where="post", color=COLOURS[0], label=f"best so far ({campaign.goal.words})"
+        )
+    ax.set_xlabel("cost")
+    ax.set_ylabel(units.get(quantity, quantity))
     ax.legend(frameon=False, fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -235,6 +235,24 @@ class Campaign:
         known = self._quantity()
         return known[self.goal.utility(known.to_numpy()) > 0]
 
+    def progress(self) -> pd.DataFrame:
+        """The rows whose quantity is known, in the order in which it became so.
+
+        Returns
+        -------
+        DataFrame
+            ``cost`` spent by then, ``row``, ``value`` of the quantity (the mean of repeats), its ``utility``, ``best`` value so far.
+        """
+        results = self.results().assign(spent=lambda r: r["cost"].cumsum())
+        known = self._quantity()
+        needed = results[results["task"].isin(self.goal.needs(self.names)) & results["row"].isin(known.index)]
+        complete = needed.groupby(["row", "task"])["spent"].first().groupby("row").max().sort_values(kind="stable")
+        value = known.loc[complete.index].to_numpy()
+        utility = self.goal.utility(value)
+        best = value[np.array([np.argmax(utility[: i + 1]) for i in range(len(value))], dtype=int)]
+        columns = {"cost": complete.to_numpy(), "row": complete.index, "value": value, "utility": utility, "best": best}
+        return pd.DataFrame(columns)
+
     def _quantity(self) -> pd.Series:
         """The quantity of the rows that have all labels it needs."""
         labels = self.labels()

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import bayestl as btl
+from bayestl import plots
 from bayestl.active import Between, Campaign, Learn, LedgerError, Maximise
 
 TASKS = [btl.Task("dft"), btl.Task("exp", unit="eV", cost=20.0)]
@@ -290,3 +291,21 @@ def test_two_processes_do_not_overspend_together(tmp_path):
     other._choose = slowly
     other.suggest(50)
     assert other.suggestions("open")["cost"].sum() <= left + 1e-9
+
+
+@pytest.mark.parametrize(("goal", "lines"), [(Maximise("exp"), 2), (Between("exp", 0.8, 1.2), 2)])
+def test_progress_is_told_in_the_order_of_the_results(tmp_path, goal, lines):
+    own = campaign(tmp_path / "c.db", goal)
+    for n in (12, 3):
+        own.tell(answers(own.suggest(n)))
+    told = own.progress()
+    assert told["cost"].is_monotonic_increasing
+    assert told["cost"].iloc[-1] <= own.spent
+    assert set(told["row"]) == set(own.labels()["exp"].dropna().index)
+    values = own.labels()["exp"].loc[told["row"]].to_numpy()
+    np.testing.assert_allclose(told["value"], values)
+    if isinstance(goal, Maximise):
+        np.testing.assert_allclose(told["best"], np.maximum.accumulate(values))
+    ax = plots.plot_campaign(own)
+    assert len(ax.get_lines()) == lines
+    assert ax.get_xlabel() == "cost"
