@@ -262,3 +262,15 @@ def test_a_replay_from_the_command_line(candidates, tmp_path):
     records = pd.read_csv(tmp_path / "out" / "records.csv")
     assert set(records["policy"]) == {"random", "independent"}
     assert (tmp_path / "out" / "curves.png").stat().st_size > 5000
+
+
+def test_a_warning_is_one_line_without_code(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.standard_normal(20), "gap": np.maximum(rng.standard_normal(20), 0.0)})
+    frame.to_csv(tmp_path / "gaps.csv", index=False)
+    arguments = ["fit", "gaps.csv", "--tasks", "gap", "--model", "independent", "-o", "model", "-q"]
+    run = [sys.executable, "-c", "from bayestl.cli import app; app()", *arguments]
+    told = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stderr.strip().splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("warning: ")
+    assert "are exactly 0" in told[0]

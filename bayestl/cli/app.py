@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,11 +29,18 @@ Likelihoods = Annotated[
 ]
 
 
+def _tell(message: Warning | str, *where: Any) -> None:
+    """A warning as a person reads it, without the line of code that raised it."""
+    typer.secho(f"warning: {' '.join(str(message).split())}", fg="yellow", err=True)
+
+
 @contextmanager
 def user_errors() -> Iterator[None]:
     """One line and exit code 1 for what the user can mend; anything else is our fault and keeps its traceback."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell
+            yield
     except (ValueError, OSError, ImportError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         typer.secho(f"error: {text}", fg="red", err=True)
