@@ -96,7 +96,7 @@ def write(path: str | os.PathLike[str], title: str, sections: Sequence[Section])
 
 
 def comparison_sections(comparison: Comparison, parity: str | None = None) -> list[Section]:
-    """Table, relative errors, parity and calibration of a comparison.
+    """Data, table, relative errors, parity and calibration of a comparison.
 
     Parameters
     ----------
@@ -104,6 +104,11 @@ def comparison_sections(comparison: Comparison, parity: str | None = None) -> li
     parity : str, optional
         The model whose parity plots are shown; default: for each quantity the one with the lowest CRPS.
     """
+    data = Section("The data")
+    rows, features = comparison.shape
+    data.text(f"{rows} rows, {features} features. Labels of each task, and of how many rows two tasks have one.")
+    named = [_named(comparison, task) for task in comparison.shared]
+    data.frame(comparison.shared.set_axis(named, axis=1).set_axis(pd.Index(named, name="task")).astype(str))
     kept = "loses all its labels" if comparison.hide == "row" else "keeps the labels of its other tasks"
     table = Section("Which architecture predicts best")
     table.text(
@@ -130,7 +135,7 @@ def comparison_sections(comparison: Comparison, parity: str | None = None) -> li
             alt = f"{quantity}: predicted against label, {model}"
             parities.figure(plots.plot_parity(comparison, model, quantity), alt)
         calibration.figure(plots.plot_calibration(comparison, quantity), f"{quantity}: coverage against level")
-    sections = [table, relative, *([parities] if numbers else []), calibration]
+    sections = [data, table, relative, *([parities] if numbers else []), calibration]
     if comparison.failures:
         failed = Section("Fits that failed")
         for failure in comparison.failures:

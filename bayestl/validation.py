@@ -49,6 +49,10 @@ class Comparison:
         ``p1`` ... their probabilities (``zero`` that of an exact zero).
     failures : list of str
         Fits that raised, by model and fold, with the error.
+    shape : (int, int)
+        Rows and features of the table.
+    shared : DataFrame
+        Rows that have labels of two tasks (T, T), on the diagonal those of one.
     """
 
     scores: pd.DataFrame
@@ -56,6 +60,8 @@ class Comparison:
     hide: str
     units: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    shape: tuple[int, int] = (0, 0)
+    shared: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def models(self) -> list[str]:
@@ -230,7 +236,9 @@ def compare(
         raise ValueError("no held-out label was predicted" + (f": {failures[0]}" if failures else ""))
     predictions = pd.DataFrame(rows)
     units = _units(models)
-    return Comparison(_summarise(predictions, list(models)), predictions, hide, units, failures)
+    there = table.present.astype(int)
+    shared = pd.DataFrame(there.T @ there, names, names)
+    return Comparison(_summarise(predictions, list(models)), predictions, hide, units, failures, table.x.shape, shared)
 
 
 def splitter_of(cv: Any) -> Any:

@@ -23,7 +23,10 @@ def main() -> None:
 
     figure = Figure(figsize=(11.2, 3.9), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.25])
-    for ax, name, title in ((left, "independent", "30 measured volumes alone"), (middle, "difference", "with DFT volumes")):
+    for ax, name, title in (
+        (left, "independent", "30 measured volumes alone"),
+        (middle, "difference", "with DFT volumes"),
+    ):
         plots.plot_parity(comparison, name, VOLUME[1], ax=ax)
         error = comparison.table["mae"].loc[(VOLUME[1], name), "mean"]
         ax.set_title(f"{title}: error {error:.2f}", fontsize=10)

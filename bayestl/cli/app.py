@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, TextIO
 
 import typer
 
@@ -29,7 +29,14 @@ Likelihoods = Annotated[
 ]
 
 
-def _tell(message: Warning | str, *where: Any) -> None:
+def _tell(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """A warning as a person reads it, without the line of code that raised it."""
     typer.secho(f"warning: {' '.join(str(message).split())}", fg="yellow", err=True)
 

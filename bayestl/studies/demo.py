@@ -136,10 +136,11 @@ def write_report(demonstration: Demonstration, path: str | Path) -> Path:
             f"Molar volume with {KEPT_VOLUMES} measurements, helped by DFT volumes of all elements.",
         ),
     ):
-        for section in report.comparison_sections(comparison):
+        own = report.comparison_sections(comparison)
+        own[0].body.insert(0, f"<p>{sentence}</p>")
+        for section in own:
             section.title = f"{title}: {section.title[0].lower()}{section.title[1:]}"
-            sections.append(section)
-        sections[-4].body.insert(0, f"<p>{sentence}</p>")
+        sections += own
     transfer = report.Section("What the tasks share")
     transfer.text(
         "Correlation of the tasks' functions, from the multi-task model fitted to all labels, with its standard deviation."
