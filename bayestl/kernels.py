@@ -55,7 +55,7 @@ class Process(gpytorch.Module, ABC):
 
     @abstractmethod
     def evaluate(self, argument: Tensor, at: Points) -> tuple[Tensor, Pull]:
-        """``k(at_i, at_j)`` at arguments (..., k), and how a gradient (..., n, n) in it becomes one in them."""
+        """``k(at_i, at_j)`` at arguments (..., k), and how a symmetric gradient (..., n, n) in it becomes one in them."""
 
 
 class Smooth(Process):
@@ -124,7 +124,7 @@ class Assembled(NamedTuple):
 
     covariance: Tensor
     pull: Callable[[Tensor], list[Tensor]]
-    """To gradients in ``W`` and in what each process was evaluated from."""
+    """To gradients in ``W`` and in what each process was evaluated from; the gradient in the covariance is symmetric."""
 
 
 def assemble(n: int, terms: Sequence[Term], weights: Tensor, arguments: Sequence[Tensor]) -> Assembled:
@@ -142,8 +142,7 @@ def assemble(n: int, terms: Sequence[Term], weights: Tensor, arguments: Sequence
         in_arguments = []
         for (p, _, points, place), (value, pull_value, w) in zip(terms, kept, strict=True):
             own = gradient[_places(place, place)]
-            h = own * value
-            in_weights[..., p].index_add_(-1, points.task, ((h + h.mT) @ w[..., None])[..., 0])
+            in_weights[..., p].index_add_(-1, points.task, 2.0 * ((own * value) @ w[..., None])[..., 0])
             in_arguments.append(pull_value((w[..., None] * own).mul_(w[..., None, :])))
         return [in_weights, *in_arguments]
 
@@ -167,7 +166,7 @@ class _Covariance(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
-        return None, None, *ctx.pull(grad)
+        return None, None, *ctx.pull(0.5 * (grad + grad.mT))
 
 
 class Prior(gpytorch.Module):

@@ -34,7 +34,7 @@ SHORTEST = math.log(LEAST_LENGTH_SCALE)
 
 
 Pull = Callable[[Tensor], Tensor]
-"""From a gradient in a matrix (n, n) to one in what the matrix was evaluated from."""
+"""From a gradient in a matrix (..., n, n), itself symmetric, to one in what the matrix was evaluated from."""
 
 
 class _OfSquaredDistance(torch.autograd.Function):
@@ -69,7 +69,7 @@ class UnitKernel(gpytorch.kernels.Kernel, ABC):
 
     @abstractmethod
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
-        """``k(x_i, x_j)`` (..., n, n) at arguments (..., k), and how a gradient in it becomes one in them."""
+        """``k(x_i, x_j)`` (..., n, n) at arguments (..., k), and how a symmetric gradient in it becomes one in them."""
 
 
 class Stationary(UnitKernel):
@@ -119,7 +119,7 @@ class Stationary(UnitKernel):
 
 
 def _squared_distances(x: Tensor, log_lengthscale: Tensor) -> tuple[Tensor, Pull]:
-    """``r^2`` of points with themselves, and how a gradient in it becomes one in ``log l``."""
+    """``r^2`` of points with themselves, and how a symmetric gradient in it becomes one in ``log l``."""
     z = x * (-log_lengthscale.clamp_min(SHORTEST)).exp()[..., None, :]
     norms = (z * z).sum(-1)
     both = norms[..., :, None] + norms[..., None, :]
@@ -128,9 +128,8 @@ def _squared_distances(x: Tensor, log_lengthscale: Tensor) -> tuple[Tensor, Pull
     torch.diagonal(d2, dim1=-2, dim2=-1).zero_()
 
     def pull(gradient: Tensor) -> Tensor:
-        g = gradient + gradient.mT
-        slope = (z * (g @ z - g.sum(-1, keepdim=True) * z)).sum(-2)
-        return slope.mul_(2.0).masked_fill_(log_lengthscale < SHORTEST, 0.0)
+        slope = (z * (gradient @ z - gradient.sum(-1, keepdim=True) * z)).sum(-2)
+        return slope.mul_(4.0).masked_fill_(log_lengthscale < SHORTEST, 0.0)
 
     return d2, pull
 

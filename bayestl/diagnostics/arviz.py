@@ -94,7 +94,7 @@ def posterior_groups(table: Table, scaler: Scaler, draws: RowDraws, seed: int) -
         coords |= {k: list(labels) for k, labels in v.coords.items()}
     groups = {"posterior": _dataset(posterior, coords)}
 
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng([1, seed])  # the latent values were drawn with those of ``seed``
     predicted: dict[str, Any] = {}
     observed: dict[str, Any] = {}
     density: dict[str, Any] = {}

@@ -167,18 +167,33 @@ def simulate_calibration(
 
 def _one(model: BayesianModel, template: Table, seed: int) -> dict[str, float] | str:
     """Ranks of one table, or what went wrong."""
-    truth = model._prior_at_table(template, seed)
-    drawn = with_labels(template, truth, seed)
+    truth, drawn = drawn_table(model, template, seed)
+    fits, rankings = _seeds(seed)[2:]
     try:
-        own = refitted(clone(model).set_params(random_state=seed), drawn, Scaler.identity(drawn))
+        own = refitted(clone(model).set_params(random_state=fits), drawn, Scaler.identity(drawn))
     except (ValueError, ArithmeticError, RuntimeError) as error:
         return f"{type(error).__name__}: {error}"
-    return ranks(truth, own._draws_at_rows(DRAWS, seed), drawn, np.random.default_rng([seed, 1]))
+    return ranks(truth, own._draws_at_rows(DRAWS, fits), drawn, np.random.default_rng(rankings))
+
+
+def _seeds(seed: int) -> list[int]:
+    """For the truth, the noise, the fit and the ranks of a table: what is drawn with one tells nothing of the others."""
+    return [int(v) for v in np.random.SeedSequence([1, seed]).generate_state(4)]
+
+
+def drawn_table(model: BayesianModel, template: Table, seed: int) -> tuple[RowDraws, Table]:
+    """A draw from the model's prior at the rows of a table, and the table with labels drawn from it."""
+    truths, noises = _seeds(seed)[:2]
+    truth = model._prior_at_table(template, truths)
+    return truth, with_labels(template, truth, noises)
 
 
 def with_labels(template: Table, truth: RowDraws, seed: int) -> Table:
-    """The table with labels drawn from the first of some draws, where the template has any."""
-    generator = np.random.default_rng([seed, 0])
+    """The table with labels drawn from the first of some draws, where the template has any.
+
+    ``seed`` must not be that of the draws: their latent values and the noise would be the same numbers.
+    """
+    generator = np.random.default_rng(seed)
     every = np.arange(len(template.x))
     nothing = Scaler.identity(template)
     y = template.y.copy()

@@ -120,7 +120,7 @@ def graph_at_rows(posterior: GraphPosterior, table: Table, n: int, seed: int) ->
 def prior_of_graph(graph: LatentGraph, table: Table, seed: int) -> RowDraws:
     """One draw from the prior of a graph (whose hyperparameters it sets) at the rows of its table, no inducing values."""
     graph.draw_hyperparameters(seed)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(_other(seed))  # not the numbers that the hyperparameters were drawn with
     z: dict[int, Tensor] = {}
     variables: dict[str, Variable] = {}
     with torch.no_grad():
@@ -261,6 +261,11 @@ def _descend(drawn: GraphDraws, x: Tensor, known: Mapping[TaskPart, PartData], g
             log_weights[:, there] += part.likelihood.log_density(block, f, graph.noise(part), graph.further(position))
     further = [np.tile(graph.further(j).numpy(), (n_draws, 1)) for j in range(len(graph.data))]
     return _Lot(means, variances, values, log_weights, noise, further)
+
+
+def _other(seed: int) -> int:
+    """A seed whose numbers have nothing to do with those of ``seed``."""
+    return int(np.random.default_rng([1, seed]).integers(1 << 62))
 
 
 def _seed(generator: torch.Generator) -> int:

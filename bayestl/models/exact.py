@@ -8,7 +8,7 @@ hyperparameters and its own covariance, so the Gaussian ones stay exact beside o
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -22,7 +22,7 @@ from bayestl.inference import exact
 from bayestl.inference.chains import ChainReport
 from bayestl.inference.exact import FitReport
 from bayestl.inference.gaussian import ExactLatent, ExactPosterior, JoinedLatent
-from bayestl.inference.hmc import hmc_draws
+from bayestl.inference.hmc import hmc_draws, short_chains
 from bayestl.inference.labels import Data, Labels
 from bayestl.inference.laplace import laplace_draws, raw_positions
 from bayestl.inference.sites import Observations, PartLabels
@@ -40,8 +40,10 @@ from bayestl.tasks import Task, TaskPart
 
 LAPLACE_LABELS = 400
 """Up to so many labels ``hyperparameters="auto"`` averages over the hyperparameters' uncertainty."""
-LAPLACE_DRAWS = 24
+AVERAGED = 24
 """Sets of hyperparameters in that average."""
+SHORT_LABELS = 150
+"""Up to so many Gaussian labels it does so over short chains, beyond over a Laplace approximation."""
 CHAINS, WARMUP, STATES, THIN = 4, 100, 200, 16
 """Of ``hyperparameters="mcmc"``: chains, their first states that are dropped, those kept, and of how many one is used."""
 CHAIN_LABELS = 200
@@ -141,15 +143,21 @@ class ExactModel(BayesianModel):
                     completed=i, description=f"{what}: {stage}, log posterior a label {value:.3f}"
                 ),
             )
-        averaged = self.hyperparameters == "laplace" or (self.hyperparameters == "auto" and len(data) <= LAPLACE_LABELS)
         draws = get_raw(prior)[None]
-        if averaged:
-            draws = laplace_draws(prior, data, LAPLACE_DRAWS, seed)
-        elif self.hyperparameters == "mcmc":
+        if self.hyperparameters == "mcmc":
             draws, report.chain = self._chains(prior, data)
+        elif sampler := self._sampler(data):
+            draws = sampler(prior, data, AVERAGED, seed)
         posterior = ExactPosterior.of(prior, data, draws)
         report.jitter = posterior.jitter
         return Family(parts, prior, report, posterior)
+
+    def _sampler(self, data: Data) -> Callable[[Prior, Data, int, int], np.ndarray] | None:
+        """What draws the hyperparameters that predictions are averaged over; None where they are fixed, or chains are kept."""
+        n, auto = len(data), self.hyperparameters == "auto"
+        if auto and n <= SHORT_LABELS and isinstance(data, Labels):
+            return short_chains
+        return laplace_draws if self.hyperparameters == "laplace" or (auto and n <= LAPLACE_LABELS) else None
 
     def _chains(self, prior: Prior, data: Data) -> tuple[np.ndarray, ChainReport]:
         """Every so many states of chains of the hyperparameters, one chain after another."""
@@ -299,7 +307,7 @@ class ExactModel(BayesianModel):
         correlations = []
         draws = family.posterior.draws
         if len(draws) == 1:
-            draws = self._mixing_draws(family, self._family_data(family), LAPLACE_DRAWS)
+            draws = self._mixing_draws(family, self._family_data(family), AVERAGED)
         with torch.no_grad():
             for draw in draws:
                 set_raw(prior, draw)

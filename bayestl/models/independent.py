@@ -25,8 +25,8 @@ class IndependentGP(ExactModel):
         Covariance over the features, with a length scale for each; or a sum or product of :class:`~bayestl.blocks.Kernel` over
         named blocks of them.
     hyperparameters : {"auto", "map", "laplace", "mcmc"}
-        Fixed at their posterior maximum, or averaged over a Laplace approximation or a chain (slow); "auto" is "laplace"
-        up to 400 labels, else "map".
+        Fixed at their posterior maximum, or averaged over a Laplace approximation or over long tempered chains (seconds to a
+        minute); "auto" averages over short chains up to 150 Gaussian labels, is "laplace" up to 400, else "map".
     n_starts : int
         Starts of the optimiser.
     random_state : int

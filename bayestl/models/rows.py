@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from bayestl.inference.gaussian import ExactPosterior, resample
-from bayestl.inference.laplace import laplace_draws
 from bayestl.inference.priors import draw_processes, mix
 from bayestl.likelihoods import Setting
 from bayestl.models.base import own_codes
@@ -110,11 +109,12 @@ def _prior_draws(
 
 
 def _redrawn(model: ExactModel, family: Family, n: int, seed: int) -> Family:
-    """With ``n`` components where the hyperparameters are a Laplace approximation, which costs little to draw from."""
-    if len(family.posterior.weights) == 1 or model.hyperparameters == "mcmc":
-        return family
+    """With ``n`` components where the hyperparameters are averaged over draws that cost little."""
     data = model._family_data(family)
-    draws = laplace_draws(family.prior, data, n, seed)
+    sampler = model._sampler(data)
+    if len(family.posterior.weights) == 1 or sampler is None:
+        return family
+    draws = sampler(family.prior, data, n, seed)
     return replace(family, posterior=ExactPosterior.of(family.prior, data, draws))
 
 

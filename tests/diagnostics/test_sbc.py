@@ -4,7 +4,7 @@ import pytest
 
 import bayestl as btl
 from bayestl.diagnostics import Calibration, simulate_calibration
-from bayestl.diagnostics.sbc import ranks
+from bayestl.diagnostics.sbc import drawn_table, ranks
 from bayestl.models.draws import RowDraws, Variable
 from bayestl.table import build_table
 
@@ -80,3 +80,32 @@ def test_a_model_without_a_prior_says_so(pattern):
         simulate_calibration(btl.ChainGP(["source", "target"]), *pattern, n_tables=1, verbose=False)
     with pytest.raises(ValueError, match="n_tables must be a positive integer"):
         simulate_calibration(btl.IndependentGP(), *pattern, n_tables=0)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [btl.DifferenceGP(["source", "target"]), btl.LatentVariableGP(graph={"target": ["source"]})],
+    ids=["difference", "latent"],
+)
+def test_the_noise_of_a_simulated_table_has_nothing_to_do_with_its_functions(pattern, model):
+    """Both once came from the same random numbers, which made labels 8 % too wide and `rho` seem wrongly inferred."""
+    X, Y = pattern
+    template = build_table(X, Y)
+    correlations = []
+    for seed in range(200):
+        truth, drawn = drawn_table(model, template, seed)
+        latent = truth.latent[0, :, 0]
+        correlations.append(np.corrcoef(drawn.y[:, 0] - latent, latent)[0, 1])
+    assert abs(np.mean(correlations)) < 4 * np.std(correlations) / np.sqrt(200)
+
+
+def test_functions_of_a_graph_have_nothing_to_do_with_its_hyperparameters(pattern):
+    """As above: the size of a function says nothing of its sign."""
+    X, Y = pattern
+    template = build_table(X, Y)
+    model = btl.LatentVariableGP(graph={"target": ["source"]})
+    draws = [model._prior_at_table(template, seed) for seed in range(200)]
+    sizes = np.array([d.variables["source.amplitude"].values.item() for d in draws])
+    values = np.array([d.latent[0, :, 0] for d in draws])
+    signs = np.array([np.corrcoef(np.log(sizes), np.sign(v))[0, 1] for v in values.T])
+    assert np.abs(signs).max() < 4 / np.sqrt(200)
