@@ -92,7 +92,8 @@ def log_densities(
         diagonal = covariance.diagonal(dim1=-2, dim2=-1)
         diagonal.add_(noise[:, task] * own + se2)
         factor, info = torch.linalg.cholesky_ex(covariance)
-        factor = torch.where((info == 0)[:, None, None], factor, torch.eye(len(y), dtype=y.dtype))
+        if (info != 0).any():
+            factor[info != 0] = torch.eye(len(y), dtype=y.dtype)
         alpha = torch.cholesky_solve(y[:, None].expand(len(raws), -1, -1), factor)[..., 0]
         halves = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         values = -0.5 * (alpha @ y) - halves - 0.5 * len(y) * math.log(2 * math.pi)

@@ -20,6 +20,8 @@ from bayestl.inference.variational import alone_with_pyro
 Density = Callable[[np.ndarray], tuple[float, np.ndarray]]
 """Value and gradient at a point; ``-inf`` and zeros where there is none."""
 
+TARGET_ACCEPTANCE = 0.9
+"""Few labels leave narrow regions of small noise, which longer steps overshoot."""
 TREE_DEPTH = 4
 """Doublings of a trajectory, at the most."""
 
@@ -96,6 +98,7 @@ def nuts_draws(
                 step_size=0.2,
                 adapt_mass_matrix=False,
                 max_tree_depth=TREE_DEPTH,
+                target_accept_prob=TARGET_ACCEPTANCE,
             )
             sampler.initial_params = {"w": _first(scaled, len(start), chain)}
             sampler.setup(warmup)

@@ -44,7 +44,7 @@ AVERAGED = 24
 """Sets of hyperparameters in that average."""
 SHORT_LABELS = 150
 """Up to so many Gaussian labels it does so over short chains, beyond over a Laplace approximation."""
-CHAINS, WARMUP, STATES, THIN = 4, 100, 200, 16
+CHAINS, WARMUP, STATES, THIN = 4, 100, 192, 16
 """Of ``hyperparameters="mcmc"``: chains, their first states that are dropped, those kept, and of how many one is used."""
 CHAIN_LABELS = 200
 """Up to so many labels the offsets of a difference model are averaged over a chain of hyperparameters."""

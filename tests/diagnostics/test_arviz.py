@@ -127,7 +127,7 @@ def test_chains_of_hyperparameters_are_chains(two_tasks):
     X, Y = two_tasks
     model = btl.IndependentGP(hyperparameters="mcmc", n_starts=1, verbose=False).fit(X[:15], Y["source"][:15])
     data = model.to_arviz()
-    assert dict(data.posterior.sizes)["chain"] == 2
+    assert dict(data.posterior.sizes)["chain"] == 4
     summary = az.summary(data, var_names=["noise", "kappa"])
     assert (summary["r_hat"] < 1.4).all()
 
