@@ -44,8 +44,10 @@ AVERAGED = 24
 """Sets of hyperparameters in that average."""
 SHORT_LABELS = 150
 """Up to so many Gaussian labels it does so over short chains, beyond over a Laplace approximation."""
-CHAINS, WARMUP, STATES, THIN = 4, 100, 192, 16
-"""Of ``hyperparameters="mcmc"``: chains, their first states that are dropped, those kept, and of how many one is used."""
+CHAINS, WARMUP, STATES, KEPT = 4, 100, 192, 48
+"""Of ``hyperparameters="mcmc"``: chains, their first states that are dropped, the others, and how many of these all chains keep."""
+SITE_CHAINS, SITE_STATES = 2, 96
+"""The same where labels are not Gaussian, whose evidence takes long and one set of hyperparameters at a time."""
 CHAIN_LABELS = 200
 """Up to so many labels the offsets of a difference model are averaged over a chain of hyperparameters."""
 HYPERPARAMETERS = ("auto", "map", "laplace", "mcmc")
@@ -161,18 +163,20 @@ class ExactModel(BayesianModel):
 
     def _chains(self, prior: Prior, data: Data) -> tuple[np.ndarray, ChainReport]:
         """Every so many states of chains of the hyperparameters, one chain after another."""
-        total = WARMUP + STATES
-        with progress(f"{type(self).__name__}: chains of hyperparameters", total=total, verbose=self.verbose) as update:
+        chains, states = (CHAINS, STATES) if isinstance(data, Labels) else (SITE_CHAINS, SITE_STATES)
+        what = f"{type(self).__name__}: chains of hyperparameters"
+        with progress(what, total=WARMUP + states, verbose=self.verbose) as update:
             draws, report = hmc_draws(
                 prior,
                 data,
-                STATES,
+                states,
                 int(self.random_state),
                 warmup=WARMUP,
-                chains=CHAINS,
+                chains=chains,
                 callback=lambda i: update(completed=i),
             )
-        return draws[THIN - 1 :: THIN], report
+        thin = len(draws) // KEPT
+        return draws[thin - 1 :: thin], report
 
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> JoinedLatent:
         return JoinedLatent([(f.parts, self._family_latent(f, x, group, observed)) for f in self.families_])
@@ -243,7 +247,8 @@ class ExactModel(BayesianModel):
             data = self._family_data(family)
             seed = int(self.random_state)
             if len(data) <= CHAIN_LABELS:
-                what, states = f"{type(self).__name__}: posterior of the hyperparameters", -(-3 * n // CHAINS)
+                chains = CHAINS if isinstance(data, Labels) else SITE_CHAINS
+                what, states = f"{type(self).__name__}: posterior of the hyperparameters", -(-3 * n // chains)
                 with progress(what, total=WARMUP + states, verbose=self.verbose) as update:
                     draws, _ = hmc_draws(
                         family.prior,
@@ -251,7 +256,7 @@ class ExactModel(BayesianModel):
                         states,
                         seed,
                         warmup=WARMUP,
-                        chains=CHAINS,
+                        chains=chains,
                         callback=lambda i: update(completed=i),
                     )
                     family.draws = draws[2::3]

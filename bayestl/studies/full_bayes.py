@@ -74,7 +74,7 @@ def ours(seed: int, tempered: bool) -> dict[str, Any]:
         family.prior, data, exact.STATES, seed, warmup=exact.WARMUP, chains=exact.CHAINS, temperatures=temperatures
     )
     seconds = time.perf_counter() - start
-    family.posterior = ExactPosterior.of(family.prior, data, draws[exact.THIN - 1 :: exact.THIN])
+    family.posterior = ExactPosterior.of(family.prior, data, draws[:: len(draws) // exact.KEPT])
     density = model.log_density(x_new, np.column_stack([np.full(len(y_new), np.nan), y_new])).iloc[:, 1].to_numpy()
     error = model.posterior(x_new).mean.iloc[:, 1].to_numpy() - y_new
     name = f"bayestl MultiTaskGP{', tempered' if tempered else ''}"
