@@ -21,6 +21,7 @@ for path in sorted((here.parent / "notebooks").glob("*.ipynb")):
 project = "bayestl"
 author = "The bayestl developers"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+extensions += ["sphinx-mathjax-offline"]  # formulas are readable without a network
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "bayestl"

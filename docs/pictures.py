@@ -1,16 +1,22 @@
-"""Makes the picture of the README from the chemical elements, which are in the box: ``make pictures``."""
+"""Makes the pictures of the README and of the priors, from what is in the box: ``make pictures``."""
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.model_selection import KFold
 
 import bayestl as btl
 from bayestl import plots
+from bayestl.diagnostics.sbc import drawn_table
 from bayestl.studies.demo import HARDNESS, VOLUME, sparse_volumes, volume_models
+from bayestl.table import build_table
+
+IMAGES = Path(__file__).parent / "images"
 
 
-def main() -> None:
+def readme() -> None:
     """Held-out volumes with and without the DFT volumes, and what the properties of the elements share."""
     data = btl.datasets.load_elements()
     tasks = [t for t in data.tasks if t.name in VOLUME]
@@ -34,8 +40,35 @@ def main() -> None:
         ax.set_ylabel("predicted")
     plots.plot_task_correlation(hard, ax=right)
     right.set_title("what properties of the elements share", fontsize=10)
-    figure.savefig(Path(__file__).parent / "images" / "readme.png", dpi=130)
+    figure.savefig(IMAGES / "readme.png", dpi=130)
+
+
+def priors() -> None:
+    """Two tasks along one feature, three draws from the prior of each architecture."""
+    x = np.linspace(-2, 2, 120)[:, None]
+    table = build_table(x, pd.DataFrame(np.zeros((120, 2)), columns=["source", "target"]))
+    models = {
+        "IndependentGP": btl.IndependentGP(),
+        "MultiTaskGP": btl.MultiTaskGP(),
+        "DifferenceGP": btl.DifferenceGP(["source", "target"]),
+        "LatentVariableGP": btl.LatentVariableGP(graph={"target": ["source"]}),
+    }
+    figure = Figure(figsize=(11.2, 5.6), layout="constrained")
+    axes = figure.subplots(3, 4, sharex=True)
+    for column, (name, model) in enumerate(models.items()):
+        for row, seed in enumerate((1, 2, 3)):
+            latent = drawn_table(model, table, seed)[0].latent[0]
+            ax = axes[row, column]
+            for task, colour in enumerate(plots.COLOURS[:2]):
+                ax.plot(x, latent[:, task], color=colour, lw=1.3, label=table.names[task])
+            ax.set_yticks([])
+            ax.spines[["top", "right", "left"]].set_visible(False)
+        axes[0, column].set_title(name, fontsize=10)
+        axes[2, column].set_xlabel("a feature")
+    axes[0, 0].legend(frameon=False, fontsize=8)
+    figure.savefig(IMAGES / "priors.png", dpi=130)
 
 
 if __name__ == "__main__":
-    main()
+    priors()
+    readme()
