@@ -58,6 +58,9 @@ def test_fit_predict_round_trip(table, tmp_path):
     assert np.abs(result["measured_mean"] - (1.1 * result["dft"] + 0.5)).max() < 1.0
     assert invoke("predict", tmp_path / "model", table, "-o", tmp_path / "out.parquet", "-q").exit_code == 0
     assert len(pd.read_parquet(tmp_path / "out.parquet")) == 20
+    out = invoke("report", tmp_path / "model", "-o", tmp_path / "model.html", "--data", table, "-q")
+    assert out.exit_code == 0, out.output
+    assert "RbBr" in (tmp_path / "model.html").read_text(encoding="utf-8")  # rows are called by their formulas
 
 
 def test_compare_writes_a_report(table, tmp_path):

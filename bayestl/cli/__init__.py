@@ -141,19 +141,28 @@ def report(
         fitted = btl.load(model)
         post = None
         if data is not None:
-            _, post, _ = _posterior(fitted, model, data, False, not quiet)
+            _, post, _ = _posterior(fitted, model, data, False, not quiet, named=True)
         path = write_model_report(fitted, output, post)
         printer(quiet)(f"report: {path}")
 
 
-def _posterior(fitted: Any, model: Path, data: Path, ignore_labels: bool, verbose: bool) -> tuple[Any, Any, list[str]]:
-    """The rows of a file, their posterior under a model that ``fit`` wrote, and the tasks that are known of them."""
+def _posterior(
+    fitted: Any, model: Path, data: Path, ignore_labels: bool, verbose: bool, named: bool = False
+) -> tuple[Any, Any, list[str]]:
+    """The rows of a file, their posterior under a model that ``fit`` wrote, and the tasks that are known of them.
+
+    ``named``: rows are called by their formulas, where they have any.
+    """
     frame = read(data)
     stored = model / "inputs.json"
     if not stored.is_file():
         raise ValueError(f"{stored} is missing: the model was not written by `bayestl fit`")
     document = json.loads(stored.read_text(encoding="utf-8"))
-    X = Inputs(document["features"], document["presets"]).matrix(frame, document["columns"], verbose)
+    inputs = Inputs(document["features"], document["presets"])
+    X = inputs.matrix(frame, document["columns"], verbose)
+    if named and inputs.formulas:
+        frame = frame.set_index(inputs.formulas[0], drop=False)
+        X = X.set_axis(frame.index)
     names = [t.name for t in fitted.tasks_]
     known = [n for n in names if n in frame.columns] if not ignore_labels else []
     column = document["groups"]
