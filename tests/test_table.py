@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayestl as btl
-from bayestl.models.exact import training_data
+from bayestl.models.training import training_data
 from bayestl.table import Scaler, build_table, encode_groups
 from bayestl.tasks import order_graph, order_levels
 

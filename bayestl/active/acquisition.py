@@ -30,7 +30,8 @@ from bayestl.inference.gaussian import ExactPosterior
 from bayestl.kernels import Points
 from bayestl.likelihoods import Gaussian
 from bayestl.models.base import BayesianModel
-from bayestl.models.exact import ExactModel, jointly_gaussian, part_data
+from bayestl.models.exact import ExactModel, jointly_gaussian
+from bayestl.models.training import part_data
 from bayestl.table import Known
 
 NODES = np.array([0.05, 0.275, 0.5, 0.725, 0.95])

@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from bayestl import __version__
 from bayestl.active.acquisition import ACQUISITIONS, Pool, given
 from bayestl.active.batch import Choice, choose_batch, first_batch
 from bayestl.active.constraints import ElementLimits, check_limits
 from bayestl.active.goals import Function, Goal, from_document
-from bayestl.active.ledger import Ledger, LedgerError, now, whoever
+from bayestl.active.ledger import SUGGESTED, Ledger, LedgerError
 from bayestl.active.results import long_form, number
 from bayestl.columns import decide, encode, read_features
 from bayestl.io import model_from_json, model_to_json, task_from_json, task_to_json
@@ -37,7 +36,6 @@ ATTEMPTS = 5
 """At a batch, where another process takes what was chosen meanwhile."""
 LEVEL = 0.9
 """Of the interval that is told with a suggestion."""
-COLUMNS = ["row", "task", "score", "cost", "predicted", "lower", "upper", "reason"]
 
 
 class Campaign:
@@ -285,42 +283,21 @@ class Campaign:
         """
         if not (isinstance(n, int | np.integer) and n >= 1):
             raise ValueError(f"n must be a positive integer, got {n!r}")
-        kept: dict[int, dict[str, Any]] = {}
+        kept: dict[int, Mapping[str, Any]] = {}
         for _ in range(ATTEMPTS):
             batch = len(self.ledger.table("suggestions"))
             seed = int(np.random.default_rng([self.seed, batch]).integers(1 << 31))
             chosen = self._choose(int(n) - len(kept), seed)
-            fresh = self._write(chosen, seed)
+            fresh = self.ledger.suggest(chosen, self.budget, self._model_name, seed)
             kept |= fresh
             if len(kept) == n or len(fresh) == len(chosen):
                 break  # else another process was faster with some of them: choose again for the rest
-        out = pd.DataFrame(list(kept.values()), columns=COLUMNS, index=pd.Index(list(kept), name="suggestion"))
+        out = pd.DataFrame(list(kept.values()), columns=list(SUGGESTED), index=pd.Index(list(kept), name="suggestion"))
         return self._named(out)
 
     def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
         """With the candidates' names in the place of their positions, column ``row``."""
         return frame.assign(row=self.pool.index[frame["row"].astype(int)]) if len(frame) else frame
-
-    def _write(self, chosen: Sequence[dict[str, Any]], seed: int) -> dict[int, dict[str, Any]]:
-        """The suggestions by number, without those that another process has taken, measured or used up the budget for meanwhile."""
-        kept: dict[int, dict[str, Any]] = {}
-        with self.ledger.writing() as db:
-            committed = "SELECT cost FROM results UNION ALL SELECT cost FROM suggestions WHERE state = 'open'"
-            left = self._left(db.execute(f"SELECT TOTAL(cost) FROM ({committed})").fetchone()[0])
-            taken = set(db.execute("SELECT row, task FROM suggestions WHERE state = 'open'").fetchall())
-            taken |= set(db.execute("SELECT row, task FROM results").fetchall())
-            number = db.execute("SELECT COALESCE(MAX(batch), 0) + 1 FROM suggestions").fetchone()[0]
-            for pick in chosen:
-                if (pick["row"], pick["task"]) in taken or pick["cost"] > left + 1e-9:
-                    continue
-                left -= pick["cost"]
-                cursor = db.execute(
-                    "INSERT INTO suggestions (batch, time, who, row, task, score, cost, predicted, lower, upper, reason, model, "
-                    "version, seed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (number, now(), whoever(), *(pick[c] for c in COLUMNS), self._model_name, __version__, seed),
-                )
-                kept[int(cursor.lastrowid or 0)] = pick
-        return kept
 
     def _left(self, committed: float) -> float:
         """Of the budget, where results and open suggestions cost so much."""
@@ -328,11 +305,7 @@ class Campaign:
 
     def drop(self, suggestions: Sequence[int]) -> None:
         """Give back suggestions that will not be measured: their rows may be suggested again."""
-        with self.ledger.writing() as db:
-            db.executemany(
-                "UPDATE suggestions SET state = 'dropped' WHERE id = ? AND state = 'open'",
-                [(int(i),) for i in suggestions],
-            )
+        self.ledger.drop(suggestions)
 
     def _choose(self, n: int, seed: int) -> list[dict[str, Any]]:
         known = self.labels()
@@ -377,7 +350,13 @@ class Campaign:
     ) -> dict[str, Any]:
         """A suggestion, with what is predicted and why it was chosen."""
         task = self.tasks[t]
-        out = {"row": row, "task": task.name, "score": None, "cost": float(task.cost), **dict.fromkeys(COLUMNS[4:7])}
+        out = {
+            "row": row,
+            "task": task.name,
+            "score": None,
+            "cost": float(task.cost),
+            **dict.fromkeys(("predicted", "lower", "upper")),
+        }
         if model is None:
             return out | {"reason": "first measurements: far from what is known"}
         post = model.posterior(self.pool.iloc[[row]], observed=given(model, known.iloc[[row]]))
@@ -422,19 +401,8 @@ class Campaign:
             se, cost = (number(getattr(entry, c, None), c, i) for c in ("se", "cost"))
             value = entry.value.item() if isinstance(entry.value, np.generic) else entry.value
             paid = costs[entry.task] if cost is None else cost
-            entries.append((now(), whoever(), positions[entry.row], entry.task, json.dumps(value), se, paid))
-        with self.ledger.writing() as db:
-            for entry in entries:
-                found = db.execute(
-                    "SELECT id FROM suggestions WHERE row = ? AND task = ? AND state = 'open' ORDER BY id", entry[2:4]
-                ).fetchone()
-                suggestion = None if found is None else found[0]
-                db.execute(
-                    "INSERT INTO results (time, who, row, task, value, se, cost, suggestion) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*entry, suggestion),
-                )
-                if suggestion is not None:
-                    db.execute("UPDATE suggestions SET state = 'done' WHERE id = ?", (suggestion,))
+            entries.append((positions[entry.row], entry.task, json.dumps(value), se, paid))
+        self.ledger.record(entries)
 
 
 def _checked(pool: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayestl import __version__
+
 FORMAT = 1
+SUGGESTED = ("row", "task", "score", "cost", "predicted", "lower", "upper", "reason")
+"""What is told of a suggestion."""
 WAIT = 60.0
 """Seconds that one process waits for another one's turn."""
 _SCHEMA = """
@@ -135,6 +139,56 @@ class Ledger:
                 db.rollback()
                 raise
             db.commit()
+
+    def suggest(
+        self, chosen: Sequence[Mapping[str, Any]], budget: float | None, model: str, seed: int
+    ) -> dict[int, Mapping[str, Any]]:
+        """Write suggestions (columns :data:`SUGGESTED`), rows as positions; those that were kept, by number.
+
+        Left out are those that another process has taken, measured or used up the budget for since they were chosen.
+        """
+        kept: dict[int, Mapping[str, Any]] = {}
+        with self.writing() as db:
+            committed = "SELECT cost FROM results UNION ALL SELECT cost FROM suggestions WHERE state = 'open'"
+            spent = db.execute(f"SELECT TOTAL(cost) FROM ({committed})").fetchone()[0]
+            taken = set(db.execute("SELECT row, task FROM suggestions WHERE state = 'open'").fetchall())
+            taken |= set(db.execute("SELECT row, task FROM results").fetchall())
+            number = db.execute("SELECT COALESCE(MAX(batch), 0) + 1 FROM suggestions").fetchone()[0]
+            for pick in chosen:
+                spent += pick["cost"]
+                if (pick["row"], pick["task"]) in taken or (budget is not None and spent > budget + 1e-9):
+                    spent -= pick["cost"]
+                    continue
+                cursor = db.execute(
+                    "INSERT INTO suggestions (batch, time, who, row, task, score, cost, predicted, lower, upper, reason, model, "
+                    "version, seed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (number, now(), whoever(), *(pick[c] for c in SUGGESTED), model, __version__, seed),
+                )
+                kept[int(cursor.lastrowid or 0)] = pick
+        return kept
+
+    def drop(self, suggestions: Sequence[int]) -> None:
+        """Give open suggestions back."""
+        with self.writing() as db:
+            db.executemany(
+                "UPDATE suggestions SET state = 'dropped' WHERE id = ? AND state = 'open'",
+                [(int(i),) for i in suggestions],
+            )
+
+    def record(self, results: Sequence[tuple[int, str, str, float | None, float]]) -> None:
+        """Add results (row as a position, task, value as JSON, standard error, cost); each closes the suggestion it answers."""
+        with self.writing() as db:
+            for row, task, *rest in results:
+                found = db.execute(
+                    "SELECT id FROM suggestions WHERE row = ? AND task = ? AND state = 'open' ORDER BY id", (row, task)
+                ).fetchone()
+                suggestion = None if found is None else found[0]
+                db.execute(
+                    "INSERT INTO results (time, who, row, task, value, se, cost, suggestion) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (now(), whoever(), row, task, *rest, suggestion),
+                )
+                if suggestion is not None:
+                    db.execute("UPDATE suggestions SET state = 'done' WHERE id = ?", (suggestion,))
 
     def meta(self) -> dict[str, Any]:
         """What the campaign was made with."""

@@ -25,17 +25,17 @@ from bayestl.inference.gaussian import ExactLatent, ExactPosterior, JoinedLatent
 from bayestl.inference.hmc import hmc_draws, short_chains
 from bayestl.inference.labels import Data, Labels
 from bayestl.inference.laplace import laplace_draws, raw_positions
-from bayestl.inference.sites import Observations, PartLabels
+from bayestl.inference.sites import Observations
 from bayestl.inference.threads import threads_for
 from bayestl.inference.vector import get_raw, set_raw
 from bayestl.kernels import Prior, Smooth
-from bayestl.likelihoods import LabelBlock
 from bayestl.models.base import BayesianModel
 from bayestl.models.draws import RowDraws, Variable
 from bayestl.models.heldout import held_out
 from bayestl.models.rows import posterior_at_rows, prior_at_rows, prior_at_table, row_groups
+from bayestl.models.training import part_data, training_data
 from bayestl.progress import progress
-from bayestl.table import Known, Scaler, Table, refuse_empty_parts
+from bayestl.table import Known, Scaler, Table
 from bayestl.tasks import Task, TaskPart
 
 LAPLACE_LABELS = 400
@@ -390,43 +390,3 @@ class ExactModel(BayesianModel):
 def jointly_gaussian(model: BayesianModel) -> TypeGuard[ExactModel]:
     """Whether the latent values of all rows and tasks are jointly Gaussian given the hyperparameters."""
     return isinstance(model, ExactModel) and not model._labels_are_inputs
-
-
-def part_data(
-    x: torch.Tensor,
-    group: torch.Tensor,
-    labels: Known,
-    se: np.ndarray,
-    scaler: Scaler,
-    tasks: Sequence[Task],
-    parts: Sequence[TaskPart],
-) -> Data | None:
-    """The labels of a family in scaled long form, those of a latent function together; None where there are none.
-
-    Channels are counted within the family.
-    """
-    out, used = [], 0
-    for position, part in enumerate(parts):
-        columns = scaler.block(labels, se, part, tasks[part.task])
-        row = np.flatnonzero(~np.isnan(columns[0]))
-        channels = tuple(range(used, used + len(part.channels)))
-        used += len(part.channels)
-        if len(row):
-            block = LabelBlock(*(torch.from_numpy(v[row]) for v in columns))
-            out.append(PartLabels(position, part.likelihood, channels, torch.from_numpy(row), block))
-    return Observations(x, group, out).simplest() if out else None
-
-
-def training_data(table: Table, scaler: Scaler, parts: Sequence[TaskPart], x: np.ndarray) -> Data:
-    """The labels of a family from the table, its rows at inputs ``x`` (n, d).
-
-    Raises
-    ------
-    ValueError
-        If a part has no labels (a hurdle task whose labels are all zero has no positive part).
-    """
-    refuse_empty_parts(table, parts)
-    codes = torch.from_numpy(row_groups(table))
-    data = part_data(torch.from_numpy(x), codes, Known(table.y, table.high), table.se, scaler, table.tasks, parts)
-    assert data is not None
-    return data

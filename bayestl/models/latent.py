@@ -24,7 +24,6 @@ from bayestl.inference.laplace import covariance_root, inverse_curvature
 from bayestl.inference.nuts import nuts_draws
 from bayestl.inference.threads import threads_for
 from bayestl.inference.variational import SVIReport, log_weights, maximise_elbo, pareto_k
-from bayestl.likelihoods import Gaussian
 from bayestl.models.ancestry import DrawnLatent, graph_at_rows, latent_draws, prior_of_graph
 from bayestl.models.base import BayesianModel
 from bayestl.models.collapsed import Chain, Collapsed
@@ -34,9 +33,10 @@ from bayestl.models.edges import Edge, edges_of
 from bayestl.models.first_guess import first_guess
 from bayestl.models.graph import LatentGraph, Node, PartData, informed_rows, row_blocks
 from bayestl.models.guide import Guide, Minibatches, NodeGuide
+from bayestl.models.structure import label_blocks, parents_of, refuse_unlabelled, scaled
 from bayestl.progress import progress
-from bayestl.table import Known, Scaler, Table, refuse_empty_parts
-from bayestl.tasks import Task, order_graph, parent_channels
+from bayestl.table import Known, Scaler, Table
+from bayestl.tasks import Task
 
 EDGE_POINTS = 25
 """Values of a parent at which a dependence is evaluated."""
@@ -138,31 +138,7 @@ class LatentVariableGP(BayesianModel):
     _takes_unlabelled = True
 
     def _scale(self, table: Table) -> Scaler:
-        """That of the table; a task without labels has the units of its parents."""
-        scaler = Scaler.of(table)
-        for t, above in order_graph(self.graph, table.names).items():
-            if above and not table.present[:, t].any():
-                scaler.y_mean[t], scaler.y_scale[t] = (v[list(above)].mean() for v in (scaler.y_mean, scaler.y_scale))
-        return scaler
-
-    def _check_unlabelled(self, table: Table) -> None:
-        """A task without labels follows from its parents through their edge's prior, so it must be able to."""
-        refuse_empty_parts(table, [p for p in table.parts if table.present[:, p.task].any()])
-        there = np.asarray(table.present.any(axis=0))
-        above = order_graph(self.graph, table.names)
-        for t in np.flatnonzero(there).tolist():
-            if missing := [table.names[p] for p in above[t] if not there[p]]:
-                raise ValueError(
-                    f"task {missing[0]!r} has no labels, and {table.names[t]!r} follows it: only tasks that no labelled task "
-                    "follows may have none"
-                )
-        for t in np.flatnonzero(~there).tolist():
-            kinds = {table.tasks[k].observes for k in (t, *above[t])}
-            if not above[t] or len(kinds) > 1 or not isinstance(kinds.pop(), Gaussian):
-                raise ValueError(
-                    f"task {table.names[t]!r} has no labels: drop the column, add at least one measurement, or give it "
-                    "parents in graph= from which it is predicted (all with Gaussian labels of one kind)"
-                )
+        return scaled(self.graph, table)
 
     def _check(self, table: Table) -> None:
         self._check_positive_integers("n_inducing", "max_steps", "n_starts", "n_draws")
@@ -171,34 +147,12 @@ class LatentVariableGP(BayesianModel):
         if self.inference not in INFERENCES:
             raise ValueError(f"inference must be one of {INFERENCES}, got {self.inference!r}")
         self._refuse_groups(table, "DifferenceGP")
-        self._check_unlabelled(table)
-
-    def _parents(self, table: Table) -> dict[int, tuple[int, ...]]:
-        """Parents of each latent function, parents first."""
-        parts, out = table.parts, {}
-        for t, above in order_graph(self.graph, table.names).items():
-            for part in (p for p in parts if p.task == t):
-                sources = [parent_channels(parts, part, p)[0] for p in above]
-                for i, c in enumerate(part.channels):
-                    alike = [len(s.channels) == len(part.channels) for s in sources]
-                    out[c] = tuple(
-                        k
-                        for s, one in zip(sources, alike, strict=True)
-                        for k in ((s.channels[i],) if one else s.channels)
-                    )
-        return out
-
-    def _data(self, table: Table, scaler: Scaler, labels: Known, se: np.ndarray) -> list[PartData]:
-        out = []
-        for part in table.parts:
-            y, se2, high = (torch.from_numpy(v) for v in scaler.block(labels, se, part, table.tasks[part.task]))
-            out.append(PartData(part, y, high, se2))
-        return out
+        refuse_unlabelled(self.graph, table)
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
         self._check(table)
         x = torch.from_numpy(scaler.features(table.x))
-        data = self._data(table, scaler, Known(table.y, table.high), table.se)
+        data = label_blocks(table, scaler, Known(table.y, table.high), table.se)
         seed = int(self.random_state)
         with threads_for(len(x)):
             graph, guides = self._begin(table, x, data, seed)
@@ -221,7 +175,7 @@ class LatentVariableGP(BayesianModel):
         home = {c: (d, i) for d in data for i, c in enumerate(d.part.channels)}
         generator = np.random.default_rng(seed)
         chosen = torch.from_numpy(np.sort(generator.permutation(len(x))[: int(self.n_inducing)]))
-        above = self._parents(table)
+        above = parents_of(self.graph, table)
         rows = informed_rows(above, data)
         nodes: dict[int, Node] = {}
         guides: dict[int, NodeGuide] = {}
@@ -299,9 +253,9 @@ class LatentVariableGP(BayesianModel):
     def _graph(self, table: Table, scaler: Scaler, inducing: Callable[[int, int], Tensor]) -> LatentGraph:
         """The graph of a table at a first guess of its hyperparameters; ``inducing`` inputs (m, k) of function c."""
         x = torch.from_numpy(scaler.features(table.x))
-        data = self._data(table, scaler, Known(table.y, table.high), table.se)
+        data = label_blocks(table, scaler, Known(table.y, table.high), table.se)
         size = {c: d.part.likelihood.amplitude for d in data for c in d.part.channels}
-        above = self._parents(table)
+        above = parents_of(self.graph, table)
         nodes = {}
         for c, parents in above.items():
             signs = torch.ones(len(parents), dtype=torch.float64)
@@ -316,7 +270,7 @@ class LatentVariableGP(BayesianModel):
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> DrawnLatent:
         data = None
         if observed is not None:
-            data = self._data(self.table_, self.scaler_, observed, np.zeros_like(observed.y))
+            data = label_blocks(self.table_, self.scaler_, observed, np.zeros_like(observed.y))
         return DrawnLatent(self.posterior_, torch.from_numpy(x), data, int(self.n_draws), int(self.random_state))
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:

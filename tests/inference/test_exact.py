@@ -15,8 +15,8 @@ from bayestl.inference.marginal import cholesky
 from bayestl.inference.vector import get_raw, one_by_one, set_raw
 from bayestl.kernels import Constant, PerGroup, Points, Prior, Smooth
 from bayestl.models.difference import Autoregression, Link
-from bayestl.models.exact import training_data
 from bayestl.models.own import OwnParts
+from bayestl.models.training import training_data
 from bayestl.observation import Noise
 from bayestl.stationary import KERNELS
 from bayestl.tasks import Task, task_parts

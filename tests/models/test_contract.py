@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import bayestl as btl
 from bayestl.inference.gaussian import ExactPosterior, JoinedLatent
 from bayestl.inference.vector import get_raw
-from bayestl.models.exact import training_data
+from bayestl.models.training import training_data
 from bayestl.table import build_table
 
 MODELS = {
