@@ -27,7 +27,7 @@ TEMPERATURES = (1.0, 0.4, 0.1)
 TARGET_ACCEPTANCE = 0.8
 LEAST_STEP = 1e-3
 """A chain with shorter steps, in standard deviations, stays where it is."""
-SHORT_CHAINS, SHORT_WARMUP, SHORT_STATES = 4, 50, 32
+SHORT_CHAINS, SHORT_WARMUP, SHORT_STATES = 4, 40, 24
 """Of :func:`short_chains`: the chains, their first states that are dropped, and the least number of those kept."""
 MEAN_STEPS = 4
 """Leapfrog steps of a trajectory, on average; their number is drawn, so that none returns to where it started."""
