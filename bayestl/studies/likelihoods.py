@@ -57,7 +57,7 @@ def pits(kind: str, seed: int) -> np.ndarray:
     Empty where its labels tell nothing: one class, or fewer than three labels within the limits.
     """
     likelihood = KINDS[kind]
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng([1, seed])  # not the numbers that the labels are drawn with
     x = generator.standard_normal((N_TRAIN + N_TEST, N_FEATURES))
     y = draw_labels(likelihood, x, seed)
     classes = likelihood.classes_
@@ -68,7 +68,7 @@ def pits(kind: str, seed: int) -> np.ndarray:
     if any(np.isfinite(split[part.role]).sum() < 3 for part in table.parts):
         return np.empty(0)
     fit_unscaled(model, x[:N_TRAIN], labels.iloc[:N_TRAIN])
-    return metrics.pit(y[N_TRAIN:], model.posterior(x[N_TRAIN:]).marginal("y"), seed)
+    return metrics.pit(y[N_TRAIN:], model.posterior(x[N_TRAIN:]).marginal("y"), seed + 1_000_000)
 
 
 def run(n_tables: int = 50, n_jobs: int | None = 2, verbose: bool = True) -> pd.DataFrame:
