@@ -42,7 +42,7 @@ LAPLACE_LABELS = 400
 """Up to so many labels ``hyperparameters="auto"`` averages over the hyperparameters' uncertainty."""
 AVERAGED = 24
 """Sets of hyperparameters in that average."""
-SHORT_LABELS = 200
+SHORT_LABELS = 250
 """Up to so many Gaussian labels it does so over short chains, beyond over a Laplace approximation."""
 CHAINS, WARMUP, STATES, KEPT = 4, 100, 192, 48
 """Of ``hyperparameters="mcmc"``: chains, their first states that are dropped, the others, and how many of these all chains keep."""

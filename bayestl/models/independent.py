@@ -26,7 +26,7 @@ class IndependentGP(ExactModel):
         named blocks of them.
     hyperparameters : {"auto", "map", "laplace", "mcmc"}
         Fixed at their posterior maximum, or averaged over a Laplace approximation or over long tempered chains (seconds to a
-        minute); "auto" averages over short chains up to 200 Gaussian labels, is "laplace" up to 400, else "map".
+        minute); "auto" averages over short chains up to 250 Gaussian labels, is "laplace" up to 400, else "map".
     n_starts : int
         Starts of the optimiser.
     random_state : int
