@@ -21,7 +21,7 @@ _STYLE = """
 *{box-sizing:border-box}
 body{font:16px/1.55 system-ui,sans-serif;color:var(--fg);background:var(--bg);max-width:62rem;margin:0 auto;padding:1rem}
 h1{font-size:1.7rem;margin:.5rem 0}h2{font-size:1.25rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--line)}
-h3{font-size:1.05rem;margin:1.2rem 0 .3rem}a{color:var(--accent)}nav ul{columns:2;padding-left:1.2rem}
+h3{font-size:1.05rem;margin:1.2rem 0 .3rem}a{color:var(--accent)}nav ul{columns:2 14rem;column-gap:2rem;padding-left:1.2rem}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem;margin:.5rem 0}
 th,td{padding:.25rem .6rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}tr.best td{font-weight:600;background:var(--soft)}
