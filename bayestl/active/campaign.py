@@ -299,10 +299,6 @@ class Campaign:
         """With the candidates' names in the place of their positions, column ``row``."""
         return frame.assign(row=self.pool.index[frame["row"].astype(int)]) if len(frame) else frame
 
-    def _left(self, committed: float) -> float:
-        """Of the budget, where results and open suggestions cost so much."""
-        return math.inf if self.budget is None else self.budget - committed
-
     def drop(self, suggestions: Sequence[int]) -> None:
         """Give back suggestions that will not be measured: their rows may be suggested again."""
         self.ledger.drop(suggestions)
@@ -315,7 +311,7 @@ class Campaign:
         for row, task in zip(open_["row"], open_["task"], strict=True):
             possible[row, self.names.index(task)] = False
         used = sorted({int(r) for r in (*open_["row"], *np.flatnonzero(known.notna().any(axis=1).to_numpy()))})
-        left = self._left(self.spent + float(open_["cost"].sum()))
+        left = math.inf if self.budget is None else self.budget - self.spent - float(open_["cost"].sum())
         best = self.best()
         utility = -math.inf if best is None else float(best["utility"])
         choice = Choice(

@@ -155,10 +155,10 @@ class Ledger:
             taken |= set(db.execute("SELECT row, task FROM results").fetchall())
             number = db.execute("SELECT COALESCE(MAX(batch), 0) + 1 FROM suggestions").fetchone()[0]
             for pick in chosen:
-                spent += pick["cost"]
-                if (pick["row"], pick["task"]) in taken or (budget is not None and spent > budget + 1e-9):
-                    spent -= pick["cost"]
+                beyond = budget is not None and spent + pick["cost"] > budget + 1e-9
+                if beyond or (pick["row"], pick["task"]) in taken:
                     continue
+                spent += pick["cost"]
                 cursor = db.execute(
                     "INSERT INTO suggestions (batch, time, who, row, task, score, cost, predicted, lower, upper, reason, model, "
                     "version, seed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -159,8 +159,8 @@ class Simulation:
         """Mean over seeds with its standard error, at a cost (default: the least that all policies reached)."""
         if cost is None:
             cost = float(self.records.groupby(["policy", "seed"])["cost"].max().min())
-        wide = self.at_cost(cost, self._column)
         column = self._column
+        wide = self.at_cost(cost, column)
         out = pd.DataFrame({column: wide.mean(), "se": wide.sem()})
         out.attrs["cost"] = cost
         return out

@@ -9,7 +9,6 @@ optimiser on both models; its regret is told in standard deviations of the targe
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -159,35 +158,29 @@ def _play(pair: Pair, name: str, seed: int) -> list[dict[str, Any]]:
     own = OPTIMISERS[name](pair, seed)
     records: list[dict[str, Any]] = []
     spent, step = 0.0, 0
-    with warnings.catch_warnings():
-        if name == "BoTorch":
-            from botorch.exceptions.warnings import BotorchWarning
-
-            warnings.simplefilter("ignore", BotorchWarning)  # its own, told to its users
-            warnings.filterwarnings("ignore", "Optimization failed in", RuntimeWarning)
-        while True:
-            own.fit(x, level, y)
-            following = next((c for c in CHECKS[len(records) :] if c <= spent + 1e-9), None)
-            if following is not None:
-                point = own.recommended()[0]
-                regret = pair.maximum - float(pair.target(point[None])[0])
-                records.append(
-                    {
-                        "function": pair.name,
-                        "model": name,
-                        "seed": seed,
-                        "cost": following,
-                        "regret": max(regret, 0.0) / scale,
-                        "of the target": int(level.sum()),
-                        "of the source": int((level == 0).sum()),
-                    }
-                )
-            if len(records) == len(CHECKS):
-                return records
-            point, which = own.next(step)
-            value = pair.target(point[None]) if which else pair.source(point[None])
-            x, level, y = np.vstack([x, point]), np.append(level, which), np.append(y, value)
-            spent, step = spent + float(COSTS[which]), step + 1
+    while True:
+        own.fit(x, level, y)
+        following = next((c for c in CHECKS[len(records) :] if c <= spent + 1e-9), None)
+        if following is not None:
+            point = own.recommended()[0]
+            regret = pair.maximum - float(pair.target(point[None])[0])
+            records.append(
+                {
+                    "function": pair.name,
+                    "model": name,
+                    "seed": seed,
+                    "cost": following,
+                    "regret": max(regret, 0.0) / scale,
+                    "of the target": int(level.sum()),
+                    "of the source": int((level == 0).sum()),
+                }
+            )
+        if len(records) == len(CHECKS):
+            return records
+        point, which = own.next(step)
+        value = pair.target(point[None]) if which else pair.source(point[None])
+        x, level, y = np.vstack([x, point]), np.append(level, which), np.append(y, value)
+        spent, step = spent + float(COSTS[which]), step + 1
 
 
 class Result:
