@@ -175,12 +175,12 @@ class _OnBlock(UnitKernel):
         self.base = base
         self.register_buffer("columns", torch.tensor(columns))
 
-    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
-        own = x1[..., self.columns]
-        return self.base.forward(own, own if x1 is x2 else x2[..., self.columns], diag=diag, **params)
-
     def argument(self) -> Tensor:
         return self.base.argument()
+
+    def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+        own = x1[..., self.columns]
+        return self.base.covariance(argument, own, own if x1 is x2 else x2[..., self.columns])
 
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
         return self.base.evaluate(argument, x[:, self.columns])
@@ -194,8 +194,12 @@ class _Terms(UnitKernel):
         self.terms: Any = torch.nn.ModuleList(terms)
         self.sizes = [term.argument().numel() for term in terms]
 
+    def covariances(self, arguments: Tensor, x1: Tensor, x2: Tensor) -> list[Tensor]:
+        """What each term is between any points."""
+        return [t.covariance(a, x1, x2) for t, a in zip(self.terms, arguments.split(self.sizes, dim=-1), strict=True)]
+
     def each(self, arguments: Tensor, x: Tensor) -> tuple[list[Tensor], list[Pull]]:
-        """What each term is, and its way back."""
+        """What each term is at one set of points, and its way back."""
         pairs = [t.evaluate(a, x) for t, a in zip(self.terms, arguments.split(self.sizes, dim=-1), strict=True)]
         return [value for value, _ in pairs], [pull for _, pull in pairs]
 
@@ -207,33 +211,37 @@ class _WeightedSum(_Terms):
         super().__init__(terms)
         register_real(self, "log_weight", torch.zeros(len(terms)), NormalPrior(0.0, 1.0))
 
-    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
-        weights = self.log_weight.softmax(0)
-        return sum(w * term.forward(x1, x2, diag=diag) for w, term in zip(weights, self.terms, strict=True))
-
     def argument(self) -> Tensor:
         return torch.cat([self.log_weight.softmax(0), *(term.argument() for term in self.terms)])
 
-    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
+    def split(self, argument: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The weight of each term (..., 1, 1), and the arguments of all."""
         k = len(self.sizes)
-        weights = [argument[..., b, None, None] for b in range(k)]
-        values, pulls = self.each(argument[..., k:], x)
+        return [argument[..., b, None, None] for b in range(k)], argument[..., k:]
+
+    def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+        weights, arguments = self.split(argument)
+        return reduce(add, map(mul, weights, self.covariances(arguments, x1, x2)))
+
+    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
+        weights, arguments = self.split(argument)
+        values, pulls = self.each(arguments, x)
 
         def pull(gradient: Tensor) -> Tensor:
             in_weights = torch.stack([(gradient * value).sum(dim=(-2, -1)) for value in values], dim=-1)
             return torch.cat([in_weights, *(p(gradient * w) for p, w in zip(pulls, weights, strict=True))], dim=-1)
 
-        return reduce(add, (w * value for w, value in zip(weights, values, strict=True))), pull
+        return reduce(add, map(mul, weights, values)), pull
 
 
 class _Product(_Terms):
     """``prod_b k_b``"""
 
-    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
-        return reduce(mul, (term.forward(x1, x2, diag=diag) for term in self.terms))
-
     def argument(self) -> Tensor:
         return torch.cat([term.argument() for term in self.terms])
+
+    def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+        return reduce(mul, self.covariances(argument, x1, x2))
 
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
         values, pulls = self.each(argument, x)

@@ -61,11 +61,18 @@ class _OfSquaredDistance(torch.autograd.Function):
 
 
 class UnitKernel(gpytorch.kernels.Kernel, ABC):
-    """A covariance over x of unit variance; ``forward`` is for any two sets of points, the rest for one."""
+    """A covariance over x of unit variance."""
 
     @abstractmethod
     def argument(self) -> Tensor:
-        """What :meth:`evaluate` depends on, shape (k,), differentiable in the hyperparameters."""
+        """What the covariance depends on, shape (k,), differentiable in the hyperparameters."""
+
+    @abstractmethod
+    def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+        """``k(x1_i, x2_j)`` (..., n, m) at arguments (..., k), differentiable in all three; points (..., n, d) or (n, d)."""
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
+        return x1.new_ones(x1.shape[:-1]) if diag else self.covariance(self.argument(), x1, x2)
 
     @abstractmethod
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
@@ -102,15 +109,14 @@ class Stationary(UnitKernel):
     def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
         """``phi(d2)`` and ``phi'(d2)``."""
 
-    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
-        if diag:
-            return x1.new_ones(x1.shape[:-1])
-        z1 = x1 / self.lengthscale
-        z2 = z1 if x1 is x2 else x2 / self.lengthscale
-        return _OfSquaredDistance.apply(z1, z2, self.profile)
-
     def argument(self) -> Tensor:
         return self.log_lengthscale()
+
+    def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+        inverse = _inverse_lengthscale(argument)
+        z1 = x1 * inverse
+        z2 = z1 if x1 is x2 else x2 * inverse
+        return _OfSquaredDistance.apply(z1, z2, self.profile)
 
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
         d2, pull = _squared_distances(x, argument)
@@ -118,9 +124,14 @@ class Stationary(UnitKernel):
         return value, lambda gradient: pull(gradient * slope)
 
 
+def _inverse_lengthscale(log_lengthscale: Tensor) -> Tensor:
+    """``1 / l``, shape (..., 1, d)."""
+    return (-log_lengthscale.clamp_min(SHORTEST)).exp()[..., None, :]
+
+
 def _squared_distances(x: Tensor, log_lengthscale: Tensor) -> tuple[Tensor, Pull]:
     """``r^2`` of points with themselves, and how a symmetric gradient in it becomes one in ``log l``."""
-    z = x * (-log_lengthscale.clamp_min(SHORTEST)).exp()[..., None, :]
+    z = x * _inverse_lengthscale(log_lengthscale)
     norms = (z * z).sum(-1)
     both = norms[..., :, None] + norms[..., None, :]
     multiply = torch.addmm if z.ndim == 2 else torch.baddbmm
@@ -187,14 +198,12 @@ class RationalQuadratic(Stationary):
     def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
         return d2, torch.ones_like(d2)
 
-    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
-        if diag:
-            return x1.new_ones(x1.shape[:-1])
-        alpha = self.raw_alpha.exp()
-        return (-alpha * torch.log1p(super().forward(x1, x2) / (2.0 * alpha))).exp()
-
     def argument(self) -> Tensor:
         return torch.cat([self.log_lengthscale(), self.raw_alpha])
+
+    def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+        alpha = argument[..., -1, None, None].exp()
+        return (-alpha * torch.log1p(super().covariance(argument[..., :-1], x1, x2) / (2.0 * alpha))).exp()
 
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
         alpha = argument[..., -1, None, None].exp()

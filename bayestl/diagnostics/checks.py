@@ -295,7 +295,7 @@ def _of_report(report: SVIReport | ChainReport, more: str = "ask for more n_draw
     k, bad = report.pareto_k, report.pareto_k > MOST_K
     advice = (
         "some of the posterior is hardly ever drawn, so widths may be too small (of hundreds of latent values at once this is "
-        "common): more n_inducing, or inference='nuts' for up to a few hundred rows"
+        "common): more n_inducing, or inference='mcmc' for up to a few hundred rows"
     )
     yield Check("Pareto k of the guide", "guide", k, MOST_K, _judge(bad), advice if bad else "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,22 @@ class ChainReport:
     def converged(self) -> bool:
         """Whether the halves of the chains agree and few of their trajectories diverged."""
         return self.r_hat < MOST_R_HAT and self.divergences <= MOST_DIVERGENT * len(self.log_density)
+
+    def warn_unless_converged(self) -> None:
+        """Tell of chains that have not settled.
+
+        Warns
+        -----
+        RuntimeWarning
+            If the halves of the chains disagree, or many of their trajectories diverged.
+        """
+        if not self.converged:
+            warnings.warn(
+                f"the chains have not settled ({self.message}): ask for more n_draws, or check for labels that are far "
+                "outside what their noise allows",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     @property
     def message(self) -> str:

@@ -1,6 +1,6 @@
-"""Draws of the hyperparameters of an exact model from their posterior: tempered Hamiltonian Monte Carlo.
+"""Draws from a posterior by tempered Hamiltonian Monte Carlo, such as those of the hyperparameters of an exact model.
 
-The Laplace approximation is the preconditioner: in its coordinates the posterior is near a unit normal, so a few long
+The curvature at a good point is the preconditioner: in its coordinates the posterior is near a unit normal, so a few long
 steps suffice.  Small tables often have several explanations (a rough function, or a smooth one and noise), between which
 a single chain does not move: walkers at several temperatures, in which the labels count less and less, exchange their
 states.  All walkers of all chains go in step, since the gradients of many cost little more than that of one.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,8 +30,42 @@ LEAST_STEP = 1e-3
 """A chain with shorter steps, in standard deviations, stays where it is."""
 SHORT_CHAINS, SHORT_WARMUP, SHORT_STATES = 4, 40, 24
 """Of :func:`short_chains`: the chains, their first states that are dropped, and the least number of those kept."""
+LEAST_STEPS = (0.1, 0.8)
+"""Least part of a step that is drawn, where the covariance is learnt and after: a walker in a narrow place needs shorter ones."""
+PRIOR_DRAWS = 10
+"""Draws that the present covariance counts for where it is learnt."""
 MEAN_STEPS = 4
-"""Leapfrog steps of a trajectory, on average; their number is drawn, so that none returns to where it started."""
+
+
+class Evaluated(NamedTuple):
+    """Log likelihood and log prior density (R,) at points (R, P), and their gradients (R, P); ``-inf`` where there is none."""
+
+    likelihood: np.ndarray
+    prior: np.ndarray
+    slope_likelihood: np.ndarray
+    slope_prior: np.ndarray
+
+
+class Density(Protocol):
+    """A posterior density as the chains see it; what counts as its likelihood is what temperatures weaken."""
+
+    def at(self, points: np.ndarray) -> Evaluated:
+        """At points (R, P)."""
+
+
+class _OfHyperparameters:
+    """The posterior of the raw hyperparameters of a prior, within bounds that are far outside every prior."""
+
+    def __init__(self, prior: Prior, data: Data) -> None:
+        self.prior, self.data = prior, data
+
+    def at(self, points: np.ndarray) -> Evaluated:
+        inside = np.abs(points).max(axis=1) <= RAW_BOUND
+        out = Evaluated(*(np.full(len(points), -np.inf) for _ in range(2)), *(np.zeros_like(points) for _ in range(2)))
+        if inside.any():
+            out.likelihood[inside], out.slope_likelihood[inside] = self.data.evidences(self.prior, points[inside])
+            out.prior[inside], out.slope_prior[inside] = self.prior.hyperprior.at(points[inside])
+        return out
 
 
 @dataclass
@@ -80,54 +115,95 @@ def hmc_draws(
     chains: int = 1,
     callback: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, ChainReport]:
-    """Successive states (chains * n, P) at temperature one, over the raw hyperparameters, and how the chains went.
+    """States (chains * n, P) over the raw hyperparameters of a prior, and how the chains went (see :func:`chains_in_step`).
 
-    Parameters
-    ----------
-    prior : Prior
-        At the maximum, where the first chain starts; left as it was.
-    data : Data
-    n : int
-        States of a chain that are kept, after ``warmup`` others in which the step sizes are adapted, one a temperature.
-    seed : int
-    temperatures : tuple of float
-        Powers of the likelihood, the first of them one.
-    chains : int
-        Each with all temperatures; those after the first start at a draw from the Laplace approximation.
-    callback : callable, optional
-        Told the number of states of each chain so far.
+    ``prior`` is at the maximum, where the first chain starts, and left as it was; the others start at a draw from the
+    Laplace approximation.
 
     Warns
     -----
     RuntimeWarning
         If the chains do not move: their states then tell nothing of the uncertainty.
     """
-    generator = np.random.default_rng(seed)
     centre = get_raw(prior)
     root = covariance_root(laplace_covariance(prior, data))
+    with threads_for(len(data)):
+        states, report = chains_in_step(
+            _OfHyperparameters(prior, data),
+            centre,
+            root,
+            n,
+            seed,
+            warmup=warmup,
+            temperatures=temperatures,
+            chains=chains,
+            callback=callback,
+        )
+    set_raw(prior, centre)
+    if report.step < LEAST_STEP:
+        warnings.warn(
+            f"the chain of the hyperparameters does not move (steps of {report.step:.1g} standard deviations): intervals of "
+            "offsets and scale factors are too narrow; scale the labels and features, or ask for more n_starts",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return states, report
+
+
+def chains_in_step(
+    density: Density,
+    centre: np.ndarray,
+    root: np.ndarray,
+    n: int,
+    seed: int,
+    *,
+    warmup: int = 80,
+    temperatures: tuple[float, ...] = TEMPERATURES,
+    chains: int = 1,
+    learn: int | None = None,
+    mean_steps: int = MEAN_STEPS,
+    callback: Callable[[int], None] | None = None,
+) -> tuple[np.ndarray, ChainReport]:
+    """Successive states (chains * n, P) at temperature one, one chain after another, and how the chains went.
+
+    Parameters
+    ----------
+    density : Density
+    centre : ndarray, shape (P,)
+        Where the first chain starts.
+    root : ndarray, shape (P, P)
+        Of a covariance that is roughly that of the posterior; the other chains start at a draw with it around the centre.
+    n : int
+        States of a chain that are kept, after ``warmup`` others in which the step sizes are adapted, one a temperature.
+    seed : int
+    temperatures : tuple of float
+        Powers of the likelihood, the first of them one.
+    chains : int
+        Each with all temperatures.
+    learn : int, optional
+        In the first half of the warmup the covariance of so many of the first coordinates, and the variances of the others, are
+        learnt from the walkers.  Default: that of ``root`` is good enough.
+    mean_steps : int
+        Leapfrog steps of a trajectory, on average; their number is drawn, so that none returns to where it started.
+    callback : callable, optional
+        Told the number of states of each chain so far.
+    """
+    generator = np.random.default_rng(seed)
     levels = len(temperatures)
     power = np.tile(temperatures, chains)  # walker c * levels + k is at temperature k of chain c
 
     def at(w: np.ndarray) -> _Walkers:
-        raw = centre + w @ root.T
-        inside = np.abs(raw).max(axis=1) <= RAW_BOUND
-        likelihood, density = np.full(len(w), -np.inf), np.full(len(w), -np.inf)
-        slopes, density_slopes = np.zeros_like(w), np.zeros_like(w)
-        if inside.any():
-            likelihood[inside], gradients = data.evidences(prior, raw[inside])
-            slopes[inside] = gradients @ root
-            density[inside], gradients = prior.hyperprior.at(raw[inside])
-            density_slopes[inside] = gradients @ root
-        return _Walkers(w, likelihood, density, slopes, density_slopes)
+        found = density.at(centre + w @ root.T)
+        return _Walkers(w, found.likelihood, found.prior, found.slope_likelihood @ root, found.slope_prior @ root)
 
-    def move(state: _Walkers, step: np.ndarray) -> tuple[_Walkers, np.ndarray, np.ndarray]:
+    def move(state: _Walkers, step: np.ndarray, shortest: float) -> tuple[_Walkers, np.ndarray, np.ndarray]:
         """The next states, the chance that each had, and which ways broke down (beyond the bounds is no breakdown)."""
         momentum = generator.standard_normal(state.w.shape)
         start = state.value(power) - 0.5 * (momentum**2).sum(axis=1)
-        length = (np.tile(step, chains) * generator.uniform(0.8, 1.2, len(power)))[:, None]
+        length = (np.tile(step, chains) * generator.uniform(shortest, 1.2, len(power)))[:, None]
         new = state
         alive, broken = np.ones(len(power), dtype=bool), np.zeros(len(power), dtype=bool)
-        for _ in range(generator.integers(1, 2 * MEAN_STEPS)):
+        for _ in range(generator.integers(1, 2 * mean_steps)):
             momentum = momentum + 0.5 * length * new.slope(power)
             new = at(np.where(alive[:, None], new.w + length * momentum, state.w))
             lost = alive & ~np.isfinite(new.likelihood)
@@ -149,38 +225,46 @@ def hmc_draws(
         return state.at(order)
 
     kept: list[np.ndarray] = []
+    seen: list[np.ndarray] = []
     values: list[np.ndarray] = []
     chances: list[float] = []
     diverged = 0
     step = np.full(levels, 0.4)
-    with threads_for(len(data)):
-        away = np.concatenate([np.zeros((1, len(centre))), generator.standard_normal((chains - 1, len(centre)))])
-        state = at(np.repeat(away, levels, axis=0))
-        while not (found := np.isfinite(state.likelihood)).all() and np.abs(state.w).max() > 1e-3:
-            state = at(np.where(found[:, None], state.w, 0.5 * state.w))
-        for iteration in range(warmup + n):
-            state, chance, broken = move(state, step)
-            each = chance.reshape(chains, levels)
-            if iteration < warmup:
-                step *= np.exp((each.mean(axis=0) - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
-            else:
-                chances.append(each[:, 0].mean())
-                diverged += int(broken[::levels].sum())
-            state = exchanged(state, iteration % 2)
-            if iteration >= warmup:
-                kept.append(state.w[::levels])
-                values.append((state.likelihood + state.prior)[::levels])
-            if callback is not None:
-                callback(iteration + 1)
-    set_raw(prior, centre)
-    shortest = float(step[0])
-    if shortest < LEAST_STEP:
-        warnings.warn(
-            f"the chain of the hyperparameters does not move (steps of {shortest:.1g} standard deviations): intervals of "
-            "offsets and scale factors are too narrow; scale the labels and features, or ask for more n_starts",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    report = ChainReport.of(np.stack(values, axis=1), diverged, float(np.mean(chances)), shortest)
+    away = np.concatenate([np.zeros((1, len(centre))), generator.standard_normal((chains - 1, len(centre)))])
+    state = at(np.repeat(away, levels, axis=0))
+    while not (found := np.isfinite(state.likelihood)).all() and np.abs(state.w).max() > 1e-3:
+        state = at(np.where(found[:, None], state.w, 0.5 * state.w))
+    for iteration in range(warmup + n):
+        learning = learn is not None and iteration < warmup // 2
+        state, chance, broken = move(state, step, LEAST_STEPS[0 if learning else 1])
+        each = chance.reshape(chains, levels)
+        if iteration < warmup:
+            step *= np.exp((each.mean(axis=0) - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
+            seen.append(state.w[::levels])
+            if learn is not None and iteration + 1 in (warmup // 4, warmup // 2):
+                turn = _root_of(np.concatenate(seen[len(seen) // 3 :]), learn)
+                root = root @ turn
+                state = at(np.linalg.solve(turn, state.w.T).T)
+                seen.clear()
+        else:
+            chances.append(each[:, 0].mean())
+            diverged += int(broken[::levels].sum())
+        state = exchanged(state, iteration % 2)
+        if iteration >= warmup:
+            kept.append(state.w[::levels])
+            values.append((state.likelihood + state.prior)[::levels])
+        if callback is not None:
+            callback(iteration + 1)
+    report = ChainReport.of(np.stack(values, axis=1), diverged, float(np.mean(chances)), float(step[0]))
     states = np.stack(kept, axis=1).reshape(chains * n, -1)
     return centre + states @ root.T, report
+
+
+def _root_of(w: np.ndarray, dense: int) -> np.ndarray:
+    """A root (P, P) of the covariance of points (N, P), of which a unit one is expected: that of the first ``dense`` coordinates,
+    and the variances of the others.
+    """
+    covariance = (np.cov(w.T) * len(w) + PRIOR_DRAWS * np.eye(w.shape[1])) / (len(w) + PRIOR_DRAWS)
+    root = np.diag(np.sqrt(np.diag(covariance)))
+    root[:dense, :dense] = np.linalg.cholesky(covariance[:dense, :dense])
+    return root

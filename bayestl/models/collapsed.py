@@ -8,27 +8,70 @@ values, and its own latent values are drawn from their exact Gaussian conditiona
 so that ``eps`` is near its prior, a unit normal, unless labels further down say otherwise: a good coordinate system for
 long steps.  Leaves with Gaussian labels need no ``eps``.  Labels of other likelihoods count at the drawn values.
 No inducing values are needed: the functions are exact at the rows.
+
+Many points are evaluated at once: on small tables what costs is the number of operations, not the arithmetic.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import gpytorch
 import numpy as np
 import torch
 from torch import Tensor
 
+from bayestl.hyperparameters import HyperPrior
+from bayestl.inference.hmc import Evaluated
 from bayestl.likelihoods import Gaussian
 from bayestl.models.ancestry import GraphDraws
-from bayestl.models.graph import LatentGraph
+from bayestl.models.graph import INDUCING_JITTER, LatentGraph, Node, NodeValues
 
 JITTER = 1e-8
 """Added to the conditional covariance of latent values, scaled units."""
+AT_ONCE = 1_000_000
+"""Entries of the covariances that are evaluated at once."""
+
+
+class _Hyperparameters(gpytorch.Module):
+    """Those of some nodes and of likelihoods, in the order of :meth:`LatentGraph.raw_hyperparameters`."""
+
+    def __init__(self, modules: Sequence[torch.nn.Module]) -> None:
+        super().__init__()
+        self.each = torch.nn.ModuleList(modules)
+
+    def forward(self) -> list[Any]:
+        return [module() for module in self.each]
+
+
+class _Signal(NamedTuple):
+    """What informs a function at its rows, at each of R points."""
+
+    covariance: Tensor
+    """(R, n, n)"""
+    residual: Tensor
+    """(R, n) what it is seen as"""
+    noise: Tensor
+    """(R, n) with what variance"""
+
+
+class _Descent(NamedTuple):
+    """What is behind R points."""
+
+    log_likelihood: Tensor
+    """(R,)"""
+    values: dict[int, NodeValues]
+    z: dict[int, Tensor]
+    """(R, n_c) latent values of the sampled functions"""
+    signals: dict[int, _Signal]
+    lost: Tensor
+    """(R,) whether a covariance was not positive definite"""
 
 
 class Collapsed:
-    """``log p(y, eps, hyperparameters)`` of a graph, and what is behind a point of it.
+    """``log p(y, eps, hyperparameters)`` of a graph, and what is behind points of it (a :class:`~bayestl.inference.hmc.Density`).
 
     Parameters
     ----------
@@ -39,120 +82,179 @@ class Collapsed:
     """
 
     def __init__(self, graph: LatentGraph, vary: bool = True) -> None:
-        self.graph = copy.deepcopy(graph).requires_grad_(True)
-        self._raw = self.graph.raw_hyperparameters() if vary else []
+        self.graph = copy.deepcopy(graph).requires_grad_(False)
         self.part = {c: j for j, d in enumerate(graph.data) for c in d.part.channels}
         self.gaussian = {c: isinstance(graph.data[j].part.likelihood, Gaussian) for c, j in self.part.items()}
         learnt = graph.learnt
         parents = {p for c in learnt for p in graph.nodes[c].parents}
         self.sampled = [c for c in learnt if c in parents or not self.gaussian[c]]
         """Functions with latent values of their own in the posterior."""
-        self.n_hyperparameters = sum(p.numel() for p in self._raw)
         self.n_latent = sum(len(graph.rows[c]) for c in self.sampled)
+        self._hyper = _Hyperparameters([*(self.graph.nodes[c] for c in learnt), *self.graph.further_modules.values()])
+        self._hyperprior = HyperPrior(self._hyper) if vary else None
+        self.n_hyperparameters = sum(p.numel() for p in self._hyper.parameters()) if vary else 0
+        self._entries = sum(len(graph.rows[c]) ** 2 for c in learnt)
 
     def start(self) -> np.ndarray:
         """The present hyperparameters, and ``eps`` zero."""
-        raw = [p.detach().ravel() for p in self._raw]
+        raw = [p.detach().ravel() for p in self._hyper.parameters()] if self.n_hyperparameters else []
         return torch.cat([*raw, torch.zeros(self.n_latent, dtype=torch.float64)]).numpy()
 
+    def at(self, points: np.ndarray) -> Evaluated:
+        """See :class:`~bayestl.inference.hmc.Density`: at points (R, P + n)."""
+        parts = [self._at(points[some]) for some in self._lots(len(points))]
+        return Evaluated(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+    def _lots(self, n: int) -> Iterator[slice]:
+        size = max(1, AT_ONCE // max(self._entries, 1))
+        return (slice(i, i + size) for i in range(0, n, size))
+
+    def _at(self, points: np.ndarray) -> Evaluated:
+        k = self.n_hyperparameters
+        leaf = torch.from_numpy(points).requires_grad_(True)
+        with torch.enable_grad():
+            found = self._descend(leaf)
+            total = found.log_likelihood
+            slope = torch.autograd.grad(total.sum(), leaf)[0] if total.requires_grad else torch.zeros_like(leaf)
+        value, gradient = total.detach().numpy().copy(), slope.numpy()
+        prior, slope_prior = -0.5 * (points[:, k:] ** 2).sum(axis=1), np.zeros_like(points)
+        slope_prior[:, k:] = -points[:, k:]
+        if self._hyperprior is not None:
+            own, slope_prior[:, :k] = self._hyperprior.at(points[:, :k])
+            prior += own
+        lost = found.lost.numpy() | ~(np.isfinite(value) & np.isfinite(gradient).all(axis=1))
+        value[lost], gradient[lost] = -np.inf, 0.0
+        return Evaluated(value, prior, gradient, slope_prior)
+
     def value_and_gradient(self, w: np.ndarray) -> tuple[float, np.ndarray]:
-        """Log density at ``w`` and its gradient; ``-inf`` and zeros where it cannot be computed."""
-        eps = self._set(w).requires_grad_(True)
-        leaves = [*self._raw, eps]
-        try:
-            with torch.enable_grad():
-                total = self._descend(eps)[0]
-                slopes = torch.autograd.grad(total, leaves, allow_unused=True)
-        except torch.linalg.LinAlgError:
-            return -np.inf, np.zeros_like(w)
-        zero = [torch.zeros_like(v) if g is None else g for v, g in zip(leaves, slopes, strict=True)]
-        gradient = torch.cat([g.ravel() for g in zero]).numpy()
-        value = float(total.detach())
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            return -np.inf, np.zeros_like(w)
-        return value, gradient
+        """Log density at one point (P + n,) and its gradient; ``-inf`` and zeros where it cannot be computed."""
+        found = self.at(w[None])
+        value = float(found.likelihood[0] + found.prior[0])
+        return value, np.zeros_like(w) if value == -np.inf else found.slope_likelihood[0] + found.slope_prior[0]
 
     def gradients(self, points: np.ndarray) -> np.ndarray:
-        """Of the log density at several points (S, P + n)."""
-        return np.stack([self.value_and_gradient(w)[1] for w in points])
+        """Of the log density at points (R, P + n)."""
+        found = self.at(points)
+        return found.slope_likelihood + found.slope_prior
 
     @torch.no_grad()
-    def behind(self, w: np.ndarray, generator: torch.Generator) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """Draws, given the point, of whitened function values (n_c,) and of latent values (n_c,) of each function."""
-        _, z, signals = self._descend(self._set(w))
-        u = {}
-        for c, (unit, residual, noise) in signals.items():
-            a = self.graph.nodes[c].raw_amplitude.exp() * torch.linalg.cholesky(unit)
-            scaled = a / noise[:, None]
-            precision = torch.linalg.cholesky(torch.eye(len(a), dtype=a.dtype) + a.T @ scaled)
-            mean = torch.cholesky_solve((scaled.T @ residual)[:, None], precision)
-            turned = torch.randn(len(a), 1, generator=generator, dtype=a.dtype)
-            u[c] = (mean + torch.linalg.solve_triangular(precision.T, turned, upper=True))[:, 0]
-            if c not in z:  # a leaf: its labels, and the function
-                z[c] = self._leaf(c, z, a @ u[c], generator)
+    def behind(self, points: np.ndarray, seed: int) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """A draw, given each of R points, of whitened function values (R, n_c) and of latent values (R, n_c) of each function."""
+        generator = torch.Generator().manual_seed(seed)
+        parts = [self._behind(torch.from_numpy(points[some]), generator) for some in self._lots(len(points))]
+        u, z = ({c: torch.cat([part[i][c] for part in parts]) for c in self.graph.learnt} for i in (0, 1))
         return u, z
 
-    def _leaf(self, c: int, z: Mapping[int, Tensor], function: Tensor, generator: torch.Generator) -> Tensor:
-        node, data = self.graph.nodes[c], self.graph.data[self.part[c]]
-        mean = node.linear(self.graph.above(c, z)) + function
-        variance = (2 * node.raw_omega).exp().expand(len(mean)).clone()
+    def _behind(self, points: Tensor, generator: torch.Generator) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        found = self._descend(points)
+        u, z = {}, found.z
+        for c, signal in found.signals.items():
+            a = torch.linalg.cholesky(signal.covariance)
+            scaled = a / signal.noise[..., None]
+            precision = torch.linalg.cholesky(torch.eye(a.shape[-1], dtype=a.dtype) + a.mT @ scaled)
+            mean = torch.cholesky_solve(scaled.mT @ signal.residual[..., None], precision)
+            turned = torch.randn(*mean.shape, generator=generator, dtype=a.dtype)
+            white = mean + torch.linalg.solve_triangular(precision.mT, turned, upper=True)
+            u[c] = white[..., 0]
+            if c not in z:  # a leaf: its labels, and the function
+                z[c] = self._leaf(c, found, (a @ white)[..., 0], generator)
+        return u, z
+
+    def _leaf(self, c: int, found: _Descent, function: Tensor, generator: torch.Generator) -> Tensor:
+        data, values = self.graph.data[self.part[c]], found.values[c]
+        mean = _linear(self.graph.nodes[c], values, self.graph.above(c, found.z)) + function
+        variance = values.own.expand_as(mean).clone()
         place, block = self.graph.labelled(data)
-        gain = variance[place] / (variance[place] + self.graph.noise(data.part) + block.se2)
-        mean[place] += gain * (block.y - mean[place])
-        variance[place] *= 1 - gain
-        return mean + variance.sqrt() * torch.randn(len(mean), generator=generator, dtype=mean.dtype)
+        gain = variance[:, place] / (variance[:, place] + values.noise + block.se2)
+        mean[:, place] += gain * (block.y - mean[:, place])
+        variance[:, place] *= 1 - gain
+        return mean + variance.sqrt() * torch.randn(*mean.shape, generator=generator, dtype=mean.dtype)
 
-    def _set(self, w: np.ndarray) -> Tensor:
-        """Take over the hyperparameters of a point; its ``eps``."""
-        vector = torch.as_tensor(w, dtype=torch.float64)
-        offset = 0
-        for parameter in self._raw:
-            parameter.data = vector[offset : offset + parameter.numel()].view_as(parameter).clone()
-            offset += parameter.numel()
-        return vector[offset:].clone()
+    def _values(self, points: Tensor) -> list[Any]:
+        """The hyperparameters of points (R, P + n): of each node, and the further ones of each likelihood that has any."""
+        if not self.n_hyperparameters:
+            one = self._hyper()
+            return torch.utils._pytree.tree_map(lambda v: v.expand(len(points), *v.shape), one)
+        shapes = [(name, p.shape, p.numel()) for name, p in self._hyper.named_parameters()]
 
-    def _descend(self, eps: Tensor) -> tuple[Tensor, dict[int, Tensor], dict[int, tuple[Tensor, Tensor, Tensor]]]:
-        """Log density; latent values of the sampled functions; and of each function at its rows what informs it.
+        def of(raw: Tensor) -> list[Any]:
+            pieces = raw.split([size for _, _, size in shapes])
+            state = {name: piece.view(shape) for (name, shape, _), piece in zip(shapes, pieces, strict=True)}
+            return torch.func.functional_call(self._hyper, state, ())
 
-        The last: its covariance (n, n) at unit variance, and what it is seen as (n,) with what noise variance.
-        """
+        return torch.vmap(of)(points[:, : self.n_hyperparameters])
+
+    def _descend(self, points: Tensor) -> _Descent:
+        """Down the graph at points (R, P + n), differentiable in them."""
         graph = self.graph
-        total = graph.log_hyperprior() if self._raw else torch.zeros((), dtype=torch.float64)
+        each = self._values(points)
+        values: dict[int, NodeValues] = dict(zip(graph.learnt, each, strict=False))
+        further: dict[str, Tensor] = dict(zip(graph.further_modules, each[len(values) :], strict=True))
+        eps = points[:, self.n_hyperparameters :]
+        total = points.new_zeros(len(points))
+        lost = torch.zeros(len(points), dtype=torch.bool)
         z: dict[int, Tensor] = {}
         signals = {}
-        offset = 0
+
+        def root(covariance: Tensor) -> Tensor:
+            nonlocal lost
+            factor, info = torch.linalg.cholesky_ex(covariance)
+            bad = (info != 0) | ~torch.isfinite(factor.detach()).all(dim=-1).all(dim=-1)
+            if bad.any():
+                lost = lost | bad
+                unit = torch.eye(covariance.shape[-1], dtype=covariance.dtype)
+                factor = torch.linalg.cholesky(torch.where(bad[:, None, None], unit, covariance))
+            return factor
+
         for c in graph.learnt:
-            node, rows, data = graph.nodes[c], graph.rows[c], graph.data[self.part[c]]
+            node, rows, data, own = graph.nodes[c], graph.rows[c], graph.data[self.part[c]], values[c]
+            eye = torch.eye(len(rows), dtype=points.dtype)
             above = graph.above(c, z)
-            unit = node.unit_covariance(node.inputs(graph.x[rows], above))
-            mean = node.linear(above).expand(len(rows))
-            own = (2 * node.raw_omega).exp()
+            inputs = node.inputs(graph.x[rows], above)
+            unit = node.kernel.covariance(own.kernel, inputs, inputs) + INDUCING_JITTER * eye
+            mean = _linear(node, own, above).expand(-1, len(rows))
+            covariance = own.variance[..., None] * unit
             place, block = graph.labelled(data) if self.gaussian[c] else (torch.zeros(0, dtype=torch.long), None)
-            covariance = (2 * node.raw_amplitude).exp() * unit
             if block is not None:
-                noise = own + graph.noise(data.part) + block.se2
-                factor = torch.linalg.cholesky(covariance[place][:, place] + torch.diag(noise))
-                residual = block.y - mean[place]
-                half = torch.linalg.solve_triangular(factor, residual[:, None], upper=False)[:, 0]
-                total = total - 0.5 * half @ half - factor.diagonal().log().sum()
-                signals[c] = unit, residual, noise  # of a leaf, all rows have labels
+                noise = own.own + own.noise + block.se2
+                factor = root(covariance[:, place][:, :, place] + torch.diag_embed(noise))
+                residual = block.y - mean[:, place]
+                half = torch.linalg.solve_triangular(factor, residual[..., None], upper=False)
+                total = total - 0.5 * (half * half).sum((-2, -1)) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+                signals[c] = _Signal(covariance, residual, noise)  # of a leaf, all rows have labels
             if c in self.sampled:
-                conditional = covariance + own * torch.eye(len(rows), dtype=unit.dtype)
+                conditional = covariance + (own.own[..., None] + JITTER) * eye
                 shift = mean
                 if block is not None and len(place):
-                    gain = torch.linalg.solve_triangular(factor, conditional[place], upper=False)
-                    shift = mean + gain.T @ half
-                    conditional = conditional - gain.T @ gain
-                e = eps[offset : offset + len(rows)]
-                offset += len(rows)
-                jitter = JITTER * torch.eye(len(rows), dtype=unit.dtype)
-                z[c] = shift + torch.linalg.cholesky(conditional + jitter) @ e
-                total = total - 0.5 * e @ e
-                signals[c] = unit, z[c] - mean, own.expand(len(rows))
+                    cross = covariance[:, place] + own.own[..., None] * eye[place]
+                    gain = torch.linalg.solve_triangular(factor, cross, upper=False)
+                    shift = mean + (gain.mT @ half)[..., 0]
+                    conditional = conditional - gain.mT @ gain
+                e, eps = eps.split([len(rows), eps.shape[1] - len(rows)], dim=1)
+                z[c] = shift + (root(conditional) @ e[..., None])[..., 0]
+                signals[c] = _Signal(covariance, z[c] - mean, own.own.expand(-1, len(rows)))
         for j, data in enumerate(graph.data):
-            if data.present.any() and not self.gaussian[data.part.channels[0]]:
-                total = total + graph.log_likelihood(j, z).sum()
-        return total, z, signals
+            channel = data.part.channels[0]
+            if data.present.any() and not self.gaussian[channel]:
+                none = points.new_zeros(len(points), 0)
+                total = total + self._log_likelihoods(j, z, values[channel].noise, further.get(str(j), none))
+        return _Descent(total, values, z, signals, lost)
+
+    def _log_likelihoods(self, position: int, z: Mapping[int, Tensor], noise: Tensor, further: Tensor) -> Tensor:
+        """Of all labels (R,) of a part."""
+        part = self.graph.data[position].part
+        place, block = self.graph.labelled(self.graph.data[position])
+        f = torch.stack([z[c][:, place] for c in part.channels], dim=-1)
+        each = [part.likelihood.log_density(block, *one).sum() for one in zip(f, noise[:, 0], further, strict=True)]
+        return torch.stack(each)
+
+
+def _linear(node: Node, values: NodeValues, above: Mapping[int, Tensor]) -> Tensor:
+    """``m + sum_p rho_p z_p``, shape (R, n), or (R, 1) without parents."""
+    total = values.mean
+    for i, p in enumerate(node.parents):
+        total = total + values.rho[:, i, None] * above[p]
+    return total
 
 
 class Chain:
@@ -177,9 +279,7 @@ class Chain:
     @classmethod
     def of(cls, graph: LatentGraph, density: Collapsed, points: np.ndarray, seed: int) -> Chain:
         """From points (S, P + n) of the density."""
-        generator = torch.Generator().manual_seed(seed)
-        pairs = [density.behind(w, generator) for w in points]
-        u, z = ({c: torch.stack([pair[i][c] for pair in pairs]) for c in graph.learnt} for i in (0, 1))
+        u, z = density.behind(points, seed)
         return cls(graph, torch.from_numpy(points[:, : density.n_hyperparameters].copy()), u, z)
 
     def functions(self, n: int, seed: int) -> Iterator[GraphDraws]:

@@ -5,13 +5,14 @@
 
 A task has one latent value a row, a classified one a latent value for each class (channels).  The functions ``g_c`` have
 inducing values ``u_c`` and the rows are independent given those (the fully independent training conditional: Snelson,
-Ghahramani 2006).  Its posterior: by a variational guide (``models/guide.py``) or by NUTS (``models/collapsed.py``).
+Ghahramani 2006).  Its posterior: by a variational guide (``models/guide.py``) or by Markov chains (``models/collapsed.py``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import gpytorch
 import torch
@@ -27,6 +28,23 @@ INDUCING_JITTER = 1e-6
 """Added to the unit-variance covariance of the inducing values."""
 MIN_VARIANCE = 1e-6
 """Least conditional variance of a latent value, scaled units."""
+
+
+class NodeValues(NamedTuple):
+    """The hyperparameters of a node, for many of them at once with a leading dimension."""
+
+    kernel: Tensor
+    """(k,) what its covariance depends on."""
+    mean: Tensor
+    """(1,)"""
+    rho: Tensor
+    """(number of parents,)"""
+    variance: Tensor
+    """(1,) of its function"""
+    own: Tensor
+    """(1,) variance of its latent values around the function"""
+    noise: Tensor
+    """(1,)"""
 
 
 class Node(gpytorch.Module):
@@ -64,6 +82,12 @@ class Node(gpytorch.Module):
     def log_hyperprior(self) -> Tensor:
         """``log p(hyperparameters of this node)``."""
         return self._hyperprior.log_density()
+
+    def forward(self) -> NodeValues:
+        """Its hyperparameters."""
+        rho = self.rho if self.parents else self.mean.new_zeros(0)
+        scales = ((2 * raw).exp() for raw in (self.raw_amplitude, self.raw_omega, self.raw_sigma))
+        return NodeValues(self.kernel.argument(), self.mean, rho, *scales)
 
     def inputs(self, x: Tensor, z: Mapping[int, Tensor]) -> Tensor:
         """Features ``x`` (n, d) with the parents' latent values (..., n) as further columns."""
@@ -230,6 +254,11 @@ class LatentGraph(torch.nn.Module):
     def nodes(self) -> list[Node]:
         """The nodes, in the order of the latent functions."""
         return list(self._nodes)  # type: ignore[arg-type]
+
+    @property
+    def further_modules(self) -> Mapping[str, torch.nn.Module]:
+        """Those with further hyperparameters of likelihoods, by the position of their part."""
+        return self._further  # type: ignore[return-value]
 
     @property
     def learnt(self) -> list[int]:

@@ -20,8 +20,8 @@ from torch import Tensor
 from bayestl.blocks import Covariance, with_sources
 from bayestl.distributions import check_probability
 from bayestl.inference.chains import ChainReport
+from bayestl.inference.hmc import chains_in_step
 from bayestl.inference.laplace import covariance_root, inverse_curvature
-from bayestl.inference.nuts import nuts_draws
 from bayestl.inference.threads import threads_for
 from bayestl.inference.variational import SVIReport, log_weights, maximise_elbo, pareto_k
 from bayestl.models.ancestry import DrawnLatent, graph_at_rows, latent_draws, prior_of_graph
@@ -40,15 +40,16 @@ from bayestl.tasks import Task
 
 EDGE_POINTS = 25
 """Values of a parent at which a dependence is evaluated."""
-INFERENCES = ("auto", "svi", "nuts")
-NUTS_ROWS = 100
-"""Up to so many rows "auto" is "nuts"."""
+INFERENCES = ("auto", "svi", "mcmc")
+MCMC_ROWS = 100
+"""Up to so many rows "auto" is "mcmc"."""
 START_SPREAD, SETTLED = 0.3, 100
 """How far the raw hyperparameters of further starts are from the first guess, and the last steps by which they are compared."""
 WEIGHED = 500
 """Draws from the guide that are weighed against the posterior."""
-CHAINS, WARMUP = 2, 80
-"""Chains, and states of each in which it adapts."""
+CHAINS, WARMUP, STATES_A_DRAW, MEAN_STEPS = 8, 120, 5, 6
+"""Chains, states of each in which it adapts, states for each draw that is kept, and leapfrog steps of a trajectory."""
+KEPT = slice(STATES_A_DRAW - 1, None, STATES_A_DRAW)
 
 
 class LatentVariableGP(BayesianModel):
@@ -62,10 +63,10 @@ class LatentVariableGP(BayesianModel):
         Where the default of a column is not right.
     kernel : str or Covariance
         Covariance of each task's function over (x, parents), as for :class:`IndependentGP`.
-    inference : {"auto", "svi", "nuts"}
-        ``"svi"``: stochastic variational inference at the best hyperparameters, for tables of any size.  ``"nuts"``: draws of
-        the latent values and of all hyperparameters by the no-U-turn sampler, the functions exact; half a minute for 50
-        rows, and cubic in them.  ``"auto"``: ``"nuts"`` for at most 100 rows.
+    inference : {"auto", "svi", "mcmc"}
+        ``"svi"``: stochastic variational inference at the best hyperparameters, for tables of any size.  ``"mcmc"``: draws of
+        the latent values and of all hyperparameters by eight tempered chains of Hamiltonian Monte Carlo, the functions exact;
+        some 20 s for 50 rows, and cubic in them.  ``"auto"``: ``"mcmc"`` for at most 100 rows.
     n_inducing : int
         Inducing values a task (at most the number of rows), for ``"svi"``.
     max_steps : int
@@ -76,7 +77,7 @@ class LatentVariableGP(BayesianModel):
     batch_size : int, optional
         Rows of a step, for ``"svi"``; default: all, which is faster up to some ten thousand.
     n_draws : int
-        Draws behind a prediction; for ``"nuts"`` of two chains together.
+        Draws behind a prediction; for ``"mcmc"`` every fifth state of all chains together.
     random_state : int
         Every fit repeats exactly from it.
     verbose : bool
@@ -156,7 +157,7 @@ class LatentVariableGP(BayesianModel):
         seed = int(self.random_state)
         with threads_for(len(x)):
             graph, guides = self._begin(table, x, data, seed)
-            if self.inference == "nuts" or (self.inference == "auto" and len(x) <= NUTS_ROWS):
+            if self.inference == "mcmc" or (self.inference == "auto" and len(x) <= MCMC_ROWS):
                 return self._sample(graph)
             starts = [Guide(graph, guides)]
             for k in range(1, int(self.n_starts)):
@@ -226,24 +227,27 @@ class LatentVariableGP(BayesianModel):
     def _sample(self, graph: LatentGraph) -> dict[str, Any]:
         """Chains over the latent values and the hyperparameters."""
         density = Collapsed(graph)
-        start = density.start()
-        positions = np.arange(density.n_hyperparameters)
-        states = -(-int(self.n_draws) // CHAINS)
-        total = CHAINS * (WARMUP + states)
-        with progress("LatentVariableGP: states", total=total, verbose=self.verbose) as update:
-            covariance = inverse_curvature(density.gradients, start, positions)
-            points, report = nuts_draws(
-                density.value_and_gradient,
+        start, k = density.start(), density.n_hyperparameters
+        kept = -(-int(self.n_draws) // CHAINS)
+        states = STATES_A_DRAW * kept
+        with progress("LatentVariableGP: states", total=WARMUP + states, verbose=self.verbose) as update:
+            root = np.eye(len(start))
+            root[:k, :k] = covariance_root(inverse_curvature(density.gradients, start, np.arange(k)))
+            points, report = chains_in_step(
+                density,
                 start,
+                root,
                 states,
                 int(self.random_state),
-                root=covariance_root(covariance),
                 warmup=WARMUP,
                 chains=CHAINS,
+                learn=k,
+                mean_steps=MEAN_STEPS,
                 callback=lambda i: update(completed=i),
             )
+        report.warn_unless_converged()
         graph.requires_grad_(False)
-        return {"posterior_": Chain.of(graph, density, points, int(self.random_state)), "report_": report}
+        return {"posterior_": Chain.of(graph, density, points[KEPT], int(self.random_state)), "report_": report}
 
     def _kernel(self, table: Table, parents: Sequence[int]) -> gpytorch.kernels.Kernel:
         """The covariance of a function over the features and the latent values of its parents."""
@@ -280,8 +284,9 @@ class LatentVariableGP(BayesianModel):
         if isinstance(self.report_, ChainReport):
             k = self.report_.n_chains
             draws.n_chains = k if len(draws.latent) % k == 0 else 1
-            if len(self.report_.log_density) == len(draws.latent):
-                draws.sample_stats = {"lp": self.report_.log_density}
+            kept = self.report_.log_density[KEPT]
+            if len(kept) == len(draws.latent):
+                draws.sample_stats = {"lp": kept}
         return draws
 
     def latent(self, n_draws: int = 1000) -> pd.DataFrame:

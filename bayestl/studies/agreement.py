@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.datasets import load_no_decomposition
-from bayestl.inference.nuts import nuts_draws
+from bayestl.inference.hmc import chains_in_step
 from bayestl.inference.threads import threads_for
 from bayestl.models.ancestry import latent_draws
 from bayestl.models.collapsed import Chain, Collapsed
@@ -15,6 +15,7 @@ from bayestl.models.latent import LatentVariableGP
 from bayestl.progress import progress
 from bayestl.studies.no import GRAPH
 
+CHAINS, WARMUP = 8, 100
 CLOSE_MEAN, CLOSE_SPREAD = 0.1, 0.15
 """Of a mean, in posterior standard deviations; of a standard deviation, relative."""
 
@@ -22,9 +23,20 @@ CLOSE_MEAN, CLOSE_SPREAD = 0.1, 0.15
 def reference(graph: LatentGraph, n: int, seed: int, verbose: bool = True) -> Chain:
     """``n`` draws of the latent values at the hyperparameters of ``graph``."""
     density = Collapsed(graph, vary=False)
-    with threads_for(len(graph.x)), progress("reference: states", total=n + 100, verbose=verbose) as update:
-        points, _ = nuts_draws(
-            density.value_and_gradient, density.start(), n, seed, callback=lambda i: update(completed=i)
+    start = density.start()
+    states = -(-n // CHAINS)
+    with threads_for(len(graph.x)), progress("reference: states", total=WARMUP + states, verbose=verbose) as update:
+        points, _ = chains_in_step(
+            density,
+            start,
+            np.eye(len(start)),
+            states,
+            seed,
+            warmup=WARMUP,
+            temperatures=(1.0,),
+            chains=CHAINS,
+            learn=0,
+            callback=lambda i: update(completed=i),
         )
     return Chain.of(graph, density, points, seed)
 

@@ -86,13 +86,13 @@ def test_arviz_loo_agrees_with_the_averaged_one(mixed):
     assert float(found.elpd_loo) == pytest.approx(own.loc[own["task"] == "target", "log_density"].sum(), abs=2.5)
 
 
-@pytest.mark.parametrize("name", ["difference", "svi", "nuts", "subspace", "chain"])
+@pytest.mark.parametrize("name", ["difference", "svi", "mcmc", "subspace", "chain"])
 def test_every_model_is_exported_and_summarised(two_tasks, name):
     X, Y = two_tasks
     model = {
         "difference": lambda: btl.DifferenceGP(["source", "target"], verbose=False, n_starts=1),
         "svi": lambda: btl.LatentVariableGP({"target": ["source"]}, inference="svi", max_steps=200, verbose=False),
-        "nuts": lambda: btl.LatentVariableGP({"target": ["source"]}, n_draws=40, verbose=False),
+        "mcmc": lambda: btl.LatentVariableGP({"target": ["source"]}, n_draws=40, verbose=False),
         "subspace": lambda: btl.SubspaceGP(max_rank=2, n_draws=100, n_warmup=50, verbose=False),
         "chain": lambda: btl.ChainGP(["source", "target"], stack=None, verbose=False),
     }[name]()
@@ -106,10 +106,10 @@ def test_every_model_is_exported_and_summarised(two_tasks, name):
     if name == "difference":
         assert float(data.posterior["rho[target]"].mean()) == pytest.approx(1.3, abs=0.15)
         assert data.posterior["group offset[target]"].dims == ("chain", "draw", "group")
-    if name == "nuts":
+    if name == "mcmc":
         assert data.sample_stats["lp"].size == 40
         assert data.posterior["target.rho"].size == 40
-    if name in ("svi", "nuts", "subspace"):
+    if name in ("svi", "mcmc", "subspace"):
         with pytest.raises(ValueError, match="no draws from its prior"):
             model.to_arviz(prior=True)
 

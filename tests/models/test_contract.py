@@ -27,7 +27,7 @@ MODELS = {
     "latent": lambda: btl.LatentVariableGP(
         graph={"target": ["source"]}, inference="svi", verbose=False, max_steps=300, n_inducing=25
     ),
-    "latent chain": lambda: btl.LatentVariableGP(graph={"target": ["source"]}, inference="nuts", verbose=False),
+    "latent chain": lambda: btl.LatentVariableGP(graph={"target": ["source"]}, inference="mcmc", verbose=False),
     "subspace": lambda: btl.SubspaceGP(max_rank=2, n_draws=300, n_warmup=200, verbose=False),
 }
 EXACT = ["independent", "multi-task", "difference"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import bayestl as btl
-from bayestl.inference.nuts import nuts_draws
+from bayestl.inference.hmc import Evaluated, chains_in_step
 from bayestl.inference.variational import log_weights, maximise_elbo, pareto_k
 from bayestl.models.ancestry import latent_draws
 from bayestl.models.collapsed import Collapsed
@@ -46,6 +46,19 @@ def test_the_gradient_of_the_density_is_that_of_its_value(started):
         step[i] = 1e-5
         slope = (density.value_and_gradient(w + step)[0] - density.value_and_gradient(w - step)[0]) / 2e-5
         assert gradient[i] == pytest.approx(slope, rel=1e-4, abs=1e-5)
+
+
+def test_many_points_at_once_have_the_densities_of_each(started):
+    density = Collapsed(started.posterior_.graph)
+    points = density.start() + 0.1 * np.random.default_rng(1).standard_normal((5, len(density.start())))
+    points[2, : density.n_hyperparameters] = 400.0  # scales overflow: no density, and the others are not touched
+    found = density.at(points)
+    assert np.isneginf(found.likelihood).tolist() == [False, False, True, False, False]
+    for s in (0, 1, 3, 4):
+        value, gradient = density.value_and_gradient(points[s])
+        assert found.likelihood[s] + found.prior[s] == pytest.approx(value, rel=1e-10)
+        assert found.slope_likelihood[s] + found.slope_prior[s] == pytest.approx(gradient, rel=1e-8, abs=1e-9)
+    assert not found.slope_likelihood[2].any()
 
 
 def chain_of_two(amplitude):
@@ -125,7 +138,7 @@ def test_without_edges_the_density_is_the_evidence_of_a_process():
 
 def test_a_chain_is_saved_and_repeats_from_its_seed(tmp_path):
     Y = three_tasks()
-    make = lambda: btl.LatentVariableGP({"b": ["a"], "c": ["b"]}, inference="nuts", n_draws=40, verbose=False)  # noqa: E731
+    make = lambda: btl.LatentVariableGP({"b": ["a"], "c": ["b"]}, inference="mcmc", n_draws=40, verbose=False)  # noqa: E731
     model = make().fit(X, Y)
     post = model.posterior(X[:5])
     pd.testing.assert_frame_equal(make().fit(X, Y).posterior(X[:5]).mean, post.mean)
@@ -140,26 +153,38 @@ def test_a_chain_is_saved_and_repeats_from_its_seed(tmp_path):
     assert known.std["b"].mean() < model.posterior(X[8:12] + 0.5).std["b"].mean()
 
 
-def test_a_chain_that_does_not_settle_is_told_of():
-    def ridge(w):  # one narrow direction keeps the steps short, so that the way along the other one takes too long
-        precision = np.array([1e-2, 1e4])
-        return float(-0.5 * w**2 @ precision), -w * precision
+class Normal:
+    """A normal density, half of which counts as the likelihood."""
 
+    def __init__(self, covariance):
+        self.precision = np.linalg.inv(covariance)
+
+    def at(self, points):
+        slope = -0.5 * points @ self.precision
+        value = 0.5 * (slope * points).sum(axis=1)
+        return Evaluated(value, value, slope, slope)
+
+
+def test_chains_that_do_not_settle_are_told_of():
+    # one narrow direction keeps the steps short, so that the way along the other one takes too long
+    ridge = Normal(np.diag([1e2, 1e-4]))
+    _, report = chains_in_step(ridge, np.array([1000.0, 0.0]), np.eye(2), 80, 0, warmup=40, chains=2)
     with pytest.warns(RuntimeWarning, match="the chains have not settled"):
-        nuts_draws(ridge, np.array([1000.0, 0.0]), 40, 0, warmup=5)
+        report.warn_unless_converged()
+    assert not report.converged
 
 
-def test_draws_of_a_normal_have_its_moments():
+@pytest.mark.parametrize("learn", [None, 1, 2])
+def test_draws_of_a_normal_have_its_moments(learn):
     root = np.array([[2.0, 0.0], [1.5, 0.5]])
-    precision = np.linalg.inv(root @ root.T)
-
-    def density(w):
-        return float(-0.5 * w @ precision @ w), -precision @ w
-
-    draws, report = nuts_draws(density, np.array([1.0, 1.0]), 500, 0, root=root)
+    given = root if learn is None else np.eye(2)  # what is not given is learnt
+    density = Normal(root @ root.T)
+    draws, report = chains_in_step(density, np.array([1.0, 1.0]), given, 500, 0, chains=4, learn=learn)
     assert report.converged
-    assert np.abs(np.cov(draws.T) - root @ root.T).max() < 1.0
-    again, _ = nuts_draws(density, np.array([1.0, 1.0]), 500, 0, root=root)
+    assert report.effective > 400
+    assert np.abs(draws.mean(axis=0) / np.sqrt(np.diag(root @ root.T))).max() < 0.12
+    assert np.abs(np.cov(draws.T) - root @ root.T).max() < 0.6
+    again, _ = chains_in_step(density, np.array([1.0, 1.0]), given, 500, 0, chains=4, learn=learn)
     assert np.array_equal(draws, again)
 
 
