@@ -42,6 +42,8 @@ UNUSED = 5.0
 """A length scale of so many times sqrt(d) standard deviations: the function hardly changes along that feature."""
 LEAST_EFFECTIVE = 50
 MOST_K = 0.7
+SENSITIVE, MOST_SENSITIVE = 0.4, 0.3
+"""Variance of a label's log density over the hyperparameters, and the fraction of labels beyond it that is remarkable."""
 FAR = 0.1
 """Fraction of new rows beyond the training table that is remarkable."""
 
@@ -208,6 +210,19 @@ def _of_labels(model: BayesianModel, loo: pd.DataFrame, how: str) -> Iterator[Ch
         yield Check(
             "outliers", task, float(len(far)), 0.0, _judge(len(far) > 0, len(far) > 0.05 * len(own) + 1), advice
         )
+        if "sensitivity" in own and own["sensitivity"].notna().any():
+            yield _of_sensitivity(model, task, own)
+
+
+def _of_sensitivity(model: BayesianModel, task: str, own: pd.DataFrame) -> Check:
+    """Whether leave-one-out can be had without fitting again: labels that decide on the hyperparameters cannot be taken away."""
+    much = own["row"].to_numpy()[own["sensitivity"].to_numpy() > SENSITIVE]
+    share = len(much) / len(own)
+    shown = ", ".join(str(model.table_.index[r]) for r in much[:6]) + (" ..." if len(much) > 6 else "")
+    advice = (
+        f"the hyperparameters hang on rows {shown}: leave_one_out(refit=True) for their densities" if len(much) else ""
+    )
+    return Check("sensitive labels", task, share, MOST_SENSITIVE, _judge(share > MOST_SENSITIVE), advice)
 
 
 def _shape_of(pit: np.ndarray, likelihood: Likelihood) -> str:

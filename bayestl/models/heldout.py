@@ -51,7 +51,14 @@ class HeldOut:
         share = np.exp(log_share - logsumexp(log_share, axis=0))
         total = logsumexp(np.log(share) + self.log_density, axis=0)
         pit = np.stack([metrics.pit(self.y, m, seed, self.high) for m in self.each])
-        columns = {"task": task, "row": self.rows, "y": self.y, "log_density": total, "pit": (share * pit).sum(axis=0)}
+        columns = {
+            "task": task,
+            "row": self.rows,
+            "y": self.y,
+            "log_density": total,
+            "pit": (share * pit).sum(axis=0),
+            "sensitivity": self.log_density.var(axis=0) if len(self.each) > 1 else np.nan,
+        }
         discrete = [m for m in self.each if isinstance(m, Discrete)]
         if discrete:
             chances = np.einsum("sn,snk->nk", share, np.stack([m.probabilities for m in discrete]))

@@ -92,6 +92,31 @@ def test_averaged_over_hyperparameters_it_is_near_a_fit_without_the_label():
     assert seen - found.sum() > 3.0
 
 
+def test_labels_that_decide_on_the_hyperparameters_are_told_and_fitted_without():
+    """One label far from all others: without it the noise is small, with it large, and nothing weighs that back."""
+    Y = labels()[["a"]].assign(b=lambda f: 1 - 2 * f["a"] + 0.1 * X["q"])
+    Y.loc[[6, 12], "b"] = [np.nan, 5.0]
+    se = pd.DataFrame(0.05, Y.index, Y.columns)
+    make = lambda: btl.MultiTaskGP(n_starts=1, verbose=False)  # noqa: E731
+    model = make().fit(X, Y, Y_std=se)
+    quick = model.leave_one_out().set_index(["task", "row"])
+    assert quick["sensitivity"].idxmax() == ("b", 12)
+    exact = model.leave_one_out(refit=True).set_index(["task", "row"])
+    same = quick["sensitivity"] <= 0.2
+    pd.testing.assert_frame_equal(exact[same], quick[same])
+    assert exact.loc[("b", 12), "log_density"] < quick.loc[("b", 12), "log_density"] - 1.0
+    less = Y.copy()
+    less.loc[12, "b"] = np.nan
+    post = make().fit(X, less, Y_std=se).posterior(X.iloc[[12]])
+    # the same but for the scale of the labels, which the row had a part in
+    assert exact.loc[("b", 12), "mean"] == pytest.approx(post.mean["b"].iloc[0], abs=0.15)
+    advice = model.diagnose(transfer=False).set_index(["check", "of"])["advice"]["sensitive labels", "b"]
+    assert "12" in advice
+    assert "refit=True" in advice
+    fixed = btl.MultiTaskGP(hyperparameters="map", n_starts=1, verbose=False).fit(X, Y).leave_one_out()
+    assert fixed["sensitivity"].isna().all()
+
+
 def test_a_label_within_limits_has_the_probability_of_its_interval():
     y = np.sin(2 * X["p"]).to_numpy()
     Y = pd.DataFrame({"y": [f"{v:.3f}" if v > -0.4 else "<-0.4" for v in y]})
