@@ -34,6 +34,8 @@ LEAST_STEPS = (0.1, 0.8)
 """Least part of a step that is drawn, where the covariance is learnt and after: a walker in a narrow place needs shorter ones."""
 PRIOR_DRAWS = 10
 """Draws that the present covariance counts for where it is learnt."""
+MOST_ERROR = 1000.0
+"""Of the energy along a trajectory, nats: beyond, it has broken down."""
 MEAN_STEPS = 4
 
 
@@ -201,16 +203,16 @@ def chains_in_step(
         momentum = generator.standard_normal(state.w.shape)
         start = state.value(power) - 0.5 * (momentum**2).sum(axis=1)
         length = (np.tile(step, chains) * generator.uniform(shortest, 1.2, len(power)))[:, None]
-        new = state
+        new, gain = state, np.zeros(len(power))
         alive, broken = np.ones(len(power), dtype=bool), np.zeros(len(power), dtype=bool)
         for _ in range(generator.integers(1, 2 * mean_steps)):
-            momentum = momentum + 0.5 * length * new.slope(power)
+            momentum = np.where(alive[:, None], momentum + 0.5 * length * new.slope(power), 0.0)
             new = at(np.where(alive[:, None], new.w + length * momentum, state.w))
-            lost = alive & ~np.isfinite(new.likelihood)
+            momentum = momentum + 0.5 * length * new.slope(power)
+            gain = new.value(power) - 0.5 * (momentum**2).sum(axis=1) - start
+            lost = alive & ~(gain > -MOST_ERROR)
             broken |= lost & np.isfinite(new.prior)
             alive &= ~lost
-            momentum = momentum + 0.5 * length * new.slope(power)
-        gain = new.value(power) - 0.5 * (momentum**2).sum(axis=1) - start
         chance = np.where(alive, np.exp(np.minimum(gain, 0.0, where=alive, out=np.zeros_like(gain))), 0.0)
         return new.where(generator.random(len(power)) < chance, state), chance, broken
 
@@ -236,7 +238,8 @@ def chains_in_step(
         state = at(np.where(found[:, None], state.w, 0.5 * state.w))
     for iteration in range(warmup + n):
         learning = learn is not None and iteration < warmup // 2
-        state, chance, broken = move(state, step, LEAST_STEPS[0 if learning else 1])
+        with np.errstate(over="ignore"):  # on ways that break down
+            state, chance, broken = move(state, step, LEAST_STEPS[0 if learning else 1])
         each = chance.reshape(chains, levels)
         if iteration < warmup:
             step *= np.exp((each.mean(axis=0) - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))

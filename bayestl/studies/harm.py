@@ -16,8 +16,8 @@ from bayestl.metrics import paired_difference
 from bayestl.models.difference import DifferenceGP
 from bayestl.models.independent import IndependentGP
 from bayestl.models.multitask import MultiTaskGP
+from bayestl.models.stacked import stack
 from bayestl.parallel import in_parallel
-from bayestl.stacking import stack
 
 N_ROWS, N_TARGETS, N_NEW = 60, 30, 300
 KINDS = ("noise", "half opposed", "helpful")

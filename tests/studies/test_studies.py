@@ -93,6 +93,11 @@ def test_bad_sources_are_drawn_and_judged():
     right = x[:30, 0] > 0
     assert np.corrcoef(Y["source"][:30][right], Y["target"][:30][right])[0, 1] > 0.9
     assert np.corrcoef(Y["source"][:30][~right], Y["target"][:30][~right])[0, 1] < -0.9
+    fresh, more = harm.draw_table("half opposed", 0, new=True)
+    assert more.notna().to_numpy().all()
+    assert not np.isin(fresh, x).any()
     found = harm.run(1, n_jobs=1, verbose=False)
-    assert found.shape == (6, 5)
+    assert found.shape == (9, 8)
     assert found.loc[("helpful", "multi-task"), "mean gain"] > 0
+    assert found["a new label"].notna().all()
+    assert found.loc["noise", "a new label"]["stacked"] >= found.loc["noise", "a new label"].min()
