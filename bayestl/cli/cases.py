@@ -90,7 +90,7 @@ def _recovery(o: Options) -> Any:
 def _likelihoods(o: Options) -> Any:
     from bayestl.studies import likelihoods
 
-    return likelihoods.run(o.repeats or 50, o.jobs, verbose=o.verbose).round(3).to_string()
+    return likelihoods.run(o.repeats or 100, o.jobs, verbose=o.verbose).round(3).to_string()
 
 
 def _few_shot(o: Options) -> Any:
