@@ -22,6 +22,7 @@ _HOMES = {
     "Ordinal": "bayestl.likelihoods",
     "Positive": "bayestl.likelihoods",
     "PowerNormal": "bayestl.likelihoods",
+    "PowerStudentT": "bayestl.likelihoods",
     "StudentT": "bayestl.likelihoods",
     "IndependentGP": "bayestl.models.independent",
     "MultiTaskGP": "bayestl.models.multitask",
@@ -71,6 +72,7 @@ __all__ = [
     "Positive",
     "Posterior",
     "PowerNormal",
+    "PowerStudentT",
     "Recalibrated",
     "StackedModel",
     "StudentT",
@@ -110,6 +112,7 @@ if TYPE_CHECKING:
         Ordinal,
         Positive,
         PowerNormal,
+        PowerStudentT,
         StudentT,
     )
     from bayestl.models.chain import ChainGP

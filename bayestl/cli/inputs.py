@@ -115,6 +115,7 @@ LIKELIHOODS = {
     "student-t": "StudentT",
     "log-normal": "LogNormal",
     "power-normal": "PowerNormal",
+    "power-student-t": "PowerStudentT",
     "hurdle": "Hurdle",
     "censored": "Censored",
     "bernoulli": "Bernoulli",

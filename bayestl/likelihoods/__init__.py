@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from bayestl.likelihoods.base import LabelBlock, LatentBlock, Likelihood, Part, Setting
 from bayestl.likelihoods.classes import Bernoulli, Categorical, Classified, Ordinal
-from bayestl.likelihoods.hurdle import SIZES, Hurdle
-from bayestl.likelihoods.numbers import Censored, Gaussian, LogNormal, Positive, PowerNormal, StudentT
+from bayestl.likelihoods.hurdle import AUTO, SIZES, Hurdle
+from bayestl.likelihoods.numbers import Censored, Gaussian, LogNormal, Positive, PowerNormal, PowerStudentT, StudentT
 
 __all__ = [
+    "AUTO",
     "SIZES",
     "Bernoulli",
     "Categorical",
@@ -31,12 +32,25 @@ __all__ = [
     "Part",
     "Positive",
     "PowerNormal",
+    "PowerStudentT",
     "Setting",
     "StudentT",
 ]
 
 NAMED: dict[str, type[Likelihood]] = {
     c.__name__: c
-    for c in (Gaussian, StudentT, Censored, LogNormal, PowerNormal, Positive, Bernoulli, Ordinal, Categorical, Hurdle)
+    for c in (
+        Gaussian,
+        StudentT,
+        Censored,
+        LogNormal,
+        PowerNormal,
+        PowerStudentT,
+        Positive,
+        Bernoulli,
+        Ordinal,
+        Categorical,
+        Hurdle,
+    )
 }
 """The likelihoods by name: what a file may hold."""

@@ -11,28 +11,32 @@ from bayestl.distributions import Discrete, Predictive
 from bayestl.distributions import Hurdle as HurdleDistribution
 from bayestl.likelihoods.base import Likelihood, Part
 from bayestl.likelihoods.classes import Bernoulli
-from bayestl.likelihoods.numbers import LogNormal, Positive, PowerNormal
+from bayestl.likelihoods.numbers import LogNormal, Positive, PowerNormal, PowerStudentT
 
 SIZES: dict[str, Part] = {
     "log-normal": LogNormal(),
     "power-0.5": PowerNormal(0.5),
     "power-0.75": PowerNormal(0.75),
     "truncated-normal": Positive(),
+    "power-0.5-t": PowerStudentT(power=0.5),
+    "power-0.75-t": PowerStudentT(power=0.75),
 }
 """What the positive part of a hurdle label may follow."""
+AUTO = ("log-normal", "power-0.5", "power-0.75", "truncated-normal")
+"""Those among which the evidence decides: whether tails are heavy shows only where the prediction is sharp."""
 
 
 @dataclass(frozen=True)
 class Hurdle(Likelihood):
     """Exactly zero with a probability of its own, else positive: band gaps, of which metals have none.
 
-        P(y > 0) = Phi(z_1),      y | y > 0 ~ log-normal, power-normal or truncated normal around z_2
+        P(y > 0) = Phi(z_1),      y | y > 0 ~ log-normal, power-normal, power-t or truncated normal around z_2
 
     Parameters
     ----------
-    size : {"auto", "log-normal", "power-0.5", "power-0.75", "truncated-normal"}
+    size : {"auto", "log-normal", "power-0.5", "power-0.75", "truncated-normal", "power-0.5-t", "power-0.75-t"}
         What a positive label follows, from errors in proportion to it to errors that are the same everywhere; "auto" takes the
-        one with the highest evidence on the column.
+        one of the first four with the highest evidence on the column.  The last two have heavier tails.
     """
 
     size: str = "auto"

@@ -64,7 +64,7 @@ class StudentT(Part):
 
     def __post_init__(self) -> None:
         if self.dof is not None and not (isinstance(self.dof, int | float) and 0 < self.dof < 1e6):
-            raise ValueError(f"StudentT: dof must be a positive number, got {self.dof!r}")
+            raise ValueError(f"{type(self).__name__}: dof must be a positive number, got {self.dof!r}")
 
     def further(self) -> gpytorch.Module | None:
         from bayestl.observation import DegreesOfFreedom
@@ -192,12 +192,12 @@ class Positive(Part):
 
 
 @dataclass(frozen=True)
-class _Warped(Gaussian):
-    """A Gaussian on another scale, for positive labels."""
+class _Warped(Part):
+    """A likelihood of numbers on another scale, for positive labels."""
 
     @abstractmethod
     def _warp(self, y: np.ndarray) -> np.ndarray:
-        """From label units to the scale on which errors are Gaussian."""
+        """From label units to the scale on which errors are as the likelihood says."""
 
     def split(self, y: np.ndarray) -> dict[str, np.ndarray]:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -211,7 +211,7 @@ class _Warped(Gaussian):
 
 
 @dataclass(frozen=True)
-class LogNormal(_Warped):
+class LogNormal(_Warped, Gaussian):
     """``log y = z + e``, ``e ~ N(0, sigma_t^2)``: positive labels whose errors are relative."""
 
     def _warp(self, y: np.ndarray) -> np.ndarray:
@@ -228,7 +228,31 @@ class LogNormal(_Warped):
 
 
 @dataclass(frozen=True)
-class PowerNormal(_Warped):
+class _Power(_Warped):
+    """``y^power = |z + e|``."""
+
+    power: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.power, int | float) and 0 < self.power <= 1):
+            raise ValueError(f"{type(self).__name__}: power must be above 0 and at most 1, got {self.power!r}")
+
+    def _warp(self, y: np.ndarray) -> np.ndarray:
+        return np.asarray(y) ** self.power
+
+    def log_jacobian(self, y: np.ndarray) -> np.ndarray:
+        return np.log(self.power) + (self.power - 1.0) * np.log(y)
+
+    def predictive(self, latent: LatentBlock, setting: Setting) -> PowerNormalMixture:
+        return PowerNormalMixture(super().predictive(latent, setting), self.power)  # type: ignore[safe-super,arg-type]
+
+    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+        drawn = super().draw(f, setting, generator)  # type: ignore[safe-super]
+        return np.maximum(np.abs(drawn), 1e-100) ** (1.0 / self.power)
+
+
+@dataclass(frozen=True)
+class PowerNormal(_Power, Gaussian):  # type: ignore[misc]
     """``y^power = |z + e|``, ``e ~ N(0, sigma_t^2)``: positive labels whose errors grow with the label, but less than it.
 
     Parameters
@@ -242,20 +266,21 @@ class PowerNormal(_Warped):
     ``sigma_t`` above zero.
     """
 
-    power: float = 0.5
+
+@dataclass(frozen=True)
+class PowerStudentT(_Power, StudentT):  # type: ignore[misc]
+    """``y^power = |z + sigma_t e|``, ``e ~ t(dof)``: :class:`PowerNormal` with heavier tails.
+
+    Many small errors and some large ones, as where most rows are alike and some are not: a normal spread is too wide for most.
+
+    Parameters
+    ----------
+    dof : float, optional
+        Degrees of freedom; learnt where it is not given (prior median 4).
+    power : float
+        As for :class:`PowerNormal`.
+    """
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.power, int | float) and 0 < self.power <= 1):
-            raise ValueError(f"PowerNormal: power must be above 0 and at most 1, got {self.power!r}")
-
-    def _warp(self, y: np.ndarray) -> np.ndarray:
-        return np.asarray(y) ** self.power
-
-    def log_jacobian(self, y: np.ndarray) -> np.ndarray:
-        return np.log(self.power) + (self.power - 1.0) * np.log(y)
-
-    def predictive(self, latent: LatentBlock, setting: Setting) -> PowerNormalMixture:  # type: ignore[override]
-        return PowerNormalMixture(super().predictive(latent, setting), self.power)
-
-    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        return np.maximum(np.abs(super().draw(f, setting, generator)), 1e-100) ** (1.0 / self.power)
+        _Power.__post_init__(self)
+        StudentT.__post_init__(self)

@@ -13,7 +13,6 @@ from sklearn.model_selection import KFold
 
 from bayestl import metrics
 from bayestl.distributions import Discrete, NormalMixture, Predictive
-from bayestl.likelihoods import Gaussian
 from bayestl.models.base import BayesianModel
 from bayestl.models.exact import ExactModel
 from bayestl.models.rows import row_groups
@@ -129,8 +128,7 @@ def with_refits(model: ExactModel, found: pd.DataFrame) -> pd.DataFrame:
             latent = own._latent(own.scaler_.features(table.x[rows]), row_groups(table)[rows], None)
             post = own._posterior_type(latent, table.tasks, own.scaler_, pd.RangeIndex(1))
             marginal = post.marginals[t]
-            if isinstance(table.tasks[t].observes, Gaussian):  # the known error of a label is part of what is foretold
-                assert isinstance(marginal, NormalMixture)
+            if isinstance(marginal, NormalMixture):  # the known error of a label is part of what is foretold
                 marginal = marginal.widened(table.se[rows, t] ** 2)
             new = _frame(table, t, rows, marginal, t)
             for column in new.columns.difference(["task", "row", "y"]):

@@ -10,7 +10,7 @@ import torch
 from bayestl.inference import exact
 from bayestl.inference.sites import Observations, PartLabels
 from bayestl.kernels import Smooth
-from bayestl.likelihoods import SIZES, Hurdle, LabelBlock
+from bayestl.likelihoods import AUTO, SIZES, Hurdle, LabelBlock
 from bayestl.models.own import own_prior
 from bayestl.stationary import KERNELS
 from bayestl.table import Scaler, Table
@@ -36,12 +36,13 @@ def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
     rows = np.flatnonzero(table.y[:, t] > 0)
     rows = np.random.default_rng(seed).permutation(rows)[:LARGEST]
     if len(rows) == 0:
-        return dict.fromkeys(SIZES, 0.0)
+        return dict.fromkeys(AUTO, 0.0)
     x = torch.from_numpy(Scaler.of(table).features(table.x)[rows])
     y = table.y[rows, t]
     every, zero = torch.arange(len(rows)), torch.zeros(len(rows), dtype=torch.long)
     out = {}
-    for name, likelihood in SIZES.items():
+    for name in AUTO:
+        likelihood = SIZES[name]
         location, scale = likelihood.scale(y)
         value = torch.from_numpy((likelihood.split(y)[""] - location) / scale)
         part = TaskPart(0, "", likelihood, (0,), ("",))

@@ -16,6 +16,7 @@ KINDS = {
     "student": (btl.StudentT(), F + 0.1 * RNG.standard_t(2, N)),
     "hurdle": (btl.Hurdle("log-normal"), np.where(F > 0, np.exp(F + 0.3 * X["q"]), 0.0)),
     "hurdle, root": (btl.Hurdle("power-0.5"), np.where(F > 0, (1.0 + F) ** 2, 0.0)),
+    "hurdle, power t": (btl.Hurdle("power-0.75-t"), np.where(F > 0, (1.0 + F) ** 2, 0.0)),
     "hurdle, truncated": (btl.Hurdle("truncated-normal"), np.where(F > 0, 1.0 + F, 0.0)),
     "censored": (btl.Censored(lower=-0.5), np.maximum(SEEN, -0.5)),
     "bernoulli": (None, np.where(SEEN > 0, "yes", "no")),
