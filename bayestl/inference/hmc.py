@@ -243,7 +243,8 @@ def chains_in_step(
         each = chance.reshape(chains, levels)
         if iteration < warmup:
             step *= np.exp((each.mean(axis=0) - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
-            seen.append(state.w[::levels])
+            if learning:
+                seen.append(state.w[::levels])
             if learn is not None and iteration + 1 in (warmup // 4, warmup // 2):
                 turn = _root_of(np.concatenate(seen[len(seen) // 3 :]), learn)
                 root = root @ turn

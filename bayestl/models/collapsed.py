@@ -172,12 +172,11 @@ class Collapsed:
 
     def _values(self, points: Tensor) -> list[Any]:
         """The hyperparameters of points (R, P + n): of each node, and the further ones of each likelihood that has any."""
-        if not self.n_hyperparameters:
-            one = self._hyper()
-            return torch.utils._pytree.tree_map(lambda v: v.expand(len(points), *v.shape), one)
         shapes = [(name, p.shape, p.numel()) for name, p in self._hyper.named_parameters()]
 
         def of(raw: Tensor) -> list[Any]:
+            if not self.n_hyperparameters:  # they are held where they are
+                return self._hyper()
             pieces = raw.split([size for _, _, size in shapes])
             state = {name: piece.view(shape) for (name, shape, _), piece in zip(shapes, pieces, strict=True)}
             return torch.func.functional_call(self._hyper, state, ())
