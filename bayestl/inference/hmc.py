@@ -30,8 +30,10 @@ LEAST_STEP = 1e-3
 """A chain with shorter steps, in standard deviations, stays where it is."""
 SHORT_CHAINS, SHORT_WARMUP, SHORT_STATES = 4, 40, 24
 """Of :func:`short_chains`: the chains, their first states that are dropped, and the least number of those kept."""
-LEAST_STEPS = (0.1, 0.8)
-"""Least part of a step that is drawn, where the covariance is learnt and after: a walker in a narrow place needs shorter ones."""
+LEAST_OF_STEP, LEARNING, LEARNT = 0.8, 0.1, 0.3
+"""Least part of a step that is drawn, and where the covariance is learnt, in that time and after it: a posterior that is not round
+has narrow places, in which a walker needs shorter steps.
+"""
 PRIOR_DRAWS = 10
 """Draws that the present covariance counts for where it is learnt."""
 MOST_ERROR = 1000.0
@@ -232,6 +234,7 @@ def chains_in_step(
     chances: list[float] = []
     diverged = 0
     step = np.full(levels, 0.4)
+    shortest = LEAST_OF_STEP if learn is None else LEARNT
     away = np.concatenate([np.zeros((1, len(centre))), generator.standard_normal((chains - 1, len(centre)))])
     state = at(np.repeat(away, levels, axis=0))
     while not (found := np.isfinite(state.likelihood)).all() and np.abs(state.w).max() > 1e-3:
@@ -239,7 +242,7 @@ def chains_in_step(
     for iteration in range(warmup + n):
         learning = learn is not None and iteration < warmup // 2
         with np.errstate(over="ignore"):  # on ways that break down
-            state, chance, broken = move(state, step, LEAST_STEPS[0 if learning else 1])
+            state, chance, broken = move(state, step, shortest if not learning else LEARNING)
         each = chance.reshape(chains, levels)
         if iteration < warmup:
             step *= np.exp((each.mean(axis=0) - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
