@@ -240,7 +240,7 @@ def reproduce(
     repeats: Annotated[
         int | None,
         typer.Option(
-            help="no, color: repeats of five folds (10, 4); gap: folds (5) or seeds (5); recovery, likelihoods, few-shot: tables (200, 100, 20); agreement: draws (2000).",
+            help="no, color: repeats of five folds (10, 4); gap: folds (5) or seeds (5); recovery, likelihoods, few-shot: tables (200, 100, 20); agreement: draws (8000).",
             min=1,
         ),
     ] = None,

@@ -102,7 +102,7 @@ def _few_shot(o: Options) -> Any:
 def _agreement(o: Options) -> Any:
     from bayestl.studies import agreement
 
-    return agreement.run(o.repeats or 2000, verbose=o.verbose).round(3).to_string()
+    return agreement.run(o.repeats or 8000, verbose=o.verbose).round(3).to_string()
 
 
 def _harm(o: Options) -> Any:

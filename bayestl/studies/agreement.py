@@ -59,7 +59,7 @@ def compare_latent(model: LatentVariableGP, n_draws: int, seed: int = 0, verbose
     return pd.concat(each, ignore_index=True)
 
 
-def run(n_draws: int = 2000, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
+def run(n_draws: int = 8000, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
     """For each task of case N, and for all: latent values, and how many have mean and spread within the tolerances."""
     data = load_no_decomposition()
     model = LatentVariableGP(
