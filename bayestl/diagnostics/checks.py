@@ -205,8 +205,11 @@ def _of_labels(model: BayesianModel, loo: pd.DataFrame, how: str) -> Iterator[Ch
             yield Check(f"variance explained, {how}", task, explained, LEAST_EXPLAINED, _judge(none), advice)
         tail = 2 * np.minimum(pit, 1 - pit)
         far = own["row"].to_numpy()[tail < WARN_P / len(own)]
-        shown = ", ".join(str(model.table_.index[r]) for r in far[:6]) + (" ..." if len(far) > 6 else "")
-        advice = f"far from what all others say: rows {shown}; check them, or use StudentT()" if len(far) else ""
+        advice = (
+            f"far from what all others say: rows {_named(model, far)}; check them, or use StudentT()"
+            if len(far)
+            else ""
+        )
         yield Check(
             "outliers", task, float(len(far)), 0.0, _judge(len(far) > 0, len(far) > 0.05 * len(own) + 1), advice
         )
@@ -218,11 +221,14 @@ def _of_sensitivity(model: BayesianModel, task: str, own: pd.DataFrame) -> Check
     """Whether leave-one-out can be had without fitting again: labels that decide on the hyperparameters cannot be taken away."""
     much = own["row"].to_numpy()[own["sensitivity"].to_numpy() > SENSITIVE]
     share = len(much) / len(own)
-    shown = ", ".join(str(model.table_.index[r]) for r in much[:6]) + (" ..." if len(much) > 6 else "")
-    advice = (
-        f"the hyperparameters hang on rows {shown}: leave_one_out(refit=True) for their densities" if len(much) else ""
-    )
+    hung = f"the hyperparameters hang on rows {_named(model, much)}: leave_one_out(refit=True) for their densities"
+    advice = hung if len(much) else ""
     return Check("sensitive labels", task, share, MOST_SENSITIVE, _judge(share > MOST_SENSITIVE), advice)
+
+
+def _named(model: BayesianModel, rows: np.ndarray) -> str:
+    """Rows of the table as its index names them, the first six."""
+    return ", ".join(str(model.table_.index[r]) for r in rows[:6]) + (" ..." if len(rows) > 6 else "")
 
 
 def _shape_of(pit: np.ndarray, likelihood: Likelihood) -> str:

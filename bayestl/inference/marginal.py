@@ -14,6 +14,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
+from bayestl.inference.vector import call_at
 from bayestl.kernels import Prior, Term, assemble
 
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
@@ -74,16 +75,11 @@ def log_densities(
 
     All at once; NaN where the covariance would need jitter.  ``y``, ``task``, ``se2`` and ``site`` (N,) are those of labels.
     """
-    shapes = [(name, p.shape, p.numel()) for name, p in prior.named_parameters()]
 
     def of(raw: Tensor) -> tuple[Tensor, ...]:
-        pieces = raw.split([size for _, _, size in shapes])
-        state = {name: piece.view(shape) for (name, shape, _), piece in zip(shapes, pieces, strict=True)}
-        return torch.func.functional_call(prior, state, (terms,))
+        return call_at(prior, raw, terms)  # type: ignore[no-any-return]
 
-    outputs, back = torch.func.vjp(  # type: ignore[misc]
-        torch.vmap(of), torch.from_numpy(raws)
-    )
+    outputs, back = torch.func.vjp(torch.vmap(of), torch.from_numpy(raws))  # type: ignore[misc]
     with torch.no_grad():
         weights, noise, *arguments = (v.detach() for v in outputs)
         assembled = assemble(len(y), terms, weights, arguments)

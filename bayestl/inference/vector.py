@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,14 @@ def set_raw(prior: Prior, raw: np.ndarray) -> None:
         for parameter in prior.raw_parameters():
             parameter.copy_(vector[offset : offset + parameter.numel()].view_as(parameter))
             offset += parameter.numel()
+
+
+def call_at(module: torch.nn.Module, raw: Tensor, *arguments: Any) -> Any:
+    """What a module gives with its parameters taken from one vector (P,): differentiable in it, and for many under ``vmap``."""
+    named = list(module.named_parameters())
+    pieces = raw.split([p.numel() for _, p in named])
+    state = {name: piece.view(p.shape) for (name, p), piece in zip(named, pieces, strict=True)}
+    return torch.func.functional_call(module, state, arguments)
 
 
 def differentiate(prior: Prior, function: Callable[[], Tensor]) -> tuple[float, np.ndarray]:

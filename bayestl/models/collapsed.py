@@ -25,9 +25,10 @@ from torch import Tensor
 
 from bayestl.hyperparameters import HyperPrior
 from bayestl.inference.hmc import Evaluated
+from bayestl.inference.vector import call_at
 from bayestl.likelihoods import Gaussian
 from bayestl.models.ancestry import GraphDraws
-from bayestl.models.graph import INDUCING_JITTER, LatentGraph, Node, NodeValues
+from bayestl.models.graph import INDUCING_JITTER, LatentGraph, NodeValues, row_blocks
 
 JITTER = 1e-8
 """Added to the conditional covariance of latent values, scaled units."""
@@ -36,7 +37,7 @@ AT_ONCE = 1_000_000
 
 
 class _Hyperparameters(gpytorch.Module):
-    """Those of some nodes and of likelihoods, in the order of :meth:`LatentGraph.raw_hyperparameters`."""
+    """Those of some modules, as one module."""
 
     def __init__(self, modules: Sequence[torch.nn.Module]) -> None:
         super().__init__()
@@ -90,7 +91,7 @@ class Collapsed:
         self.sampled = [c for c in learnt if c in parents or not self.gaussian[c]]
         """Functions with latent values of their own in the posterior."""
         self.n_latent = sum(len(graph.rows[c]) for c in self.sampled)
-        self._hyper = _Hyperparameters([*(self.graph.nodes[c] for c in learnt), *self.graph.further_modules.values()])
+        self._hyper = _Hyperparameters(self.graph.informed_modules)
         self._hyperprior = HyperPrior(self._hyper) if vary else None
         self.n_hyperparameters = sum(p.numel() for p in self._hyper.parameters()) if vary else 0
         self._entries = sum(len(graph.rows[c]) ** 2 for c in learnt)
@@ -102,12 +103,8 @@ class Collapsed:
 
     def at(self, points: np.ndarray) -> Evaluated:
         """See :class:`~bayestl.inference.hmc.Density`: at points (R, P + n)."""
-        parts = [self._at(points[some]) for some in self._lots(len(points))]
+        parts = [self._at(points[some]) for some in row_blocks(len(points), self._entries, AT_ONCE)]
         return Evaluated(*(np.concatenate(each) for each in zip(*parts, strict=True)))
-
-    def _lots(self, n: int) -> Iterator[slice]:
-        size = max(1, AT_ONCE // max(self._entries, 1))
-        return (slice(i, i + size) for i in range(0, n, size))
 
     def _at(self, points: np.ndarray) -> Evaluated:
         k = self.n_hyperparameters
@@ -126,12 +123,6 @@ class Collapsed:
         value[lost], gradient[lost] = -np.inf, 0.0
         return Evaluated(value, prior, gradient, slope_prior)
 
-    def value_and_gradient(self, w: np.ndarray) -> tuple[float, np.ndarray]:
-        """Log density at one point (P + n,) and its gradient; ``-inf`` and zeros where it cannot be computed."""
-        found = self.at(w[None])
-        value = float(found.likelihood[0] + found.prior[0])
-        return value, np.zeros_like(w) if value == -np.inf else found.slope_likelihood[0] + found.slope_prior[0]
-
     def gradients(self, points: np.ndarray) -> np.ndarray:
         """Of the log density at points (R, P + n)."""
         found = self.at(points)
@@ -141,7 +132,8 @@ class Collapsed:
     def behind(self, points: np.ndarray, seed: int) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """A draw, given each of R points, of whitened function values (R, n_c) and of latent values (R, n_c) of each function."""
         generator = torch.Generator().manual_seed(seed)
-        parts = [self._behind(torch.from_numpy(points[some]), generator) for some in self._lots(len(points))]
+        lots = row_blocks(len(points), self._entries, AT_ONCE)
+        parts = [self._behind(torch.from_numpy(points[some]), generator) for some in lots]
         u, z = ({c: torch.cat([part[i][c] for part in parts]) for c in self.graph.learnt} for i in (0, 1))
         return u, z
 
@@ -162,7 +154,7 @@ class Collapsed:
 
     def _leaf(self, c: int, found: _Descent, function: Tensor, generator: torch.Generator) -> Tensor:
         data, values = self.graph.data[self.part[c]], found.values[c]
-        mean = _linear(self.graph.nodes[c], values, self.graph.above(c, found.z)) + function
+        mean = self.graph.nodes[c].linear(self.graph.above(c, found.z), values) + function
         variance = values.own.expand_as(mean).clone()
         place, block = self.graph.labelled(data)
         gain = variance[:, place] / (variance[:, place] + values.noise + block.se2)
@@ -172,16 +164,9 @@ class Collapsed:
 
     def _values(self, points: Tensor) -> list[Any]:
         """The hyperparameters of points (R, P + n): of each node, and the further ones of each likelihood that has any."""
-        shapes = [(name, p.shape, p.numel()) for name, p in self._hyper.named_parameters()]
-
-        def of(raw: Tensor) -> list[Any]:
-            if not self.n_hyperparameters:  # they are held where they are
-                return self._hyper()
-            pieces = raw.split([size for _, _, size in shapes])
-            state = {name: piece.view(shape) for (name, shape, _), piece in zip(shapes, pieces, strict=True)}
-            return torch.func.functional_call(self._hyper, state, ())
-
-        return torch.vmap(of)(points[:, : self.n_hyperparameters])
+        vary = self.n_hyperparameters > 0  # else they are held where they are
+        each = torch.vmap(lambda raw: call_at(self._hyper, raw) if vary else self._hyper())
+        return each(points[:, : self.n_hyperparameters])
 
     def _descend(self, points: Tensor) -> _Descent:
         """Down the graph at points (R, P + n), differentiable in them."""
@@ -211,7 +196,7 @@ class Collapsed:
             above = graph.above(c, z)
             inputs = node.inputs(graph.x[rows], above)
             unit = node.kernel.covariance(own.kernel, inputs, inputs) + INDUCING_JITTER * eye
-            mean = _linear(node, own, above).expand(-1, len(rows))
+            mean = node.linear(above, own).expand(-1, len(rows))
             covariance = own.variance[..., None] * unit
             place, block = graph.labelled(data) if self.gaussian[c] else (torch.zeros(0, dtype=torch.long), None)
             if block is not None:
@@ -246,14 +231,6 @@ class Collapsed:
         f = torch.stack([z[c][:, place] for c in part.channels], dim=-1)
         each = [part.likelihood.log_density(block, *one).sum() for one in zip(f, noise[:, 0], further, strict=True)]
         return torch.stack(each)
-
-
-def _linear(node: Node, values: NodeValues, above: Mapping[int, Tensor]) -> Tensor:
-    """``m + sum_p rho_p z_p``, shape (R, n), or (R, 1) without parents."""
-    total = values.mean
-    for i, p in enumerate(node.parents):
-        total = total + values.rho[:, i, None] * above[p]
-    return total
 
 
 class Chain:

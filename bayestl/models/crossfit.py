@@ -74,9 +74,13 @@ def predicted_without(
             y, high = table.y[own].copy(), table.high[own].copy()
             y[:, t] = high[:, t] = np.nan
             known = None if np.isnan(y).all() else Known(y, high)
-            latent = model._latent(model.scaler_.features(table.x[own]), row_groups(table)[own], known)
-            post = model._posterior_type(latent, table.tasks, model.scaler_, pd.RangeIndex(len(own)))
-            yield t, own, post.marginals[t]
+            yield t, own, _predicted(model, table, own, known)[t]
+
+
+def _predicted(model: BayesianModel, table: Table, rows: np.ndarray, known: Known | None) -> list[Predictive]:
+    """The labels of each task at rows of a table that the model may not have seen, where some are known."""
+    latent = model._latent(model.scaler_.features(table.x[rows]), row_groups(table)[rows], known)
+    return model._posterior_type(latent, table.tasks, model.scaler_, pd.RangeIndex(len(rows))).marginals
 
 
 def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
@@ -125,9 +129,7 @@ def with_refits(model: ExactModel, found: pd.DataFrame) -> pd.DataFrame:
             y, high = table.y.copy(), table.high.copy()
             y[rows, t] = high[rows, t] = np.nan
             own = refitted(model, replace(table, y=y, high=high), model.scaler_)
-            latent = own._latent(own.scaler_.features(table.x[rows]), row_groups(table)[rows], None)
-            post = own._posterior_type(latent, table.tasks, own.scaler_, pd.RangeIndex(1))
-            marginal = post.marginals[t]
+            marginal = _predicted(own, table, rows, None)[t]
             if isinstance(marginal, NormalMixture):  # the known error of a label is part of what is foretold
                 marginal = marginal.widened(table.se[rows, t] ** 2)
             new = _frame(table, t, rows, marginal, t)

@@ -115,11 +115,12 @@ class Node(gpytorch.Module):
         variance = size**2 - (a * a).sum(-1) + (2 * self.raw_omega).exp()
         return a, variance.clamp_min(MIN_VARIANCE)
 
-    def linear(self, z: Mapping[int, Tensor]) -> Tensor:
-        """``m + sum_p rho_p z_p``."""
-        total = self.mean
+    def linear(self, z: Mapping[int, Tensor], values: NodeValues | None = None) -> Tensor:
+        """``m + sum_p rho_p z_p``, shape (..., n), or (..., 1) without parents; at other ``values`` than the present ones."""
+        own = self if values is None else values
+        total = own.mean
         for i, p in enumerate(self.parents):
-            total = total + self.rho[i] * z[p]
+            total = total + own.rho[..., i, None] * z[p]
         return total
 
     def conditional(self, x: Tensor, z: Mapping[int, Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
@@ -279,10 +280,14 @@ class LatentGraph(torch.nn.Module):
         key = str(position)
         return self._further[key]() if key in self._further else torch.zeros(0, dtype=torch.float64)
 
+    @property
+    def informed_modules(self) -> list[torch.nn.Module]:
+        """The functions that labels inform, parents first, and the further hyperparameters of likelihoods."""
+        return [*(self.nodes[c] for c in self.learnt), *self._further.values()]
+
     def raw_hyperparameters(self) -> list[torch.nn.Parameter]:
-        """Those of the functions that labels inform, and of likelihoods."""
-        modules: list[torch.nn.Module] = [*(self.nodes[c] for c in self.learnt), *self._further.values()]
-        return [parameter for module in modules for parameter in module.parameters()]
+        """Those of :attr:`informed_modules`."""
+        return [parameter for module in self.informed_modules for parameter in module.parameters()]
 
     def set_raw_hyperparameters(self, raw: Tensor) -> None:
         """From one vector (P,)."""

@@ -37,14 +37,20 @@ def started():
     return model.fit(X, three_tasks())
 
 
+def value_and_gradient(density, w):
+    """Log density at one point and its gradient."""
+    found = density.at(w[None])
+    return float(found.likelihood[0] + found.prior[0]), density.gradients(w[None])[0]
+
+
 def test_the_gradient_of_the_density_is_that_of_its_value(started):
     density = Collapsed(started.posterior_.graph)
     w = density.start() + 0.1 * np.random.default_rng(1).standard_normal(len(density.start()))
-    _, gradient = density.value_and_gradient(w)
+    _, gradient = value_and_gradient(density, w)
     for i in np.random.default_rng(2).permutation(len(w))[:12]:
         step = np.zeros_like(w)
         step[i] = 1e-5
-        slope = (density.value_and_gradient(w + step)[0] - density.value_and_gradient(w - step)[0]) / 2e-5
+        slope = (value_and_gradient(density, w + step)[0] - value_and_gradient(density, w - step)[0]) / 2e-5
         assert gradient[i] == pytest.approx(slope, rel=1e-4, abs=1e-5)
 
 
@@ -55,7 +61,7 @@ def test_many_points_at_once_have_the_densities_of_each(started):
     found = density.at(points)
     assert np.isneginf(found.likelihood).tolist() == [False, False, True, False, False]
     for s in (0, 1, 3, 4):
-        value, gradient = density.value_and_gradient(points[s])
+        value, gradient = value_and_gradient(density, points[s])
         assert found.likelihood[s] + found.prior[s] == pytest.approx(value, rel=1e-10)
         assert found.slope_likelihood[s] + found.slope_prior[s] == pytest.approx(gradient, rel=1e-8, abs=1e-9)
     assert not found.slope_likelihood[2].any()
@@ -133,7 +139,7 @@ def test_without_edges_the_density_is_the_evidence_of_a_process():
     k = k + noise * np.eye(there.sum())
     evidence = -0.5 * centred @ np.linalg.solve(k, centred) - 0.5 * np.linalg.slogdet(k)[1]
     assert density.n_latent == 0
-    assert density.value_and_gradient(density.start())[0] == pytest.approx(evidence, rel=1e-9)
+    assert value_and_gradient(density, density.start())[0] == pytest.approx(evidence, rel=1e-9)
 
 
 def test_a_chain_is_saved_and_repeats_from_its_seed(tmp_path):
