@@ -8,51 +8,49 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from bayestl.version import __version__
 
 _HOMES = {
-    "Task": "bayestl.tasks",
-    "Kernel": "bayestl.blocks",
-    "Bernoulli": "bayestl.likelihoods",
-    "Categorical": "bayestl.likelihoods",
-    "Censored": "bayestl.likelihoods",
-    "Gaussian": "bayestl.likelihoods",
-    "Hurdle": "bayestl.likelihoods",
-    "LogNormal": "bayestl.likelihoods",
-    "Ordinal": "bayestl.likelihoods",
-    "Positive": "bayestl.likelihoods",
-    "PowerNormal": "bayestl.likelihoods",
-    "PowerStudentT": "bayestl.likelihoods",
-    "StudentT": "bayestl.likelihoods",
-    "IndependentGP": "bayestl.models.independent",
-    "MultiTaskGP": "bayestl.models.multitask",
-    "ChainGP": "bayestl.models.chain",
-    "DifferenceGP": "bayestl.models.difference",
-    "LatentVariableGP": "bayestl.models.latent",
-    "SubspaceGP": "bayestl.models.subspace",
-    "Recalibrated": "bayestl.models.recalibrated",
-    "StackedModel": "bayestl.models.stacked",
-    "stack": "bayestl.models.stacked",
-    "Posterior": "bayestl.posterior",
-    "Comparison": "bayestl.validation",
-    "compare": "bayestl.validation",
-    "suggest_graph": "bayestl.graphs",
-    "transfer_gain": "bayestl.transfer",
-    "learning_curve": "bayestl.transfer",
-    "load": "bayestl.io",
+    "Task": "table.task",
+    "Kernel": "kernels.combined",
+    "Bernoulli": "likelihoods",
+    "Categorical": "likelihoods",
+    "Censored": "likelihoods",
+    "Gaussian": "likelihoods",
+    "Hurdle": "likelihoods",
+    "LogNormal": "likelihoods",
+    "Ordinal": "likelihoods",
+    "Positive": "likelihoods",
+    "PowerNormal": "likelihoods",
+    "PowerStudentT": "likelihoods",
+    "StudentT": "likelihoods",
+    "IndependentGP": "models.exact.independent",
+    "MultiTaskGP": "models.exact.multitask",
+    "DifferenceGP": "models.exact.difference",
+    "ChainGP": "models.chain.model",
+    "LatentVariableGP": "models.latent.model",
+    "LowRankLinear": "models.subspace.model",
+    "Recalibrated": "models.ensembles.recalibrated",
+    "StackedModel": "models.ensembles.stacked",
+    "Posterior": "posterior",
+    "Comparison": "evaluation.comparison",
+    "compare": "evaluation.compare",
+    "suggest_graph": "evaluation.graph_search",
+    "transfer_gain": "evaluation.transfer",
+    "learning_curve": "evaluation.transfer",
+    "load": "models.catalogue",
 }
-_MODULES = (
-    "active",
-    "datasets",
-    "diagnostics",
-    "features",
-    "kernels",
-    "metrics",
-    "model_report",
-    "plots",
-    "report",
-    "studies",
-)
+"""Where each public name lives."""
+_MODULES = {
+    "active": "active",
+    "datasets": "datasets",
+    "evaluation": "evaluation",
+    "features": "features",
+    "metrics": "metrics",
+    "plots": "report.plots",
+    "report": "report",
+}
+"""Where each public module lives."""
 
 __all__ = [
     "Bernoulli",
@@ -76,32 +74,30 @@ __all__ = [
     "Recalibrated",
     "StackedModel",
     "StudentT",
-    "SubspaceGP",
+    "LowRankLinear",
     "Task",
     "__version__",
     "active",
     "compare",
     "datasets",
-    "diagnostics",
+    "evaluation",
     "features",
-    "kernels",
     "learning_curve",
     "load",
     "metrics",
-    "model_report",
     "plots",
     "report",
-    "stack",
-    "studies",
     "suggest_graph",
     "transfer_gain",
 ]
 
 if TYPE_CHECKING:
-    from bayestl import datasets, diagnostics, features, kernels, metrics, plots, report, studies
-    from bayestl.blocks import Kernel
-    from bayestl.graphs import suggest_graph
-    from bayestl.io import load
+    from bayestl import active, datasets, evaluation, features, metrics, report
+    from bayestl.evaluation.compare import compare
+    from bayestl.evaluation.comparison import Comparison
+    from bayestl.evaluation.graph_search import suggest_graph
+    from bayestl.evaluation.transfer import learning_curve, transfer_gain
+    from bayestl.kernels.combined import Kernel
     from bayestl.likelihoods import (
         Bernoulli,
         Categorical,
@@ -115,25 +111,25 @@ if TYPE_CHECKING:
         PowerStudentT,
         StudentT,
     )
-    from bayestl.models.chain import ChainGP
-    from bayestl.models.difference import DifferenceGP
-    from bayestl.models.independent import IndependentGP
-    from bayestl.models.latent import LatentVariableGP
-    from bayestl.models.multitask import MultiTaskGP
-    from bayestl.models.recalibrated import Recalibrated
-    from bayestl.models.stacked import StackedModel, stack
-    from bayestl.models.subspace import SubspaceGP
+    from bayestl.models.catalogue import load
+    from bayestl.models.chain.model import ChainGP
+    from bayestl.models.ensembles.recalibrated import Recalibrated
+    from bayestl.models.ensembles.stacked import StackedModel
+    from bayestl.models.exact.difference import DifferenceGP
+    from bayestl.models.exact.independent import IndependentGP
+    from bayestl.models.exact.multitask import MultiTaskGP
+    from bayestl.models.latent.model import LatentVariableGP
+    from bayestl.models.subspace.model import LowRankLinear
     from bayestl.posterior import Posterior
-    from bayestl.tasks import Task
-    from bayestl.transfer import learning_curve, transfer_gain
-    from bayestl.validation import Comparison, compare
+    from bayestl.report import plots
+    from bayestl.table.task import Task
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return getattr(importlib.import_module(f"bayestl.{_HOMES[name]}"), name)
     if name in _MODULES:
-        return importlib.import_module(f"bayestl.{name}")
+        return importlib.import_module(f"bayestl.{_MODULES[name]}")
     raise AttributeError(f"module 'bayestl' has no attribute {name!r}")
 
 

@@ -23,11 +23,11 @@ from bayestl.distributions import (
     NormalMixture,
     Predictive,
     check_probability,
-    interval_ends,
 )
+from bayestl.distributions.base import log_density_of
 from bayestl.likelihoods import Categorical, Censored, Gaussian, LatentBlock, Ordinal, Setting
-from bayestl.table import Scaler
-from bayestl.tasks import PartDraws, Task, TaskPart, task_parts
+from bayestl.table.scaler import Scaler
+from bayestl.table.task import PartDraws, Task, TaskPart, task_parts
 
 APPLY_DRAWS = 4096
 """Draws behind :meth:`Posterior.apply` where the function is not affine."""
@@ -314,16 +314,6 @@ class Posterior:
         variance = np.einsum("nt,sntu,nu->sn", slope, covariances, slope)
         mixture = NormalMixture(weights, mean, np.maximum(variance, 1e-300))
         return Derived(mixture, self._index, draw, name)
-
-
-def log_density_of(marginal: Predictive, y: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """``log p(y)`` of labels (n,), NaN where there is none; of one between ``y`` and ``high`` that of the interval."""
-    wide = ~np.isnan(y) & (y < high)
-    out = marginal.log_density(np.where(wide, np.where(np.isfinite(y), y, 0.0), y))
-    if wide.any():
-        bottom, top = interval_ends(marginal, y, high)
-        out = np.where(wide, np.log(np.maximum(top - bottom, 1e-300)), out)
-    return out
 
 
 def _class_names(positions: np.ndarray, classes: Sequence[Hashable]) -> np.ndarray:

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from sklearn.model_selection import KFold
 
 import bayestl as btl
-from bayestl import plots
-from bayestl.diagnostics.sbc import drawn_table
+from bayestl.report import plots
+from bayestl.evaluation.simulated import drawn_table
 from bayestl.studies.demo import HARDNESS, VOLUME, sparse_volumes, volume_models
-from bayestl.table import build_table
+from bayestl.table.table import build_table
 
 IMAGES = Path(__file__).parent / "images"
 

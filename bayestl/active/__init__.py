@@ -14,6 +14,12 @@ _HOMES = {
     "Maximise": "bayestl.active.goals",
     "Minimise": "bayestl.active.goals",
     "Reach": "bayestl.active.goals",
+    "as_botorch": "bayestl.active.botorch",
+    "plot_campaign": "bayestl.active.plots",
+    "plot_simulation": "bayestl.active.plots",
+    "ByModel": "bayestl.active.policies",
+    "Policy": "bayestl.active.policies",
+    "Random": "bayestl.active.policies",
     "simulate": "bayestl.active.simulation",
     "Simulation": "bayestl.active.simulation",
 }
@@ -28,13 +34,22 @@ __all__ = [
     "Minimise",
     "Reach",
     "Simulation",
+    "ByModel",
+    "Policy",
+    "Random",
+    "as_botorch",
+    "plot_campaign",
+    "plot_simulation",
     "simulate",
 ]
 
 if TYPE_CHECKING:
+    from bayestl.active.botorch import as_botorch
     from bayestl.active.campaign import Campaign
     from bayestl.active.goals import Above, Between, Learn, Maximise, Minimise, Reach
     from bayestl.active.ledger import LedgerError
+    from bayestl.active.plots import plot_campaign, plot_simulation
+    from bayestl.active.policies import ByModel, Policy, Random
     from bayestl.active.simulation import Simulation, simulate
 
 

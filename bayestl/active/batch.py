@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bayestl.active.acquisition import LOOKAHEAD_ROWS, Pool, conditioned, rates
+from bayestl.active.acquisition.look_ahead import conditioned
+from bayestl.active.acquisition.pool import LOOKAHEAD_ROWS, Pool
+from bayestl.active.acquisition.rates import rates
 from bayestl.active.goals import Goal
 from bayestl.models.base import BayesianModel
 

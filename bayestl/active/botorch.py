@@ -22,11 +22,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from bayestl.active.expressions import Expression
-from bayestl.inference.gaussian import Component, ExactPosterior
-from bayestl.inference.vector import get_raw
-from bayestl.kernels import Constant, PerGroup, Prior
+from bayestl.inference.gaussian.component import Component
+from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.likelihoods import Gaussian
-from bayestl.models.exact import Family, jointly_gaussian
+from bayestl.models.exact.family import Family
+from bayestl.models.exact.model import jointly_gaussian
+from bayestl.priors.prior import Prior
+from bayestl.priors.processes import Constant, PerGroup
+from bayestl.priors.vector import get_raw
 
 JITTER = 1e-9
 """Relative to the outputs' prior variance."""

@@ -16,17 +16,20 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from bayestl.active.acquisition import ACQUISITIONS, Pool, given
+from bayestl.active.acquisition.pool import Pool, given
+from bayestl.active.acquisition.rates import ACQUISITIONS
 from bayestl.active.batch import Choice, choose_batch, first_batch
 from bayestl.active.constraints import ElementLimits, check_limits
 from bayestl.active.goals import Function, Goal, from_document
 from bayestl.active.ledger import SUGGESTED, Ledger, LedgerError
-from bayestl.active.results import long_form, number
-from bayestl.columns import decide, encode, read_features
-from bayestl.io import model_from_json, model_to_json, task_from_json, task_to_json
+from bayestl.active.results import label_table, long_form, number, progress_table, training_table
+from bayestl.files.documents import task_from_document, task_to_document
+from bayestl.files.models import model_to_document
 from bayestl.models.base import BayesianModel
+from bayestl.models.catalogue import model_from_document
 from bayestl.progress import progress
-from bayestl.tasks import Task
+from bayestl.table.columns import decide, encode, read_features
+from bayestl.table.task import Task
 
 FIRST = 5
 """Labels of each task that the quantity needs, before a model decides."""
@@ -123,9 +126,9 @@ class Campaign:
                 raise ValueError(f"{what} has {len(values)} entries for {len(pool)} candidates")
         check_limits(max_per_element or {}, formulas)
         meta = {
-            "tasks": [task_to_json(t) for t in tasks],
+            "tasks": [task_to_document(t) for t in tasks],
             "goal": goal.document(),
-            "model": model_to_json(clone(model)),
+            "model": model_to_document(clone(model)),
             "budget": budget,
             "acquisition": acquisition,
             "allowed": None if allowed is None else [bool(v) for v in np.asarray(allowed)],
@@ -163,8 +166,8 @@ class Campaign:
         meta = ledger.meta()
         try:
             self.goal = from_document(meta["goal"], function)
-            self.tasks = [task_from_json(t) for t in meta["tasks"]]
-            self.model = model_from_json(meta["model"])
+            self.tasks = [task_from_document(t) for t in meta["tasks"]]
+            self.model = model_from_document(meta["model"])
         except KeyError as error:
             raise LedgerError(f"{ledger.path}: {error} is missing") from error
         self.ledger, self.verbose = ledger, verbose
@@ -206,18 +209,7 @@ class Campaign:
 
     def labels(self) -> pd.DataFrame:
         """What is known, (n, T) over the pool: the mean of repeated numbers, the last of repeated classes."""
-        out = pd.DataFrame(np.nan, self.pool.index, self.names)
-        results = self.results()
-        for task in self.tasks:
-            own = results[results["task"] == task.name]
-            if task.classes is not None or any(isinstance(v, str) for v in own["value"]):
-                out[task.name] = out[task.name].astype(object).where(out[task.name].notna(), None)
-                last = own.groupby("row")["value"].last()
-                out.loc[last.index, task.name] = last
-            elif len(own):
-                mean = own.assign(value=own["value"].astype(float)).groupby("row")["value"].mean()
-                out.loc[mean.index, task.name] = mean
-        return out
+        return label_table(self.results(), self.tasks, self.pool.index)
 
     def best(self) -> pd.Series | None:
         """The best row by its measured quantity: ``row``, ``value``, ``utility``; None before there is one."""
@@ -241,15 +233,7 @@ class Campaign:
         DataFrame
             ``cost`` spent by then, ``row``, ``value`` of the quantity (the mean of repeats), its ``utility``, ``best`` value so far.
         """
-        results = self.results().assign(spent=lambda r: r["cost"].cumsum())
-        known = self._quantity()
-        needed = results[results["task"].isin(self.goal.needs(self.names)) & results["row"].isin(known.index)]
-        complete = needed.groupby(["row", "task"])["spent"].first().groupby("row").max().sort_values(kind="stable")
-        value = known.loc[complete.index].to_numpy()
-        utility = self.goal.utility(value)
-        best = value[np.array([np.argmax(utility[: i + 1]) for i in range(len(value))], dtype=int)]
-        columns = {"cost": complete.to_numpy(), "row": complete.index, "value": value, "utility": utility, "best": best}
-        return pd.DataFrame(columns)
+        return progress_table(self.results(), self._quantity(), self.goal, self.names)
 
     def _quantity(self) -> pd.Series:
         """The quantity of the rows that have all labels it needs."""
@@ -327,19 +311,9 @@ class Campaign:
 
     def _fit(self) -> BayesianModel:
         """The model, fitted to every result; repeated measurements are rows of their own."""
-        results = self.results()
-        results["repeat"] = results.groupby(["row", "task"]).cumcount()
-        wide = results.pivot(index=["row", "repeat"], columns="task", values="value")
-        spread = results.pivot(index=["row", "repeat"], columns="task", values="se").reindex(columns=self.names)
-        labels = wide.reindex(columns=self.names)
-        X = self.pool.loc[labels.index.get_level_values("row")].reset_index(drop=True)
-        labels, spread = labels.reset_index(drop=True), spread.reset_index(drop=True)
-        for task in self.tasks:
-            if task.classes is None and not any(isinstance(v, str) for v in labels[task.name]):
-                labels[task.name] = labels[task.name].astype(float)
+        X, labels, spread = training_table(self.results(), self.tasks, self.pool)
         own: BayesianModel = clone(self.model).set_params(tasks=self.tasks, verbose=self.verbose)
-        has_errors = spread.notna().any().any()
-        return own.fit(X, labels, Y_std=spread.astype(float) if has_errors else None)
+        return own.fit(X, labels, Y_std=spread)
 
     def _described(
         self, row: int, t: int, model: BayesianModel | None = None, score: float = math.nan, known: Any = None

@@ -216,8 +216,6 @@ class Learn(Goal):
 
 
 GOALS: dict[str, type[Goal]] = {g.__name__: g for g in (Maximise, Minimise, Reach, Between, Above, Learn)}
-
-
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 _WORDS: tuple[tuple[str, Callable[..., Goal]], ...] = (
     (r"maximi[sz]e (.+)", lambda q: Maximise(q)),

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayestl import __version__
+from bayestl.version import __version__
 
 FORMAT = 1
 SUGGESTED = ("row", "task", "score", "cost", "predicted", "lower", "upper", "reason")

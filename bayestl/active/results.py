@@ -6,7 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+
+from bayestl.active.goals import Goal
+from bayestl.table.task import Task
 
 
 def long_form(results: pd.DataFrame, candidates: pd.Index, names: Sequence[str]) -> pd.DataFrame:
@@ -57,3 +61,47 @@ def number(value: Any, what: str, i: int) -> float | None:
     if not (math.isfinite(found) and found >= 0):
         raise ValueError(f"result {i}: {what} must be a number that is not negative, got {value!r}")
     return found
+
+
+def label_table(results: pd.DataFrame, tasks: Sequence[Task], index: pd.Index) -> pd.DataFrame:
+    """What is known of the candidates, (n, T): the mean of repeated numbers, the last of repeated classes."""
+    out = pd.DataFrame(np.nan, index, [t.name for t in tasks])
+    for task in tasks:
+        own = results[results["task"] == task.name]
+        if task.classes is not None or any(isinstance(v, str) for v in own["value"]):
+            out[task.name] = out[task.name].astype(object).where(out[task.name].notna(), None)
+            last = own.groupby("row")["value"].last()
+            out.loc[last.index, task.name] = last
+        elif len(own):
+            mean = own.assign(value=own["value"].astype(float)).groupby("row")["value"].mean()
+            out.loc[mean.index, task.name] = mean
+    return out
+
+
+def training_table(
+    results: pd.DataFrame, tasks: Sequence[Task], pool: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
+    """Features, labels and standard errors (None where no result has one); repeated measurements are rows of their own."""
+    names = [t.name for t in tasks]
+    results = results.assign(repeat=results.groupby(["row", "task"]).cumcount())
+    wide = results.pivot(index=["row", "repeat"], columns="task", values="value")
+    spread = results.pivot(index=["row", "repeat"], columns="task", values="se").reindex(columns=names)
+    labels = wide.reindex(columns=names)
+    X = pool.loc[labels.index.get_level_values("row")].reset_index(drop=True)
+    labels, spread = labels.reset_index(drop=True), spread.reset_index(drop=True)
+    for task in tasks:
+        if task.classes is None and not any(isinstance(v, str) for v in labels[task.name]):
+            labels[task.name] = labels[task.name].astype(float)
+    return X, labels, spread.astype(float) if spread.notna().any().any() else None
+
+
+def progress_table(results: pd.DataFrame, known: pd.Series, goal: Goal, names: Sequence[str]) -> pd.DataFrame:
+    """The rows whose quantity is ``known``, in the order in which it became so; see ``Campaign.progress``."""
+    results = results.assign(spent=lambda r: r["cost"].cumsum())
+    needed = results[results["task"].isin(goal.needs(list(names))) & results["row"].isin(known.index)]
+    complete = needed.groupby(["row", "task"])["spent"].first().groupby("row").max().sort_values(kind="stable")
+    value = known.loc[complete.index].to_numpy()
+    utility = goal.utility(value)
+    best = value[np.array([np.argmax(utility[: i + 1]) for i in range(len(value))], dtype=int)]
+    columns = {"cost": complete.to_numpy(), "row": complete.index, "value": value, "utility": utility, "best": best}
+    return pd.DataFrame(columns)

@@ -5,129 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
-from bayestl.active.acquisition import Pool, given
-from bayestl.active.batch import Choice, choose_batch
+from bayestl.active.acquisition.pool import Pool
+from bayestl.active.batch import Choice
 from bayestl.active.goals import Between, Goal, Learn
-from bayestl.columns import decide, encode, label_frame
+from bayestl.active.policies import Evidence, Policy
 from bayestl.parallel import in_parallel
-from bayestl.tasks import Task, match_tasks
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """All that is known: features and labels (n, T) of the pool's rows, then of further ones, and what the tasks are."""
-
-    X: pd.DataFrame
-    labels: pd.DataFrame
-    tasks: Sequence[Task]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a policy decided: rows of the pool and positions of tasks, and, where it has a model, what that predicts."""
-
-    picks: list[tuple[int, int]]
-    predicted: Callable[[], np.ndarray] | None = None
-    """The quantity at all rows of the pool, (n,), before the measurements."""
-
-
-class Policy(ABC):
-    """How a campaign decides: a choice and evidence in, rows and tasks out."""
-
-    @abstractmethod
-    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> Decision:
-        """Up to ``n`` measurements."""
-
-
-@dataclass(frozen=True)
-class Random(Policy):
-    """Any row that lacks a label of the quantity; ``model`` is what learns from them, if anything does."""
-
-    model: Any = None
-
-    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> Decision:
-        pool = choice.pool
-        predicted = (
-            None if self.model is None else _prediction(_fitted(self.model, known, pool.tasks), pool, choice.goal)
-        )
-        generator = np.random.default_rng(seed)
-        needed = [choice.pool.tasks.index(t) for t in choice.goal.needs(choice.pool.tasks)]
-        out: list[tuple[int, int]] = []
-        for row in generator.permutation(len(choice.pool.X)):
-            for t in needed:
-                if len(out) < n and choice.free(np.array([row]))[0, t]:
-                    out.append((int(row), t))
-                    choice.take(int(row), t)
-        return Decision(out, predicted)
-
-
-@dataclass(frozen=True)
-class ByModel(Policy):
-    """As a :class:`~bayestl.active.Campaign` with this model and acquisition.
-
-    ``alone``: the model is given the tasks of the quantity only, the others are not measured (a policy without transfer).
-    """
-
-    model: Any
-    acquisition: str = "auto"
-    alone: bool = False
-
-    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> Decision:
-        every = names = choice.pool.tasks
-        if self.alone:
-            names = choice.goal.needs(names)
-            kept = [choice.pool.tasks.index(t) for t in names]
-            pool = choice.pool
-            choice.pool = Pool(pool.X, pool.known[names], pool.possible[:, kept], pool.costs[kept], names)
-        model = _fitted(self.model, known, names)
-        predicted = _prediction(model, choice.pool, choice.goal)
-        picks = choose_batch(model, choice, n, self.acquisition, seed)
-        return Decision([(row, every.index(names[t])) for row, t, _ in picks], predicted)
-
-
-def _fitted(model: Any, known: Evidence, names: Sequence[str]) -> Any:
-    """A copy of a model, fitted to the labels of some tasks."""
-    labels = known.labels[list(names)].reset_index(drop=True)
-    there = labels.notna().any(axis=1)
-    own = clone(model).set_params(tasks=[t for t in known.tasks if t.name in names], verbose=False)
-    return own.fit(known.X.reset_index(drop=True)[there].reset_index(drop=True), labels[there].reset_index(drop=True))
-
-
-def _prediction(model: Any, pool: Pool, goal: Goal) -> Callable[[], np.ndarray]:
-    """Mean of the quantity at the rows of a pool, made when it is asked for."""
-    known = pool.known.copy()
-    return lambda: goal.marginals(model.posterior(pool.X, observed=given(model, known))).mean()
-
-
-@dataclass(frozen=True)
-class Lolo(Policy):
-    """The paper's learner, one forest of the target with jackknife spreads, under the same promise; needs lolopy and Java."""
-
-    n_trees: int = 100
-
-    def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> Decision:
-        from bayestl.studies.peers import LoloForests
-
-        (target,) = choice.goal.needs(choice.pool.tasks)
-        t = choice.pool.tasks.index(target)
-        sources = [name for name in choice.pool.tasks if name != target]
-        inputs = known.X.assign(**{f"label {s}": known.labels[s].to_numpy() for s in sources})
-        inputs = inputs.fillna(inputs.median())
-        forest = LoloForests(self.n_trees, seed % 10_000).fit(inputs, known.labels[[target]])
-        promise = choice.goal.promise(forest.posterior(inputs.iloc[: len(choice.pool.X)]).marginal(target), choice.best)
-        free = choice.free(np.arange(len(choice.pool.X)))[:, t]
-        order = np.argsort(-np.where(free, promise, -np.inf), kind="stable")[:n]
-        return Decision([(int(row), t) for row in order if free[row]])
+from bayestl.table.columns import decide, encode, label_frame
+from bayestl.table.task import Task, match_tasks
 
 
 @dataclass
@@ -146,7 +37,7 @@ class Simulation:
     goal: Goal
 
     @property
-    def _column(self) -> str:
+    def criterion(self) -> str:
         """What the goal is judged by."""
         return "found" if isinstance(self.goal, Between) else "error" if isinstance(self.goal, Learn) else "regret"
 
@@ -159,7 +50,7 @@ class Simulation:
         """Mean over seeds with its standard error, at a cost (default: the least that all policies reached)."""
         if cost is None:
             cost = float(self.records.groupby(["policy", "seed"])["cost"].max().min())
-        column = self._column
+        column = self.criterion
         wide = self.at_cost(cost, column)
         out = pd.DataFrame({column: wide.mean(), "se": wide.sem()})
         out.attrs["cost"] = cost
@@ -168,36 +59,6 @@ class Simulation:
     def __str__(self) -> str:
         table = self.summary()
         return f"{self.goal.words}, at cost {table.attrs['cost']:g}:\n{table.round(3).to_string()}"
-
-    def plot(self, column: str | None = None, ax: Any = None) -> Any:
-        """Mean against cost, a line a policy, with a band of one standard error over seeds."""
-        from bayestl.plots import COLOURS, new_axes
-
-        ax = new_axes(ax, (5.0, 3.6))
-        column = column or self._column
-        last = float(self.records.groupby(["policy", "seed"])["cost"].max().min())
-        grid = np.linspace(0.0, last, 60)
-        told = self.records[self.records[column].notna()]
-        for i, policy in enumerate(dict.fromkeys(told["policy"])):
-            own = told[told["policy"] == policy]
-            curves = []
-            for _, part in own.groupby("seed"):
-                at = np.searchsorted(part["cost"].to_numpy(), grid + 1e-9, side="right") - 1
-                curves.append(np.where(at >= 0, part[column].to_numpy()[np.maximum(at, 0)], np.nan))
-            mean = np.nanmean(curves, axis=0)
-            se = np.nanstd(curves, axis=0) / math.sqrt(len(curves))
-            colour = COLOURS[i % len(COLOURS)]
-            ax.fill_between(grid, mean - se, mean + se, color=colour, alpha=0.2, lw=0)
-            ax.plot(grid, mean, color=colour, label=policy)
-        ax.set_xlabel("cost")
-        ax.set_ylabel(
-            {"found": "rows found", "regret": "regret", "best": "best so far", "error": "error over the pool"}.get(
-                column, column
-            )
-        )
-        ax.legend(frameon=False, fontsize=8)
-        ax.spines[["top", "right"]].set_visible(False)
-        return ax
 
 
 def simulate(

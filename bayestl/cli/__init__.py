@@ -136,7 +136,7 @@ def report(
     """Write what a fitted model learnt, how it predicts its own labels, and what to mind, as one HTML file."""
     with user_errors():
         import bayestl as btl
-        from bayestl.model_report import write_model_report
+        from bayestl.report.model import write_model_report
 
         fitted = btl.load(model)
         post = None
@@ -232,28 +232,26 @@ def reproduce(
     case: Annotated[
         Case,
         typer.Argument(
-            help="no: NO decomposition; gap: band gaps; color: colours; speed; recovery, likelihoods, few-shot: known truth; agreement: "
-            "variational inference against Markov chains; elements; harm: bad sources; sbc: simulated tables; full-bayes: beside BoTorch's; campaigns; "
-            "fidelities: optimisation with a cheap source."
+            help="no: NO decomposition; gap: band gaps; color: colours; elements: hardness and volumes of the elements."
         ),
     ],
     repeats: Annotated[
         int | None,
         typer.Option(
-            help="no, color: repeats of five folds (10, 4); gap: folds (5) or seeds (5); recovery, likelihoods, few-shot: tables (200, 100, 20); agreement: draws (8000).",
+            help="no, color, elements: repeats of five folds (10, 4, 4); gap: folds (5) or seeds (5).",
             min=1,
         ),
     ] = None,
-    hide: Annotated[str, typer.Option(help="no, color: row or target.")] = "row",
+    hide: Annotated[str, typer.Option(help="no, color, elements: row or target.")] = "row",
     variant: Annotated[str, typer.Option(help="gap: G0, G1 or G2.")] = "G1",
     split: Annotated[str, typer.Option(help="no: kfold or metal.")] = "kfold",
-    models: Annotated[str | None, typer.Option(help="no, gap, color: only these models, comma-separated.")] = None,
+    models: Annotated[str | None, typer.Option(help="Only these models, comma-separated.")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "-o",
             "--output",
-            help="gap, sbc, campaigns, fidelities: folder for what is behind the figures, and pictures.",
+            help="gap: folder for what is behind the figures, and pictures.",
         ),
     ] = None,
     jobs: Jobs = 2,
@@ -262,7 +260,7 @@ def reproduce(
     """Run a case of the benchmarks and print our figures beside the peers'."""
     with user_errors():
         if output is not None and case not in WRITTEN:
-            raise ValueError(f"--output: only {', '.join(c.value for c in WRITTEN)} write files")
+            raise ValueError(f"--output: only {' and '.join(c.value for c in WRITTEN)} writes files")
         result = RUN[case](Options(repeats, hide, variant, split, names_in(models) or None, jobs, not quiet))
         typer.echo(str(result))
         if output is not None:

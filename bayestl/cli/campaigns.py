@@ -23,7 +23,7 @@ from bayestl.cli.inputs import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayestl.tasks import Task
+    from bayestl.table.task import Task
 
 Costs = Annotated[str | None, typer.Option(help="TASK=COST of one measurement, comma-separated; default one each.")]
 Goal = Annotated[
@@ -206,9 +206,10 @@ def simulate(
 ) -> None:
     """Replay campaigns on a table whose answers are known: what each model finds, at what cost."""
     with user_errors():
+        from bayestl.active import plot_simulation
         from bayestl.active import simulate as play
         from bayestl.active.goals import from_words
-        from bayestl.active.simulation import ByModel, Policy, Random
+        from bayestl.active.policies import ByModel, Policy, Random
 
         frame, names = read(data), names_in(tasks)
         require_columns(frame, names, "--tasks")
@@ -234,5 +235,5 @@ def simulate(
         typer.echo(str(found))
         if output is not None:
             found.records.to_csv(output / "records.csv", index=False)
-            found.plot().figure.savefig(output / "curves.png", dpi=130)
+            plot_simulation(found).figure.savefig(output / "curves.png", dpi=130)
             printer(quiet)(f"written: {output}/records.csv, curves.png")

@@ -161,7 +161,7 @@ def make_model(
     if name == "chain":
         return btl.ChainGP(levels=names, **common)
     if name == "subspace":
-        return btl.SubspaceGP(**common)
+        return btl.LowRankLinear(**common)
     if name == "latent-variable":
         edges: dict[str, list[str]] = {}
         for edge in names_in(graph):

@@ -14,67 +14,25 @@ import numpy as np
 import xarray as xr
 
 if TYPE_CHECKING:
-    from bayestl.models.base import BayesianModel
-    from bayestl.models.draws import RowDraws
-    from bayestl.table import Scaler, Table
+    from bayestl.diagnostics.draws import RowDraws
+    from bayestl.table.scaler import Scaler
+    from bayestl.table.table import Table
 
 
-def to_arviz(model: BayesianModel, n_draws: int = 200, prior: bool = False, seed: int = 0) -> Any:
-    """The posterior of a fitted model as ArviZ data.
-
-    Parameters
-    ----------
-    model : BayesianModel
-        Fitted.
-    n_draws : int
-        Draws, where the model can make as many as it is asked for; a chain has its own number.
-    prior : bool
-        Whether draws from the prior are added, as groups ``prior`` and ``prior_predictive`` (exact models).
-    seed : int
-        The draws repeat exactly from it.
-
-    Returns
-    -------
-    arviz.InferenceData or xarray.DataTree
-        ``posterior``: hyperparameters in scaled units (length scales by ``feature``), offsets of a difference model in label
-        units, and ``latent`` by ``row`` and ``function`` in label units.  ``posterior_predictive``, ``log_likelihood`` and ``observed_data``: a
-        variable a task, over the rows that it has labels for; classes as positions.  ``sample_stats`` where there is a chain,
-        ``constant_data`` with the hyperparameters where they are points.  Independent draws are laid out as four chains.
-
-    Notes
-    -----
-    ``log_likelihood`` of an exact model is that of each label given all others and the hyperparameters, so that ``arviz.loo``
-    gives the leave-one-out density with the hyperparameters corrected for having seen the label; where a few draws of them dominate that,
-    its Pareto k says so, and ``model.leave_one_out()`` is the one to use.  Of a model by draws of
-    latent values it is that of the label given those.
-
-    Raises
-    ------
-    sklearn.exceptions.NotFittedError
-        Before ``fit``.
-    ValueError
-        For draws from the prior of a model that has none.
-    """
-    from sklearn.utils.validation import check_is_fitted
-
-    from bayestl.inference.threads import threads_for
-
-    check_is_fitted(model, "table_")
-    if not (isinstance(n_draws, int | np.integer) and n_draws >= 1):
-        raise ValueError(f"n_draws must be a positive integer, got {n_draws!r}")
-    with threads_for(len(model.table_.x)):
-        groups = posterior_groups(model.table_, model.scaler_, model._draws_at_rows(int(n_draws), seed), seed)
-        if prior:
-            drawn = posterior_groups(model.table_, model.scaler_, model._prior_at_rows(int(n_draws), seed), seed)
-            groups |= {"prior": drawn["posterior"], "prior_predictive": drawn["posterior_predictive"]}
+def to_arviz(table: Table, scaler: Scaler, posterior: RowDraws, prior: RowDraws | None, seed: int, model: str) -> Any:
+    """Draws from the posterior, and from the prior where there are any, as ArviZ data (see ``model.to_arviz``)."""
+    groups = posterior_groups(table, scaler, posterior, seed)
+    if prior is not None:
+        drawn = posterior_groups(table, scaler, prior, seed)
+        groups |= {"prior": drawn["posterior"], "prior_predictive": drawn["posterior_predictive"]}
     for group in groups.values():
-        group.attrs |= {"inference_library": "bayestl", "model": type(model).__name__}
+        group.attrs |= {"inference_library": "bayestl", "model": model}
     return assemble(groups)
 
 
 def posterior_groups(table: Table, scaler: Scaler, draws: RowDraws, seed: int) -> dict[str, xr.Dataset]:
     """The groups that draws at a table's rows give."""
-    from bayestl.models.draws import draw_labels  # needs torch, the rest of this file does not
+    from bayestl.diagnostics.draws import draw_labels  # needs torch, the rest of this file does not
 
     rows = np.asarray(table.index) if table.index.is_unique else np.arange(len(table.x))
     n_chains = draws.n_chains

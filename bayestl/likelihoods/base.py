@@ -69,7 +69,7 @@ class LabelBlock(NamedTuple):
 
 @dataclass(frozen=True)
 class Likelihood(ABC):
-    """Base of all likelihoods: what a user may give to a :class:`~bayestl.tasks.Task`."""
+    """Base of all likelihoods: what a user may give to a :class:`~bayestl.table.task.Task`."""
 
     @abstractmethod
     def parts(self) -> dict[str, Part]:

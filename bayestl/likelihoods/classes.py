@@ -98,7 +98,7 @@ class Ordinal(Classified):
     """
 
     def further(self) -> gpytorch.Module:
-        from bayestl.observation import Cutpoints
+        from bayestl.likelihoods.hyperparameters import Cutpoints
 
         return Cutpoints(len(self.classes_))
 

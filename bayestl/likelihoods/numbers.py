@@ -67,7 +67,7 @@ class StudentT(Part):
             raise ValueError(f"{type(self).__name__}: dof must be a positive number, got {self.dof!r}")
 
     def further(self) -> gpytorch.Module | None:
-        from bayestl.observation import DegreesOfFreedom
+        from bayestl.likelihoods.hyperparameters import DegreesOfFreedom
 
         return DegreesOfFreedom() if self.dof is None else None
 

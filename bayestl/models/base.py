@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,13 +14,17 @@ import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from bayestl.columns import encode, label_frame, read_features
+from bayestl.diagnostics.arviz import to_arviz
+from bayestl.diagnostics.checks import Check, as_table, new_row_check
+from bayestl.diagnostics.draws import RowDraws
+from bayestl.files.models import register, write_model
 from bayestl.inference.threads import threads_for
-from bayestl.models.draws import RowDraws
-from bayestl.models.evidence import decide_sizes
+from bayestl.models.hurdle_size import decide_sizes
 from bayestl.posterior import Latent, Posterior
-from bayestl.table import Known, Scaler, Table, build_table, encode_groups
-from bayestl.tasks import Task
+from bayestl.table.new_rows import feature_rows, group_codes, known_labels
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import Known, Table, build_table
+from bayestl.table.task import Task
 
 LOSSES = ("squared", "absolute")
 _PLAIN = ("table_", "scaler_", "tasks_", "n_features_in_", "feature_names_in_", "output_")
@@ -42,6 +46,10 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
     _takes_unlabelled = False
     """Whether a task may have no labels at all."""
     _posterior_type: type[Posterior] = Posterior
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        register(cls)  # files name models by their class
 
     # ------------------------------------------------------------------------------------------ what a model states
 
@@ -221,28 +229,110 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         """Correlation between tasks of the latent functions, (T, T), with its uncertainty in ``.attrs["std"]``."""
 
     def to_arviz(self, n_draws: int = 200, prior: bool = False, seed: int = 0) -> Any:
-        """What ArviZ works on: an ``InferenceData``, or a ``DataTree`` from ArviZ 1.0 on.
+        """The posterior as what ArviZ works on: an ``InferenceData``, or a ``DataTree`` from ArviZ 1.0 on.
 
-        See :func:`bayestl.diagnostics.to_arviz`.
+        Parameters
+        ----------
+        n_draws : int
+            Draws, where the model can make as many as it is asked for; a chain has its own number.
+        prior : bool
+            Whether draws from the prior are added, as groups ``prior`` and ``prior_predictive`` (exact models).
+        seed : int
+            The draws repeat exactly from it.
+
+        Returns
+        -------
+        arviz.InferenceData or xarray.DataTree
+            ``posterior``: hyperparameters in scaled units (length scales by ``feature``), offsets of a difference model in
+            label units, and ``latent`` by ``row`` and ``function`` in label units.  ``posterior_predictive``,
+            ``log_likelihood`` and ``observed_data``: a variable for each task, over the rows that it has labels for; classes
+            as positions.  ``sample_stats`` where there is a chain, ``constant_data`` with the hyperparameters where they are
+            points.  Independent draws are laid out as four chains.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        ValueError
+            For draws from the prior of a model that has none.
+
+        Notes
+        -----
+        ``log_likelihood`` of an exact model is that of each label given all others and the hyperparameters, so that
+        ``arviz.loo`` gives the leave-one-out density with the hyperparameters corrected for having seen the label; where a
+        few draws of them dominate that, its Pareto k says so, and ``leave_one_out()`` is the one to use.  Of a model by draws
+        of latent values it is that of the label given those.
         """
-        from bayestl.diagnostics import to_arviz
+        check_is_fitted(self, "table_")
+        if not (isinstance(n_draws, int | np.integer) and n_draws >= 1):
+            raise ValueError(f"n_draws must be a positive integer, got {n_draws!r}")
+        table, scaler, n = self.table_, self.scaler_, int(n_draws)
+        with threads_for(len(table.x)):
+            posterior = self._draws_at_rows(n, seed)
+            return to_arviz(
+                table, scaler, posterior, self._prior_at_rows(n, seed) if prior else None, seed, type(self).__name__
+            )
 
-        return to_arviz(self, n_draws, prior, seed)
+    def leave_one_out(self, refit: bool = False) -> pd.DataFrame:
+        """Every training label predicted from all others; exact models have it.
+
+        Raises
+        ------
+        ValueError
+            For a model that does not.
+        """
+        raise ValueError(f"{type(self).__name__} has no leave-one-out: use compare, or diagnose(cv=5)")
+
+    def _has_leave_one_out(self) -> bool:
+        """Whether every label of the fitted model can be predicted from the others without fitting again."""
+        return False
 
     def diagnose(self, X_new: Any = None, transfer: bool = True, cv: int | None = None) -> pd.DataFrame:
-        """A table of checks with a value, a threshold, a status and advice in words, worst first.
+        """Check the fitted model.
 
-        See :func:`bayestl.diagnostics.diagnose`.
+        Parameters
+        ----------
+        X_new : DataFrame or ndarray, optional
+            Rows that are to be predicted: whether they lie beyond the training table.
+        transfer : bool
+            Whether each task is checked for harm by each other one, which takes a fit of the table without that one (exact
+            models).
+        cv : int, optional
+            Folds of rows in which labels are held out, for models that have no leave-one-out: calibration and outliers are
+            checked on them, which takes so many fits.
+
+        Returns
+        -------
+        DataFrame
+            A row for each check, worst first: ``check``, ``of`` (a task, a part of the model), ``value``, ``threshold``,
+            ``status`` (``"pass"``, ``"warn"``, ``"fail"``), ``advice``.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
         """
-        from bayestl.diagnostics import diagnose
+        check_is_fitted(self, "table_")
+        found = list(self._checks(transfer, cv))
+        if X_new is not None:
+            new, _ = self._new_rows(X_new)
+            found.append(new_row_check(*map(self.scaler_.features, (self.table_.x, new))))
+        return as_table(found)
 
-        return diagnose(self, X_new, transfer, cv)
+    @abstractmethod
+    def _checks(self, transfer: bool, cv: int | None) -> Iterable[Check]:
+        """The checks of the fitted model, see :meth:`diagnose`."""
 
     def save(self, path: Any) -> None:
-        """Write the fitted model to a folder: JSON and safetensors, no code (read with :func:`bayestl.load`)."""
-        from bayestl.io import save
+        """Write the fitted model to a folder: JSON and safetensors, no code (read with :func:`bayestl.load`).
 
-        save(self, path)
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self, "table_")
+        write_model(self, path)
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and worker processes: what is saved to a file, since kernels and priors do not pickle."""
@@ -268,57 +358,19 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         return values[:, 0] if self.output_ == "column" else values
 
     def _new_rows(self, X: Any) -> tuple[np.ndarray, pd.Index]:
-        features = list(self.table_.features)
-        if isinstance(X, pd.DataFrame) and hasattr(self, "feature_names_in_"):
-            names = [str(c) for c in X.columns]
-            if missing := [f for f in features if f not in names]:
-                raise ValueError(
-                    f"X lacks the column {missing[0]!r} that the model was fitted with (missing: {missing})"
-                )
-            X = X.loc[:, [n in features for n in names]]
-        x, names, index, named = read_features(X)
-        if named and hasattr(self, "feature_names_in_"):
-            x = x[:, [names.index(f) for f in features]]
-        if x.shape[1] != len(features):
-            raise ValueError(
-                f"X has {x.shape[1]} features, but {type(self).__name__} is expecting {len(features)} features as input"
-            )
-        return x, index
+        named = hasattr(self, "feature_names_in_")
+        return feature_rows(X, self.table_.features, named, type(self).__name__)
 
     def _known_labels(self, Y: Any, n: int, what: str) -> Known:
         """Labels (n, T) in the order of the fitted tasks; columns that are not given are NaN."""
-        names = [t.name for t in self.tasks_]
-        frame = label_frame(Y, n, what, names if not isinstance(Y, pd.DataFrame | pd.Series) else None)
-        if len(names) == 1 and isinstance(Y, pd.Series):
-            frame.columns = names
-        if unknown := [g for g in frame.columns if g not in names]:
-            raise ValueError(
-                f"{what} has the column {unknown[0]!r}, which is no task of the model; the tasks are {names}"
-            )
-        y, high = np.full((n, len(names)), np.nan), np.full((n, len(names)), np.nan)
-        for t, task in enumerate(self.tasks_):
-            if task.name in frame:
-                y[:, t], high[:, t] = encode(frame[task.name], task, what)
-        return Known(y, high)
+        return known_labels(Y, n, what, self.tasks_)
 
     def _new_groups(self, groups: Any, n: int) -> np.ndarray:
         """Codes of the rows' groups; a row without one gets a code of its own."""
-        known = self.table_.groups
-        if groups is not None and self.table_.group is None:
-            raise ValueError("groups= was given, but the model was fitted without groups")
-        codes, names = encode_groups(groups, n, known) if groups is not None else (np.full(n, -1), known)
-        return own_codes(codes, len(names))
+        return group_codes(groups, n, self.table_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = True
         return tags
-
-
-def own_codes(codes: np.ndarray, n_groups: int) -> np.ndarray:
-    """The codes with each -1 (unknown) replaced by a number of its own."""
-    unknown = codes < 0
-    out = codes.copy()
-    out[unknown] = n_groups + np.arange(unknown.sum())
-    return out

@@ -12,13 +12,11 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold
 
 from bayestl import metrics
-from bayestl.distributions import Discrete, NormalMixture, Predictive
+from bayestl.distributions import Discrete, NormalMixture, Predictive, log_density_of
 from bayestl.models.base import BayesianModel
-from bayestl.models.exact import ExactModel
-from bayestl.models.rows import row_groups
-from bayestl.posterior import log_density_of
 from bayestl.progress import progress
-from bayestl.table import Known, Scaler, Table
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import Known, Table, row_groups
 
 FOLDS = 5
 """Where a model has no leave-one-out."""
@@ -101,10 +99,10 @@ def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, 
     Returns
     -------
     DataFrame
-        See :meth:`~bayestl.models.exact.ExactModel.leave_one_out`.
+        See :meth:`~bayestl.models.exact.model.ExactModel.leave_one_out`.
     """
-    if cv is None and has_leave_one_out(model):
-        return model.leave_one_out()  # type: ignore[attr-defined, no-any-return]
+    if cv is None and model._has_leave_one_out():
+        return model.leave_one_out()
     table = model.table_
     splits = list(KFold(cv or FOLDS, shuffle=True, random_state=seed).split(table.x))
     frames = []
@@ -119,8 +117,8 @@ def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, 
     return found.iloc[np.lexsort([found["row"], order])].reset_index(drop=True)
 
 
-def with_refits(model: ExactModel, found: pd.DataFrame) -> pd.DataFrame:
-    """The labels of :meth:`~bayestl.models.exact.ExactModel.leave_one_out`, the sensitive ones predicted by fits without them."""
+def with_refits(model: BayesianModel, found: pd.DataFrame) -> pd.DataFrame:
+    """The labels of :meth:`~bayestl.models.exact.model.ExactModel.leave_one_out`, the sensitive ones predicted by fits without them."""
     table, found = model.table_, found.copy()
     again = np.flatnonzero(found["sensitivity"].to_numpy() > REFIT_SENSITIVITY)
     with progress(f"{type(model).__name__}: fits without a label", total=len(again), verbose=model.verbose) as update:
@@ -137,11 +135,6 @@ def with_refits(model: ExactModel, found: pd.DataFrame) -> pd.DataFrame:
                 found.iloc[i, found.columns.get_loc(column)] = new[column].iloc[0]
             update(completed=done + 1)
     return found
-
-
-def has_leave_one_out(model: BayesianModel) -> bool:
-    """Whether every label of a fitted model can be predicted from the others without fitting again."""
-    return isinstance(model, ExactModel) and all(c.full for f in model.families_ for c in f.posterior.components)
 
 
 def _frame(table: Table, t: int, rows: np.ndarray, marginal: Predictive, seed: int) -> pd.DataFrame:

@@ -13,15 +13,16 @@ import pandas as pd
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from bayestl.datasets import load_strehlow_cook
+from bayestl.evaluation.compare import compare
+from bayestl.evaluation.comparison import Comparison
 from bayestl.features import CompositionFeatures
-from bayestl.models.chain import ChainGP
-from bayestl.models.difference import DifferenceGP
-from bayestl.models.independent import IndependentGP
-from bayestl.models.latent import LatentVariableGP
-from bayestl.models.multitask import MultiTaskGP
+from bayestl.models.chain.model import ChainGP
+from bayestl.models.exact.difference import DifferenceGP
+from bayestl.models.exact.independent import IndependentGP
+from bayestl.models.exact.multitask import MultiTaskGP
+from bayestl.models.latent.model import LatentVariableGP
 from bayestl.studies import choose
-from bayestl.tasks import Task
-from bayestl.validation import Comparison, compare
+from bayestl.table.task import Task
 
 SOURCE, TARGET = "band_gap", "color"
 PEERS = pd.DataFrame(

@@ -14,14 +14,16 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
 
-from bayestl import plots, report
+from bayestl import report
 from bayestl.datasets import Dataset, load_elements
-from bayestl.models.difference import DifferenceGP
-from bayestl.models.independent import IndependentGP
-from bayestl.models.latent import LatentVariableGP
-from bayestl.models.multitask import MultiTaskGP
-from bayestl.tasks import Task
-from bayestl.validation import Comparison, compare
+from bayestl.evaluation.compare import compare
+from bayestl.evaluation.comparison import Comparison
+from bayestl.models.exact.difference import DifferenceGP
+from bayestl.models.exact.independent import IndependentGP
+from bayestl.models.exact.multitask import MultiTaskGP
+from bayestl.models.latent.model import LatentVariableGP
+from bayestl.report import plots
+from bayestl.table.task import Task
 
 HARDNESS = ("melting_point", "bulk_modulus", "brinell_hardness", "vickers_hardness")
 VOLUME = ("dft_volume", "measured_volume")

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from sklearn.model_selection import RepeatedKFold
 
 from bayestl.datasets import load_elements
-from bayestl.diagnostics.calibration import calibration_table
+from bayestl.evaluation.calibration import calibration_table
+from bayestl.evaluation.compare import compare
+from bayestl.evaluation.comparison import Comparison
 from bayestl.studies import choose
 from bayestl.studies.demo import HARDNESS, VOLUME, hardness_models, volume_models
-from bayestl.validation import Comparison, compare
 
 TARGETS = {HARDNESS: ["brinell_hardness", "vickers_hardness"], VOLUME: ["measured_volume"]}
 

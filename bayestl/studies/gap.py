@@ -17,18 +17,20 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
 
-from bayestl import metrics, plots
+from bayestl import metrics
 from bayestl.datasets import load_experimental_band_gaps
+from bayestl.evaluation.compare import compare
+from bayestl.evaluation.comparison import Comparison
 from bayestl.features import PRESETS, CompositionFeatures
 from bayestl.likelihoods import Hurdle
-from bayestl.models.chain import ChainGP
-from bayestl.models.difference import DifferenceGP
-from bayestl.models.independent import IndependentGP
-from bayestl.models.multitask import MultiTaskGP
+from bayestl.models.chain.model import ChainGP
+from bayestl.models.exact.difference import DifferenceGP
+from bayestl.models.exact.independent import IndependentGP
+from bayestl.models.exact.multitask import MultiTaskGP
 from bayestl.parallel import in_parallel
+from bayestl.report import plots
 from bayestl.studies import choose
-from bayestl.tasks import Task
-from bayestl.validation import Comparison, compare
+from bayestl.table.task import Task
 
 TARGET, SOURCE = "expt_gap", "pbe_gap"
 OFFICIAL = KFold(5, shuffle=True, random_state=18012019)

@@ -14,13 +14,14 @@ import pandas as pd
 from sklearn.model_selection import LeaveOneGroupOut, RepeatedKFold
 
 from bayestl.datasets import Dataset, load_no_decomposition
-from bayestl.models.difference import DifferenceGP
-from bayestl.models.independent import IndependentGP
-from bayestl.models.latent import LatentVariableGP
-from bayestl.models.multitask import MultiTaskGP
+from bayestl.evaluation.compare import compare
+from bayestl.evaluation.comparison import Comparison
+from bayestl.models.exact.difference import DifferenceGP
+from bayestl.models.exact.independent import IndependentGP
+from bayestl.models.exact.multitask import MultiTaskGP
+from bayestl.models.latent.model import LatentVariableGP
 from bayestl.studies import choose
 from bayestl.studies.peers import LoloForests, lolo_installed
-from bayestl.validation import Comparison, compare
 
 PEERS = pd.DataFrame(
     {

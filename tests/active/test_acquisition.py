@@ -8,17 +8,11 @@ import pytest
 import torch
 
 import bayestl as btl
-from bayestl.active import Above, Between, Learn, Maximise, Minimise
-from bayestl.active.acquisition import (
-    Pool,
-    _quantity_after,
-    conditioned,
-    covariances,
-    expected_maximum,
-    knowledge,
-    knowledge_gradient,
-    rates,
-)
+from bayestl.active import Above, Between, Learn, Maximise, Minimise, as_botorch
+from bayestl.active.acquisition.knowledge import covariances, expected_maximum, knowledge, knowledge_gradient
+from bayestl.active.acquisition.look_ahead import _quantity_after, conditioned
+from bayestl.active.acquisition.pool import Pool
+from bayestl.active.acquisition.rates import rates
 
 NAMES = ["dft", "exp"]
 
@@ -192,8 +186,8 @@ def test_botorch_scores_know_what_is_under_way(setting, hyperparameters):
     row = int(np.argmax(before[:, 1]))
     (after,) = conditioned(model, pool.X.iloc[[row]], "exp", [0.5])
     x = torch.from_numpy(pool.X.iloc[[row]].to_numpy())
-    own = model.as_botorch(["exp"])
+    own = as_botorch(model, ["exp"])
     latent, label = (own.posterior(x, observation_noise=noise).variance.item() for noise in (False, True))
-    left = after.as_botorch(["exp"]).posterior(x).variance.item()
+    left = as_botorch(after, ["exp"]).posterior(x).variance.item()
     assert left == pytest.approx(latent - latent**2 / label, rel=1e-4)
     assert rates(after, pool, Maximise("exp"), 0.5, "ucb")[row, 1] < before[row, 1]

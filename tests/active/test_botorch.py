@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import bayestl as btl
-from bayestl.active.acquisition import _with
+from bayestl.active.acquisition.look_ahead import _with
 from bayestl.active.botorch import as_botorch
-from bayestl.table import Known
+from bayestl.table.table import Known
 
 botorch = pytest.importorskip("botorch")
 D = torch.double
@@ -31,7 +31,7 @@ def fitted(table, kind=btl.MultiTaskGP, groups=None, **kwargs):
 @pytest.mark.parametrize("grouped", [False, True])
 def test_it_predicts_what_the_model_predicts(table, kind, grouped):
     model = fitted(table, kind, groups=["a", "b"] * 15 if grouped else None)
-    own = model.as_botorch()
+    own = as_botorch(model)
     X = torch.rand(4, 2, 3, dtype=D)
     post = own.posterior(X, observation_noise=True)
     expected = model.posterior(X.reshape(-1, 3).numpy())
@@ -44,14 +44,14 @@ def test_it_predicts_what_the_model_predicts(table, kind, grouped):
 def test_points_of_a_batch_covary_as_joint_draws_do(table):
     model = fitted(table)
     X = torch.rand(1, 3, 3, dtype=D)
-    covariance = model.as_botorch().posterior(X).distribution.covariance_matrix[0].numpy()
+    covariance = as_botorch(model).posterior(X).distribution.covariance_matrix[0].numpy()
     draws = model.posterior(X[0].numpy(), noise=False).sample(40_000, seed=0).to_numpy().reshape(40_000, -1)
     np.testing.assert_allclose(covariance, np.cov(draws.T), atol=0.03 * covariance.diagonal().max())
 
 
 def test_a_function_of_tasks_is_one_output(table):
     model = fitted(table)
-    own = model.as_botorch("y1 - 2 * y0")
+    own = as_botorch(model, "y1 - 2 * y0")
     X = torch.rand(5, 1, 3, dtype=D)
     post = own.posterior(X)
     expected = model.posterior(X[:, 0].numpy(), noise=False).apply(lambda y: y["y1"] - 2 * y["y0"])
@@ -62,7 +62,7 @@ def test_a_function_of_tasks_is_one_output(table):
 def test_fantasies_are_exact_conditioning(table):
     model = fitted(table)
     x, y = torch.rand(1, 3, dtype=D), torch.tensor([[0.7, 0.2]], dtype=D)
-    after = model.as_botorch().condition_on_observations(x, y)
+    after = as_botorch(model).condition_on_observations(x, y)
     new = torch.rand(5, 3, dtype=D)
     family = model.families_[0]
     scaled = torch.from_numpy(model.scaler_.features(x.numpy()))
@@ -76,12 +76,12 @@ def test_fantasies_are_exact_conditioning(table):
     # twice, one after the other, is both together
     other = torch.rand(1, 3, dtype=D)
     one = after.condition_on_observations(other, y + 0.1)
-    both = model.as_botorch().condition_on_observations(torch.cat([x, other]), torch.cat([y, y + 0.1]))
+    both = as_botorch(model).condition_on_observations(torch.cat([x, other]), torch.cat([y, y + 0.1]))
     np.testing.assert_allclose(one.posterior(new).mean.numpy(), both.posterior(new).mean.numpy(), atol=1e-9)
 
 
 def test_gradients_reach_the_features(table):
-    own = fitted(table).as_botorch()
+    own = as_botorch(fitted(table))
     X = torch.rand(4, 2, 3, dtype=D).requires_grad_(True)
 
     def value(x):
@@ -101,7 +101,7 @@ def test_acquisition_functions_and_optimisers_accept_it(table):
     from botorch.acquisition.max_value_entropy_search import qMaxValueEntropy
     from botorch.optim import optimize_acqf
 
-    own = fitted(table).as_botorch("y1")
+    own = as_botorch(fitted(table), "y1")
     bounds = torch.tensor([[-1.0] * 3, [1.0] * 3], dtype=D)
     best = float(np.nanmax(table[1][:, 1]))
     candidates = torch.rand(60, 3, dtype=D)
@@ -121,11 +121,11 @@ def test_what_has_no_botorch_form_says_so(table):
     labels = np.where(Y[:, 0] > 0, "a", "b")
     model = btl.IndependentGP(hyperparameters="map", verbose=False).fit(X, labels)
     with pytest.raises(ValueError, match="has Bernoulli labels"):
-        model.as_botorch()
+        as_botorch(model)
     with pytest.raises(ValueError, match="no task 'y7'"):
-        fitted(table).as_botorch(["y7"])
+        as_botorch(fitted(table), ["y7"])
     with pytest.raises(ValueError, match="not linear"):
-        fitted(table).as_botorch("y0 * y1")
+        as_botorch(fitted(table), "y0 * y1")
     chain = btl.ChainGP(stack=None, verbose=False).fit(X, Y)
     with pytest.raises(ValueError, match="ChainGP has no BoTorch form"):
         as_botorch(chain)

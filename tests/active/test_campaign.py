@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 
 import bayestl as btl
-from bayestl import plots
-from bayestl.active import Between, Campaign, Learn, LedgerError, Maximise
+from bayestl.active import Between, Campaign, Learn, LedgerError, Maximise, plot_campaign
 
 TASKS = [btl.Task("dft"), btl.Task("exp", unit="eV", cost=20.0)]
 
@@ -306,6 +305,6 @@ def test_progress_is_told_in_the_order_of_the_results(tmp_path, goal, lines):
     np.testing.assert_allclose(told["value"], values)
     if isinstance(goal, Maximise):
         np.testing.assert_allclose(told["best"], np.maximum.accumulate(values))
-    ax = plots.plot_campaign(own)
+    ax = plot_campaign(own)
     assert len(ax.get_lines()) == lines
     assert ax.get_xlabel() == "cost"

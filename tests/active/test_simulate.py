@@ -4,7 +4,8 @@ import pytest
 
 import bayestl as btl
 from bayestl.active import Between, Learn, Maximise, simulate
-from bayestl.active.simulation import ByModel, Policy, Random
+from bayestl.active.plots import plot_simulation
+from bayestl.active.policies import ByModel, Policy, Random
 from bayestl.studies.peers import lolo_installed
 
 
@@ -44,7 +45,7 @@ def test_a_model_finds_more_for_less_than_chance(table, tmp_path):
     costs = found.records.groupby(["policy", "seed"])["cost"]
     assert (costs.max() == 200).all()
     assert costs.apply(lambda c: c.is_monotonic_increasing).all()
-    assert len(found.plot().get_lines()) == 3
+    assert len(plot_simulation(found).get_lines()) == 3
 
 
 class Never(Policy):
@@ -95,7 +96,7 @@ def test_rows_that_are_no_candidates_are_learnt_from(table):
 
 @pytest.mark.skipif(not lolo_installed(), reason="needs lolopy and Java")
 def test_the_paper_s_learner_plays_too(table):
-    from bayestl.active.simulation import Lolo
+    from bayestl.studies.lolo_policy import Lolo
 
     found = simulate(
         *table, Maximise("exp"), {"lolo": Lolo(20)}, TASKS, start=10, known=["dft"], budget=60, seeds=[0], verbose=False
@@ -129,4 +130,4 @@ def test_learning_is_judged_by_the_error_over_the_pool(table):
     summary = found.summary()["error"]
     assert summary["knowledge"] < summary["chance"]
     assert np.isnan(summary["blind"])
-    assert found.plot().get_ylabel() == "error over the pool"
+    assert plot_simulation(found).get_ylabel() == "error over the pool"

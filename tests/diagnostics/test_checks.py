@@ -8,9 +8,9 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 import bayestl as btl
-from bayestl.diagnostics.checks import refit_without
-from bayestl.inference.chains import ChainReport
-from bayestl.inference.variational import SVIReport
+from bayestl.inference.reports import ChainReport
+from bayestl.inference.svi.elbo import SVIReport
+from bayestl.models.exact.transfer import refit_without
 
 
 def status(frame, check, of=None):
@@ -86,7 +86,7 @@ def test_chains_and_guides_are_judged(two_tasks):
     found = model.diagnose()
     assert status(found, "R-hat") == status(found, "divergences") == "fail"
     assert status(found, "effective draws") == "warn"
-    chain = btl.SubspaceGP(max_rank=2, n_draws=400, n_warmup=200, verbose=False).fit(X, Y).diagnose()
+    chain = btl.LowRankLinear(max_rank=2, n_draws=400, n_warmup=200, verbose=False).fit(X, Y).diagnose()
     assert set(chain["check"]) == {"R-hat", "effective draws"}
 
 
@@ -117,7 +117,7 @@ def test_members_of_a_stack_are_checked_by_name(two_tasks):
     X, Y = two_tasks
     common = {"hyperparameters": "map", "n_starts": 1}
     models = {"alone": btl.IndependentGP(**common), "shared": btl.MultiTaskGP(**common)}
-    stacked = btl.stack(models, X, Y, verbose=False)
+    stacked = btl.StackedModel(models, verbose=False).fit(X, Y)
     stacked.weights_[:] = [0.4, 0.6]
     found = stacked.diagnose(transfer=False)
     assert {of.split(":")[0] for of in found["of"]} == {"alone", "shared"}
@@ -128,7 +128,7 @@ def test_members_of_a_stack_are_checked_by_name(two_tasks):
 
 def test_labels_are_held_out_in_folds_where_there_is_no_leave_one_out(two_tasks):
     X, Y = two_tasks
-    model = btl.SubspaceGP(max_rank=2, n_draws=200, n_warmup=200, verbose=False).fit(X, Y)
+    model = btl.LowRankLinear(max_rank=2, n_draws=200, n_warmup=200, verbose=False).fit(X, Y)
     found = model.diagnose(cv=3)
     assert status(found, "variance explained, held-out", "source") == "pass"
     assert {"held-out calibration (p value)", "outliers"} <= set(found["check"])

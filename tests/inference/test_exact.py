@@ -2,24 +2,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from differences import central_differences
 from scipy import stats
+from support.differences import central_differences
 
 import bayestl as btl
-from bayestl.blocks import build_kernel
-from bayestl.inference import exact
-from bayestl.inference.exact import FitError
-from bayestl.inference.hmc import hmc_draws
-from bayestl.inference.labels import Labels, log_marginal_likelihood, log_posteriors, value_and_gradient
-from bayestl.inference.marginal import cholesky
-from bayestl.inference.vector import get_raw, one_by_one, set_raw
-from bayestl.kernels import Constant, PerGroup, Points, Prior, Smooth
-from bayestl.models.difference import Autoregression, Link
-from bayestl.models.own import OwnParts
-from bayestl.models.training import training_data
-from bayestl.observation import Noise
-from bayestl.stationary import KERNELS
-from bayestl.tasks import Task, task_parts
+from bayestl.inference.chains.hmc import hmc_draws
+from bayestl.inference.gaussian import maximise as exact
+from bayestl.inference.gaussian.labels import Labels, log_marginal_likelihood, log_posteriors, value_and_gradient
+from bayestl.inference.gaussian.maximise import FitError
+from bayestl.inference.gaussian.table_labels import training_data
+from bayestl.kernels.cholesky import cholesky
+from bayestl.kernels.combined import build_kernel
+from bayestl.kernels.stationary import KERNELS
+from bayestl.likelihoods.hyperparameters import Noise
+from bayestl.models.exact.difference import Autoregression, Link
+from bayestl.priors.prior import Prior
+from bayestl.priors.processes import Constant, PerGroup, Points, Smooth
+from bayestl.priors.task_specific import OwnParts
+from bayestl.priors.vector import get_raw, one_by_one, set_raw
+from bayestl.table.task import Task, task_parts
 
 
 def gaussian_parts(n):
@@ -213,8 +214,8 @@ def test_one_set_of_hyperparameters_that_needs_jitter_does_not_spoil_the_others(
 @pytest.mark.parametrize("seed", [19, 26])
 def test_the_optimum_is_one_where_length_scales_start_short(seed):
     """Tables on which the optimiser once stopped on a cliff of rounding errors, gradient 3e5, 200 nats too low."""
-    from bayestl.studies.drawn import fit_unscaled
-    from bayestl.studies.recovery import draw_table
+    from benchmarks.drawn import fit_unscaled
+    from benchmarks.recovery import draw_table
 
     x, Y, groups, _ = draw_table(seed)
     model = btl.DifferenceGP(["low", "high"], hyperparameters="map", verbose=False)

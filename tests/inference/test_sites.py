@@ -5,20 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from differences import central_differences
 from scipy import stats
 from scipy.integrate import quad
+from support.differences import central_differences
 
 import bayestl as btl
-from bayestl.inference.gaussian import Component
-from bayestl.inference.labels import Labels, log_marginal_likelihood, value_and_gradient
-from bayestl.inference.sites import Observations, PartLabels
-from bayestl.inference.vector import get_raw
-from bayestl.kernels import Constant, Prior, Smooth
+from bayestl.inference.gaussian.component import Component
+from bayestl.inference.gaussian.labels import Labels, log_marginal_likelihood, value_and_gradient
+from bayestl.inference.gaussian.sites import Observations, PartLabels
+from bayestl.kernels.stationary import KERNELS
 from bayestl.likelihoods import Gaussian, LabelBlock, Part
-from bayestl.models.own import OwnParts, observation
-from bayestl.stationary import KERNELS
-from bayestl.tasks import Task, task_parts
+from bayestl.priors.prior import Prior
+from bayestl.priors.processes import Constant, Smooth
+from bayestl.priors.task_specific import OwnParts, observation
+from bayestl.priors.vector import get_raw
+from bayestl.table.task import Task, task_parts
 
 
 @dataclass(frozen=True)

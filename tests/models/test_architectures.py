@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from benchmarks import recovery
 
 import bayestl as btl
-from bayestl.studies import recovery
 
 QUIET = {"verbose": False, "n_starts": 1}
 

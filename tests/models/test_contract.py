@@ -14,10 +14,11 @@ from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import check_estimator
 
 import bayestl as btl
-from bayestl.inference.gaussian import ExactPosterior, JoinedLatent
-from bayestl.inference.vector import get_raw
-from bayestl.models.training import training_data
-from bayestl.table import build_table
+from bayestl.inference.gaussian.condition import ExactPosterior
+from bayestl.inference.gaussian.latent import JoinedLatent
+from bayestl.inference.gaussian.table_labels import training_data
+from bayestl.priors.vector import get_raw
+from bayestl.table.table import build_table
 
 MODELS = {
     "independent": lambda: btl.IndependentGP(verbose=False, n_starts=1),
@@ -28,7 +29,7 @@ MODELS = {
         graph={"target": ["source"]}, inference="svi", verbose=False, max_steps=300, n_inducing=25
     ),
     "latent chain": lambda: btl.LatentVariableGP(graph={"target": ["source"]}, inference="mcmc", verbose=False),
-    "subspace": lambda: btl.SubspaceGP(max_rank=2, n_draws=300, n_warmup=200, verbose=False),
+    "subspace": lambda: btl.LowRankLinear(max_rank=2, n_draws=300, n_warmup=200, verbose=False),
 }
 EXACT = ["independent", "multi-task", "difference"]
 DRAWN = {"latent": 200, "latent chain": 200, "subspace": 300}

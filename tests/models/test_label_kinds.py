@@ -139,7 +139,7 @@ def test_stacked_trees_help_and_repeat():
 @pytest.mark.parametrize("kind", ["bernoulli", "ordinal", "hurdle", "student", "categorical"])
 def test_predictions_of_drawn_tables_are_calibrated(kind):
     """Tables drawn from the model's own prior: the randomised PIT of new labels is uniform."""
-    from bayestl.studies.likelihoods import pits
+    from benchmarks.likelihoods import pits
 
     values = np.concatenate([pits(kind, seed) for seed in range(12)])
     assert stats.kstest(values, "uniform").pvalue > 1e-3

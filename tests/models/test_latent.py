@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from benchmarks.agreement import reference
 
 import bayestl as btl
-from bayestl.inference.hmc import Evaluated, chains_in_step
-from bayestl.inference.variational import log_weights, maximise_elbo, pareto_k
-from bayestl.models.ancestry import latent_draws
-from bayestl.models.collapsed import Collapsed
-from bayestl.models.guide import Guide
-from bayestl.studies.agreement import reference
+from bayestl.inference.chains.hmc import Evaluated, chains_in_step
+from bayestl.inference.svi.elbo import log_weights, maximise_elbo, pareto_k
+from bayestl.models.latent.ancestral import latent_draws
+from bayestl.models.latent.by_chains import Collapsed
+from bayestl.models.latent.by_svi import Guide
 
 N = 16
 X = np.random.default_rng(0).uniform(-1.5, 1.5, (N, 2))
@@ -272,8 +272,8 @@ def test_minibatches_find_what_all_rows_find():
 def test_the_bound_of_some_rows_is_that_of_all_on_average():
     from pyro.infer import Trace_ELBO
 
-    from bayestl.inference.variational import alone_with_pyro
-    from bayestl.models.guide import Minibatches
+    from bayestl.inference.svi.elbo import alone_with_pyro
+    from bayestl.models.latent.by_svi import Minibatches
 
     rng = np.random.default_rng(0)
     X = rng.uniform(-2, 2, (30, 1))

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import bayestl as btl
-from bayestl.models.stacked import stacking_weights
+from bayestl.models.ensembles.stacked import stacking_weights
 
 
 def models(**kwargs):
@@ -13,7 +13,7 @@ def models(**kwargs):
 
 @pytest.fixture(scope="module")
 def fitted(two_tasks):
-    return btl.stack(models(), *two_tasks, target="target", verbose=False)
+    return btl.StackedModel(models(), target="target", verbose=False).fit(*two_tasks)
 
 
 def test_weights_maximise_the_held_out_density():
@@ -67,7 +67,7 @@ def test_folds_where_a_model_has_no_leave_one_out(two_tasks):
     X, Y = two_tasks
     stacked = btl.StackedModel(
         {
-            "subspace": btl.SubspaceGP(max_rank=2, n_draws=100, n_warmup=100),
+            "subspace": btl.LowRankLinear(max_rank=2, n_draws=100, n_warmup=100),
             "alone": btl.IndependentGP(n_starts=1, hyperparameters="map"),
         },
         cv=3,

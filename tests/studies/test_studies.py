@@ -1,10 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from benchmarks import agreement, harm, recovery, speed
 
-from bayestl.studies import agreement, choose, gap, harm, no, recovery, speed
+from bayestl.evaluation.comparison import Comparison
+from bayestl.studies import choose, gap, no
 from bayestl.studies.demo import KEPT_VOLUMES, sparse_volumes
-from bayestl.validation import Comparison
 
 
 def test_cancellation_is_the_ratio_of_spreads():

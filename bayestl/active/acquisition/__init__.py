@@ -1,0 +1,1 @@
+"""What each possible measurement is worth, for its cost (``rates``)."""

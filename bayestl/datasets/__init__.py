@@ -1,0 +1,33 @@
+"""Real tables: in the box, or downloaded on first use with a checksum.
+
+``BAYESTL_DATA`` may name a folder with the downloaded files; then no network is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bayestl.datasets.band_gaps import load_experimental_band_gaps
+from bayestl.datasets.base import DataError, Dataset, fetch
+from bayestl.datasets.elements import load_elements
+from bayestl.datasets.no_decomposition import load_no_decomposition
+from bayestl.datasets.strehlow_cook import load_strehlow_cook
+
+__all__ = [
+    "LOADERS",
+    "DataError",
+    "Dataset",
+    "fetch",
+    "load_elements",
+    "load_experimental_band_gaps",
+    "load_no_decomposition",
+    "load_strehlow_cook",
+]
+
+LOADERS: dict[str, Callable[[], Dataset]] = {
+    "elements": load_elements,
+    "experimental_band_gaps": load_experimental_band_gaps,
+    "strehlow_cook": load_strehlow_cook,
+    "no_decomposition": load_no_decomposition,
+}
+"""All tables, by name."""

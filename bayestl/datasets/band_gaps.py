@@ -1,0 +1,54 @@
+"""Real tables with sparse labels from several sources.
+
+``load_elements`` is built from what pymatgen and matminer install.  The others are read from the folder that
+``BAYESTL_DATA`` names, or fetched once from their public address; either way the SHA-256 is checked.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bayestl.datasets.base import Dataset, _File, fetch
+from bayestl.likelihoods import Hurdle
+from bayestl.table.task import Task
+
+_CRABNET = (
+    "https://raw.githubusercontent.com/anthony-wang/CrabNet/457b4d4835737ecbe4dd33e53174bd818bd82143/data/matbench/"
+)
+EXPERIMENTAL_GAPS = _File(
+    "expt_gap.csv", "3de82c37f1db3ab9bbd92366c96633f131913ded5db0969eb36216bdd11cef2f", _CRABNET + "expt_gap.csv"
+)
+MATERIALS_PROJECT_GAPS = _File(
+    "mp_gap.csv", "4084e584467e6f81ec8bf12c438eeb2c049ae39e11401bae694ef6a9983b9d9f", _CRABNET + "mp_gap.csv"
+)
+
+
+# ------------------------------------------------------------------------------------------------------------ band gaps
+
+
+def load_experimental_band_gaps(pbe: bool = True) -> Dataset:
+    """Measured band gaps of 4604 formulas (matbench_expt_gap), and beside them the PBE gap where there is one.
+
+    ``pbe_gap`` is the median gap over the Materials Project entries of the same reduced composition.  Rows are in the
+    order of the file, so ``KFold(5, shuffle=True, random_state=18012019)`` gives the official folds.
+    """
+    measured = pd.read_csv(fetch(EXPERIMENTAL_GAPS))
+    Y = pd.DataFrame({"expt_gap": measured["target"].astype(float)})
+    tasks: tuple[Task, ...] = (Task("expt_gap", Hurdle(), unit="eV", cost=20.0),)
+    if pbe:
+        from bayestl.features import reduced_formula
+
+        calculated = pd.read_csv(fetch(MATERIALS_PROJECT_GAPS))
+        spelling = {f: reduced_formula(f) for f in calculated["formula"].unique()}
+        median = calculated.groupby(calculated["formula"].map(spelling))["target"].median()
+        Y.insert(0, "pbe_gap", measured["formula"].map(reduced_formula).map(median).astype(float))
+        tasks = (Task("pbe_gap", Hurdle(), unit="eV", cost=1.0), *tasks)
+    return Dataset(
+        "experimental_band_gaps",
+        measured[["formula"]],
+        Y,
+        tasks,
+        "Zhuo, Mansouri Tehrani, Brgoch 2018, J. Phys. Chem. Lett. 9, 1668; Dunn et al. 2020, npj Comput. Mater. 6, 138",
+        "MIT",
+        EXPERIMENTAL_GAPS.address,
+    )

@@ -1,0 +1,78 @@
+"""Real tables with sparse labels from several sources.
+
+``load_elements`` is built from what pymatgen and matminer install.  The others are read from the folder that
+``BAYESTL_DATA`` names, or fetched once from their public address; either way the SHA-256 is checked.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import numpy as np
+import pandas as pd
+
+from bayestl.datasets.base import Dataset, _File, fetch
+from bayestl.progress import import_tqdm
+from bayestl.table.task import Task
+
+CATAPP = _File(
+    "catapp.db",
+    "7bbacdd54890a732a7e9ce5a004ff43256ba25e1b166c796d898fdd64861678c",
+    "https://raw.githubusercontent.com/charlietsai/catapp/1f80609917984da9ae2b08f80471ced7e3105af3/catapp_web/database/catapp.db",
+)
+
+
+# --------------------------------------------------------------------------------------------------- NO decomposition
+
+_COORDINATION = {"111": 9.0, "211": 7.0, "110": 7.0, "311": 7.0, "532": 6.0}
+_STEPS = {("N2", "N*", "N*"): "N2", ("NO", "N*", "O*"): "NO", ("O2", "O*", "O*"): "O2"}
+
+
+def load_no_decomposition() -> Dataset:
+    """Activation energies of three steps of NO decomposition on 10 metals x 5 facets (Falsig et al. 2014, by DFT).
+
+    Tasks ``N2``, ``NO``, ``O2``: N* + N* -> N2, N* + O* -> NO, O* + O* -> O2.  ``groups`` are the metals.
+    """
+    import_tqdm()
+    from pymatgen.core import Element
+
+    uri = f"file:{fetch(CATAPP)}?mode=ro&immutable=1"
+    with sqlite3.connect(uri, uri=True) as connection:
+        rows = connection.execute(
+            "SELECT Surface, Termination, AB, A, B, Activation_Energy FROM CatApp WHERE Reference LIKE ?",
+            ("%Topics in Catalysis (2014)%",),
+        ).fetchall()
+    connection.close()
+    values: dict[tuple[str, str], dict[str, float]] = {}
+    for metal, facet, product, a, b, energy in rows:
+        if (step := _STEPS.get((product, a, b))) is not None:
+            values.setdefault((metal, facet), {})[step] = float(energy)
+    metals = sorted({metal for metal, _ in values})
+    surfaces = [(metal, facet) for metal in metals for facet in sorted(_COORDINATION)]
+    index = pd.Index([f"{m}({f})" for m, f in surfaces], name="surface")
+    features = []
+    for metal, facet in surfaces:
+        element = Element(metal)
+        features.append(
+            {
+                "atomic_number": float(element.Z),
+                "group": float(element.group),
+                "row": float(element.row),
+                "electronegativity": float(element.X),
+                "atomic_radius": float(element.atomic_radius or np.nan),
+                "melting_point": float(element.melting_point or np.nan),
+                **{f"facet_{f}": float(f == facet) for f in sorted(_COORDINATION)},
+                "coordination": _COORDINATION[facet],
+            }
+        )
+    Y = pd.DataFrame([values.get(s, {}) for s in surfaces], index=index, columns=["N2", "NO", "O2"], dtype=float)
+    return Dataset(
+        "no_decomposition",
+        pd.DataFrame(features, index=index),
+        Y,
+        tuple(Task(name, unit="eV") for name in Y.columns),
+        "Falsig et al. 2014, Top. Catal. 57, 80; CatApp: Hummelshoj et al. 2012, Angew. Chem. Int. Ed. 51, 272",
+        "public database of published DFT energies",
+        CATAPP.address,
+        pd.Series([m for m, _ in surfaces], index=index, name="metal"),
+    )

@@ -1,0 +1,86 @@
+"""Mixtures of predictive distributions: what several models say of one quantity, each with its weight.
+
+    p(y_i) = sum_k w_ki p_k(y_i)
+
+A mixture of one kind stays of that kind: Gaussians, hurdles (whose positive parts weigh by how likely a positive label is
+under each) and classes; of anything else it is a :class:`WeightedMixture`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
+
+from bayestl.distributions.base import SMALLEST, Array, Predictive, bisect, check_level
+from bayestl.distributions.rows import Discrete, Hurdle, NormalMixture
+
+
+@dataclass(frozen=True)
+class WeightedMixture:
+    """``weights`` (K, n) of K continuous distributions, summing to one in each row."""
+
+    weights: Array
+    members: Sequence[Predictive]
+
+    def _average(self, each: Sequence[Array]) -> Array:
+        return np.asarray((self.weights * np.stack(each)).sum(axis=0))
+
+    def mean(self) -> Array:
+        """Mean, (n,)."""
+        return self._average([m.mean() for m in self.members])
+
+    def std(self) -> Array:
+        """Standard deviation, (n,)."""
+        second = self._average([m.std() ** 2 + m.mean() ** 2 for m in self.members])
+        return np.sqrt(np.maximum(second - self.mean() ** 2, 0.0))
+
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``, (n,), or (k, n) for k values a row."""
+        return np.asarray(sum(w * m.cdf(y) for w, m in zip(self.weights, self.members, strict=True)))
+
+    def log_density(self, y: Array) -> Array:
+        """``log p(y_i)``, (n,)."""
+        weights = np.log(np.maximum(self.weights, SMALLEST))
+        return np.asarray(logsumexp(weights + np.stack([m.log_density(y) for m in self.members]), axis=0))
+
+    def quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile, (n,), by bisection between those of the members."""
+        q = check_level(q)
+        each = np.stack([m.quantile(q) for m in self.members])
+        return bisect(self.cdf, q, each.min(axis=0), each.max(axis=0))
+
+
+def average(weights: Array, members: Sequence[Predictive]) -> Predictive:
+    """The mixture of K predictions of the same n labels.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (K,) or (K, n)
+        Summing to one over the members.
+    members : sequence of K distributions
+        Each of n rows.
+    """
+    if len(members) == 1:
+        return members[0]
+    if all(isinstance(m, NormalMixture) for m in members) and weights.ndim == 1:
+        normal = [m for m in members if isinstance(m, NormalMixture)]
+        return NormalMixture(
+            np.concatenate([w * m.weights for w, m in zip(weights, normal, strict=True)]),
+            np.concatenate([m.means for m in normal]),
+            np.concatenate([m.variances for m in normal]),
+        )
+    columns = weights[:, None] if weights.ndim == 1 else weights
+    if all(isinstance(m, Discrete) for m in members):
+        classes = [m for m in members if isinstance(m, Discrete)]
+        chances = sum(w[:, None] * m.probabilities for w, m in zip(columns, classes, strict=True))
+        return Discrete(np.asarray(chances), classes[0].classes)
+    if all(isinstance(m, Hurdle) for m in members):
+        hurdles = [m for m in members if isinstance(m, Hurdle)]
+        zero = np.stack([m.zero for m in hurdles])
+        positive = columns * np.maximum(1 - zero, SMALLEST)
+        share = positive / positive.sum(axis=0)
+        return Hurdle((columns * zero).sum(axis=0), average(share, [m.positive for m in hurdles]))
+    return WeightedMixture(np.broadcast_to(columns, (len(members), len(members[0].mean()))), members)

@@ -1,0 +1,313 @@
+"""Predictive distributions of one quantity, row by row: what is left once the latent value is averaged out.
+
+``NormalMixture``     p(y_i) = sum_s w_s N(y_i | m_si, v_si)               (S = 1 is the plain Gaussian)
+``LogNormalMixture``  log y_i follows a ``NormalMixture``
+``PowerNormalMixture``  a power of y is the absolute value of a ``NormalMixture``
+``TruncatedMixture``  as ``NormalMixture``, each component cut off below zero
+``Hurdle``            exactly zero with probability p_i, else one of the positive ones
+``Discrete``          one of K classes
+``Empirical``         equally weighted draws, for functions of tasks that are not affine
+
+Means, spreads, distribution functions and quantiles are closed forms or bisections, never draws, except in ``Empirical``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
+
+from bayestl.distributions.base import (
+    SMALLEST,
+    Array,
+    Predictive,
+    bisect,
+    check_level,
+)
+
+NODES = 40
+"""Gauss-Hermite nodes for moments without a closed form."""
+
+
+@dataclass(frozen=True)
+class NormalMixture:
+    """``weights`` (S,), ``means`` (S, n), ``variances`` (S, n)."""
+
+    weights: Array
+    means: Array
+    variances: Array
+
+    def mean(self) -> Array:
+        """Mean of the mixture, (n,)."""
+        return self.weights @ self.means
+
+    def std(self) -> Array:
+        """Standard deviation of the mixture, (n,)."""
+        spread = self.weights @ (self.means - self.mean()) ** 2
+        return np.sqrt(self.weights @ self.variances + spread)
+
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``, (n,), or (k, n) for k values a row."""
+        z = (np.asarray(y)[..., None, :] - self.means) / np.sqrt(self.variances)
+        return np.einsum("s,...sn->...n", self.weights, ndtr(z))
+
+    def log_density(self, y: Array) -> Array:
+        """``log p(y_i)``, (n,)."""
+        terms = -0.5 * np.log(2 * np.pi * self.variances) - 0.5 * (y - self.means) ** 2 / self.variances
+        with np.errstate(divide="ignore"):
+            return logsumexp(terms + np.log(self.weights)[:, None], axis=0)
+
+    def quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile, (n,): closed form for one component, else bisection to machine precision."""
+        q = check_level(q)
+        each = self.means + np.sqrt(self.variances) * ndtri(q)
+        if len(self.weights) == 1:
+            return each[0]
+        return bisect(self.cdf, q, each.min(axis=0), each.max(axis=0))
+
+    def scaled(self, location: float, scale: float) -> NormalMixture:
+        """The distribution of ``location + scale * y``."""
+        return NormalMixture(self.weights, location + scale * self.means, scale**2 * self.variances)
+
+    def widened(self, variance: float | Array) -> NormalMixture:
+        """With independent Gaussian noise added."""
+        return NormalMixture(self.weights, self.means, self.variances + variance)
+
+
+@dataclass(frozen=True)
+class LogNormalMixture:
+    """``log y ~ log``."""
+
+    log: NormalMixture
+
+    def mean(self) -> Array:
+        """``E[y]``, (n,)."""
+        return self.log.weights @ np.exp(self.log.means + 0.5 * self.log.variances)
+
+    def std(self) -> Array:
+        """Standard deviation, (n,)."""
+        second = self.log.weights @ np.exp(2 * self.log.means + 2 * self.log.variances)
+        return np.sqrt(np.maximum(second - self.mean() ** 2, 0.0))
+
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``."""
+        y = np.asarray(y, dtype=float)
+        return np.where(y > 0, self.log.cdf(np.log(np.maximum(y, SMALLEST))), 0.0)
+
+    def log_density(self, y: Array) -> Array:
+        """``log p(y_i)``; minus infinity where ``y_i`` is not positive."""
+        y = np.asarray(y, dtype=float)
+        logs = np.log(np.maximum(y, SMALLEST))
+        return np.where(np.isnan(y) | (y > 0), self.log.log_density(np.where(np.isnan(y), y, logs)) - logs, -np.inf)
+
+    def quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile, (n,)."""
+        return np.exp(self.log.quantile(q))
+
+
+@dataclass(frozen=True)
+class PowerNormalMixture:
+    """``y^power = |r|`` with ``r ~ root``."""
+
+    root: NormalMixture
+    power: float
+
+    def _moment(self, k: int) -> Array:
+        """``E[y^k]``, (n,)."""
+        nodes, mass = np.polynomial.hermite_e.hermegauss(NODES)
+        r = self.root.means + np.sqrt(self.root.variances) * nodes[:, None, None]
+        return self.root.weights @ np.einsum("q,qsn->sn", mass / mass.sum(), np.abs(r) ** (k / self.power))
+
+    def mean(self) -> Array:
+        """``E[y]``, (n,)."""
+        return self._moment(1)
+
+    def std(self) -> Array:
+        """Standard deviation, (n,)."""
+        return np.sqrt(np.maximum(self._moment(2) - self.mean() ** 2, 0.0))
+
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``."""
+        r = np.maximum(np.asarray(y, dtype=float), 0.0) ** self.power
+        return np.maximum(self.root.cdf(r) - self.root.cdf(-r), 0.0)
+
+    def log_density(self, y: Array) -> Array:
+        """``log p(y_i)``; minus infinity where ``y_i`` is not positive."""
+        y = np.asarray(y, dtype=float)
+        positive = np.where(y > 0, y, 1.0)
+        r = positive**self.power
+        value = np.logaddexp(self.root.log_density(r), self.root.log_density(-r))
+        value += np.log(self.power) + (self.power - 1.0) * np.log(positive)
+        return np.where(np.isnan(y), np.nan, np.where(y > 0, value, -np.inf))
+
+    def quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile, (n,)."""
+        q = check_level(q)
+        largest = (np.abs(self.root.means) + 40 * np.sqrt(self.root.variances)).max(axis=0)
+        r = bisect(lambda r: self.root.cdf(r) - self.root.cdf(-r), q, np.zeros_like(largest), largest)
+        return r ** (1.0 / self.power)
+
+
+@dataclass(frozen=True)
+class TruncatedMixture:
+    """``p(y_i) = sum_s w_s N(y_i | m_si, v_si) / P(N(m_si, v_si) > 0)`` for ``y_i > 0``; ``weights`` (S,) or (S, n)."""
+
+    weights: Array
+    means: Array
+    variances: Array
+
+    def _parts(self) -> tuple[Array, Array, Array]:
+        sd = np.sqrt(self.variances)
+        ratio = self.means / sd
+        return sd, ratio, log_ndtr(ratio)
+
+    def _average(self, each: Array) -> Array:
+        weights = self.weights if self.weights.ndim == 2 else self.weights[:, None]
+        return (weights * each).sum(axis=-2)
+
+    def mean(self) -> Array:
+        """``E[y]``, (n,)."""
+        sd, ratio, log_mass = self._parts()
+        return self._average(self.means + sd * self._hazard(ratio, log_mass))
+
+    @staticmethod
+    def _hazard(ratio: Array, log_mass: Array) -> Array:
+        return np.exp(-0.5 * ratio**2 - 0.5 * np.log(2 * np.pi) - log_mass)
+
+    def std(self) -> Array:
+        """Standard deviation, (n,)."""
+        sd, ratio, log_mass = self._parts()
+        hazard = self._hazard(ratio, log_mass)
+        mean = self.means + sd * hazard
+        variance = np.maximum(self.variances * (1 - hazard * (hazard + ratio)), 0.0)
+        return np.sqrt(np.maximum(self._average(variance + mean**2) - self._average(mean) ** 2, 0.0))
+
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``."""
+        sd, _, log_mass = self._parts()
+        y = np.asarray(y, dtype=float)
+        above = np.exp(log_ndtr((self.means - np.maximum(y, 0.0)[..., None, :]) / sd) - log_mass)
+        return np.clip(1.0 - self._average(above), 0.0, 1.0)
+
+    def log_density(self, y: Array) -> Array:
+        """``log p(y_i)``; minus infinity where ``y_i`` is not positive."""
+        sd, _, log_mass = self._parts()
+        y = np.asarray(y, dtype=float)
+        terms = -0.5 * ((y - self.means) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi) - log_mass
+        weights = self.weights if self.weights.ndim == 2 else self.weights[:, None]
+        with np.errstate(divide="ignore"):
+            value = logsumexp(terms + np.log(weights), axis=0)
+        return np.where(np.isnan(y) | (y > 0), value, -np.inf)
+
+    def quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile, (n,)."""
+        sd, ratio, _ = self._parts()
+        high = (np.maximum(self.means, 0.0) + sd * (9.0 + np.maximum(-ratio, 0.0))).max(axis=0)
+        return bisect(self.cdf, q, np.zeros_like(high), high)
+
+
+@dataclass(frozen=True)
+class Hurdle:
+    """Exactly zero with probability ``zero`` (n,), else as ``positive``."""
+
+    zero: Array
+    positive: Predictive
+
+    def mean(self) -> Array:
+        """``E[y]``, (n,)."""
+        return (1 - self.zero) * self.positive.mean()
+
+    def std(self) -> Array:
+        """Standard deviation, (n,)."""
+        mean = self.positive.mean()
+        second = (1 - self.zero) * (self.positive.std() ** 2 + mean**2)
+        return np.sqrt(np.maximum(second - self.mean() ** 2, 0.0))
+
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``."""
+        y = np.asarray(y, dtype=float)
+        return np.where(y < 0, 0.0, self.zero + (1 - self.zero) * self.positive.cdf(y))
+
+    def cdf_below(self, y: Array) -> Array:
+        """``P(Y_i < y_i)``: it differs from :meth:`cdf` by the atom, at zero only."""
+        return np.where(np.asarray(y) == 0, 0.0, self.cdf(y))
+
+    def log_density(self, y: Array) -> Array:
+        """Log probability of the atom at zero, log density elsewhere."""
+        y = np.asarray(y, dtype=float)
+        size = self.positive.log_density(np.where(y == 0, 1.0, y))
+        return np.where(
+            y == 0, np.log(np.maximum(self.zero, SMALLEST)), np.log(np.maximum(1 - self.zero, SMALLEST)) + size
+        )
+
+    def quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile, (n,): exactly 0 where the atom holds ``q``."""
+        beyond = (np.asarray(q) - self.zero) / np.maximum(1 - self.zero, SMALLEST)
+        inside = np.clip(beyond, 1e-12, 1 - 1e-12)
+        return np.where(beyond <= 0, 0.0, self.positive.quantile(inside))
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """``probabilities`` (n, K) of ``classes`` (K,); a class is the number of its position wherever numbers are asked for."""
+
+    probabilities: Array
+    classes: tuple[Hashable, ...]
+
+    def mean(self) -> Array:
+        """Mean position, (n,)."""
+        return self.probabilities @ np.arange(len(self.classes))
+
+    def std(self) -> Array:
+        """Standard deviation of the position, (n,)."""
+        position = np.arange(len(self.classes))
+        return np.sqrt(np.maximum(self.probabilities @ position**2 - self.mean() ** 2, 0.0))
+
+    def mode(self) -> Array:
+        """Position of the likeliest class, (n,)."""
+        return self.probabilities.argmax(axis=1).astype(float)
+
+    def cdf(self, y: Array) -> Array:
+        """``P(position <= y_i)``."""
+        y = np.asarray(y, dtype=float)
+        reached = np.arange(len(self.classes)) <= y[..., None] + 1e-9
+        return np.where(np.isnan(y), np.nan, (self.probabilities * reached).sum(axis=-1))
+
+    def cdf_below(self, y: Array) -> Array:
+        """``P(position < y_i)``."""
+        return self.cdf(np.asarray(y, dtype=float) - 1.0)
+
+    def log_density(self, y: Array) -> Array:
+        """Log probability of the class at position ``y_i``, (n,)."""
+        y = np.asarray(y, dtype=float)
+        position = np.where(np.isnan(y), 0, y).astype(int)
+        chance = self.probabilities[np.arange(len(y)), position]
+        return np.where(np.isnan(y), np.nan, np.log(np.maximum(chance, SMALLEST)))
+
+    def quantile(self, q: float | Array) -> Array:
+        """The least position whose cumulated probability reaches ``q``, (n,)."""
+        total = np.cumsum(self.probabilities, axis=1)
+        level = np.broadcast_to(np.asarray(q, dtype=float), (len(total),))[:, None]
+        return np.minimum((total < level - 1e-12).sum(axis=1), len(self.classes) - 1).astype(float)
+
+
+@dataclass(frozen=True)
+class Empirical:
+    """Equally weighted ``draws`` (K, n)."""
+
+    draws: Array
+
+    def mean(self) -> Array:
+        """Mean of the draws, (n,)."""
+        return self.draws.mean(axis=0)
+
+    def std(self) -> Array:
+        """Standard deviation of the draws, (n,)."""
+        return self.draws.std(axis=0, ddof=1)
+
+    def quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile of the draws, (n,)."""
+        return cast(Array, np.quantile(self.draws, check_level(q), axis=0))

@@ -1,0 +1,270 @@
+"""Which architecture predicts best, and how sure is that: cross-validation with paired differences.
+
+``hide="row"``: a held-out row loses all labels.  ``hide="target"``: it keeps the labels of its other tasks, which go
+in as ``observed``.  All models see the same splits, so differences are taken fold by fold.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.model_selection import KFold, check_cv
+
+from bayestl import metrics
+from bayestl.distributions import Discrete, Empirical, Hurdle
+from bayestl.evaluation.comparison import LEVEL, SCORES, Comparison
+from bayestl.likelihoods import Censored, Ordinal
+from bayestl.parallel import in_parallel
+from bayestl.table.columns import label_frame
+from bayestl.table.table import Table, build_table
+from bayestl.table.task import Task
+
+HIDE = ("target", "row")
+Function = Callable[[Any], Any]
+
+
+def compare(
+    models: Mapping[str, Any],
+    X: Any,
+    Y: Any,
+    target: str | Sequence[str] | None = None,
+    cv: Any = None,
+    hide: str = "target",
+    functions: Mapping[str, Function] | None = None,
+    Y_std: Any = None,
+    groups: Any = None,
+    split_groups: Any = None,
+    n_jobs: int | None = None,
+    verbose: bool = True,
+) -> Comparison:
+    """Cross-validate several models on the same splits.
+
+    Parameters
+    ----------
+    models : mapping of str to model
+        Unfitted; each is cloned for each fold.
+    X, Y, Y_std, groups
+        As for ``fit``.
+    target : str or list of str, optional
+        The tasks to score; default: all.
+    cv : int, splitter or iterable of (train, test), optional
+        A number k is ``KFold(k, shuffle=True, random_state=0)`` (default 5); or any scikit-learn splitter.
+    hide : {"target", "row"}
+        What a held-out row keeps: its labels of the other tasks, or nothing.
+    functions : mapping of str to callable, optional
+        Functions of several tasks (see :meth:`Posterior.apply`), scored on rows that have all labels they need.
+        With ``hide="row"`` only.
+    split_groups : array-like, optional
+        Passed to the splitter as ``groups`` (to leave out all rows of a composition or metal together).
+    n_jobs : int, optional
+        Processes, as in joblib; inside ``joblib.parallel_config(backend="dask")`` the folds go to a cluster.
+    verbose : bool
+        Progress on a terminal.
+
+    Returns
+    -------
+    Comparison
+        A fit that fails is named in ``failures`` and warned of; the others are kept.
+
+    Raises
+    ------
+    ValueError
+        For unknown targets or modes, or if every fit failed.
+    """
+    if hide not in HIDE:
+        raise ValueError(f"hide must be one of {HIDE}, got {hide!r}")
+    if not models:
+        raise ValueError("no models to compare")
+    if functions and hide != "row":
+        raise ValueError('functions of several tasks are scored with hide="row" only')
+    table = build_table(X, Y, Y_std, groups, _tasks(models), suggest=False)  # each model's fit suggests for itself
+    names = table.names
+    targets = names if target is None else [target] if isinstance(target, str) else list(target)
+    if unknown := [t for t in targets if t not in names]:
+        raise ValueError(f"target {unknown[0]!r} is no column of Y; the columns are {names}")
+    frames = _Frames(
+        X if isinstance(X, pd.DataFrame) else pd.DataFrame(table.x, columns=list(table.features)),
+        _labels(Y, table),
+        None if Y_std is None else pd.DataFrame(table.se, index=table.index, columns=names),
+        None if groups is None else np.asarray(groups, dtype=object),
+        pd.DataFrame(table.y, index=table.index, columns=names),
+    )
+    splits = list(splitter_of(cv).split(frames.X, frames.Y.notna().any(axis=1), split_groups))
+    jobs = [(name, fold) for fold in range(len(splits)) for name in models]
+    results: dict[tuple[int, int], tuple[list[dict], str | None]] = {}
+    order = {name: i for i, name in enumerate(models)}
+    calls = [
+        (name, models[name], frames, *splits[fold], fold, targets, hide, dict(functions or {})) for name, fold in jobs
+    ]
+    for name, fold, rows, failure in in_parallel(_score_fold, calls, n_jobs, "comparing", verbose):
+        results[fold, order[name]] = (rows, failure)
+    failures = [failure for _, failure in (results[k] for k in sorted(results)) if failure]
+    for failure in failures:
+        warnings.warn(failure, RuntimeWarning, stacklevel=2)
+    rows = [row for k in sorted(results) for row in results[k][0]]
+    if not rows:
+        raise ValueError("no held-out label was predicted" + (f": {failures[0]}" if failures else ""))
+    predictions = pd.DataFrame(rows)
+    units = _units(models)
+    there = table.present.astype(int)
+    shared = pd.DataFrame(there.T @ there, names, names)
+    return Comparison(_summarise(predictions, list(models)), predictions, hide, units, failures, table.x.shape, shared)
+
+
+def splitter_of(cv: Any) -> Any:
+    """The scikit-learn splitter that ``cv`` stands for: a number of shuffled folds (default 5), a splitter or splits."""
+    folds = 5 if cv is None else cv
+    return KFold(folds, shuffle=True, random_state=0) if isinstance(folds, int | np.integer) else check_cv(folds)
+
+
+@dataclass(frozen=True)
+class _Frames:
+    X: pd.DataFrame
+    Y: pd.DataFrame
+    Y_std: pd.DataFrame | None
+    groups: np.ndarray | None
+    truth: pd.DataFrame
+    """Labels as numbers, classes as positions."""
+
+
+def _tasks(models: Mapping[str, Any]) -> list[Task] | None:
+    """The tasks of the first model that has any."""
+    given = [list(model.tasks) for model in models.values() if getattr(model, "tasks", None)]
+    return given[0] if given else None
+
+
+def _labels(Y: Any, table: Table) -> pd.DataFrame:
+    """The label columns; those of classes know all classes, so that a fold that lacks one still has its name."""
+    frame = label_frame(Y, len(table.x)).set_axis(table.index)
+    for task in table.tasks:
+        if task.classes is not None:
+            ordered = isinstance(task.observes, Ordinal)
+            frame[task.name] = pd.Categorical(frame[task.name], categories=list(task.classes), ordered=ordered)
+        elif not isinstance(task.observes, Censored):
+            frame[task.name] = table.y[:, table.names.index(task.name)]
+    return frame
+
+
+def _units(models: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        task.name: task.unit for model in models.values() for task in (getattr(model, "tasks", None) or ()) if task.unit
+    }
+
+
+def _score_fold(
+    name: str,
+    model: Any,
+    frames: _Frames,
+    train: np.ndarray,
+    test: np.ndarray,
+    fold: int,
+    targets: list[str],
+    hide: str,
+    functions: dict[str, Function],
+) -> tuple[str, int, list[dict], str | None]:
+    """Fit one model on one fold: the held-out predictions, or what went wrong."""
+    own = clone(model)
+    if hasattr(own, "verbose"):
+        own.set_params(verbose=False)
+    X_test, Y_test, truth = frames.X.iloc[test], frames.Y.iloc[test], frames.truth.iloc[test]
+    groups_test = None if frames.groups is None else frames.groups[test]
+    try:
+        own.fit(
+            frames.X.iloc[train],
+            frames.Y.iloc[train],
+            Y_std=None if frames.Y_std is None else frames.Y_std.iloc[train],
+            groups=None if frames.groups is None else frames.groups[train],
+        )
+        rows: list[dict] = []
+        if hide == "row":
+            post = own.posterior(X_test, groups=groups_test)
+            for target in targets:
+                rows += _rows(name, fold, target, test, truth[target].to_numpy(), post.marginal(target))
+            for label, function in functions.items():
+                value = np.asarray(function(Y_test), dtype=float)
+                rows += _rows(name, fold, label, test, value, post.apply(function).marginals)
+        else:
+            for target in targets:
+                there = Y_test[target].notna().to_numpy()
+                if there.any():
+                    kept = Y_test.copy()
+                    kept[target] = None
+                    post = own.posterior(X_test, observed=kept, groups=groups_test)
+                    rows += _rows(name, fold, target, test, truth[target].to_numpy(), post.marginal(target))
+    except (ValueError, ArithmeticError, RuntimeError) as error:
+        return name, fold, [], f"{name}, fold {fold}: {type(error).__name__}: {error}"
+    return name, fold, rows, None
+
+
+def _rows(name: str, fold: int, quantity: str, test: np.ndarray, y: np.ndarray, predicted: Any) -> list[dict]:
+    """One record a held-out label that is there."""
+    tail = 0.5 * (1 - LEVEL)
+    columns: dict[str, np.ndarray] = {"y": y}
+    if isinstance(predicted, Discrete):
+        columns["likeliest"] = predicted.mode()
+        columns |= {f"p{k}": predicted.probabilities[:, k] for k in range(len(predicted.classes))}
+        columns["log_density"] = predicted.log_density(y)
+        columns["pit"] = metrics.pit(y, predicted, fold)
+    else:
+        columns |= {
+            "mean": predicted.mean(),
+            "std": predicted.std(),
+            "median": predicted.quantile(0.5),
+            "lower": predicted.quantile(tail),
+            "upper": predicted.quantile(1 - tail),
+        }
+        if isinstance(predicted, Empirical):
+            spread = predicted.std()
+            columns["log_density"] = -0.5 * np.log(2 * np.pi * spread**2) - 0.5 * ((y - predicted.mean()) / spread) ** 2
+            columns["crps"] = metrics.crps_samples(y, predicted.draws)
+            columns["pit"] = (predicted.draws <= y).mean(axis=0)
+        else:
+            columns["log_density"] = predicted.log_density(y)
+            columns["crps"] = metrics.crps(y, predicted)
+            columns["pit"] = metrics.pit(y, predicted, fold)
+        if isinstance(predicted, Hurdle):
+            columns["zero"] = predicted.zero
+            columns["positive_lower"] = predicted.positive.quantile(tail)
+            columns["positive_upper"] = predicted.positive.quantile(1 - tail)
+    return [
+        {
+            "model": name,
+            "fold": fold,
+            "quantity": quantity,
+            "row": int(test[i]),
+            **{k: float(v[i]) for k, v in columns.items()},
+        }
+        for i in np.flatnonzero(~np.isnan(y))
+    ]
+
+
+def _summarise(predictions: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
+    """Scores of each model, quantity and fold; the point is the median for MAE and the mean for RMSE."""
+    out = []
+    for (quantity, model, fold), part in predictions.groupby(["quantity", "model", "fold"], sort=False):
+        own: dict[str, Any] = {"model": model, "quantity": quantity, "fold": fold} | dict.fromkeys(SCORES, np.nan)
+        y = part["y"].to_numpy()
+        own |= {"nlpd": metrics.nlpd(part["log_density"].to_numpy()), "n": len(part)}
+        if "likeliest" in part and part["likeliest"].notna().any():
+            likeliest = part["likeliest"].to_numpy()
+            own |= {"accuracy": metrics.accuracy(y, likeliest), "macro_f1": metrics.macro_f1(y, likeliest)}
+        else:
+            lower, upper = part["lower"].to_numpy(), part["upper"].to_numpy()
+            own |= {
+                "mae": metrics.mae(y, part["median"].to_numpy()),
+                "rmse": metrics.rmse(y, part["mean"].to_numpy()),
+                "crps": float(part["crps"].mean()),
+                "coverage": metrics.coverage(y, lower, upper),
+                "width": metrics.sharpness(lower, upper),
+                "interval_score": metrics.interval_score(y, lower, upper, LEVEL),
+            }
+        out.append(own)
+    frame = pd.DataFrame(out)
+    rank = {name: i for i, name in enumerate(models)}
+    return frame.sort_values("model", key=lambda s: s.map(rank), kind="stable").reset_index(drop=True)

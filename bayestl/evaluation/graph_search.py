@@ -1,0 +1,130 @@
+"""Which task follows which: graphs of tasks ranked by how well they predict held-out labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from bayestl.evaluation.compare import compare
+from bayestl.models.latent.model import LatentVariableGP
+from bayestl.parallel import in_parallel
+from bayestl.table.columns import label_frame
+
+MOST_TASKS = 5
+"""Of more there are too many graphs (1296 of five)."""
+
+
+def suggest_graph(
+    X: Any,
+    Y: Any,
+    model: LatentVariableGP | None = None,
+    cv: Any = None,
+    split_groups: Any = None,
+    n_jobs: int | None = None,
+    verbose: bool = True,
+) -> pd.DataFrame:
+    """Rank the graphs in which a task has at most one parent, by held-out log density.
+
+    A graph's density of a row's labels is the product of those of each label given its parent's, so each pair of tasks is
+    cross-validated once: a held-out row keeps its label of the parent.  With T tasks that is T^2 fits a fold.
+
+    Parameters
+    ----------
+    X, Y
+        As for the models; two to five label columns.
+    model : LatentVariableGP, optional
+        What is fitted to each pair, its ``graph`` aside; default: ``LatentVariableGP()``.
+    cv, split_groups
+        As for :func:`~bayestl.compare`.
+    n_jobs : int, optional
+        Processes, as in joblib.
+    verbose : bool
+        Progress on a terminal.
+
+    Returns
+    -------
+    DataFrame
+        Best first: ``graph`` (as ``LatentVariableGP(graph=...)`` takes it), ``elpd`` (nats, summed over the held-out labels
+        of all tasks), ``difference`` to the best and its standard error ``se`` over labels.  Two directions of one edge
+        often differ by less than that: the labels then do not tell which task follows which.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two label columns, or more than five.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 40)[:, None]
+    >>> Y = pd.DataFrame({"a": np.sin(9 * x[:, 0]), "b": np.sin(9 * x[:, 0]) ** 2})
+    >>> quick = btl.LatentVariableGP(inference="svi", max_steps=100)
+    >>> len(btl.suggest_graph(x, Y, quick, cv=2, verbose=False))  # none, a to b, b to a
+    3
+    """
+    frame = label_frame(Y, len(X))
+    names = list(frame.columns)
+    if not 2 <= len(names) <= MOST_TASKS:
+        raise ValueError(f"suggest_graph: 2 to {MOST_TASKS} label columns are compared, got {len(names)}: {names}")
+    pairs = [(p, t) for t in names for p in (None, *names) if p != t]
+    given = LatentVariableGP() if model is None else model
+    calls = [(X, frame, given, p, t, cv, split_groups) for p, t in pairs]
+    found = dict(zip(pairs, in_parallel(_held_out, calls, n_jobs, "pairs of tasks", verbose), strict=True))
+    graphs = list(_forests(names))
+    each = [np.concatenate([found[parents.get(t), t] for t in names]) for parents in graphs]
+    elpd = np.array([values.sum() for values in each])
+    order = np.argsort(-elpd, kind="stable")
+    best = each[order[0]]
+    return pd.DataFrame(
+        {
+            "graph": [{t: [p] for t, p in graphs[k].items()} for k in order],
+            "elpd": elpd[order],
+            "difference": elpd[order] - elpd[order[0]],
+            "se": [np.sqrt(len(best)) * (each[k] - best).std() for k in order],
+        }
+    )
+
+
+def _held_out(
+    X: Any,
+    Y: pd.DataFrame,
+    model: LatentVariableGP,
+    parent: str | None,
+    target: str,
+    cv: Any,
+    split_groups: Any,
+) -> np.ndarray:
+    """Log densities of the held-out labels of a task given its parent's, in the order of the rows."""
+    names = [target] if parent is None else [parent, target]
+    own = clone(model).set_params(graph={} if parent is None else {target: [parent]}, verbose=False)
+    if own.tasks is not None:
+        own.set_params(tasks=[task for task in own.tasks if task.name in names] or None)
+    comparison = compare({"": own}, X, Y[names], target, cv, split_groups=split_groups, n_jobs=1, verbose=False)
+    if comparison.failures:
+        raise ValueError(f"suggest_graph: {comparison.failures[0].lstrip(', ')}")
+    return comparison.predictions.sort_values(["row", "fold"])["log_density"].to_numpy()
+
+
+def _forests(names: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Parents of the tasks that have one, in all graphs without a cycle."""
+    for choice in product(*([None, *(p for p in names if p != t)] for t in names)):
+        parents = {t: p for t, p in zip(names, choice, strict=True) if p is not None}
+        if not any(_reaches(parents, t) for t in parents):
+            yield parents
+
+
+def _reaches(parents: dict[str, str], start: str) -> bool:
+    """Whether going up from a task leads back to it."""
+    seen = set()
+    at = parents.get(start)
+    while at is not None and at not in seen:
+        if at == start:
+            return True
+        seen.add(at)
+        at = parents.get(at)
+    return False

@@ -1,0 +1,165 @@
+"""Does the transfer help, and how many labels does it save: a model against its target alone, by cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.model_selection import ShuffleSplit
+
+from bayestl.evaluation.compare import compare, splitter_of
+from bayestl.evaluation.comparison import SCORES, Comparison
+from bayestl.metrics import paired_difference
+from bayestl.models.exact.independent import IndependentGP
+from bayestl.parallel import in_parallel
+from bayestl.table.columns import label_frame
+
+
+def transfer_gain(
+    model: Any,
+    X: Any,
+    Y: Any,
+    target: str,
+    cv: Any = None,
+    hide: str = "target",
+    alone: Any = None,
+    split_groups: Any = None,
+    n_jobs: int | None = None,
+    verbose: bool = True,
+) -> pd.Series:
+    """How much the other tasks help a target: difference in expected log predictive density to a model of the target alone.
+
+    Parameters
+    ----------
+    model : model
+        Unfitted.
+    X, Y, cv, hide, split_groups, n_jobs, verbose
+        As for :func:`~bayestl.compare`.
+    target : str
+        A column of ``Y``.
+    alone : model, optional
+        Of the target alone; default: :class:`~bayestl.IndependentGP` with the model's kernel and hyperparameters.
+
+    Returns
+    -------
+    Series
+        ``elpd`` of the model and ``alone`` of the other (nats, summed over the ``n`` held-out labels), their ``difference`` and
+        its standard error ``se`` over labels.  Below minus two standard errors the other tasks harm.
+
+    Raises
+    ------
+    ValueError
+        If the target is no column of ``Y``, or there is no other one, or a fit fails.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 40)[:, None]
+    >>> Y = pd.DataFrame({"dft": np.sin(9 * x[:, 0]), "measured": 1.2 * np.sin(9 * x[:, 0]) + 0.3})
+    >>> Y.loc[::3, "measured"] = np.nan
+    >>> gain = btl.transfer_gain(btl.DifferenceGP(["dft", "measured"]), x, Y, "measured", cv=3, verbose=False)
+    >>> bool(gain["difference"] > 0)
+    True
+    """
+    frame = label_frame(Y, len(X))
+    if target not in frame:
+        raise ValueError(f"target {target!r} is no column of Y; the columns are {list(frame.columns)}")
+    if frame.shape[1] < 2:
+        raise ValueError(f"transfer_gain: {target!r} is the only label column, nothing can be transferred")
+    if alone is None:
+        shared = {k: v for k, v in model.get_params(deep=False).items() if k in IndependentGP._get_param_names()}
+        alone = IndependentGP(**shared)
+    alone = clone(alone)
+    if alone.tasks is not None:
+        alone.set_params(tasks=[task for task in alone.tasks if task.name == target] or None)
+    splits = list(splitter_of(cv).split(np.zeros(len(frame)), frame.notna().any(axis=1), split_groups))
+    together = compare({"": model}, X, frame, target, splits, hide, n_jobs=n_jobs, verbose=verbose)
+    single = compare({"": alone}, X, frame[[target]], target, splits, "row", n_jobs=n_jobs, verbose=verbose)
+    if failures := together.failures + single.failures:
+        raise ValueError(f"transfer_gain: {failures[0].lstrip(', ')}")
+    with_, without = (_densities(c) for c in (together, single))
+    difference, se = paired_difference(with_, without)
+    values = {"elpd": with_.sum(), "alone": without.sum(), "difference": difference, "se": se, "n": len(with_)}
+    return pd.Series(values, name=target)
+
+
+def _densities(comparison: Comparison) -> np.ndarray:
+    """Log densities of the held-out labels, in the order of the rows."""
+    return comparison.predictions.sort_values(["row", "fold"])["log_density"].to_numpy()
+
+
+def learning_curve(
+    models: Mapping[str, Any],
+    X: Any,
+    Y: Any,
+    target: str,
+    sizes: Sequence[int] = (10, 20, 40, 80),
+    n_repeats: int = 5,
+    test_size: float | int = 0.2,
+    hide: str = "target",
+    seed: int = 0,
+    n_jobs: int | None = None,
+    verbose: bool = True,
+) -> pd.DataFrame:
+    """Scores of each model against the number of labels of the target in training; the other tasks keep all of theirs.
+
+    Parameters
+    ----------
+    models : mapping of str to model
+        Unfitted.
+    X, Y, hide, n_jobs, verbose
+        As for :func:`~bayestl.compare`.
+    target : str
+        A column of ``Y``.
+    sizes : sequence of int
+        Numbers of its labels.
+    n_repeats : int
+        Splits, each with labels of its own; larger sizes contain the smaller ones.
+    test_size : float or int
+        Held-out part of the rows that have a label of the target, as in scikit-learn.
+
+    Returns
+    -------
+    DataFrame
+        One row a model, size and repeat: ``model``, ``n``, ``seed``, and the scores of :class:`~bayestl.Comparison`;
+        drawn by :func:`bayestl.report.plots.plot_learning_curve`.
+
+    Raises
+    ------
+    ValueError
+        If the target is no column of ``Y``, or a size is larger than its labels in training.
+    """
+    frame = label_frame(Y, len(X))
+    if target not in frame:
+        raise ValueError(f"target {target!r} is no column of Y; the columns are {list(frame.columns)}")
+    labelled = np.flatnonzero(frame[target].notna())
+    splits = list(ShuffleSplit(n_repeats, test_size=test_size, random_state=seed).split(labelled))
+    if not sizes or min(sizes) < 1 or max(sizes) > len(splits[0][0]):
+        raise ValueError(f"sizes must lie between 1 and the {len(splits[0][0])} labels in training, got {list(sizes)}")
+    calls = []
+    for repeat, (train, test) in enumerate(splits):
+        order = labelled[np.random.default_rng([seed, repeat]).permutation(train)]
+        for n in sizes:
+            few = frame.copy()
+            few.loc[few.index[order[n:]], target] = None if frame[target].dtype == object else np.nan
+            rows = np.setdiff1d(np.arange(len(frame)), labelled[test])
+            calls.append((dict(models), X, few, target, (rows, labelled[test]), hide, int(n), repeat))
+    found = in_parallel(_at_size, calls, n_jobs, "learning curve", verbose)
+    return pd.concat(found, ignore_index=True)
+
+
+def _at_size(
+    models: dict[str, Any],
+    X: Any,
+    Y: pd.DataFrame,
+    target: str,
+    split: tuple[np.ndarray, np.ndarray],
+    hide: str,
+    n: int,
+    repeat: int,
+) -> pd.DataFrame:
+    scores = compare(models, X, Y, target, [split], hide, n_jobs=1, verbose=False).scores
+    return scores.assign(n=n, seed=repeat)[["model", "n", "seed", *SCORES]]

@@ -1,0 +1,14 @@
+"""Turning what a material is called into numbers."""
+
+from __future__ import annotations
+
+from bayestl.features.composition import (
+    BLOCK,
+    PRESETS,
+    CompositionFeatures,
+    FormulaError,
+    parse_formulas,
+    reduced_formula,
+)
+
+__all__ = ["BLOCK", "PRESETS", "CompositionFeatures", "FormulaError", "parse_formulas", "reduced_formula"]

@@ -1,0 +1,38 @@
+"""Tasks and parameters of models as JSON has them, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bayestl.files.folder import FileError
+from bayestl.likelihoods import NAMED
+from bayestl.table.task import Task
+
+
+def task_to_document(task: Task) -> dict[str, Any]:
+    """A task as JSON has it."""
+    likelihood = task.likelihood
+    entry = None if likelihood is None else {"name": type(likelihood).__name__, "parameters": plain(vars(likelihood))}
+    return {"name": task.name, "likelihood": entry, "unit": task.unit, "cost": task.cost}
+
+
+def task_from_document(entry: dict[str, Any]) -> Task:
+    """The inverse of :func:`task_to_document`."""
+    kind = entry["likelihood"]
+    if kind is not None and kind["name"] not in NAMED:
+        raise FileError(f"unknown likelihood {kind['name']!r}: written by a newer version?")
+    likelihood = None if kind is None else NAMED[kind["name"]](**kind["parameters"])
+    return Task(entry["name"], likelihood, entry["unit"], entry["cost"])
+
+
+def plain(value: Any) -> Any:
+    """A JSON value for a parameter or group; NumPy scalars become Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value

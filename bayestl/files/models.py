@@ -1,0 +1,136 @@
+"""Models by name: how each is written to a folder and read again, without pickle and without running code.
+
+Classes join by themselves when they are defined (:func:`register`); a file names one of them, parameters are plain JSON, arrays
+are safetensors.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayestl.files.documents import plain, task_from_document, task_to_document
+from bayestl.files.folder import FileError, read_folder, write_folder
+from bayestl.kernels.combined import from_document, to_document
+from bayestl.table.table import Table
+
+FORMAT = 1
+_MODELS: dict[str, type] = {}
+
+
+def register(model: type) -> None:
+    """Let files name a class of models."""
+    _MODELS[model.__name__] = model
+
+
+def registered() -> dict[str, Any]:
+    """The classes that a file may name."""
+    return {name: model for name, model in _MODELS.items() if not inspect.isabstract(model)}
+
+
+def model_to_document(model: Any) -> dict[str, Any]:
+    """The class and parameters of a model, and of those within it."""
+    parameters = {k: _parameter_to_document(k, v) for k, v in model.get_params(deep=False).items() if k != "tasks"}
+    given = model.tasks
+    tasks = None if given is None else [task_to_document(t) for t in given]
+    return {"class": type(model).__name__, "parameters": parameters, "tasks_given": tasks}
+
+
+def _parameter_to_document(name: str, value: Any) -> Any:
+    if name == "kernel":
+        return to_document(value)
+    if name == "models":
+        return {k: model_to_document(v) for k, v in (value or {}).items()}
+    if name == "model":
+        return None if value is None else model_to_document(value)
+    return plain(value)
+
+
+def model_from_document(document: dict[str, Any]) -> Any:
+    """An unfitted model.
+
+    Raises
+    ------
+    FileError
+        For a class that no model has, or parameters that it does not have.
+    """
+    models = registered()
+    if document.get("class") not in models:
+        raise FileError(f"unknown model {document.get('class')!r}: one of {sorted(models)} is expected")
+    given = document["tasks_given"]
+    try:
+        parameters = {k: _parameter_from_document(k, v) for k, v in document["parameters"].items()}
+        kind = models[document["class"]]
+        if "kernel" in kind._get_param_names() and "kernel" not in parameters:
+            raise FileError("the kernel of the model is missing")
+        return kind(**parameters, tasks=None if given is None else [task_from_document(t) for t in given])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(str(error)) from error
+
+
+def _parameter_from_document(name: str, value: Any) -> Any:
+    if name == "kernel":
+        return from_document(value)
+    if name == "models":
+        return {k: model_from_document(v) for k, v in value.items()}
+    if name == "model":
+        return None if value is None else model_from_document(value)
+    return value
+
+
+def write_model(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write a fitted model to the folder ``path`` (made if it is not there); a crash leaves the earlier files."""
+    table = model.table_
+    document = {
+        "format": FORMAT,
+        **model_to_document(model),
+        "tasks": [task_to_document(t) for t in table.tasks],
+        "features": list(table.features),
+        "groups": [g if isinstance(g, str | int | float | bool) else str(g) for g in plain(list(table.groups))],
+        "named": hasattr(model, "feature_names_in_"),
+        "output": model.output_,
+    }
+    arrays = {f"state.{k}": v for k, v in model._state().items()}
+    arrays |= {f"table.{name}": getattr(table, name) for name in ("x", "y", "high", "se")}
+    if table.group is not None:
+        arrays["table.group"] = table.group
+    write_folder(path, document, arrays)
+
+
+def read_model(path: str | os.PathLike[str]) -> Any:
+    """Read a model written by :func:`write_model`; it predicts exactly as it did.
+
+    Raises
+    ------
+    FileError
+        If the folder holds no model, or one that this version cannot read.
+    """
+    document, arrays = read_folder(path, FORMAT)
+    try:
+        model = model_from_document(document)
+    except FileError as error:
+        raise FileError(f"{path}: {error}") from error
+    x, y = arrays["table.x"], arrays["table.y"]
+    table = Table(
+        x,
+        y,
+        arrays["table.high"],
+        arrays["table.se"],
+        tuple(document["features"]),
+        tuple(task_from_document(t) for t in document["tasks"]),
+        pd.RangeIndex(len(x)),
+        arrays.get("table.group"),
+        tuple(document["groups"]),
+    )
+    scaler = model._scale(table)
+    state = {k.removeprefix("state."): v for k, v in arrays.items() if k.startswith("state.")}
+    model._become(table, scaler, model._restore(table, scaler, state))
+    model.n_features_in_ = x.shape[1]
+    if document["named"]:
+        model.feature_names_in_ = np.asarray(table.features, dtype=object)
+    model.output_ = document["output"]
+    return model

@@ -1,0 +1,1 @@
+"""Markov chains over hyperparameters and latent values, many walkers at once."""

@@ -1,0 +1,1 @@
+"""Exact inference for Gaussian labels, and for others through Gaussian pseudo-labels."""

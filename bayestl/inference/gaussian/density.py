@@ -1,0 +1,69 @@
+"""The density of Gaussian vectors by Cholesky factorisation, with its gradient in closed form.
+
+For one covariance as a node of a graph of derivatives, and for many sets of hyperparameters of a prior at once: on small
+tables what costs is not the arithmetic but the number of operations, which is then the same as for one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayestl.kernels.cholesky import cholesky, inverse_from_cholesky
+from bayestl.priors.assemble import Term, assemble
+from bayestl.priors.prior import Prior
+from bayestl.priors.vector import call_at
+
+
+class LogNormalDensity(torch.autograd.Function):
+    """``log N(y | 0, K + diag(v))`` with the closed-form gradient ``(alpha alpha' - (K + diag(v))^-1) / 2``."""
+
+    @staticmethod
+    def forward(ctx: Any, covariance: Tensor, noise: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+        factor, _ = cholesky(covariance, noise)
+        alpha = torch.cholesky_solve(y[:, None], factor)[:, 0]
+        ctx.save_for_backward(factor, alpha)
+        return -0.5 * (y @ alpha) - factor.diagonal().log().sum() - 0.5 * len(y) * math.log(2 * math.pi)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+        factor, alpha = ctx.saved_tensors
+        g = inverse_from_cholesky(factor).mul_(-0.5 * grad).addr_(alpha, alpha, alpha=0.5 * float(grad))
+        return g, g.diagonal(), -alpha * grad
+
+
+def log_densities(
+    prior: Prior, terms: list[Term], y: Tensor, task: Tensor, se2: Tensor, site: Tensor | None, raws: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """``log N(y | 0, K + diag(v))`` (S,) at each vector (S, P) of raw hyperparameters, and its gradients (S, P).
+
+    All at once; NaN where the covariance would need jitter.  ``y``, ``task``, ``se2`` and ``site`` (N,) are those of labels.
+    """
+
+    def of(raw: Tensor) -> tuple[Tensor, ...]:
+        return call_at(prior, raw, terms)  # type: ignore[no-any-return]
+
+    outputs, back = torch.func.vjp(torch.vmap(of), torch.from_numpy(raws))  # type: ignore[misc]
+    with torch.no_grad():
+        weights, noise, *arguments = (v.detach() for v in outputs)
+        assembled = assemble(len(y), terms, weights, arguments)
+        own = torch.ones_like(y) if site is None else (~site).to(y.dtype)
+        covariance = assembled.covariance
+        diagonal = covariance.diagonal(dim1=-2, dim2=-1)
+        diagonal.add_(noise[:, task] * own + se2)
+        factor, info = torch.linalg.cholesky_ex(covariance)
+        if (info != 0).any():
+            factor[info != 0] = torch.eye(len(y), dtype=y.dtype)
+        alpha = torch.cholesky_solve(y[:, None].expand(len(raws), -1, -1), factor)[..., 0]
+        halves = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        values = -0.5 * (alpha @ y) - halves - 0.5 * len(y) * math.log(2 * math.pi)
+        slope = torch.cholesky_inverse(factor).mul_(-0.5).baddbmm_(alpha[..., None], alpha[:, None, :], alpha=0.5)
+        in_noise = torch.zeros_like(noise).index_add_(1, task, slope.diagonal(dim1=-2, dim2=-1) * own)
+        in_weights, *in_arguments = assembled.pull(slope)
+    (gradients,) = back((in_weights, in_noise, *in_arguments))
+    values[info != 0] = math.nan
+    return values.numpy(), gradients.numpy()

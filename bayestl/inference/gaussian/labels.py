@@ -1,0 +1,155 @@
+"""Labels as an engine sees them: Gaussian ones in long form, and what labels of any other likelihood must be able to do.
+
+y_i = f(point_i) + e_i,   e_i ~ N(0, sigma_task^2 + s_i^2),   s_i a known standard error
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayestl.inference.gaussian.density import LogNormalDensity, log_densities
+from bayestl.priors.prior import Prior
+from bayestl.priors.processes import Points
+from bayestl.priors.vector import one_by_one
+
+LOCKSTEP = 1_000_000
+"""Entries of the covariances that are evaluated at once."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Gaussian labels in long form, those of a task together (see :meth:`Prior.covariance`).
+
+    ``points`` (N), ``y`` (N,) scaled, ``se2`` (N,) known noise variance; ``site`` (N,) marks pseudo-labels, whose
+    variance is ``se2`` alone, where the others have the noise of their task too; ``rows`` (N,) of the table.
+    """
+
+    points: Points
+    y: Tensor
+    se2: Tensor
+    site: Tensor | None = None
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def at(self, index: Tensor) -> Labels:
+        """The labels at the given positions."""
+        site, rows = (None if v is None else v[index] for v in (self.site, self.rows))
+        return Labels(self.points.at(index), self.y[index], self.se2[index], site, rows)
+
+    def join(self, other: Labels) -> Labels:
+        """These labels, then the other ones."""
+        none = (torch.zeros(len(v), dtype=torch.bool) for v in (self, other))
+        sites = [n if v.site is None else v.site for v, n in zip((self, other), none, strict=True)]
+        return Labels(
+            self.points.join(other.points),
+            torch.cat([self.y, other.y]),
+            torch.cat([self.se2, other.se2]),
+            torch.cat(sites),
+        )
+
+    def subset(self, size: int, generator: np.random.Generator) -> Labels:
+        """About ``size`` of the labels (see :func:`stratified`)."""
+        rows = torch.arange(len(self)) if self.rows is None else self.rows
+        return self.at(torch.from_numpy(stratified(self.points.task.numpy(), rows.numpy(), size, generator)))
+
+    def evidences(self, prior: Prior, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See :meth:`Data.evidences`."""
+        at_once = LOCKSTEP // max(len(self) ** 2, 1)
+        if len(raws) == 1 or at_once < 2:
+            return one_by_one(prior, lambda: log_marginal_likelihood(prior, self), raws)
+        terms = prior.terms(self.points)
+        parts = [
+            log_densities(prior, terms, self.y, self.points.task, self.se2, self.site, raws[i : i + at_once])
+            for i in range(0, len(raws), at_once)
+        ]
+        values, gradients = (np.concatenate(each) for each in zip(*parts, strict=True))
+        lost = ~(np.isfinite(values) & np.isfinite(gradients).all(axis=1))
+        if lost.any():
+            values[lost], gradients[lost] = one_by_one(prior, lambda: log_marginal_likelihood(prior, self), raws[lost])
+        return values, gradients
+
+    def conditioned(self, prior: Prior, mean: Tensor | None = None, covariance: Tensor | None = None) -> Pseudo:
+        """These labels: they are Gaussian already."""
+        return Pseudo(self, 0.0)
+
+
+class Pseudo(NamedTuple):
+    """Gaussian labels that stand for the real ones, and what the log evidence of the real ones has beyond theirs."""
+
+    labels: Labels
+    correction: float
+
+
+class Data(Protocol):
+    """Labels of any likelihood, as the engine sees them."""
+
+    @property
+    def points(self) -> Points:
+        """Where their latent values are."""
+
+    def __len__(self) -> int: ...
+
+    def subset(self, size: int, generator: np.random.Generator) -> Data:
+        """About ``size`` of the labels."""
+
+    def evidences(self, prior: Prior, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log evidence (S,), or a bound on it, at each vector (S, P) of raw hyperparameters, and the gradients (S, P).
+
+        ``-inf`` and zeros where it cannot be computed.  ``prior`` is left at any of them.
+        """
+
+    def conditioned(self, prior: Prior, mean: Tensor | None = None, covariance: Tensor | None = None) -> Pseudo:
+        """Gaussian labels with the same posterior, at the hyperparameters of ``prior``.
+
+        ``mean`` and ``covariance`` of the latent values at the points, where other labels are conditioned on already.
+        """
+
+
+def noise_variance(prior: Prior, labels: Labels) -> Tensor:
+    """``sigma_task^2 + s_i^2``, shape (N,); ``s_i^2`` alone for pseudo-labels."""
+    own = prior.noise.variance()[labels.points.task]
+    if labels.site is not None:
+        own = torch.where(labels.site, 0.0, own)
+    return own + labels.se2
+
+
+def log_marginal_likelihood(prior: Prior, labels: Labels) -> Tensor:
+    """``log p(y | hyperparameters)``, a differentiable scalar."""
+    covariance = prior.covariance(labels.points, labels.points)
+    return LogNormalDensity.apply(covariance, noise_variance(prior, labels), labels.y)
+
+
+def log_posteriors(prior: Prior, data: Data, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log evidence plus log prior density (S,) at each vector (S, P) of raw hyperparameters, and the gradients (S, P)."""
+    values, gradients = data.evidences(prior, raws)
+    own, own_gradients = prior.hyperprior.at(raws)
+    lost = ~np.isfinite(values)
+    return values + own, np.where(lost[:, None], 0.0, gradients + own_gradients)
+
+
+def value_and_gradient(prior: Prior, data: Data, raw: np.ndarray) -> tuple[float, np.ndarray]:
+    """Log posterior at ``raw`` and its gradient; ``-inf`` and zeros where it cannot be computed."""
+    values, gradients = log_posteriors(prior, data, raw[None])
+    return float(values[0]), gradients[0]
+
+
+def stratified(kind: np.ndarray, rows: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
+    """Positions of about ``size`` labels, sorted: kinds (N,) as equal as their numbers allow, the same rows for all."""
+    counts = np.bincount(kind)
+    quota = np.zeros_like(counts)
+    left = size
+    for position, t in enumerate(np.argsort(counts, kind="stable")):
+        quota[t] = min(counts[t], left // (len(counts) - position))
+        left -= quota[t]
+    order = generator.permutation(int(rows.max()) + 1)[rows]
+    keep = [
+        np.flatnonzero(kind == t)[np.argsort(order[kind == t], kind="stable")[: quota[t]]] for t in range(len(counts))
+    ]
+    return np.sort(np.concatenate(keep))

@@ -1,0 +1,230 @@
+"""Conditioning: the posterior of latent values given Gaussian labels, averaged over hyperparameters.
+
+    p(f | y) = sum_s w_s N(f | K_s* (K_s + D_s)^-1 y, K_s** - K_s* (K_s + D_s)^-1 K_*s)
+
+One component a set of hyperparameters: one at their maximum, several from the Laplace approximation (or, later, from
+MCMC).  New labels are conditioned on exactly, by extending the Cholesky factor, and shift the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayestl.inference.gaussian.component import Component
+from bayestl.kernels.cholesky import cholesky
+from bayestl.likelihoods import LatentBlock, Setting
+from bayestl.priors.processes import Points
+from bayestl.table.task import PartDraws, TaskPart
+
+CHUNK_ROWS = 1024
+"""Rows predicted at a time, which bounds the memory for cross-covariances."""
+MAX_JOINT = 12_000
+"""Largest rows x tasks for which joint draws are made: the covariance of that many values is 1.2 GB."""
+
+
+class ExactLatent:
+    """Latent values of n rows and C channels of one family of tasks."""
+
+    def __init__(self, components: Sequence[Component], weights: np.ndarray, x: Tensor, group: Tensor) -> None:
+        self._components, self._x, self._group = components, x, group
+        self.weights = weights
+        with torch.no_grad():
+            self.noise = np.stack([c.prior.noise.variance().numpy() for c in components])
+        self._moments: tuple[np.ndarray, np.ndarray] | None = None
+
+    def setting(self, channel: int, part: int) -> Setting:
+        """Noise of a latent function and further hyperparameters of the likelihood of its part, in each component."""
+        with torch.no_grad():
+            further = np.stack([c.prior.further(part).numpy() for c in self._components])
+        return Setting(self.noise[:, channel], further)
+
+    @torch.no_grad()
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Means (S, n, C) and the covariances within each row (S, n, C, C)."""
+        if self._moments is None:
+            n, n_tasks = len(self._x), self.noise.shape[1]
+            means = np.empty((len(self.weights), n, n_tasks))
+            covariances = np.empty((len(self.weights), n, n_tasks, n_tasks))
+            for s, c in enumerate(self._components):
+                mixing = c.prior.mixing.weights()
+                for start in range(0, n, CHUNK_ROWS):
+                    rows = slice(start, min(start + CHUNK_ROWS, n))
+                    halves = []
+                    for t in range(n_tasks):
+                        points = self._points(rows, t)
+                        mean, half = c.project(c.prior.covariance(points, c.labels.points))
+                        means[s, rows, t] = mean.numpy()
+                        halves.append(half)
+                    reduction = np.stack([[(a * b).sum(0).numpy() for b in halves] for a in halves])
+                    covariances[s, rows] = (mixing @ mixing.T).numpy() - np.moveaxis(reduction, 2, 0)
+            self._moments = means, covariances
+        return self._moments
+
+    def _points(self, rows: slice, task: int) -> Points:
+        x = self._x[rows]
+        return Points(x, torch.full((len(x),), task, dtype=torch.long), self._group[rows])
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Draws (n, rows, T) and the component of each; with ``joint_rows`` correlated over rows too.
+
+        Raises
+        ------
+        ValueError
+            If joint draws are asked for more than ``MAX_JOINT`` values.
+        """
+        component = np.sort(generator.choice(len(self.weights), size=n, p=self.weights))
+        return self.draw(component, generator, joint_rows), component
+
+    @torch.no_grad()
+    def draw(self, component: np.ndarray, generator: np.random.Generator, joint_rows: bool) -> np.ndarray:
+        """A draw (rows, T) from each of the given components, see :meth:`sample`."""
+        n_rows, n_tasks = len(self._x), self.noise.shape[1]
+        out = np.empty((len(component), n_rows, n_tasks))
+        if joint_rows and n_rows * n_tasks > MAX_JOINT:
+            raise ValueError(
+                f"joint draws of {n_rows} rows x {n_tasks} tasks need the covariance of {n_rows * n_tasks} values "
+                f"(at most {MAX_JOINT}): ask for the posterior of fewer rows at a time"
+            )
+        for s in np.unique(component):
+            chosen = np.flatnonzero(component == s)
+            if joint_rows:
+                mean, root = self._joint(int(s))
+                noise = generator.standard_normal((len(chosen), n_rows * n_tasks))
+                draws = mean + noise @ root.T
+                out[chosen] = draws.reshape(len(chosen), n_tasks, n_rows).transpose(0, 2, 1)
+            else:
+                means, covariances = self.moments()
+                root = _row_roots(covariances[s])
+                noise = generator.standard_normal((len(chosen), n_rows, n_tasks))
+                out[chosen] = means[s] + np.einsum("ntu,knu->knt", root, noise)
+        return out
+
+    def _joint(self, s: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and a square root of the covariance of all values, task by task."""
+        c = self._components[s]
+        n_tasks = self.noise.shape[1]
+        everywhere = self._points(slice(None), 0)
+        for t in range(1, n_tasks):
+            everywhere = everywhere.join(self._points(slice(None), t))
+        mean, half = c.project(c.prior.covariance(everywhere, c.labels.points))
+        covariance = c.prior.covariance(everywhere, everywhere) - half.T @ half
+        factor, _ = cholesky(covariance, torch.full((len(covariance),), 1e-10))
+        return mean.numpy(), factor.numpy()
+
+
+class MixedLatent:
+    """Equally likely alternatives for the latent values of one family, such as at inputs that are not certain."""
+
+    def __init__(self, alternatives: Sequence[ExactLatent]) -> None:
+        self._alternatives = alternatives
+        k = len(alternatives)
+        self.weights = np.concatenate([a.weights for a in alternatives]) / k
+        self.noise = np.concatenate([a.noise for a in alternatives])
+
+    def setting(self, channel: int, part: int) -> Setting:
+        """See :meth:`ExactLatent.setting`."""
+        each = [a.setting(channel, part) for a in self._alternatives]
+        return Setting(np.concatenate([s.noise for s in each]), np.concatenate([s.further for s in each]))
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """See :meth:`ExactLatent.moments`."""
+        means, covariances = zip(*(a.moments() for a in self._alternatives), strict=True)
+        return np.concatenate(means), np.concatenate(covariances)
+
+    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> tuple[np.ndarray, np.ndarray]:
+        """See :meth:`ExactLatent.sample`."""
+        counts = np.bincount(np.arange(n) % len(self._alternatives), minlength=len(self._alternatives))
+        draws, components, first = [], [], 0
+        for alternative, count in zip(self._alternatives, counts, strict=True):
+            if count:
+                f, component = alternative.sample(int(count), generator, joint_rows)
+                draws.append(f)
+                components.append(component + first)
+            first += len(alternative.weights)
+        order = generator.permutation(n)
+        return np.concatenate(draws)[order], np.concatenate(components)[order]
+
+
+def _row_roots(covariances: np.ndarray) -> np.ndarray:
+    """Symmetric square roots of (n, T, T), rounding errors below zero set to zero."""
+    values, vectors = np.linalg.eigh(covariances)
+    return np.einsum("ntk,nk,nuk->ntu", vectors, np.sqrt(np.maximum(values, 0.0)), vectors)
+
+
+class JoinedLatent:
+    """Latent values of several families that are independent of each other (``bayestl.posterior.Latent``).
+
+    Parameters
+    ----------
+    families : sequence of (parts, latent)
+        The parts of each family, and its latent values; channels of the parts are counted over all families.
+    """
+
+    def __init__(self, families: Sequence[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]]) -> None:
+        self._families = families
+        self._home = {
+            c: (f, local)
+            for f, (parts, _) in enumerate(families)
+            for local, c in enumerate(channel for part in parts for channel in part.channels)
+        }
+
+    def _place(self, part: TaskPart) -> tuple[ExactLatent | MixedLatent, list[int], int]:
+        f, _ = self._home[part.channels[0]]
+        parts, latent = self._families[f]
+        return latent, [self._home[c][1] for c in part.channels], parts.index(part)
+
+    def block(self, part: TaskPart) -> LatentBlock:
+        """The latent values of a part."""
+        latent, local, _ = self._place(part)
+        means, covariances = latent.moments()
+        return LatentBlock(latent.weights, means[:, :, local], covariances[:, :, local][:, :, :, local])
+
+    def setting(self, part: TaskPart) -> Setting:
+        """Noise and further hyperparameters of a part in each component."""
+        latent, local, position = self._place(part)
+        return latent.setting(local[0], position)
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Weights (S,), means (S, n, C), covariances within rows (S, n, C, C) and noise (S, C) of all channels.
+
+        Components of different families are paired: each is a draw of hyperparameters that do not depend on each other.
+        """
+        size = max(len(latent.weights) for _, latent in self._families)
+        first = self._families[0][1].moments()[0]
+        n, total = first.shape[1], len(self._home)
+        alone = len(self._families) == 1
+        weights = self._families[0][1].weights if alone else np.full(size, 1.0 / size)
+        means, noise = np.empty((size, n, total)), np.empty((size, total))
+        covariances = np.zeros((size, n, total, total))
+        for parts, latent in self._families:
+            chosen = np.arange(size) if alone else resample(latent.weights, size)
+            channels = [c for part in parts for c in part.channels]
+            own_means, own_covariances = latent.moments()
+            means[:, :, channels] = own_means[chosen]
+            noise[:, channels] = latent.noise[chosen]
+            covariances[np.ix_(range(size), range(n), channels, channels)] = own_covariances[chosen]
+        return weights, means, covariances, noise
+
+    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
+        """Draws of the latent values of each part, with the hyperparameters of its likelihood."""
+        out: dict[TaskPart, PartDraws] = {}
+        for parts, latent in self._families:
+            f, component = latent.sample(n, generator, joint_rows)
+            order = generator.permutation(n) if len(self._families) > 1 else np.arange(n)
+            f, component = f[order], component[order]
+            used = 0
+            for position, part in enumerate(parts):
+                local = slice(used, used + len(part.channels))
+                used += len(part.channels)
+                out[part] = PartDraws(part, f[:, :, local], latent.setting(local.start, position).at(component))
+        return sorted(out.values(), key=lambda d: d.part.channels)
+
+
+def resample(weights: np.ndarray, size: int) -> np.ndarray:
+    """``size`` components in proportion to their weights, systematically."""
+    return np.searchsorted(np.cumsum(weights), (np.arange(size) + 0.5) / size).clip(max=len(weights) - 1)

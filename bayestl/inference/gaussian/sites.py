@@ -1,0 +1,257 @@
+"""Variational inference for labels of any likelihood, by Gaussian pseudo-labels.
+
+    q(f) is proportional to p(f) prod_i N(f_i | y~_i, v~_i)        maximises        E_q[log p(y | f)] - KL(q || p)
+
+Each label that is not Gaussian gets one pseudo-label (a site) for each of its latent values; Gaussian labels stay as they
+are, so their part is exact.  At the best bound the site's precision and precision-times-mean are
+
+    1/v~ = -2 dE/dvar,        y~/v~ = dE/dmean + mean/v~,        E = E_q[log p(y_i | f_i)]
+
+and iterating that is a natural-gradient step of length one: Khan, Lin 2017, *Conjugate-computation variational
+inference*; Opper, Archambeau 2009, *The variational Gaussian approximation revisited*.  No inducing points, no step
+sizes, no random numbers: three to ten Cholesky factorisations (tables too large for one: ``inference/inducing.py``).  By the envelope theorem the gradient of the bound in the
+hyperparameters is that of the marginal likelihood of the pseudo-labels, held fixed, plus that of E in the likelihood's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from bayestl.inference.gaussian.density import LogNormalDensity
+from bayestl.inference.gaussian.labels import Data, Labels, Pseudo, noise_variance, stratified
+from bayestl.kernels.cholesky import cholesky
+from bayestl.likelihoods import Gaussian, LabelBlock, Part
+from bayestl.priors.prior import Prior
+from bayestl.priors.processes import Points
+from bayestl.priors.vector import one_by_one
+
+LEAST_PRECISION = 1e-6
+"""Of a site, in units of one over the latent value's squared: a label that says next to nothing."""
+ITERATIONS = 50
+TOLERANCE = 1e-6
+"""Sites are settled when the bound gains less than this, in nats a label."""
+
+
+@dataclass(frozen=True)
+class PartLabels:
+    """The labels of one part: its position among the prior's parts, its latent functions, and rows (n,) of the table."""
+
+    part: int
+    likelihood: Part
+    channels: tuple[int, ...]
+    rows: Tensor
+    labels: LabelBlock
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether its labels are Gaussian given the latent value."""
+        return isinstance(self.likelihood, Gaussian)
+
+    def at(self, index: Tensor) -> PartLabels:
+        """The labels at the given positions."""
+        block = LabelBlock(*(values[index] for values in self.labels))
+        return PartLabels(self.part, self.likelihood, self.channels, self.rows[index], block)
+
+
+class Sites(NamedTuple):
+    """Pseudo-labels of all latent values, Gaussian labels included: natural parameters, and what they give."""
+
+    linear: Tensor
+    """(N,) y~/v~"""
+    precision: Tensor
+    """(N,) 1/v~"""
+    correction: float
+    """Sum over sites of E_q[log p(y | f) - log N(f | y~, v~)]."""
+    bound: float
+    mean: Tensor
+    variance: Tensor
+
+
+class Observations:
+    """Labels of any likelihoods on the rows of a table (a :class:`~bayestl.inference.gaussian.labels.Data`).
+
+    Parameters
+    ----------
+    x : Tensor, shape (R, d)
+        Scaled features of the table's rows.
+    group : Tensor, shape (R,)
+    parts : sequence of PartLabels
+        In the order of their channels.
+    """
+
+    def __init__(self, x: Tensor, group: Tensor, parts: Sequence[PartLabels]) -> None:
+        self.x, self.group, self.parts = x, group, tuple(parts)
+        rows = [p.rows for p in self.parts for _ in p.channels]
+        codes = [torch.full((len(p),), c, dtype=torch.long) for p in self.parts for c in p.channels]
+        every = torch.cat(rows)
+        self.points = Points(x[every], torch.cat(codes), group[every])
+        self._rows = every
+        self._site = torch.cat([torch.full((len(p) * len(p.channels),), not p.gaussian) for p in self.parts])
+        self._start: tuple[Tensor, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return sum(len(p) for p in self.parts)
+
+    def simplest(self) -> Data:
+        """These labels as plain :class:`Labels` where all are Gaussian, else themselves."""
+        if not all(p.gaussian for p in self.parts):
+            return self
+        y = torch.cat([p.labels.y for p in self.parts])
+        se2 = torch.cat([p.labels.se2 for p in self.parts])
+        return Labels(self.points, y, se2, rows=self._rows)
+
+    def subset(self, size: int, generator: np.random.Generator) -> Observations:
+        """About ``size`` of the labels, parts as equal as their numbers allow."""
+        kind = np.repeat(np.arange(len(self.parts)), [len(p) for p in self.parts])
+        rows = torch.cat([p.rows for p in self.parts]).numpy()
+        chosen = stratified(kind, rows, size, generator)
+        first = np.cumsum([0] + [len(p) for p in self.parts])
+        return Observations(
+            self.x,
+            self.group,
+            [p.at(torch.from_numpy(chosen[kind[chosen] == j] - first[j])) for j, p in enumerate(self.parts)],
+        )
+
+    def _blocks(self, values: Tensor) -> list[Tensor]:
+        """Values (N,) of all points as one (n, L) a part."""
+        out, start = [], 0
+        for p in self.parts:
+            k, n = len(p.channels), len(p)
+            out.append(values[start : start + k * n].view(k, n).T)
+            start += k * n
+        return out
+
+    def expected_log_density(self, prior: Prior, mean: Tensor, variance: Tensor, sites_only: bool = False) -> Tensor:
+        """``sum_i E[log p(y_i | f_i)]``, differentiable in everything."""
+        noise = prior.noise.variance()
+        total = torch.zeros((), dtype=mean.dtype)
+        for p, m, v in zip(self.parts, self._blocks(mean), self._blocks(variance), strict=True):
+            if not (sites_only and p.gaussian):
+                each = p.likelihood.expected_log_density(p.labels, m, v, noise[p.channels[0]], prior.further(p.part))
+                total = total + each.sum()
+        return total
+
+    def _fixed(self, prior: Prior) -> tuple[Tensor, Tensor]:
+        """Precision-times-mean and precision (N,) of the Gaussian labels, zero at sites."""
+        noise = prior.noise.variance()
+        linear, precision = [], []
+        for p in self.parts:
+            zero = torch.zeros(len(p) * len(p.channels), dtype=noise.dtype)
+            precision.append(1.0 / (noise[p.channels[0]] + p.labels.se2) if p.gaussian else zero)
+            linear.append(precision[-1] * p.labels.y if p.gaussian else zero)
+        return torch.cat(linear), torch.cat(precision)
+
+    def _target(self, prior: Prior, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, float]:
+        """The sites that these moments ask for, (linear, precision), and the sum of E over the sites."""
+        m, v = mean.clone().requires_grad_(True), variance.clone().requires_grad_(True)
+        with torch.enable_grad():
+            value = self.expected_log_density(prior, m, v, sites_only=True)
+        slope_m, slope_v = torch.autograd.grad(value, (m, v))
+        precision = (-2.0 * slope_v).clamp_min(LEAST_PRECISION)
+        return slope_m + precision * mean, precision, float(value)
+
+    def sites_for(self, prior: Prior, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Precision-times-mean and precision (N,): of the Gaussian labels, and of the sites that these moments ask for."""
+        linear, precision, _ = self._target(prior, mean, variance)
+        fixed_linear, fixed_precision = self._fixed(prior)
+        return torch.where(self._site, linear, fixed_linear), torch.where(self._site, precision, fixed_precision)
+
+    @torch.no_grad()
+    def settle(self, prior: Prior, covariance: Tensor, centre: Tensor) -> Sites:
+        """The best sites for latent values with the prior moments ``centre`` (N,), ``covariance`` (N, N).
+
+        Raises
+        ------
+        torch.linalg.LinAlgError
+            If the covariance cannot be factorised or the bound is not finite.
+        """
+        site = self._site
+        fixed_linear, fixed_precision = self._fixed(prior)
+        if self._start is not None:
+            linear = torch.where(site, self._start[0], fixed_linear)
+            precision = torch.where(site, self._start[1], fixed_precision)
+        else:
+            linear, precision = self.sites_for(prior, centre, covariance.diagonal().clamp_min(1e-10))
+        best: Sites | None = None
+        aim = linear, precision
+        step = 1.0
+        for _ in range(ITERATIONS):
+            spread = 1.0 / precision
+            factor, _ = cholesky(covariance, spread)
+            residual = linear * spread - centre
+            alpha = torch.cholesky_solve(residual[:, None], factor)[:, 0]
+            mean = residual + centre - spread * alpha
+            variance = (spread - spread**2 * _inverse_diagonal(factor)).clamp_min(1e-10)
+            want_linear, want_precision, expected = self._target(prior, mean, variance)
+            own = -0.5 * ((linear * spread - mean) ** 2 + variance) * precision + 0.5 * precision.log()
+            correction = expected - float((own - 0.5 * math.log(2 * math.pi))[site].sum())
+            evidence = -0.5 * float(residual @ alpha) - float(factor.diagonal().log().sum())
+            bound = evidence - 0.5 * len(site) * math.log(2 * math.pi) + correction
+            if not math.isfinite(bound):
+                if best is None:
+                    raise torch.linalg.LinAlgError("the bound is not finite")
+                bound = -math.inf
+            if best is not None and bound < best.bound - TOLERANCE * len(site):
+                step *= 0.5
+                if step < 1e-3:
+                    break
+                linear = torch.where(site, best.linear + step * (aim[0] - best.linear), fixed_linear)
+                precision = torch.where(site, best.precision + step * (aim[1] - best.precision), fixed_precision)
+                continue
+            gained = math.inf if best is None else bound - best.bound
+            best, aim = Sites(linear, precision, correction, bound, mean, variance), (want_linear, want_precision)
+            if gained < TOLERANCE * len(site):
+                break
+            linear = torch.where(site, linear + step * (want_linear - linear), fixed_linear)
+            precision = torch.where(site, precision + step * (want_precision - precision), fixed_precision)
+            step = min(1.0, 1.5 * step)
+        assert best is not None
+        self._start = best.linear, best.precision
+        return best
+
+    def _pseudo(self, sites: Sites) -> Labels:
+        zero = sites.precision.new_zeros
+        se2 = torch.cat([p.labels.se2 if p.gaussian else zero(len(p) * len(p.channels)) for p in self.parts])
+        spread = 1.0 / sites.precision
+        return Labels(self.points, sites.linear * spread, torch.where(self._site, spread, se2), self._site, self._rows)
+
+    def evidences(self, prior: Prior, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`~bayestl.inference.gaussian.labels.Data`."""
+        return one_by_one(prior, lambda: self.bound(prior), raws)
+
+    def bound(self, prior: Prior) -> Tensor:
+        """On the log evidence, differentiable in the hyperparameters (the sites have none)."""
+        covariance = prior.covariance(self.points, self.points)
+        sites = self.settle(prior, covariance.detach(), torch.zeros(len(self._rows), dtype=covariance.dtype))
+        with torch.no_grad():
+            pseudo = self._pseudo(sites)
+        evidence = LogNormalDensity.apply(covariance, noise_variance(prior, pseudo), pseudo.y)
+        expected = self.expected_log_density(prior, sites.mean, sites.variance, sites_only=True)
+        return evidence + (expected - expected.detach()) + sites.correction
+
+    @torch.no_grad()
+    def conditioned(self, prior: Prior, mean: Tensor | None = None, covariance: Tensor | None = None) -> Pseudo:
+        """See :class:`~bayestl.inference.gaussian.labels.Data`."""
+        if covariance is None:
+            covariance = prior.covariance(self.points, self.points)
+        if mean is None:
+            mean = torch.zeros(len(self._rows), dtype=covariance.dtype)
+        sites = self.settle(prior, covariance, mean)
+        return Pseudo(self._pseudo(sites), sites.correction)
+
+
+def _inverse_diagonal(factor: Tensor) -> Tensor:
+    """Diagonal of ``(L L')^-1``: sums of squares of the columns of the inverse factor."""
+    inverse, _ = scipy.linalg.lapack.dtrtri(np.array(factor.numpy(), order="F"), lower=1, overwrite_c=1)
+    return torch.from_numpy(np.einsum("ij,ij->j", inverse, inverse))

@@ -1,0 +1,55 @@
+"""A table's labels as an engine takes them: those of a family of parts in long form, scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from bayestl.inference.gaussian.labels import Data
+from bayestl.inference.gaussian.sites import Observations, PartLabels
+from bayestl.likelihoods import LabelBlock
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import Known, Table, refuse_empty_parts, row_groups
+from bayestl.table.task import Task, TaskPart
+
+
+def part_data(
+    x: torch.Tensor,
+    group: torch.Tensor,
+    labels: Known,
+    se: np.ndarray,
+    scaler: Scaler,
+    tasks: Sequence[Task],
+    parts: Sequence[TaskPart],
+) -> Data | None:
+    """The labels of a family in scaled long form, those of a latent function together; None where there are none.
+
+    Channels are counted within the family.
+    """
+    out, used = [], 0
+    for position, part in enumerate(parts):
+        columns = scaler.block(labels, se, part, tasks[part.task])
+        row = np.flatnonzero(~np.isnan(columns[0]))
+        channels = tuple(range(used, used + len(part.channels)))
+        used += len(part.channels)
+        if len(row):
+            block = LabelBlock(*(torch.from_numpy(v[row]) for v in columns))
+            out.append(PartLabels(position, part.likelihood, channels, torch.from_numpy(row), block))
+    return Observations(x, group, out).simplest() if out else None
+
+
+def training_data(table: Table, scaler: Scaler, parts: Sequence[TaskPart], x: np.ndarray) -> Data:
+    """The labels of a family from the table, its rows at inputs ``x`` (n, d).
+
+    Raises
+    ------
+    ValueError
+        If a part has no labels (a hurdle task whose labels are all zero has no positive part).
+    """
+    refuse_empty_parts(table, parts)
+    codes = torch.from_numpy(row_groups(table))
+    data = part_data(torch.from_numpy(x), codes, Known(table.y, table.high), table.se, scaler, table.tasks, parts)
+    assert data is not None
+    return data

@@ -1,0 +1,47 @@
+"""The density of Gaussian vectors by Cholesky factorisation, with its gradient in closed form.
+
+For one covariance as a node of a graph of derivatives, and for many sets of hyperparameters of a prior at once: on small
+tables what costs is not the arithmetic but the number of operations, which is then the same as for one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
+"""Tried in turn, relative to the mean of the diagonal, until the Cholesky factorisation succeeds."""
+
+
+def cholesky(covariance: Tensor, noise: Tensor) -> tuple[Tensor, float]:
+    """Lower Cholesky factor of ``covariance + diag(noise)`` and the jitter it needed (absolute).
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If the matrix is not positive definite even with the largest jitter, or not finite.
+    """
+    shifted = covariance.clone()
+    diagonal = shifted.diagonal()
+    diagonal.add_(noise)
+    scale, added = float(diagonal.mean()), 0.0
+    for jitter in JITTERS:
+        diagonal.add_(jitter * scale - added)
+        added = jitter * scale
+        factor, info = torch.linalg.cholesky_ex(shifted)
+        if int(info) == 0 and math.isfinite(float(factor.diagonal().sum())):
+            return factor, added
+    raise torch.linalg.LinAlgError("covariance is not positive definite")
+
+
+def inverse_from_cholesky(factor: Tensor) -> Tensor:
+    """``(L L')^-1`` by LAPACK's potri, half the time of ``torch.cholesky_inverse``."""
+    inverse, _ = scipy.linalg.lapack.dpotri(np.array(factor.numpy(), order="F"), lower=1, overwrite_c=1)
+    half = torch.from_numpy(inverse.T).triu_()
+    full = half + half.T
+    full.diagonal().mul_(0.5)
+    return full

@@ -1,0 +1,253 @@
+"""Kernels over named blocks of features, as a user writes them: sums and products.
+
+    Kernel("matern52", "MagpieData*") + Kernel("rbf", ["H", "C", "O"])        Kernel("rbf", "T") * Kernel("rbf", "frac*")
+
+A description holds no numbers that are learnt; :func:`build_kernel` makes the covariance of a fit from it, always of unit
+variance (the weights of a sum add up to one).  Duvenaud 2014, *Automatic model construction with Gaussian processes*.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import reduce
+from operator import add, mul
+from typing import Any
+
+import torch
+from gpytorch.priors import NormalPrior
+from torch import Tensor
+
+from bayestl.kernels.hyperpriors import register_real
+from bayestl.kernels.stationary import KERNELS, Pull, UnitKernel
+
+
+class Covariance(ABC):
+    """A description of a covariance over features; ``+`` and ``*`` combine two."""
+
+    def __add__(self, other: Covariance) -> Sum:
+        if not isinstance(other, Covariance):
+            return NotImplemented
+        return Sum((*_terms(self, Sum), *_terms(other, Sum)))
+
+    def __mul__(self, other: Covariance) -> Product:
+        if not isinstance(other, Covariance):
+            return NotImplemented
+        return Product((*_terms(self, Product), *_terms(other, Product)))
+
+    @abstractmethod
+    def build(self, columns: Sequence[str]) -> UnitKernel:
+        """The covariance over inputs with these names, hyperparameters at a first guess.
+
+        Raises
+        ------
+        ValueError
+            Where a block names no column.
+        """
+
+
+def _terms(covariance: Covariance, kind: type[Sum] | type[Product]) -> tuple[Covariance, ...]:
+    return covariance.terms if isinstance(covariance, kind) else (covariance,)
+
+
+@dataclass(frozen=True)
+class Kernel(Covariance):
+    """A stationary kernel with a length scale for each feature of a block.
+
+    Parameters
+    ----------
+    name : {"matern52", "matern32", "rbf", "exponential", "rational-quadratic", "sparse-matern52", "sparse-rbf"}
+        The sparse ones expect that few features matter; average over their hyperparameters (``hyperparameters="mcmc"``).
+    columns : str or sequence of str, optional
+        Names of the block's features; ``*`` stands for any characters.  Default: all.
+
+    Examples
+    --------
+    >>> import bayestl as btl
+    >>> model = btl.MultiTaskGP(kernel=btl.Kernel("matern52", "MagpieData*") + btl.Kernel("rbf", ["O", "S"]))
+    """
+
+    name: str = "matern52"
+    columns: str | Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in KERNELS:
+            raise ValueError(f"kernel must be one of {sorted(KERNELS)}, got {self.name!r}")
+        if self.columns is not None and not isinstance(self.columns, str):
+            object.__setattr__(self, "columns", tuple(self.columns))
+
+    def build(self, columns: Sequence[str]) -> UnitKernel:
+        if self.columns is None:
+            return KERNELS[self.name](len(columns))
+        patterns = [self.columns] if isinstance(self.columns, str) else list(self.columns)
+        for pattern in patterns:
+            if not any(c == pattern or fnmatchcase(c, pattern) for c in columns):
+                shown = ", ".join(map(repr, columns[:6])) + (", ..." if len(columns) > 6 else "")
+                raise ValueError(f"kernel {self.name!r}: no feature is named {pattern!r}; the features are {shown}")
+        chosen = [i for i, c in enumerate(columns) if any(c == p or fnmatchcase(c, p) for p in patterns)]
+        return _OnBlock(KERNELS[self.name](len(chosen)), chosen)
+
+
+@dataclass(frozen=True)
+class Sum(Covariance):
+    """Functions of the blocks added up: what one block says does not depend on the others."""
+
+    terms: tuple[Covariance, ...]
+
+    def build(self, columns: Sequence[str]) -> UnitKernel:
+        return _WeightedSum([term.build(columns) for term in self.terms])
+
+
+@dataclass(frozen=True)
+class Product(Covariance):
+    """Rows are alike only where all blocks are alike."""
+
+    terms: tuple[Covariance, ...]
+
+    def build(self, columns: Sequence[str]) -> UnitKernel:
+        return _Product([term.build(columns) for term in self.terms])
+
+
+def build_kernel(kernel: str | Covariance, columns: Sequence[str]) -> UnitKernel:
+    """A covariance of unit variance over inputs with the given names, from a kernel's name or a description.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a block that names no column.
+    """
+    if isinstance(kernel, Covariance):
+        return kernel.build(list(columns))
+    if not isinstance(kernel, str) or kernel not in KERNELS:
+        raise ValueError(f"kernel must be one of {sorted(KERNELS)}, or a sum or product of Kernel(...), got {kernel!r}")
+    return KERNELS[kernel](len(columns))
+
+
+def with_sources(kernel: str | Covariance, columns: Sequence[str], sources: Sequence[str]) -> UnitKernel:
+    """For a function of features and of other tasks' values: one of those values alone, plus one of everything.
+
+    Few labels suffice for the first, where the second has many features to tell apart.
+    """
+    if not sources:
+        return build_kernel(kernel, columns)
+    everything = kernel if isinstance(kernel, Covariance) else Kernel(kernel)
+    alone = Kernel(kernel if isinstance(kernel, str) else "matern52", list(sources))
+    return build_kernel(alone + everything, [*columns, *sources])
+
+
+def to_document(kernel: str | Covariance) -> Any:
+    """A JSON value for a kernel's name or description."""
+    if isinstance(kernel, Kernel):
+        columns = kernel.columns if kernel.columns is None or isinstance(kernel.columns, str) else list(kernel.columns)
+        return {"kernel": kernel.name, "columns": columns}
+    if isinstance(kernel, Sum | Product):
+        return {type(kernel).__name__.lower(): [to_document(term) for term in kernel.terms]}
+    return kernel
+
+
+def from_document(value: Any) -> str | Covariance:
+    """The inverse of :func:`to_document`.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        if value.keys() == {"kernel", "columns"}:
+            return Kernel(value["kernel"], value["columns"])
+        for name, kind in (("sum", Sum), ("product", Product)):
+            if value.keys() == {name}:
+                terms = tuple(from_document(v) for v in value[name])
+                return kind(tuple(t if isinstance(t, Covariance) else Kernel(t) for t in terms))
+    raise ValueError(f"not a kernel: {value!r}")
+
+
+class _OnBlock(UnitKernel):
+    """A kernel on some of the features."""
+
+    def __init__(self, base: UnitKernel, columns: Sequence[int]) -> None:
+        super().__init__()
+        self.base = base
+        self.register_buffer("columns", torch.tensor(columns))
+
+    def argument(self) -> Tensor:
+        return self.base.argument()
+
+    def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+        own = x1[..., self.columns]
+        return self.base.covariance(argument, own, own if x1 is x2 else x2[..., self.columns])
+
+    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
+        return self.base.evaluate(argument, x[:, self.columns])
+
+
+class _Terms(UnitKernel):
+    """Kernels that are evaluated one by one."""
+
+    def __init__(self, terms: Sequence[UnitKernel]) -> None:
+        super().__init__()
+        self.terms: Any = torch.nn.ModuleList(terms)
+        self.sizes = [term.argument().numel() for term in terms]
+
+    def covariances(self, arguments: Tensor, x1: Tensor, x2: Tensor) -> list[Tensor]:
+        """What each term is between any points."""
+        return [t.covariance(a, x1, x2) for t, a in zip(self.terms, arguments.split(self.sizes, dim=-1), strict=True)]
+
+    def each(self, arguments: Tensor, x: Tensor) -> tuple[list[Tensor], list[Pull]]:
+        """What each term is at one set of points, and its way back."""
+        pairs = [t.evaluate(a, x) for t, a in zip(self.terms, arguments.split(self.sizes, dim=-1), strict=True)]
+        return [value for value, _ in pairs], [pull for _, pull in pairs]
+
+
+class _WeightedSum(_Terms):
+    """``sum_b w_b k_b``, ``w = softmax(raw)``, ``raw_b ~ N(0, 1)``."""
+
+    def __init__(self, terms: Sequence[UnitKernel]) -> None:
+        super().__init__(terms)
+        register_real(self, "log_weight", torch.zeros(len(terms)), NormalPrior(0.0, 1.0))
+
+    def argument(self) -> Tensor:
+        return torch.cat([self.log_weight.softmax(0), *(term.argument() for term in self.terms)])
+
+    def split(self, argument: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The weight of each term (..., 1, 1), and the arguments of all."""
+        k = len(self.sizes)
+        return [argument[..., b, None, None] for b in range(k)], argument[..., k:]
+
+    def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+        weights, arguments = self.split(argument)
+        return reduce(add, map(mul, weights, self.covariances(arguments, x1, x2)))
+
+    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
+        weights, arguments = self.split(argument)
+        values, pulls = self.each(arguments, x)
+
+        def pull(gradient: Tensor) -> Tensor:
+            in_weights = torch.stack([(gradient * value).sum(dim=(-2, -1)) for value in values], dim=-1)
+            return torch.cat([in_weights, *(p(gradient * w) for p, w in zip(pulls, weights, strict=True))], dim=-1)
+
+        return reduce(add, map(mul, weights, values)), pull
+
+
+class _Product(_Terms):
+    """``prod_b k_b``"""
+
+    def argument(self) -> Tensor:
+        return torch.cat([term.argument() for term in self.terms])
+
+    def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+        return reduce(mul, self.covariances(argument, x1, x2))
+
+    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
+        values, pulls = self.each(argument, x)
+
+        def pull(gradient: Tensor) -> Tensor:
+            others = [reduce(mul, values[:b] + values[b + 1 :], gradient) for b in range(len(values))]
+            return torch.cat([p(other) for p, other in zip(pulls, others, strict=True)], dim=-1)
+
+        return reduce(mul, values), pull

@@ -1,0 +1,74 @@
+"""Hyperparameters of likelihoods: the noise of each task, degrees of freedom, cutpoints, each with a prior."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import gpytorch
+import torch
+from gpytorch.priors import LogNormalPrior, NormalPrior
+from scipy.special import ndtri
+from torch import Tensor
+
+from bayestl.kernels.hyperpriors import register_positive, register_real
+
+
+class Noise(gpytorch.Module):
+    """Gaussian noise with one standard deviation a task: ``log sigma_t ~ N(log 0.05, 1)`` on unit-variance labels.
+
+    The optimiser starts from more noise than the prior expects: from too little, a task that is all noise drives it
+    into a poor optimum from which the other tasks suffer.
+
+    Parameters
+    ----------
+    present : int or sequence of bool
+        How many latent functions have noise, or which do; the variance of the others is zero.
+    """
+
+    MEDIAN, START = 0.05, 0.15
+
+    def __init__(self, present: int | Sequence[bool]) -> None:
+        super().__init__()
+        mask = torch.ones(present, dtype=torch.bool) if isinstance(present, int) else torch.as_tensor(list(present))
+        self.register_buffer("present", mask)
+        self.register_buffer("position", (mask.cumsum(0) - 1).clamp_min(0))
+        start = torch.full((int(mask.sum()),), self.START, dtype=torch.float64)
+        register_positive(self, "sd", start, LogNormalPrior(math.log(self.MEDIAN), 1.0))
+
+    def variance(self) -> Tensor:
+        """``sigma_t^2``, shape (T,), never below 1e-8: labels that are exact to 1e-4 of their spread."""
+        own = (2.0 * self.raw_sd).exp() + 1e-8
+        if len(own) == len(self.present):
+            return own
+        return torch.where(self.present, own[self.position], 0.0) if len(own) else own.new_zeros(len(self.present))
+
+
+class DegreesOfFreedom(gpytorch.Module):
+    """Of Student's t: ``log dof ~ N(log 4, 0.7^2)``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        register_positive(self, "dof", torch.full((1,), 4.0), LogNormalPrior(math.log(4.0), 0.7))
+
+    def forward(self) -> Tensor:
+        """``dof``, shape (1,)."""
+        return self.raw_dof.exp()
+
+
+class Cutpoints(gpytorch.Module):
+    """Increasing ``c_1 < ... < c_(K-1)``: the first normal, the gaps log-normal, centred on equally likely classes."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        centre = torch.from_numpy(ndtri((1.0 + torch.arange(n_classes - 1).numpy()) / n_classes)) * math.sqrt(5.0)
+        register_real(self, "first", centre[:1].clone(), NormalPrior(float(centre[0]), 2.0))
+        if n_classes > 2:
+            gaps = centre.diff()
+            register_positive(self, "gap", gaps.clone(), LogNormalPrior(gaps.log(), torch.ones_like(gaps)))
+
+    def forward(self) -> Tensor:
+        """``c``, shape (K - 1,)."""
+        if not hasattr(self, "raw_gap"):
+            return self.first
+        return torch.cat([self.first, self.first + self.raw_gap.exp().cumsum(0)])

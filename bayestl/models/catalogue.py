@@ -1,0 +1,41 @@
+"""All models of the package, imported, so that a file may name any of them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from bayestl.files.models import model_from_document as model_from_document
+from bayestl.files.models import read_model
+from bayestl.models.chain.model import ChainGP
+from bayestl.models.ensembles.recalibrated import Recalibrated
+from bayestl.models.ensembles.stacked import StackedModel
+from bayestl.models.exact.difference import DifferenceGP
+from bayestl.models.exact.independent import IndependentGP
+from bayestl.models.exact.multitask import MultiTaskGP
+from bayestl.models.latent.model import LatentVariableGP
+from bayestl.models.subspace.model import LowRankLinear
+
+__all__ = [
+    "ChainGP",
+    "DifferenceGP",
+    "IndependentGP",
+    "LatentVariableGP",
+    "LowRankLinear",
+    "MultiTaskGP",
+    "Recalibrated",
+    "StackedModel",
+    "load",
+    "model_from_document",
+]
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read a model written by ``model.save(path)``; it predicts exactly as it did, and reading runs no code.
+
+    Raises
+    ------
+    FileError
+        If the folder holds no model, or one that this version cannot read.
+    """
+    return read_model(path)

@@ -1,0 +1,1 @@
+"""Each task follows the label of the task before it."""

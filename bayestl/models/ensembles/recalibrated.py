@@ -1,0 +1,238 @@
+"""A model whose levels are mended by what its own held-out labels show (see ``bayestl.warps``), under the same contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayestl.diagnostics.checks import Check
+from bayestl.diagnostics.draws import RowDraws
+from bayestl.distributions import Discrete, Predictive
+from bayestl.distributions.warp import CLASSES, NUMBERS, ClassIsotonic, ClassTemperature, Warp, Warped, from_state
+from bayestl.likelihoods import LatentBlock, Setting
+from bayestl.metrics import pit
+from bayestl.models.base import BayesianModel
+from bayestl.models.crossfit import check_folds, held_out_labels, predicted_without, refitted, restored
+from bayestl.posterior import Latent, Posterior
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import Known, Table
+from bayestl.table.task import PartDraws, Task, TaskPart
+
+METHODS = ("temperature", "isotonic", "conformal")
+LEAST_LABELS = 10
+"""A task with fewer held-out labels stays as it is."""
+AnyWarp = Warp | ClassTemperature | ClassIsotonic
+
+
+class WarpedLatent:
+    """The latent values of a model (``bayestl.posterior.Latent``), and the ``warps`` of the tasks' labels by position.
+
+    ``posterior_type`` is what the model makes of its latent values.
+    """
+
+    def __init__(self, base: Latent, warps: Mapping[int, AnyWarp], posterior_type: type[Posterior]) -> None:
+        self.base = base
+        self.warps = warps
+        self.posterior_type = posterior_type
+
+    def block(self, part: TaskPart) -> LatentBlock:
+        """Those of the model."""
+        return self.base.block(part)
+
+    def setting(self, part: TaskPart) -> Setting:
+        """That of the model."""
+        return self.base.setting(part)
+
+    def moments(self) -> None:
+        """None: labels are no longer Gaussian, functions of tasks are known by draws."""
+        return
+
+    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
+        """Those of the model."""
+        return self.base.sample(n, generator, joint_rows)
+
+
+class RecalibratedPosterior(Posterior):
+    """Labels with warped levels; latent values (``noise=False``) as the model has them."""
+
+    _latent: WarpedLatent
+
+    @cached_property
+    def _base(self) -> Posterior:
+        latent = self._latent
+        return latent.posterior_type(latent.base, self._tasks, self._scaler, self._index, self._noise)
+
+    @cached_property
+    def _marginals(self) -> list[Predictive]:
+        out = list(self._base.marginals)
+        for t, warp in self._latent.warps.items() if self._noise else ():
+            out[t] = warp.apply(out[t])  # type: ignore[arg-type]
+        return out
+
+    def _draws(self, n: int, seed: int, joint_rows: bool) -> np.ndarray:
+        out = super()._draws(n, seed, joint_rows)
+        generator = np.random.default_rng([seed, 1])
+        for t in self._latent.warps if self._noise else ():
+            marginal = self._marginals[t]
+            if isinstance(marginal, Warped):
+                out[:, :, t] = marginal.moved(out[:, :, t], generator)
+            elif isinstance(marginal, Discrete):
+                out[:, :, t] = self._redrawn(out[:, :, t], t, generator)
+        return out
+
+    def _redrawn(self, draws: np.ndarray, t: int, generator: np.random.Generator) -> np.ndarray:
+        """Draws (K, n) of classes at the levels that they had, with the warped probabilities."""
+        before, after = self._base.marginals[t], self._marginals[t]
+        assert isinstance(before, Discrete)
+        above, below = before.cdf(draws), before.cdf_below(draws)
+        level = below + (above - below) * generator.uniform(size=draws.shape)
+        return np.stack([after.quantile(u) for u in level])
+
+
+class Recalibrated(BayesianModel):
+    """A model, recalibrated on held-out labels of its own table.
+
+    Parameters
+    ----------
+    model : model
+        Unfitted; a clone of it is fitted.
+    method : {"temperature", "isotonic", "conformal"}
+        ``"temperature"``: one number a task that widens or narrows its predictions; the choice for few labels.
+        ``"isotonic"``: any increasing function of the levels; for hundreds of labels.  ``"conformal"``: central intervals
+        hold at least their level in finite samples, whatever the model, for rows exchangeable with the table's; the model
+        then learns from the other rows only.
+    cv : int, optional
+        Folds of rows whose labels are held out, for the first two.  Default: exact leave-one-out where the model has it.
+    fraction : float
+        Of the rows, kept from the model for ``"conformal"``.
+    tasks : sequence of Task, optional
+        Default: those of the model.
+    random_state : int
+        Of the split into rows.
+    verbose : bool
+        Progress on a terminal.
+
+    Attributes
+    ----------
+    member_ : model
+        The fitted model.
+    warps_ : dict of str to warp
+        Of each task; tasks with fewer than ten held-out labels stay as they are.
+
+    Notes
+    -----
+    A held-out label is predicted with the other labels of its row known (``hide="target"``).  Classes have no intervals,
+    so ``"conformal"`` leaves their probabilities as they are.  Beyond the level ``n / (n + 1)`` of n held-out labels a
+    conformal interval is infinite: so few labels can promise no more.
+
+    Examples
+    --------
+    >>> import numpy as np, bayestl as btl
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.uniform(0, 1, (60, 1))
+    >>> y = np.sin(6 * x[:, 0]) + 0.1 * rng.standard_t(2, 60)
+    >>> model = btl.Recalibrated(btl.IndependentGP(verbose=False), method="temperature").fit(x, y)
+    >>> bool(0.5 < model.warps_["y"].temperature < 2.0)
+    True
+    """
+
+    _posterior_type = RecalibratedPosterior
+
+    def __init__(
+        self,
+        model: Any = None,
+        method: str = "temperature",
+        cv: int | None = None,
+        fraction: float = 0.3,
+        tasks: Sequence[Task] | None = None,
+        random_state: int = 0,
+        verbose: bool = True,
+    ) -> None:
+        self.model = model
+        self.method = method
+        self.cv = cv
+        self.fraction = fraction
+        self.tasks = tasks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    member_: BayesianModel
+    warps_: dict[str, AnyWarp]
+
+    def _given_tasks(self) -> Sequence[Task] | None:
+        return self.tasks or getattr(self.model, "tasks", None)
+
+    def _check(self, table: Table) -> None:
+        if not isinstance(self.model, BayesianModel) or isinstance(self.model, Recalibrated):
+            raise ValueError(f"Recalibrated: model= must be a model of bayestl, got {type(self.model).__name__}")
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {METHODS}, got {self.method!r}")
+        check_folds(self.cv, len(table.x))
+        if not (isinstance(self.fraction, int | float) and 0 < self.fraction < 1):
+            raise ValueError(f"fraction must lie between 0 and 1, got {self.fraction!r}")
+
+    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+        self._check(table)
+        seed = int(self.random_state)
+        if self.method == "conformal":
+            train, kept = self._split(len(table.x))
+            member = refitted(self.model, table.at(train), scaler)
+            warps = {}
+            for t, rows, marginal in predicted_without(member, table, kept, range(len(table.tasks))):
+                if len(rows) >= LEAST_LABELS and not isinstance(marginal, Discrete):
+                    levels = pit(table.y[rows, t], marginal, seed, table.high[rows, t])
+                    warps[table.names[t]] = NUMBERS[self.method].fit(levels)
+            return {"member_": member, "warps_": warps}
+        member = refitted(self.model, table, scaler)
+        held = held_out_labels(member, self.cv, seed, bool(self.verbose))
+        found = {task.name: self._warp(task, held[held["task"] == task.name]) for task in table.tasks}
+        return {"member_": member, "warps_": {name: warp for name, warp in found.items() if warp is not None}}
+
+    def _split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to learn from, and rows kept for the promise."""
+        order = np.random.default_rng(int(self.random_state)).permutation(n)
+        k = int(np.clip(round(n * float(self.fraction)), 1, n - 1))
+        return np.sort(order[k:]), np.sort(order[:k])
+
+    def _warp(self, task: Task, held: pd.DataFrame) -> AnyWarp | None:
+        if len(held) < LEAST_LABELS:
+            return None
+        if task.classes is None:
+            return NUMBERS[self.method].fit(held["pit"].to_numpy())
+        chances = held[[f"p{k}" for k in range(len(task.classes))]].to_numpy()
+        return CLASSES[self.method].fit(chances, held["y"].to_numpy())
+
+    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> WarpedLatent:
+        warps = {t: self.warps_[name] for t, name in enumerate(self.table_.names) if name in self.warps_}
+        return WarpedLatent(self.member_._latent(x, group, observed), warps, self.member_._posterior_type)
+
+    def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
+        raise ValueError("a recalibrated model has no hyperparameters of its own: ask its member_")
+
+    def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
+        """Those of the model, but for its calibration, which its held-out labels have corrected."""
+        kinds = ("leave-one-out calibration", "held-out calibration")
+        yield from (c for c in self.member_._checks(transfer, None) if not c.check.startswith(kinds))
+
+    def task_correlation(self) -> pd.DataFrame:
+        """That of the model: it is of latent values, which stay as they are."""
+        return self.member_.task_correlation()
+
+    def _state(self) -> dict[str, np.ndarray]:
+        state = {f"member:{name}": value for name, value in self.member_._state().items()}
+        positions = {name: t for t, name in enumerate(self.table_.names)}
+        return state | {f"warp:{positions[name]}": np.array(w.state()) for name, w in self.warps_.items()}
+
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
+        rows = table.at(self._split(len(table.x))[0]) if self.method == "conformal" else table
+        own = restored(self.model, rows, scaler, state, "member:")
+        warps = {
+            task.name: from_state(self.method, state[f"warp:{t}"], task.classes is not None)
+            for t, task in enumerate(table.tasks)
+            if f"warp:{t}" in state
+        }
+        return {"member_": own, "warps_": warps}

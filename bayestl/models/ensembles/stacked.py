@@ -1,0 +1,261 @@
+"""Several architectures as one: their predictive distributions, mixed with weights that held-out labels decide.
+
+    p(y | data) = sum_k w_k p_k(y | data),        w maximises sum_i log sum_k w_k p_k(y_i | data without i),    sum_k w_k = 1
+
+Yao, Vehtari, Simpson, Gelman 2018, *Using stacking to average Bayesian predictive distributions*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+
+from bayestl.diagnostics.checks import Check
+from bayestl.diagnostics.draws import RowDraws
+from bayestl.distributions import Predictive
+from bayestl.distributions.mixture import average
+from bayestl.likelihoods import LatentBlock, Setting
+from bayestl.models.base import BayesianModel
+from bayestl.models.crossfit import FOLDS, check_folds, held_out_labels, refitted, restored
+from bayestl.posterior import Latent, Posterior
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import Known, Table
+from bayestl.table.task import PartDraws, Task, TaskPart
+
+STEPS = 10_000
+"""Of the expectation-maximisation of the weights, at the most."""
+SETTLED = 1e-10
+"""Change of the weights at which it stops."""
+
+
+class StackedLatent:
+    """Latent values of K models of the same tasks (``bayestl.posterior.Latent``), with ``weights`` (K,)."""
+
+    def __init__(self, members: Sequence[Latent], weights: np.ndarray) -> None:
+        self.members = members
+        self.weights = weights
+
+    def block(self, part: TaskPart) -> LatentBlock:
+        """The latent values of a part: the components of all models."""
+        blocks = [m.block(part) for m in self.members]
+        weights = [w * b.weights for w, b in zip(self.weights, blocks, strict=True)]
+        columns = zip(weights, (b.means for b in blocks), (b.covariances for b in blocks), strict=True)
+        return LatentBlock(*(np.concatenate(c) for c in zip(*columns, strict=True)))
+
+    def setting(self, part: TaskPart) -> Setting:
+        """Noise and further hyperparameters of a part in each component."""
+        each = [m.setting(part) for m in self.members]
+        return Setting(np.concatenate([s.noise for s in each]), np.concatenate([s.further for s in each]))
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+        """Those of all models, None where one has only draws."""
+        each = [m.moments() for m in self.members]
+        known = [m for m in each if m is not None]
+        if len(known) < len(each):
+            return None
+        weights = np.concatenate([w * m[0] for w, m in zip(self.weights, known, strict=True)])
+        return weights, *(np.concatenate([m[i] for m in known]) for i in (1, 2, 3))  # type: ignore[return-value]
+
+    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
+        """Each draw from one of the models, all tasks together."""
+        counts = generator.multinomial(n, self.weights)
+        drawn = [m.sample(int(k), generator, joint_rows) for m, k in zip(self.members, counts, strict=True) if k]
+        order = generator.permutation(n)
+        out = []
+        for each in zip(*drawn, strict=True):
+            setting = Setting(
+                np.concatenate([d.setting.noise for d in each]), np.concatenate([d.setting.further for d in each])
+            )
+            out.append(PartDraws(each[0].part, np.concatenate([d.f for d in each])[order], setting.at(order)))
+        return out
+
+
+class StackedPosterior(Posterior):
+    """The mixture of what the models predict."""
+
+    _latent: StackedLatent
+
+    @cached_property
+    def _marginals(self) -> list[Predictive]:
+        alone = [Posterior(m, self._tasks, self._scaler, self._index, self._noise) for m in self._latent.members]
+        each = zip(*(p.marginals for p in alone), strict=True)
+        return [average(self._latent.weights, list(of_task)) for of_task in each]
+
+
+class StackedModel(BayesianModel):
+    """Several models of the same tasks, mixed by how well each predicts labels that it has not seen.
+
+    Parameters
+    ----------
+    models : mapping of str to model
+        Unfitted; clones of them are fitted.
+    target : str, optional
+        The task whose labels decide; default: all.
+    cv : int, optional
+        Folds of rows in which labels are held out (each model is fitted once more a fold).  Default: exact leave-one-out
+        without fitting again where all models have it, else five.
+    tasks : sequence of Task, optional
+        Of all models.
+    random_state : int
+        Of the folds; each model has its own for itself.
+    verbose : bool
+        Progress on a terminal.
+
+    Attributes
+    ----------
+    weights_ : Series
+        Of each model, summing to one.
+    elpd_ : Series
+        Expected log predictive density of each model on the held-out labels, nats.
+    members_ : dict of str to model
+        The fitted models.
+
+    Notes
+    -----
+    A held-out label is predicted with the other labels of its row known (``hide="target"``).  With few labels the weights
+    are uncertain themselves: they say which model to listen to here, not which is true.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 40)[:, None]
+    >>> Y = pd.DataFrame({"dft": np.sin(9 * x[:, 0]), "measured": 1.2 * np.sin(9 * x[:, 0]) + 0.3})
+    >>> Y.loc[::3, "measured"] = np.nan
+    >>> models = {"alone": btl.IndependentGP(), "difference": btl.DifferenceGP(["dft", "measured"])}
+    >>> model = btl.StackedModel(models, target="measured", verbose=False).fit(x, Y)
+    >>> model.weights_.idxmax()
+    'difference'
+    """
+
+    _posterior_type = StackedPosterior
+
+    def __init__(
+        self,
+        models: Mapping[str, Any] | None = None,
+        target: str | None = None,
+        cv: int | None = None,
+        tasks: Sequence[Task] | None = None,
+        random_state: int = 0,
+        verbose: bool = True,
+    ) -> None:
+        self.models = models
+        self.target = target
+        self.cv = cv
+        self.tasks = tasks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    members_: dict[str, BayesianModel]
+    weights_: pd.Series
+    elpd_: pd.Series
+
+    def _given_tasks(self) -> Sequence[Task] | None:
+        """Its own, or those of the first model that has any."""
+        each = [self.tasks, *(getattr(model, "tasks", None) for model in self._models.values())]
+        return next((tasks for tasks in each if tasks), None)
+
+    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+        self._check(table)
+        members = {name: refitted(model, table, scaler) for name, model in self._models.items()}
+        density = self._held_out(table, members)
+        names = pd.Index(list(members), name="model")
+        return {
+            "members_": members,
+            "weights_": pd.Series(stacking_weights(density), names, name="weight"),
+            "elpd_": pd.Series(density.sum(axis=0), names, name="elpd"),
+        }
+
+    @property
+    def _models(self) -> dict[str, BayesianModel]:
+        return dict(self.models or {})
+
+    def _check(self, table: Table) -> None:
+        if not self._models:
+            raise ValueError("StackedModel: models= is empty; give a name and an unfitted model for each")
+        for name, model in self._models.items():
+            if not isinstance(model, BayesianModel) or isinstance(model, StackedModel):
+                raise ValueError(
+                    f"StackedModel: models[{name!r}] must be a model of bayestl, got {type(model).__name__}"
+                )
+        if self.target is not None and self.target not in table.names:
+            raise ValueError(f"target {self.target!r} is no task of the table; the tasks are {table.names}")
+        check_folds(self.cv, len(table.x))
+
+    def _held_out(self, table: Table, members: Mapping[str, BayesianModel]) -> np.ndarray:
+        """Log density (n, K) of each label that decides, given the others, under each model."""
+        exact = self.cv is None and all(m._has_leave_one_out() for m in members.values())
+        folds = None if exact else self.cv or FOLDS
+        decide = [self.target] if self.target is not None else table.names
+        columns = []
+        for model in members.values():
+            frame = held_out_labels(model, folds, int(self.random_state), bool(self.verbose))
+            columns.append(frame["log_density"][frame["task"].isin(decide)].to_numpy())
+        return np.column_stack(columns)
+
+    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> StackedLatent:
+        kept = {name: w for name, w in self.weights_.items() if w > 0}
+        latents = [self.members_[str(name)]._latent(x, group, observed) for name in kept]
+        return StackedLatent(latents, np.array(list(kept.values())))
+
+    def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
+        raise ValueError(
+            f"a stack has no hyperparameters of its own: ask its members, such as members_[{self.weights_.idxmax()!r}]"
+        )
+
+    def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
+        """Those of each model that has weight."""
+        for name, member in self.members_.items():
+            if self.weights_[name] > 0:
+                yield from (replace(c, of=f"{name}: {c.of}") for c in member._checks(transfer, cv))
+
+    def task_correlation(self) -> pd.DataFrame:
+        """Average over the models, with the spread within and between them in ``.attrs["std"]``; see each model."""
+        each = [m.task_correlation() for m in self.members_.values()]
+        means = np.stack([c.to_numpy() for c in each])
+        spreads = np.stack([c.attrs["std"].to_numpy() for c in each])
+        w = self.weights_.to_numpy()
+        mean = np.einsum("k,ktu->tu", w, means)
+        variance = np.einsum("k,ktu->tu", w, spreads**2 + (means - mean) ** 2)
+        out = pd.DataFrame(mean, each[0].index, each[0].columns)
+        out.attrs["std"] = pd.DataFrame(np.sqrt(variance), out.index, out.columns)
+        return out
+
+    def _state(self) -> dict[str, np.ndarray]:
+        state = {"weights": self.weights_.to_numpy(), "elpd": self.elpd_.to_numpy()}
+        for k, member in enumerate(self.members_.values()):
+            state |= {f"{k}:{name}": value for name, value in member._state().items()}
+        return state
+
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
+        each = enumerate(self._models.items())
+        members = {name: restored(model, table, scaler, state, f"{k}:") for k, (name, model) in each}
+        names = pd.Index(list(members), name="model")
+        series = {f"{s}_": pd.Series(state[s], names, name=n) for s, n in (("weights", "weight"), ("elpd", "elpd"))}
+        return {"members_": members, **series}
+
+
+def stacking_weights(log_density: np.ndarray) -> np.ndarray:
+    """Weights (K,) that maximise the sum over labels of ``log sum_k w_k p_k(y_i)``, by expectation-maximisation.
+
+    Parameters
+    ----------
+    log_density : ndarray, shape (n, K)
+        Of each held-out label under each model.
+    """
+    weights = np.full(log_density.shape[1], 1.0 / log_density.shape[1])
+    for _ in range(STEPS):
+        with np.errstate(divide="ignore"):
+            joint = log_density + np.log(weights)
+        new = np.exp(joint - logsumexp(joint, axis=1, keepdims=True)).mean(axis=0)
+        moved = np.abs(new - weights).max()
+        weights = new / new.sum()
+        if moved < SETTLED:
+            break
+    weights[weights < 1e-4] = 0.0
+    return np.asarray(weights / weights.sum())

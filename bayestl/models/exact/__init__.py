@@ -1,0 +1,1 @@
+"""Architectures whose posterior is exact given the hyperparameters."""

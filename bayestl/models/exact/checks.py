@@ -1,0 +1,72 @@
+"""Checks of an exact model's fit: its optimiser, its noise, and which features it uses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from bayestl.diagnostics.checks import Check, judge, report_checks
+from bayestl.kernels.stationary import Stationary
+from bayestl.models.exact.family import Family
+
+MOST_JITTER = 1e-6
+"""Relative to unit variance."""
+LEAST_NOISE, MOST_NOISE = 1e-3, 0.9
+"""Noise over the labels' standard deviation, outside of which it is remarkable."""
+UNUSED = 5.0
+"""A length scale of so many times sqrt(d) standard deviations: the function hardly changes along that feature."""
+
+
+def optimiser_checks(families: Sequence[Family]) -> Iterator[Check]:
+    """Whether the hyperparameters have settled, and how much jitter the covariance needed."""
+    for family in families:
+        report, name = family.report, ", ".join(dict.fromkeys(p.names[0] for p in family.parts))
+        advice = (
+            "" if report.converged else "the hyperparameters were still moving: raise n_starts, or scale the features"
+        )
+        yield Check("optimiser settled", name, float(report.converged), 1.0, judge(not report.converged), advice)
+        if report.chain is not None:
+            yield from report_checks(
+                report.chain, "the widths are known roughly: compare with hyperparameters='laplace'"
+            )
+        much = report.jitter > MOST_JITTER
+        advice = "rows or tasks are nearly the same: drop duplicates, or give Y_std" if much else ""
+        yield Check("jitter", name, report.jitter, MOST_JITTER, judge(much), advice)
+
+
+def noise_checks(families: Sequence[Family]) -> Iterator[Check]:
+    """Whether a task is nearly exact, or nearly all noise."""
+    for family in families:
+        used = 0
+        variance = np.stack([c.prior.noise.variance().detach().numpy() for c in family.posterior.components])
+        for part in family.parts:
+            sd = float(np.sqrt(variance[:, used]).mean())
+            used += len(part.channels)
+            if part.likelihood.has_noise:
+                advice = ""
+                if sd < LEAST_NOISE:
+                    advice = "the labels are taken as exact: repeated rows with different labels would contradict that"
+                elif sd > MOST_NOISE:
+                    advice = "nearly all of the labels' spread counts as noise: the features say little of this task"
+                yield Check("noise", part.names[0], sd, MOST_NOISE, judge(bool(advice)), advice)
+
+
+def feature_checks(families: Sequence[Family], names: Sequence[str]) -> Iterator[Check]:
+    """How many features have length scales so long that they hardly matter."""
+    longest = UNUSED * math.sqrt(len(names))
+    shortest = np.full(len(names), np.inf)
+    for family in families:
+        for module in family.prior.modules():
+            if isinstance(module, Stationary) and len(module.lengthscale) == len(names):
+                shortest = np.minimum(shortest, module.lengthscale.detach().numpy())
+    if np.isinf(shortest).all():
+        return
+    unused = [n for n, scale in zip(names, shortest, strict=True) if scale > longest]
+    shown = ", ".join(unused[:8]) + (" ..." if len(unused) > 8 else "")
+    none = len(unused) == len(names)
+    advice = "no feature matters to any task: the prediction is nearly constant" if none else ""
+    if unused and not none:
+        advice = f"hardly used: {shown}"
+    yield Check("features unused", "all tasks", float(len(unused)), float(len(names)), judge(none), advice)

@@ -1,0 +1,277 @@
+"""Difference architecture: a hierarchical autoregressive Gaussian process over two or more levels of fidelity.
+
+    f_0(x)    = m_0 + u_0(x)
+    f_l(x, g) = rho_l f_{l-1}(x, g) + b_l + c_{l,g} + delta_l(x)
+
+    u_0, delta_l ~ GP,   rho_l ~ N(1, 1),   b_l ~ N(0, 1),   c_{l,g} ~ N(0, tau_l^2),   tau_l ~ HalfNormal(0.5)
+
+on labels scaled to unit variance.  Kennedy, O'Hagan 2000, *Predicting the output from a complex computer code when fast
+approximations are available*; the offsets of groups (methods, laboratories, structure families) are partially pooled.
+For Gaussian labels ``b``, ``c`` and the functions are integrated out exactly; ``rho`` and the scales are hyperparameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from gpytorch.priors import HalfNormalPrior, LogNormalPrior, NormalPrior
+
+from bayestl.diagnostics.checks import Check
+from bayestl.diagnostics.draws import Variable
+from bayestl.distributions import check_probability
+from bayestl.inference.gaussian.condition import ExactPosterior
+from bayestl.kernels.combined import Covariance
+from bayestl.kernels.hyperpriors import register_positive, register_real
+from bayestl.models.exact.family import Family
+from bayestl.models.exact.model import ExactModel
+from bayestl.models.exact.multitask import SPECIFIC_AMPLITUDE
+from bayestl.models.exact.transfer import transfer_checks
+from bayestl.priors.prior import Mixing, Prior
+from bayestl.priors.processes import PerGroup, Points
+from bayestl.priors.task_specific import AMPLITUDE, GROUP_SPREAD, observation, own_processes
+from bayestl.table.graph import order_levels, parent_channels
+from bayestl.table.table import Table
+from bayestl.table.task import Task, TaskPart
+
+
+class Link(NamedTuple):
+    """A latent function of a family and the one of the level below that it follows (-1: none)."""
+
+    parent: int
+    alike: bool
+    """Whether both are of one kind, so that ``rho`` is expected to be near one."""
+
+
+class Autoregression(Mixing):
+    """``W = R [amplitudes | constants | groups]``, ``R = (I - diag(rho) P)^-1``, ``P`` from each channel to its parent."""
+
+    def __init__(self, parts: Sequence[TaskPart], links: Sequence[Link], grouped: bool) -> None:
+        super().__init__()
+        n = len(links)
+        owner = [i for i, p in enumerate(parts) for _ in p.channels]
+        self.owner = torch.tensor(owner)
+        self.parent = [link.parent for link in links]
+        self.child = [c for c, link in enumerate(links) if link.parent >= 0]
+        self.grouped = grouped and bool(self.child)
+        size = torch.tensor([p.likelihood.amplitude for p in parts], dtype=torch.float64)
+        self.constants = size[self.owner]
+        if self.child:
+            expected = torch.tensor([1.0 if links[c].alike else 0.0 for c in self.child], dtype=torch.float64)
+            start = expected.where(expected > 0, torch.tensor(0.5, dtype=torch.float64))
+            register_real(self, "rho", start, NormalPrior(expected, torch.ones_like(expected)))
+        roots = {owner[c] for c, link in enumerate(links) if link.parent < 0}
+        medians = (
+            torch.tensor([AMPLITUDE if i in roots else SPECIFIC_AMPLITUDE for i in range(len(parts))]).double() * size
+        )
+        register_positive(self, "amplitude", medians, LogNormalPrior(medians.log(), torch.ones_like(medians)))
+        reach = torch.eye(n, dtype=torch.bool)
+        for c in self._top_down():
+            if self.parent[c] >= 0:
+                reach[c] |= reach[self.parent[c]]
+        blocks = [reach, reach]
+        if self.grouped:
+            register_positive(self, "tau", torch.full((len(self.child),), 0.3), HalfNormalPrior(GROUP_SPREAD))
+            blocks.append(reach[:, self.child])
+        self.support = torch.cat(blocks, dim=1)
+
+    def _top_down(self) -> list[int]:
+        """Channels, parents first."""
+        done: list[int] = []
+        while len(done) < len(self.parent):
+            done += [c for c, p in enumerate(self.parent) if c not in done and (p < 0 or p in done)]
+        return done
+
+    def weights(self) -> torch.Tensor:
+        identity = torch.eye(len(self.parent), dtype=torch.float64)
+        rows: dict[int, torch.Tensor] = {}
+        for c in self._top_down():
+            own = identity[c]
+            rows[c] = own if self.parent[c] < 0 else self.rho[self.child.index(c)] * rows[self.parent[c]] + own
+        r = torch.stack([rows[c] for c in range(len(self.parent))])
+        blocks = [r * self.raw_amplitude.exp()[self.owner], r * self.constants]
+        if self.grouped:
+            blocks.append(r[:, self.child] * self.raw_tau.exp())
+        return torch.cat(blocks, dim=1)
+
+
+class DifferenceGP(ExactModel):
+    """The target is the scaled source plus an offset plus a difference that is a function of its own.
+
+    Parameters
+    ----------
+    levels : list of str, optional
+        All label columns, lowest fidelity first; default: the columns in their order.
+    tasks, kernel, hyperparameters, n_starts, random_state, verbose
+        As for :class:`IndependentGP`.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 40)[:, None]
+    >>> Y = pd.DataFrame({"dft": np.sin(5 * x[:, 0]), "measured": 1.2 * np.sin(5 * x[:, 0]) + 0.7})
+    >>> Y.loc[::2, "measured"] = np.nan
+    >>> model = btl.DifferenceGP(levels=["dft", "measured"]).fit(x, Y)
+    >>> model.offsets()["mean"].round(1).tolist()        # rho, then the offset
+    [1.2, 0.7]
+    """
+
+    def __init__(
+        self,
+        levels: Sequence[str] | None = None,
+        tasks: Sequence[Task] | None = None,
+        kernel: str | Covariance = "matern52",
+        hyperparameters: str = "auto",
+        n_starts: int = 2,
+        random_state: int = 0,
+        verbose: bool = True,
+    ) -> None:
+        super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
+        self.levels = levels
+
+    def _links(self, table: Table) -> dict[int, tuple[int, bool]]:
+        """For each channel (of all tasks) that follows another: which, and whether they are of one kind.
+
+        Raises
+        ------
+        ValueError
+            If a task that is not classified alike follows a task of more than two classes.
+        """
+        order = order_levels(self.levels, table.names)
+        links = {}
+        for lower, upper in pairwise(order):
+            for child in (p for p in table.parts if p.task == upper):
+                parent, alike = parent_channels(table.parts, child, lower)
+                same = len(parent.channels) == len(child.channels)
+                if not same and len(parent.channels) > 1:
+                    raise ValueError(
+                        f"DifferenceGP: level {table.names[upper]!r} cannot follow {table.names[lower]!r}, which has "
+                        f"{len(parent.channels)} classes: put it the other way round, or use MultiTaskGP"
+                    )
+                for i, c in enumerate(child.channels):
+                    links[c] = (parent.channels[i] if same else parent.channels[0], alike)
+        return links
+
+    def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
+        """What follows each other, directly or not."""
+        home = {p: i for i, p in enumerate(table.parts)}
+        owner = {c: p for p in table.parts for c in p.channels}
+        for child, (parent, _) in self._links(table).items():
+            a, b = home[owner[child]], home[owner[parent]]
+            home = {p: min(a, b) if i in (a, b) else i for p, i in home.items()}
+        return [tuple(p for p in table.parts if home[p] == i) for i in sorted(set(home.values()))]
+
+    def _transfer_checks(self, loo: pd.DataFrame) -> Iterable[Check]:
+        return transfer_checks(self, loo)
+
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
+        grouped = table.group is not None
+        mixing = Autoregression(parts, self._family_links(table, parts), grouped)
+        processes = own_processes(parts, False, lambda: self._smooth(columns))
+        if mixing.grouped:
+            processes += [PerGroup() for _ in mixing.child]
+        return Prior(processes, mixing, *observation(parts))
+
+    def _family_links(self, table: Table, parts: tuple[TaskPart, ...]) -> list[Link]:
+        links, channels = self._links(table), [c for p in parts for c in p.channels]
+        return [Link(channels.index(links[c][0]), links[c][1]) if c in links else Link(-1, False) for c in channels]
+
+    def offsets(self, level: float = 0.9, n_draws: int = 4000) -> pd.DataFrame:
+        """Posterior of the scale ``rho``, the fidelity offset ``b`` and each group's deviation ``c``, in label units.
+
+        ``y_l = rho y_{l-1} + b + c_g + delta(x)``: ``rho`` is in units of level l per unit of level l - 1, ``b`` and
+        ``c`` in units of level l.  Log-normal and power-normal labels are meant on the scale of their logarithm and power, classes and whether a
+        hurdle label is zero on the scale of their latent value.
+
+        Parameters
+        ----------
+        level : float
+            Probability of the central interval.
+        n_draws : int
+            Draws behind the table.
+
+        Returns
+        -------
+        DataFrame
+            Index (level, parameter, group); columns mean, std, lower, upper.
+        """
+        draws = self.offset_draws(n_draws)
+        tail = 0.5 * (1.0 - check_probability(level, "level"))
+        return pd.DataFrame(
+            {
+                "mean": draws.mean(),
+                "std": draws.std(),
+                "lower": draws.quantile(tail),
+                "upper": draws.quantile(1.0 - tail),
+            }
+        )
+
+    def offset_draws(self, n: int = 4000) -> pd.DataFrame:
+        """Joint posterior draws of what :meth:`offsets` summarises, one column each."""
+        generator = np.random.default_rng(int(self.random_state))
+        out: dict[tuple, np.ndarray] = {}
+        for family in self.families_:
+            mixing = family.prior.mixing
+            assert isinstance(mixing, Autoregression)
+            if not mixing.child:
+                continue
+            data = self._family_data(family)
+            posterior = ExactPosterior.of(family.prior, data, self._effect_draws(family))
+            component = generator.choice(len(posterior.weights), size=n, p=posterior.weights)
+            out |= self._offsets_of(family.parts, posterior, component, generator)
+        return pd.DataFrame(out, columns=pd.MultiIndex.from_tuples(list(out), names=["level", "parameter", "group"]))
+
+    def _offsets_of(
+        self,
+        parts: Sequence[TaskPart],
+        posterior: ExactPosterior,
+        component: np.ndarray,
+        generator: np.random.Generator,
+    ) -> dict[tuple, np.ndarray]:
+        """Draws (n,) of each parameter (level, parameter, group) of a family, one from each of the given components."""
+        groups = self.table_.groups
+        codes = range(max(len(groups), 1))
+        x = torch.from_numpy(self.scaler_.features(self.table_.x[:1]))
+        one, every = _points(x, [0]), _points(x.expand(len(codes), -1), codes)
+        mixings: list[Autoregression] = [c.prior.mixing for c in posterior.components]  # type: ignore[misc]
+        names = [name for part in parts for name in part.names]
+        units = [self.scaler_.units(part) for part in parts for _ in part.channels]
+        out: dict[tuple, np.ndarray] = {}
+        for i, c in enumerate(mixings[0].child):
+            (mean, scale), (parent_mean, parent_scale) = units[c], units[mixings[0].parent[c]]
+            rho = np.array([m.rho[i].item() for m in mixings])[component] * scale / parent_scale
+            b = _draw(posterior.process(len(names) + c, one), component, generator)[:, 0]
+            out[names[c], "rho", ""] = rho
+            out[names[c], "offset", ""] = mean + scale * b * float(mixings[0].constants[c]) - rho * parent_mean
+            if mixings[0].grouped:
+                deviation = _draw(posterior.process(2 * len(names) + i, every), component, generator)
+                tau = np.array([m.raw_tau[i].exp().item() for m in mixings])[component]
+                for g, group in enumerate(groups):
+                    out[names[c], "group offset", group] = scale * tau * deviation[:, g]
+        return out
+
+    def _effects(self, family: Family, component: np.ndarray, generator: np.random.Generator) -> dict[str, Variable]:
+        found = self._offsets_of(family.parts, family.posterior, component, generator)
+        out = {f"{kind}[{level}]": Variable(v) for (level, kind, group), v in found.items() if group == ""}
+        for level in dict.fromkeys(level for level, _, group in found if group != ""):
+            own = [v for (name, _, group), v in found.items() if name == level and group != ""]
+            coords = {"group": list(self.table_.groups)}
+            out[f"group offset[{level}]"] = Variable(np.stack(own, axis=1), ("group",), coords)
+        return out
+
+
+def _points(x: torch.Tensor, groups: Sequence[int]) -> Points:
+    return Points(x, torch.zeros(len(x), dtype=torch.long), torch.as_tensor(list(groups)))
+
+
+def _draw(moments: tuple[np.ndarray, np.ndarray], component: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A draw (n, k) from the Gaussian (S, k), (S, k, k) of each entry of ``component``."""
+    means, covariances = moments
+    values, vectors = np.linalg.eigh(covariances)
+    roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    noise = generator.standard_normal((len(component), means.shape[1]))
+    return means[component] + np.einsum("nij,nj->ni", roots[component], noise)

@@ -1,0 +1,73 @@
+"""Parts of tasks that inform each other, what was learnt of them, and the arrays that restore it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from bayestl.inference.gaussian.condition import ExactPosterior
+from bayestl.inference.gaussian.labels import Data, Labels
+from bayestl.inference.reports import ChainReport, FitReport
+from bayestl.priors.prior import Prior
+from bayestl.priors.vector import get_raw, set_raw
+from bayestl.table.task import TaskPart
+
+
+@dataclass
+class Family:
+    """Parts of tasks that inform each other, and what was learnt of them."""
+
+    parts: tuple[TaskPart, ...]
+    prior: Prior
+    """At the hyperparameters' maximum, in scaled units."""
+    report: FitReport
+    posterior: ExactPosterior
+    draws: np.ndarray | None = None
+    """Of the hyperparameters, once they have been made."""
+
+    @property
+    def channels(self) -> list[int]:
+        """Positions of its latent functions among those of all tasks."""
+        return [c for part in self.parts for c in part.channels]
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Arrays that, with the prior and the labels, restore it."""
+        state: dict[str, np.ndarray] = {}
+        labels = [c.labels for c in self.posterior.components]
+        if labels[0].site is not None and self.posterior.components[0].full:  # they need not be found again
+            state["site"] = labels[0].site.numpy()
+            state["y"] = np.stack([c.y.numpy() for c in labels])
+            state["se2"] = np.stack([c.se2.numpy() for c in labels])
+        r = self.report
+        numbers = [r.log_posterior, r.gradient_norm, r.converged, r.n_evaluations, r.n_starts, r.jitter]
+        state |= {
+            "raw": get_raw(self.prior),
+            "draws": self.posterior.draws,
+            "weights": self.posterior.weights,
+            "report": np.array(numbers),
+        }
+        if r.chain is not None:
+            state |= {f"chain.{k}": np.array(v) for k, v in vars(r.chain).items()}
+        return state
+
+    @classmethod
+    def restored(cls, parts: tuple[TaskPart, ...], prior: Prior, data: Data, state: Mapping[str, np.ndarray]) -> Family:
+        """From what :meth:`state` gave; ``prior`` is changed, ``data`` are the labels that it was fitted to."""
+        set_raw(prior, state["raw"])
+        value, gradient, converged, evaluations, starts, jitter = state["report"].tolist()
+        report = FitReport(
+            value, gradient, bool(converged), "restored from a file", int(evaluations), int(starts), jitter
+        )
+        if chain := {k.removeprefix("chain."): v for k, v in state.items() if k.startswith("chain.")}:
+            trace = chain.pop("log_density")
+            report.chain = ChainReport(trace, **{k: v.item() for k, v in chain.items()})
+        each: Data | list[Data] = data
+        if "site" in state:
+            points, site = data.points, torch.from_numpy(state["site"])
+            pairs = zip(state["y"], state["se2"], strict=True)
+            each = [Labels(points, torch.from_numpy(y), torch.from_numpy(v), site) for y, v in pairs]
+        posterior = ExactPosterior.of(prior, each, state["draws"], state["weights"])
+        return cls(parts, prior, report, posterior)

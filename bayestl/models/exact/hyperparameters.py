@@ -1,0 +1,124 @@
+"""The hyperparameters of an exact family: at their maximum, and averaged over draws where labels are few.
+
+Which engine draws them depends on how many labels there are and whether they are Gaussian.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bayestl.inference.chains.hmc import hmc_draws, short_chains
+from bayestl.inference.gaussian import maximise
+from bayestl.inference.gaussian.condition import ExactPosterior
+from bayestl.inference.gaussian.labels import Data, Labels
+from bayestl.inference.gaussian.laplace import laplace_draws, raw_positions
+from bayestl.inference.gaussian.sites import Observations
+from bayestl.inference.reports import ChainReport
+from bayestl.models.exact.family import Family
+from bayestl.priors.prior import Prior
+from bayestl.priors.vector import get_raw
+from bayestl.progress import progress
+from bayestl.table.task import TaskPart
+
+MODES = ("auto", "map", "laplace", "mcmc")
+LAPLACE_LABELS = 400
+"""Up to so many labels ``"auto"`` averages over the hyperparameters' uncertainty."""
+AVERAGED = 24
+"""Sets of hyperparameters in that average."""
+SHORT_LABELS = 250
+"""Up to so many Gaussian labels it does so over short chains, beyond over a Laplace approximation."""
+CHAINS, WARMUP, STATES, KEPT = 4, 100, 192, 48
+"""Of ``"mcmc"``: chains, their first states that are dropped, the others, and how many of these all chains keep."""
+SITE_CHAINS, SITE_STATES = 2, 96
+"""The same where labels are not Gaussian, whose evidence takes long and one set of hyperparameters at a time."""
+CHAIN_LABELS = 200
+"""Up to so many labels the offsets of a difference model are averaged over a chain of hyperparameters."""
+LARGEST, LARGEST_SITES = 3000, 1000
+"""Labels that decide on hyperparameters, of larger tables a subset; fewer where some are not Gaussian."""
+
+Sampler = Callable[[Prior, Data, int, int], np.ndarray]
+
+
+def fit_family(
+    parts: tuple[TaskPart, ...],
+    prior: Prior,
+    data: Data,
+    mode: str,
+    n_starts: int,
+    seed: int,
+    what: str,
+    verbose: bool,
+) -> Family:
+    """The hyperparameters and the posterior of a family under a prior, which is left at their maximum.
+
+    ``mode`` is one of :data:`MODES`; ``what`` names the model in the progress bar.
+    """
+    title = f"{what}, {', '.join(dict.fromkeys(p.names[0] for p in parts))}"
+    with progress(f"{title}: hyperparameters", verbose=verbose) as update:
+        report = maximise.fit(
+            prior,
+            data,
+            seed=seed,
+            n_starts=n_starts,
+            largest=LARGEST_SITES if isinstance(data, Observations) else LARGEST,
+            callback=lambda stage, i, value: update(
+                completed=i, description=f"{title}: {stage}, log posterior per label {value:.3f}"
+            ),
+        )
+    draws = get_raw(prior)[None]
+    if mode == "mcmc":
+        draws, report.chain = long_chains(prior, data, seed, what, verbose)
+    elif sampler := sampler_of(mode, data):
+        draws = sampler(prior, data, AVERAGED, seed)
+    posterior = ExactPosterior.of(prior, data, draws)
+    report.jitter = posterior.jitter
+    return Family(parts, prior, report, posterior)
+
+
+def sampler_of(mode: str, data: Data) -> Sampler | None:
+    """What draws the hyperparameters that predictions are averaged over; None where they are fixed, or chains are kept."""
+    n, auto = len(data), mode == "auto"
+    if auto and n <= SHORT_LABELS and isinstance(data, Labels):
+        return short_chains
+    return laplace_draws if mode == "laplace" or (auto and n <= LAPLACE_LABELS) else None
+
+
+def long_chains(prior: Prior, data: Data, seed: int, what: str, verbose: bool) -> tuple[np.ndarray, ChainReport]:
+    """Every so many states of chains of the hyperparameters, one chain after another."""
+    chains, states = (CHAINS, STATES) if isinstance(data, Labels) else (SITE_CHAINS, SITE_STATES)
+    draws, report = _chains(prior, data, chains, states, seed, f"{what}: chains of hyperparameters", verbose)
+    thin = len(draws) // KEPT
+    return draws[thin - 1 :: thin], report
+
+
+def effect_draws(family: Family, data: Data, n: int, seed: int, what: str, verbose: bool) -> np.ndarray:
+    """About ``n`` draws (S, P) of the raw hyperparameters: every third state of chains up to :data:`CHAIN_LABELS` labels.
+
+    Beyond, from the Laplace approximation of those that mix the processes, the others fixed.  Made once, then kept.
+    """
+    if family.draws is None:
+        if len(data) <= CHAIN_LABELS:
+            chains = CHAINS if isinstance(data, Labels) else SITE_CHAINS
+            title = f"{what}: posterior of the hyperparameters"
+            family.draws = _chains(family.prior, data, chains, -(-3 * n // chains), seed, title, verbose)[0][2::3]
+        else:
+            family.draws = mixing_draws(family.prior, data, n, seed)
+    return family.draws
+
+
+def mixing_draws(prior: Prior, data: Data, n: int, seed: int) -> np.ndarray:
+    """Draws from the Laplace approximation of the hyperparameters that mix the processes, the others fixed."""
+    if len(data) > LARGEST:
+        data = data.subset(LARGEST, np.random.default_rng(seed))
+    return laplace_draws(prior, data, n, seed, raw_positions(prior, "mixing."))
+
+
+def _chains(
+    prior: Prior, data: Data, chains: int, states: int, seed: int, title: str, verbose: bool
+) -> tuple[np.ndarray, ChainReport]:
+    with progress(title, total=WARMUP + states, verbose=verbose) as update:
+        return hmc_draws(
+            prior, data, states, seed, warmup=WARMUP, chains=chains, callback=lambda i: update(completed=i)
+        )

@@ -1,0 +1,50 @@
+"""One Gaussian process a task: the baseline that every gain of transfer is measured against.
+
+f_t(x, g) = m_t + v_t(x) [+ c_{t,g}],   v_t ~ GP(0, kappa_t^2 k_t),   m_t ~ N(0, 1),   c_{t,g} ~ N(0, tau_t^2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bayestl.models.exact.model import ExactModel
+from bayestl.priors.prior import Prior
+from bayestl.priors.task_specific import own_prior
+from bayestl.table.table import Table
+from bayestl.table.task import TaskPart
+
+
+class IndependentGP(ExactModel):
+    """One Gaussian process a task; tasks do not inform each other.
+
+    Parameters
+    ----------
+    tasks : sequence of Task, optional
+        Where the default of a column is not right.
+    kernel : {"matern52", "matern32", "rbf", "exponential", "rational-quadratic"} or Covariance
+        Covariance over the features, with a length scale for each; or a sum or product of :class:`~bayestl.kernels.combined.Kernel` over
+        named blocks of them.
+    hyperparameters : {"auto", "map", "laplace", "mcmc"}
+        Fixed at their posterior maximum, or averaged over a Laplace approximation or over long tempered chains (seconds to a
+        minute); "auto" averages over short chains up to 250 Gaussian labels, is "laplace" up to 400, else "map".
+    n_starts : int
+        Starts of the optimiser.
+    random_state : int
+        Every fit repeats exactly from it.
+    verbose : bool
+        Progress on a terminal.
+
+    Examples
+    --------
+    >>> import numpy as np, bayestl as btl
+    >>> x = np.linspace(0, 1, 20)[:, None]
+    >>> model = btl.IndependentGP().fit(x, np.sin(4 * x[:, 0]))
+    >>> round(float(model.predict([[0.5]])[0]), 2)
+    0.91
+    """
+
+    def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
+        return [(part,) for part in table.parts]
+
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
+        return own_prior(parts, table.group is not None, lambda: self._smooth(columns))

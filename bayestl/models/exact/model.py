@@ -1,0 +1,183 @@
+"""What the exact architectures share: fitting, leave-one-out, draws, and what is saved.
+
+A subclass states its prior (``_prior``) and which tasks inform each other (``_families``), and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeGuard
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from bayestl.diagnostics.checks import Check, label_checks
+from bayestl.diagnostics.draws import RowDraws
+from bayestl.inference.gaussian.table_labels import training_data
+from bayestl.inference.threads import threads_for
+from bayestl.models.base import BayesianModel
+from bayestl.models.checks import fold_checks
+from bayestl.models.crossfit import with_refits
+from bayestl.models.exact.architecture import ExactArchitecture
+from bayestl.models.exact.at_rows import posterior_at_rows, prior_at_rows, prior_at_table
+from bayestl.models.exact.checks import feature_checks, noise_checks, optimiser_checks
+from bayestl.models.exact.family import Family
+from bayestl.models.exact.held_out import held_out
+from bayestl.models.exact.hyperparameters import AVERAGED, effect_draws, fit_family, mixing_draws
+from bayestl.priors.processes import Smooth
+from bayestl.priors.vector import get_raw, set_raw
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import Table
+from bayestl.table.task import TaskPart
+
+
+class ExactModel(ExactArchitecture):
+    """Base of the models whose posterior is exact given the hyperparameters."""
+
+    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+        self._check()
+        x = scaler.features(table.x)
+        return {"families_": [self._learn_family(table, scaler, parts, x) for parts in self._families(table)]}
+
+    def _learn_family(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], x: np.ndarray) -> Family:
+        """Hyperparameters and posterior of a family from inputs ``x`` (n, d) of the table's rows."""
+        prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
+        data = training_data(table, scaler, parts, x)
+        seed, what = int(self.random_state), type(self).__name__
+        return fit_family(parts, prior, data, self.hyperparameters, int(self.n_starts), seed, what, self.verbose)
+
+    def leave_one_out(self, refit: bool = False) -> pd.DataFrame:
+        """Every training label predicted from all others, at the hyperparameters' posterior, without fitting again.
+
+        Parameters
+        ----------
+        refit : bool
+            Fit again without each label whose ``sensitivity`` is above 0.2, one fit a label: few labels of small tables, and
+            those that nothing else would have foretold.
+
+        Returns
+        -------
+        DataFrame
+            A row a label: ``task``, ``row`` (position in the table), ``y``, ``log_density`` (nats, label units), ``pit``
+            (uniform where the model is calibrated), ``sensitivity`` (variance of the log density over the draws of the
+            hyperparameters; NaN where they are fixed), ``mean`` and ``std``; of classes ``y`` is a position and ``p0``,
+            ``p1`` ... are their probabilities.  Other labels of the same row stay known, as with ``hide="target"``.
+
+        Raises
+        ------
+        ValueError
+            For tables so large that they are summarised by inducing values.
+
+        Notes
+        -----
+        Exact for Gaussian labels at fixed hyperparameters; for other labels the pseudo-labels of the others are held fixed.
+        Hyperparameters that have seen the label are weighed back by importance ratios, which are cut off; points are not.
+        Where the ratios vary too much, the label's density is too high: a sensitivity above 0.4 tells of that (Vehtari, Gelman,
+        Gabry 2017, *Practical Bayesian model evaluation using leave-one-out cross-validation and WAIC*).
+        """
+        check_is_fitted(self, "table_")
+        with threads_for(len(self.table_.x)):
+            frames = [held.frame(name, t) for t, (name, held) in enumerate(held_out(self, self.families_).items())]
+        found = pd.concat(frames, ignore_index=True)
+        return with_refits(self, found) if refit else found
+
+    def _has_leave_one_out(self) -> bool:
+        return all(c.full for f in self.families_ for c in f.posterior.components)
+
+    def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
+        yield from optimiser_checks(self.families_)
+        yield from noise_checks(self.families_)
+        yield from feature_checks(self.families_, self.table_.features)
+        if self._has_leave_one_out():
+            loo = self.leave_one_out()
+            yield from label_checks(self.table_.tasks, self.table_.index, loo, "leave-one-out")
+            if transfer:
+                yield from self._transfer_checks(loo)
+        else:
+            yield from fold_checks(self, cv)
+
+    def _transfer_checks(self, loo: pd.DataFrame) -> Iterable[Check]:
+        """Whether the labels of each task help the others, beside the model's leave-one-out predictions."""
+        return ()
+
+    def _effect_draws(self, family: Family, n: int = 100) -> np.ndarray:
+        """Draws of the raw hyperparameters, for what an architecture reports of them."""
+        data = self._family_data(family)
+        return effect_draws(family, data, n, int(self.random_state), type(self).__name__, self.verbose)
+
+    def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
+        return posterior_at_rows(self, n, seed)
+
+    def _prior_at_rows(self, n: int, seed: int) -> RowDraws:
+        return prior_at_rows(self, n, seed)
+
+    def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
+        return prior_at_table(self, table, seed)
+
+    def task_correlation(self) -> pd.DataFrame:
+        """Correlation between tasks of the latent functions over x, with its uncertainty.
+
+        Returns
+        -------
+        DataFrame (T, T)
+            The prior correlation of ``f_t(x)`` and ``f_t'(x)`` at the fitted hyperparameters, averaged over their
+            uncertainty; ``.attrs["std"]`` is a DataFrame of the same shape.  Constants do not count.  A task with
+            several latent functions has a row for each.
+        """
+        names = [name for part in self.table_.parts for name in part.names]
+        mean, spread = np.eye(len(names)), np.zeros((len(names), len(names)))
+        for family in self.families_:
+            place = np.ix_(family.channels, family.channels)
+            mean[place], spread[place] = self._correlation(family)
+        out = pd.DataFrame(mean, names, names)
+        out.attrs["std"] = pd.DataFrame(spread, names, names)
+        return out
+
+    def _correlation(self, family: Family) -> tuple[np.ndarray, np.ndarray]:
+        if len(family.channels) == 1:
+            return np.ones((1, 1)), np.zeros((1, 1))
+        prior = family.prior
+        varying = [p for p, process in enumerate(prior) if isinstance(process, Smooth)]
+        raw = get_raw(prior)
+        correlations = []
+        draws = family.posterior.draws
+        if len(draws) == 1:
+            draws = mixing_draws(prior, self._family_data(family), AVERAGED, int(self.random_state))
+        with torch.no_grad():
+            for draw in draws:
+                set_raw(prior, draw)
+                w = prior.mixing.weights()[:, varying].numpy()
+                size = np.sqrt((w**2).sum(axis=1))
+                correlations.append(w @ w.T / np.outer(size, size))
+        set_raw(prior, raw)
+        stack = np.stack(correlations)
+        return stack.mean(axis=0), stack.std(axis=0)
+
+    def _state(self) -> dict[str, np.ndarray]:
+        each = enumerate(self.families_)
+        return {f"{i}.{name}": value for i, family in each for name, value in family.state().items()}
+
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
+        x = scaler.features(table.x)
+        each = enumerate(self._families(table))
+        return {"families_": [self._restore_family(table, scaler, parts, x, state, i) for i, parts in each]}
+
+    def _restore_family(
+        self,
+        table: Table,
+        scaler: Scaler,
+        parts: tuple[TaskPart, ...],
+        x: np.ndarray,
+        state: dict[str, np.ndarray],
+        i: int,
+    ) -> Family:
+        prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
+        own = {name.removeprefix(f"{i}."): value for name, value in state.items() if name.startswith(f"{i}.")}
+        return Family.restored(parts, prior, training_data(table, scaler, parts, x), own)
+
+
+def jointly_gaussian(model: BayesianModel) -> TypeGuard[ExactModel]:
+    """Whether the latent values of all rows and tasks are jointly Gaussian given the hyperparameters."""
+    return isinstance(model, ExactModel) and not model._labels_are_inputs

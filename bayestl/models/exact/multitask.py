@@ -1,0 +1,124 @@
+"""Multi-output Gaussian process: a linear model of coregionalisation with a task-specific part.
+
+    f_t(x, g) = m_t + sum_q a_tq u_q(x) + v_t(x) [+ c_{t,g}]
+
+    u_q ~ GP(0, k_q),   v_t ~ GP(0, kappa_t^2 k'_t),   a_tq ~ N(0, 1),   m_t ~ N(0, 1),   c_{t,g} ~ N(0, tau_t^2)
+
+Every ``v_t`` has length scales of its own: what a source does not share with the target is taken up by the source's
+own part, so that a bad source cannot hurt.  Alvarez, Rosasco, Lawrence 2012, *Kernels for vector-valued functions*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from gpytorch.priors import NormalPrior
+
+from bayestl.diagnostics.checks import Check
+from bayestl.kernels.combined import Covariance
+from bayestl.kernels.hyperpriors import register_real
+from bayestl.models.exact.model import ExactModel
+from bayestl.models.exact.transfer import transfer_checks
+from bayestl.priors.prior import Mixing, Prior
+from bayestl.priors.processes import Process
+from bayestl.priors.task_specific import OwnParts, observation, own_processes
+from bayestl.table.table import Table
+from bayestl.table.task import Task, TaskPart
+
+SPECIFIC_AMPLITUDE = 0.3
+"""Prior median of the standard deviation of a task's own part, on labels of unit variance."""
+LOADING = 0.7
+"""First guess of the size of a loading."""
+
+
+class Coregionalisation(Mixing):
+    """``W = [a | own parts]`` with loadings ``a_tq ~ N(0, s_t^2)``, ``s_t`` one for numbers (see ``Part.amplitude``)."""
+
+    def __init__(self, loadings: np.ndarray, parts: Sequence[TaskPart], grouped: bool) -> None:
+        super().__init__()
+        n_channels, n_latent = loadings.shape
+        size = np.array([[p.likelihood.amplitude] for p in parts for _ in p.channels])
+        register_real(self, "a", torch.from_numpy(loadings / size), NormalPrior(0.0, 1.0))
+        self.register_buffer("size", torch.from_numpy(size))
+        self.own = OwnParts(parts, grouped, SPECIFIC_AMPLITUDE)
+        self.support = torch.cat([torch.ones(n_channels, n_latent).bool(), self.own.support], dim=1)
+
+    def weights(self) -> torch.Tensor:
+        return torch.cat([self.size * self.a, self.own.weights()], dim=1)
+
+
+class MultiTaskGP(ExactModel):
+    """Tasks as mixtures of shared functions, each with a part of its own.
+
+    Parameters
+    ----------
+    n_latent : int
+        Number of shared functions ``u_q``; a row may lack any label.
+    tasks, kernel, hyperparameters, n_starts, random_state, verbose
+        As for :class:`IndependentGP`.
+
+    Examples
+    --------
+    >>> import numpy as np, bayestl as btl
+    >>> x = np.linspace(0, 1, 30)[:, None]
+    >>> Y = np.column_stack([np.sin(4 * x[:, 0]), -np.sin(4 * x[:, 0])])
+    >>> Y[10:, 1] = np.nan                      # the second task is known for ten rows only
+    >>> model = btl.MultiTaskGP().fit(x, Y)
+    >>> bool(model.task_correlation().iloc[0, 1] < -0.5)
+    True
+    """
+
+    def __init__(
+        self,
+        n_latent: int = 1,
+        tasks: Sequence[Task] | None = None,
+        kernel: str | Covariance = "matern52",
+        hyperparameters: str = "auto",
+        n_starts: int = 2,
+        random_state: int = 0,
+        verbose: bool = True,
+    ) -> None:
+        super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
+        self.n_latent = n_latent
+
+    def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
+        """Zero or not in one family where two tasks have that question, everything else in another."""
+        atoms = tuple(p for p in table.parts if p.role)
+        if len(atoms) < 2:
+            return [table.parts]
+        return [atoms, tuple(p for p in table.parts if not p.role)]
+
+    def _transfer_checks(self, loo: pd.DataFrame) -> Iterable[Check]:
+        return transfer_checks(self, loo)
+
+    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
+        self._check_positive_integers("n_latent")
+        grouped = table.group is not None
+        processes: list[Process] = [self._smooth(columns) for _ in range(int(self.n_latent))]
+        processes += own_processes(parts, grouped, lambda: self._smooth(columns))
+        mixing = Coregionalisation(self._first_loadings(table, parts), parts, grouped)
+        return Prior(processes, mixing, *observation(parts))
+
+    def _first_loadings(self, table: Table, parts: tuple[TaskPart, ...]) -> np.ndarray:
+        """From the correlations of labels that tasks have in common; further columns small and random."""
+        signals, sizes = [], []
+        for part in parts:
+            y = table.tasks[part.task].observes.split(table.y[:, part.task])[part.role]
+            y = np.where(np.isfinite(y), y, np.nan)
+            k = len(part.channels)
+            signals += [y] if k == 1 else [np.where(np.isnan(y), np.nan, y == c) for c in range(k)]
+            sizes += [part.likelihood.amplitude] * k
+        reference = int(np.argmax([np.isfinite(s).sum() for s in signals]))
+        generator = np.random.default_rng(int(self.random_state))
+        loadings = 0.1 * generator.standard_normal((len(signals), int(self.n_latent)))
+        for c, signal in enumerate(signals):
+            both = np.isfinite(signal) & np.isfinite(signals[reference])
+            a, b = signal[both], signals[reference][both]
+            sign = 1.0
+            if both.sum() >= 3 and a.std() > 0 and b.std() > 0 and np.corrcoef(a, b)[0, 1] < 0:
+                sign = -1.0
+            loadings[c, 0] += LOADING * sign * sizes[c]
+        return loadings

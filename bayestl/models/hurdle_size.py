@@ -1,0 +1,56 @@
+"""Choices that the labels make: what the positive part of a hurdle task follows, by its evidence under a single GP."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from bayestl.inference.gaussian import maximise as exact
+from bayestl.inference.gaussian.sites import Observations, PartLabels
+from bayestl.kernels.stationary import KERNELS
+from bayestl.likelihoods import AUTO, SIZES, Hurdle, LabelBlock
+from bayestl.priors.processes import Smooth
+from bayestl.priors.task_specific import own_prior
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import Table
+from bayestl.table.task import TaskPart
+
+LARGEST = 200
+"""Positive labels that decide; of more a random subset."""
+
+
+def decide_sizes(table: Table, seed: int = 0) -> Table:
+    """The table with every ``Hurdle(size="auto")`` decided."""
+    tasks = list(table.tasks)
+    for t, task in enumerate(tasks):
+        likelihood = task.observes
+        if isinstance(likelihood, Hurdle) and likelihood.size == "auto":
+            evidence = size_evidence(table, t, seed)
+            tasks[t] = replace(task, likelihood=likelihood.of_size(max(evidence, key=evidence.__getitem__)))
+    return replace(table, tasks=tuple(tasks))
+
+
+def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
+    """Log evidence (a bound, nats, label units) of the positive labels of a task under each candidate."""
+    rows = np.flatnonzero(table.y[:, t] > 0)
+    rows = np.random.default_rng(seed).permutation(rows)[:LARGEST]
+    if len(rows) == 0:
+        return dict.fromkeys(AUTO, 0.0)
+    x = torch.from_numpy(Scaler.of(table).features(table.x)[rows])
+    y = table.y[rows, t]
+    every, zero = torch.arange(len(rows)), torch.zeros(len(rows), dtype=torch.long)
+    out = {}
+    for name in AUTO:
+        likelihood = SIZES[name]
+        location, scale = likelihood.scale(y)
+        value = torch.from_numpy((likelihood.split(y)[""] - location) / scale)
+        part = TaskPart(0, "", likelihood, (0,), ("",))
+        block = LabelBlock(value, torch.zeros_like(value), value)
+        data = Observations(x, zero, [PartLabels(0, likelihood, (0,), every, block)]).simplest()
+        prior = own_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
+        report = exact.fit(prior, data, seed=seed, n_starts=1, max_iterations=50)
+        jacobian = likelihood.log_jacobian(y).sum() - len(rows) * np.log(scale)
+        out[name] = float(report.log_posterior + jacobian)
+    return out

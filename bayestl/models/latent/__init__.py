@@ -1,0 +1,1 @@
+"""A graph of tasks with explicit latent values for each row."""

@@ -1,0 +1,328 @@
+"""Explicit latent variables: a directed acyclic graph of tasks, each row with latent values for each task.
+
+    z_it = m_t + sum_p rho_tp z_ip + g_t(z_i,pa(t)) + h_t(x_i, z_i,pa(t)) + xi_it,    y_it ~ Likelihood_t(z_it)
+
+All latent values are inferred together, so that a label of the target also informs the latent source of its row.  The
+prior is in ``prior.py``, its posteriors in ``by_svi.py`` and ``by_chains.py``; this is the estimator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import gpytorch
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bayestl.diagnostics.checks import Check, report_checks
+from bayestl.diagnostics.draws import RowDraws, density_of_labels
+from bayestl.distributions import check_probability
+from bayestl.inference.reports import ChainReport
+from bayestl.inference.sampled import correlation_over_rows
+from bayestl.inference.svi.elbo import SVIReport
+from bayestl.inference.threads import threads_for
+from bayestl.kernels.combined import Covariance, with_sources
+from bayestl.models.base import BayesianModel
+from bayestl.models.checks import fold_checks
+from bayestl.models.latent.ancestral import DrawnLatent, graph_at_rows, latent_draws, prior_of_graph
+from bayestl.models.latent.by_chains import KEPT, Chain, sample
+from bayestl.models.latent.by_svi import Guide, NodeGuide, approximate
+from bayestl.models.latent.edges import Edge, curve_table, edge_table, edges_of
+from bayestl.models.latent.graph import label_blocks, parents_of, refuse_unlabelled, scaled
+from bayestl.models.latent.node import Node
+from bayestl.models.latent.prior import LatentGraph, PartData, informed_rows
+from bayestl.models.latent.start import first_guess
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import Known, Table
+from bayestl.table.task import Task
+
+EDGE_POINTS = 25
+"""Values of a parent at which a dependence is evaluated."""
+INFERENCES = ("auto", "svi", "mcmc")
+MCMC_ROWS = 100
+"""Up to so many rows "auto" is "mcmc"."""
+START_SPREAD = 0.3
+"""How far the raw hyperparameters of further starts are from the first guess."""
+
+
+class LatentVariableGP(BayesianModel):
+    """A graph of tasks with explicit latent values, inferred jointly.
+
+    Parameters
+    ----------
+    graph : mapping of str to list of str, optional
+        The parents of each task; tasks that are not named have none.  Default: the chain of the label columns.
+    tasks : sequence of Task, optional
+        Where the default of a column is not right.
+    kernel : str or Covariance
+        Covariance of each task's function over (x, parents), as for :class:`IndependentGP`.
+    inference : {"auto", "svi", "mcmc"}
+        ``"svi"``: stochastic variational inference at the best hyperparameters, for tables of any size.  ``"mcmc"``: draws of
+        the latent values and of all hyperparameters by eight tempered chains of Hamiltonian Monte Carlo, the functions exact;
+        some 20 s for 50 rows, and cubic in them.  ``"auto"``: ``"mcmc"`` for at most 100 rows.
+    n_inducing : int
+        Inducing values a task (at most the number of rows), for ``"svi"``.
+    max_steps : int
+        Of the optimiser, for ``"svi"``: first of everything, then as many at the most of the guide alone.
+    n_starts : int
+        For ``"svi"``: starts with other inducing rows and hyperparameters nearby, of which the one with the highest bound
+        is kept; the first is the one of ``n_starts=1``.
+    batch_size : int, optional
+        Rows of a step, for ``"svi"``; default: all, which is faster up to some ten thousand.
+    n_draws : int
+        Draws behind a prediction; for ``"mcmc"`` every fifth state of all chains together.
+    random_state : int
+        Every fit repeats exactly from it.
+    verbose : bool
+        Progress on a terminal.
+
+    Attributes
+    ----------
+    report_ : SVIReport or ChainReport
+        Trace of the evidence lower bound, or of the log density of the chain, and whether it settled.
+
+    Notes
+    -----
+    ``groups`` are refused: :class:`DifferenceGP` has offsets of groups.
+
+    A task with parents may have no labels at all.  It is then predicted through the prior of its edge, ``rho ~ N(1, 1)``
+    in the parents' units for a single parent: wide, since nothing is known of how it follows them.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 30)[:, None]
+    >>> source = np.sin(5 * x[:, 0])
+    >>> Y = pd.DataFrame({"source": source, "target": source**2})
+    >>> Y.loc[::2, "target"] = np.nan
+    >>> model = btl.LatentVariableGP(graph={"target": ["source"]}).fit(x, Y)
+    >>> post = model.posterior([[0.5]], observed=pd.DataFrame({"source": [0.6]}))
+    >>> bool(abs(post.mean["target"][0] - 0.36) < 0.2)
+    True
+    """
+
+    def __init__(
+        self,
+        graph: Mapping[str, Sequence[str]] | None = None,
+        tasks: Sequence[Task] | None = None,
+        kernel: str | Covariance = "matern52",
+        inference: str = "auto",
+        n_inducing: int = 64,
+        max_steps: int = 2000,
+        n_starts: int = 1,
+        batch_size: int | None = None,
+        n_draws: int = 200,
+        random_state: int = 0,
+        verbose: bool = True,
+    ) -> None:
+        self.graph = graph
+        self.tasks = tasks
+        self.kernel = kernel
+        self.inference = inference
+        self.n_inducing = n_inducing
+        self.max_steps = max_steps
+        self.n_starts = n_starts
+        self.batch_size = batch_size
+        self.n_draws = n_draws
+        self.random_state = random_state
+        self.verbose = verbose
+
+    report_: SVIReport | ChainReport
+    posterior_: Guide | Chain
+    _takes_unlabelled = True
+
+    def _scale(self, table: Table) -> Scaler:
+        return scaled(self.graph, table)
+
+    def _check(self, table: Table) -> None:
+        self._check_positive_integers("n_inducing", "max_steps", "n_starts", "n_draws")
+        if self.batch_size is not None:
+            self._check_positive_integers("batch_size")
+        if self.inference not in INFERENCES:
+            raise ValueError(f"inference must be one of {INFERENCES}, got {self.inference!r}")
+        self._refuse_groups(table, "DifferenceGP")
+        refuse_unlabelled(self.graph, table)
+
+    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+        self._check(table)
+        x = torch.from_numpy(scaler.features(table.x))
+        data = label_blocks(table, scaler, Known(table.y, table.high), table.se)
+        seed = int(self.random_state)
+        with threads_for(len(x)):
+            graph, guides = self._begin(table, x, data, seed)
+            if self.inference == "mcmc" or (self.inference == "auto" and len(x) <= MCMC_ROWS):
+                posterior, chains = sample(graph, int(self.n_draws), seed, self.verbose)
+                return {"posterior_": posterior, "report_": chains}
+            starts = [Guide(graph, guides)]
+            for k in range(1, int(self.n_starts)):
+                other = Guide(*self._begin(table, x, data, seed + k))
+                generator = torch.Generator().manual_seed(seed + k)
+                with torch.no_grad():
+                    for p in other.graph.parameters():
+                        p.add_(START_SPREAD * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+                starts.append(other)
+            size = None if self.batch_size is None else int(self.batch_size)
+            guide, report = approximate(starts, int(self.max_steps), size, seed, self.verbose)
+            return {"posterior_": guide, "report_": report}
+
+    def _begin(
+        self, table: Table, x: Tensor, data: Sequence[PartData], seed: int
+    ) -> tuple[LatentGraph, dict[int, NodeGuide]]:
+        """A graph and its guides at a first guess; the inducing rows are drawn from ``seed``."""
+        home = {c: (d, i) for d in data for i, c in enumerate(d.part.channels)}
+        generator = np.random.default_rng(seed)
+        chosen = torch.from_numpy(np.sort(generator.permutation(len(x))[: int(self.n_inducing)]))
+        above = parents_of(self.graph, table)
+        rows = informed_rows(above, data)
+        nodes: dict[int, Node] = {}
+        guides: dict[int, NodeGuide] = {}
+        guesses: dict[int, Tensor] = {}
+        for c, parents in above.items():
+            kernel = self._kernel(table, parents)
+            nodes[c], guides[c], guesses[c] = first_guess(kernel, parents, x, rows[c], *home[c], guesses, chosen, seed)
+        return LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows), guides
+
+    def _kernel(self, table: Table, parents: Sequence[int]) -> gpytorch.kernels.Kernel:
+        """The covariance of a function over the features and the latent values of its parents."""
+        names = [name for part in table.parts for name in part.names]
+        return with_sources(self.kernel, table.features, [names[p] for p in parents])
+
+    def _graph(self, table: Table, scaler: Scaler, inducing: Callable[[int, int], Tensor]) -> LatentGraph:
+        """The graph of a table at a first guess of its hyperparameters; ``inducing`` inputs (m, k) of function c."""
+        x = torch.from_numpy(scaler.features(table.x))
+        data = label_blocks(table, scaler, Known(table.y, table.high), table.se)
+        size = {c: d.part.likelihood.amplitude for d in data for c in d.part.channels}
+        above = parents_of(self.graph, table)
+        nodes = {}
+        for c, parents in above.items():
+            signs = torch.ones(len(parents), dtype=torch.float64)
+            at = inducing(c, x.shape[1] + len(parents))
+            nodes[c] = Node(self._kernel(table, parents), parents, at, signs, size[c])
+        return LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, informed_rows(above, data))
+
+    def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
+        graph = self._graph(table, Scaler.identity(table), lambda _, k: torch.zeros(1, k, dtype=torch.float64))
+        return prior_of_graph(graph, table, seed)
+
+    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> DrawnLatent:
+        data = None
+        if observed is not None:
+            data = label_blocks(self.table_, self.scaler_, observed, np.zeros_like(observed.y))
+        return DrawnLatent(self.posterior_, torch.from_numpy(x), data, int(self.n_draws), int(self.random_state))
+
+    def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
+        with threads_for(len(self.table_.x)):
+            draws = graph_at_rows(self.posterior_, self.table_, n, seed)
+        draws.log_likelihood = density_of_labels(self.table_, self.scaler_, draws)
+        if isinstance(self.report_, ChainReport):
+            k = self.report_.n_chains
+            draws.n_chains = k if len(draws.latent) % k == 0 else 1
+            kept = self.report_.log_density[KEPT]
+            if len(kept) == len(draws.latent):
+                draws.sample_stats = {"lp": kept}
+        return draws
+
+    def latent(self, n_draws: int = 1000) -> pd.DataFrame:
+        """Posterior of every training row's latent values: columns (latent function, "mean"/"std").
+
+        In label units (log-normal and power-normal labels: of their logarithm or power); those of classes have no unit.
+        """
+        with threads_for(len(self.table_.x)):
+            values = latent_draws(self.posterior_, n_draws, int(self.random_state))
+        columns = {}
+        for c, (name, (location, scale)) in enumerate(
+            zip(self.posterior_.graph.names, self._channel_units(), strict=True)
+        ):
+            columns[name, "mean"] = location + scale * values[:, :, c].mean(axis=0)
+            columns[name, "std"] = scale * values[:, :, c].std(axis=0)
+        return pd.DataFrame(columns, index=self.table_.index)
+
+    def edges(self, level: float = 0.9, n_draws: int = 200) -> pd.DataFrame:
+        """How strongly, and in what shape, each latent function depends on each of its parents.
+
+        Returns
+        -------
+        DataFrame
+            A row an edge that labels inform, (task, source).  ``slope``, with ``std`` and the interval ``lower`` to
+            ``upper``: of the best straight line through the partial dependence, label units of the task per label unit of
+            the source (see :meth:`latent` for the units).  ``strength`` and its ``strength_std``: spread of the dependence
+            over the spread of the task's latent values; 0 is none.  ``nonlinearity``: fraction of the dependence that is not on the line.
+
+        See Also
+        --------
+        edge_curves : the dependence itself.
+        """
+        tail = 0.5 * (1 - check_probability(level, "level"))
+        return edge_table(self._edges(n_draws), self.posterior_.graph.names, self._channel_units(), tail)
+
+    def edge_curves(self, level: float = 0.9, n_draws: int = 200) -> pd.DataFrame:
+        """The partial dependence of each latent function on each of its parents, other inputs as the rows have them.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``task``, ``source``, ``value`` (of the source), ``mean``, ``lower``, ``upper`` (of the task), in label
+            units as :meth:`latent` has them; drawn by :func:`bayestl.report.plots.plot_edge`.
+        """
+        tail = 0.5 * (1 - check_probability(level, "level"))
+        return curve_table(self._edges(n_draws), self.posterior_.graph.names, self._channel_units(), tail)
+
+    def _edges(self, n_draws: int) -> list[Edge]:
+        with threads_for(len(self.table_.x)):
+            return edges_of(self.posterior_, int(n_draws), EDGE_POINTS, int(self.random_state))
+
+    def _channel_units(self) -> list[tuple[float, float]]:
+        """Location and scale of each latent function."""
+        return [self.scaler_.units(part) for part in self.table_.parts for _ in part.channels]
+
+    def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
+        yield from report_checks(self.report_)
+        yield from fold_checks(self, cv)
+
+    def task_correlation(self) -> pd.DataFrame:
+        """Correlation between tasks of the latent values over the training rows' features.
+
+        Returns
+        -------
+        DataFrame (T, T)
+            Mean over draws of the functions (the rows' own labels are not used); ``.attrs["std"]`` their spread.
+        """
+        x = self.posterior_.graph.x
+        with threads_for(len(x)):
+            latent = DrawnLatent(self.posterior_, x, None, int(self.n_draws), int(self.random_state))
+        return correlation_over_rows(latent.means, self.posterior_.graph.names)
+
+    def _state(self) -> dict[str, np.ndarray]:
+        posterior, report = self.posterior_, self.report_
+        kind, arrays = (
+            ("chain", posterior.state()) if isinstance(posterior, Chain) else ("guide", posterior.state_dict())
+        )
+        arrays = {f"{kind}.{k}": v for k, v in arrays.items()}
+        arrays |= {f"graph.{k}": v for k, v in posterior.graph.state_dict().items()}
+        told = {f"report.{k}": np.array(v) for k, v in vars(report).items() if k != "message"}
+        return {k: v.detach().numpy() for k, v in arrays.items()} | told
+
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
+        self._check(table)
+        graph = self._graph(table, scaler, lambda c, _: torch.from_numpy(state[f"graph._nodes.{c}.inducing"]))
+        graph.load_state_dict(_below(state, "graph."))
+        graph.requires_grad_(False)
+        told = _below(state, "report.")
+        if "log_density" in told:
+            trace = told.pop("log_density").numpy()
+            chain = ChainReport(trace, **{k: v.item() for k, v in told.items()})  # type: ignore[arg-type]
+            return {"posterior_": Chain.from_state(graph, _below(state, "chain.")), "report_": chain}
+        guide = Guide(graph, {c: NodeGuide(len(n.inducing), len(graph.rows[c])) for c, n in enumerate(graph.nodes)})
+        guide.load_state_dict(_below(state, "guide."))
+        guide.requires_grad_(False)
+        report = SVIReport(
+            told["elbo"].numpy(), bool(told["converged"]), "restored from a file", told["pareto_k"].item()
+        )
+        return {"posterior_": guide, "report_": report}
+
+
+def _below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): torch.from_numpy(v) for k, v in state.items() if k.startswith(prefix)}

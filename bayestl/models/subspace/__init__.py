@@ -1,0 +1,1 @@
+"""Linear functions in a subspace that many tasks share."""

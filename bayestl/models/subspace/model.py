@@ -1,0 +1,197 @@
+"""Many tasks with few labels each: linear functions whose coefficients lie in a shared subspace of unknown rank.
+
+    f_t(x) = m_t + x' w_t,      w_t = U a_t,      U (d, K),      rank = number of directions that are on
+
+The Bayesian form of few-shot linear representation learning (Tripuraneni, Jin, Jordan 2021, *Provable meta-learning of linear
+representations*): one task alone has too few labels for its d coefficients, all together have enough for the subspace.  The
+sampler is in ``inference/lowrank.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayestl.diagnostics.checks import Check, chain_checks
+from bayestl.diagnostics.draws import RowDraws, Variable, density_of_labels
+from bayestl.inference.sampled import Drawn, correlation_over_rows
+from bayestl.likelihoods import Gaussian, Setting
+from bayestl.models.base import BayesianModel
+from bayestl.models.checks import fold_checks
+from bayestl.models.subspace.gibbs import LowRankDraws, draw_low_rank
+from bayestl.progress import progress
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import Known, Table
+from bayestl.table.task import Task, TaskPart
+
+
+class LowRankLinear(BayesianModel):
+    """Linear functions of many tasks in a shared subspace, whose rank is inferred.
+
+    Parameters
+    ----------
+    max_rank : int
+        Largest rank that is considered.
+    n_draws : int
+        States of the Markov chain behind a prediction.
+    n_warmup : int
+        States before those.
+    tasks : sequence of Task, optional
+        Where the default of a column is not right; labels must be Gaussian, perhaps of a logarithm or a power.
+    random_state : int
+        Every fit repeats exactly from it.
+    verbose : bool
+        Progress on a terminal.
+
+    Attributes
+    ----------
+    draws_ : LowRankDraws
+        The states of the chain, scaled units.
+
+    Notes
+    -----
+    Functions are linear in the features: give those that make them so.  ``groups`` are refused.  Labels known at prediction
+    weigh the states of the chain, row by row.
+
+    Examples
+    --------
+    >>> import numpy as np, bayestl as btl
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((60, 6))
+    >>> every = x @ np.outer([1, -1, 0, 0, 2, 0], rng.standard_normal(20))     # 20 tasks, one direction
+    >>> Y = np.where(rng.uniform(size=every.shape) < 0.1, every, np.nan)      # about 6 labels each
+    >>> model = btl.LowRankLinear(verbose=False).fit(x, Y)
+    >>> int(model.rank().idxmax())
+    1
+    """
+
+    def __init__(
+        self,
+        max_rank: int = 8,
+        n_draws: int = 500,
+        n_warmup: int = 500,
+        tasks: Sequence[Task] | None = None,
+        random_state: int = 0,
+        verbose: bool = True,
+    ) -> None:
+        self.max_rank = max_rank
+        self.n_draws = n_draws
+        self.n_warmup = n_warmup
+        self.tasks = tasks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    draws_: LowRankDraws
+
+    def _check(self, table: Table) -> None:
+        self._check_positive_integers("max_rank", "n_draws", "n_warmup")
+        self._refuse_groups(table, "MultiTaskGP")
+        for task in table.tasks:
+            if not isinstance(task.observes, Gaussian):
+                raise ValueError(
+                    f"task {task.name!r} has {type(task.observes).__name__} labels: LowRankLinear takes Gaussian ones "
+                    "(LogNormal and PowerNormal too); use MultiTaskGP"
+                )
+
+    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+        self._check(table)
+        y, se2 = self._labels(table.parts, table.tasks, scaler, Known(table.y, table.high), table.se)
+        total = int(self.n_warmup) + int(self.n_draws)
+        with progress("LowRankLinear: states of the chain", total=total, verbose=self.verbose) as update:
+            draws = draw_low_rank(
+                scaler.features(table.x),
+                y,
+                se2,
+                max_rank=int(self.max_rank),
+                n_draws=int(self.n_draws),
+                warmup=int(self.n_warmup),
+                seed=int(self.random_state),
+                callback=lambda i: update(completed=i),
+            )
+        return {"draws_": draws}
+
+    @staticmethod
+    def _labels(
+        parts: Sequence[TaskPart], tasks: Sequence[Task], scaler: Scaler, labels: Known, se: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scaled labels (n, T) and their known variances."""
+        blocks = [scaler.block(labels, se, part, tasks[part.task]) for part in parts]
+        return np.column_stack([b[0] for b in blocks]), np.column_stack([b[1] for b in blocks])
+
+    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> Drawn:
+        values = self.draws_.values(x)
+        noise = self.draws_.noise
+        if observed is not None:
+            y, _ = self._labels(self.table_.parts, self.tasks_, self.scaler_, observed, np.zeros_like(observed.y))
+            values = _weigh(values, noise, y, np.random.default_rng(int(self.random_state)))
+        nothing = np.zeros((len(noise), 0))
+        settings = {part: Setting(noise[:, part.task], nothing) for part in self.table_.parts}
+        return Drawn(values, np.zeros_like(values), values, settings)
+
+    def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
+        draws = self.draws_
+        tasks = {"task": self.table_.names}
+        variables = {
+            "rank": Variable(draws.rank),
+            "mean": Variable(draws.mean, ("task",), tasks),
+            "noise": Variable(np.sqrt(draws.noise), ("task",), tasks),
+            "coefficients": Variable(
+                draws.u @ draws.a.transpose(0, 2, 1), ("feature", "task"), {"feature": self.table_.features, **tasks}
+            ),
+        }
+        nothing = np.zeros((len(draws.noise), 0))
+        settings = {part: Setting(draws.noise[:, part.task], nothing) for part in self.table_.parts}
+        out = RowDraws(variables, draws.values(self.scaler_.features(self.table_.x)), settings)
+        out.log_likelihood = density_of_labels(self.table_, self.scaler_, out)
+        return out
+
+    def rank(self) -> pd.Series:
+        """Posterior probability of each rank from 0 to ``max_rank``."""
+        counts = np.bincount(self.draws_.rank, minlength=int(self.max_rank) + 1)
+        return pd.Series(counts / counts.sum(), pd.RangeIndex(len(counts), name="rank"), name="probability")
+
+    def coefficients(self) -> pd.DataFrame:
+        """Posterior of the coefficients: a row a feature, columns (task, "mean"/"std").
+
+        In label units per unit of the feature (log-normal and power-normal labels: of their logarithm or power).
+        """
+        each = self.draws_.u @ self.draws_.a.transpose(0, 2, 1)
+        columns = {}
+        for t, name in enumerate(self.table_.names):
+            own = each[:, :, t] * self.scaler_.y_scale[t] / self.scaler_.x_scale
+            columns[name, "mean"], columns[name, "std"] = own.mean(axis=0), own.std(axis=0)
+        return pd.DataFrame(columns, index=pd.Index(self.table_.features, name="feature"))
+
+    def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
+        yield from chain_checks(self.draws_.noise.mean(axis=1), "noise variances")
+        yield from fold_checks(self, cv)
+
+    def task_correlation(self) -> pd.DataFrame:
+        """Correlation between tasks of the functions over the training rows.
+
+        Returns
+        -------
+        DataFrame (T, T)
+            Mean over the posterior; ``.attrs["std"]`` its spread.
+        """
+        return correlation_over_rows(self.draws_.values(self.scaler_.features(self.table_.x)), self.table_.names)
+
+    def _state(self) -> dict[str, np.ndarray]:
+        return dict(vars(self.draws_))
+
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
+        return {"draws_": LowRankDraws(**state)}
+
+
+def _weigh(values: np.ndarray, noise: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The functions (S, n, T) of each row, resampled by how well they explain its known labels (n, T) with NaN."""
+    density = -0.5 * ((y - values) ** 2 / noise[:, None] + np.log(noise)[:, None])
+    log_weights = np.nansum(density, axis=2)
+    out = values.copy()
+    for row in np.flatnonzero(~np.isnan(y).all(axis=1)):
+        chance = np.exp(log_weights[:, row] - log_weights[:, row].max())
+        out[:, row] = values[generator.choice(len(values), len(values), p=chance / chance.sum()), row]
+    return out

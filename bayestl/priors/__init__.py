@@ -1,0 +1,1 @@
+"""Priors over functions of (row, task): processes, and how they add up."""

@@ -1,0 +1,78 @@
+"""Parts of a prior that every exact architecture has: each latent function's own process, constant and group spread.
+
+f_c(x, g) = m_c + v_c(x) [+ c_{c,g}],   v_c ~ GP(0, kappa^2 k),   m_c ~ N(0, 1),   c_{c,g} ~ N(0, tau^2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import gpytorch
+import torch
+from gpytorch.priors import HalfNormalPrior, LogNormalPrior
+
+from bayestl.kernels.hyperpriors import register_positive
+from bayestl.likelihoods.hyperparameters import Noise
+from bayestl.priors.prior import Mixing, Prior
+from bayestl.priors.processes import Constant, PerGroup, Process, Smooth
+from bayestl.table.task import TaskPart
+
+AMPLITUDE = 1.0
+"""Prior median of the standard deviation of a task's function, on labels of unit variance."""
+GROUP_SPREAD = 0.5
+"""Scale of the half-normal prior of the standard deviation between groups, on labels of unit variance."""
+
+
+class OwnParts(Mixing):
+    """Diagonal blocks: each latent function has an amplitude, a constant and, with groups, a spread between groups.
+
+    The latent functions of one part (classes of one label) share amplitude and spread.
+
+    Parameters
+    ----------
+    parts : sequence of TaskPart
+        Of the family.
+    grouped : bool
+        Whether rows have groups.
+    amplitude : float
+        Prior median of the amplitude of a number; of classes it is :attr:`Part.amplitude` times as large.
+    """
+
+    def __init__(self, parts: Sequence[TaskPart], grouped: bool, amplitude: float = AMPLITUDE) -> None:
+        super().__init__()
+        medians = torch.tensor([amplitude * p.likelihood.amplitude for p in parts], dtype=torch.float64)
+        owner = [i for i, p in enumerate(parts) for _ in p.channels]
+        n_channels = len(owner)
+        self.register_buffer("owner", torch.tensor(owner))
+        self.register_buffer("constants", torch.tensor([parts[i].likelihood.amplitude for i in owner]).double())
+        register_positive(self, "kappa", medians, LogNormalPrior(medians.log(), torch.ones_like(medians)))
+        if grouped:
+            register_positive(self, "tau", torch.full((len(parts),), 0.3), HalfNormalPrior(GROUP_SPREAD))
+        self.support = torch.cat([torch.eye(n_channels)] * (3 if grouped else 2), dim=1).bool()
+
+    def weights(self) -> torch.Tensor:
+        blocks = [torch.diag(self.raw_kappa.exp()[self.owner]), torch.diag(self.constants)]
+        if hasattr(self, "raw_tau"):
+            blocks.append(torch.diag(self.raw_tau.exp()[self.owner]))
+        return torch.cat(blocks, dim=1)
+
+
+def observation(parts: Sequence[TaskPart]) -> tuple[Noise, list[gpytorch.Module | None]]:
+    """The hyperparameters of the likelihoods of a family: noise of its latent functions, and further ones by part."""
+    return Noise([p.likelihood.has_noise for p in parts for _ in p.channels]), [p.likelihood.further() for p in parts]
+
+
+def own_processes(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> list[Process]:
+    """The processes that :class:`OwnParts` weighs; the latent functions of one part share a kernel."""
+    kernels = [smooth().kernel for _ in parts]
+    n_channels = sum(len(p.channels) for p in parts)
+    out: list[Process] = [Smooth(kernel) for kernel, p in zip(kernels, parts, strict=True) for _ in p.channels]
+    out += [Constant() for _ in range(n_channels)]
+    if grouped:
+        out += [PerGroup() for _ in range(n_channels)]
+    return out
+
+
+def own_prior(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> Prior:
+    """Nothing but own parts: latent functions that do not inform each other."""
+    return Prior(own_processes(parts, grouped, smooth), OwnParts(parts, grouped), *observation(parts))

@@ -1,0 +1,27 @@
+"""What a person looks at: pictures, and reports of comparisons and of fitted models as one HTML file."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "Section": "html",
+    "write": "html",
+    "comparison_sections": "comparison",
+    "model_sections": "model",
+    "write_model_report": "model",
+}
+
+__all__ = ["Section", "comparison_sections", "model_sections", "write", "write_model_report"]
+
+if TYPE_CHECKING:
+    from bayestl.report.comparison import comparison_sections
+    from bayestl.report.html import Section, write
+    from bayestl.report.model import model_sections, write_model_report
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"bayestl.report.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'bayestl.report' has no attribute {name!r}")

@@ -1,0 +1,88 @@
+"""One self-contained HTML file that a person reads: tables and SVG figures, no network, light and dark."""
+
+from __future__ import annotations
+
+import html
+
+import pandas as pd
+
+from bayestl.evaluation.comparison import LEVEL, Comparison
+from bayestl.report import plots
+from bayestl.report.html import Section
+
+
+def comparison_sections(comparison: Comparison, parity: str | None = None) -> list[Section]:
+    """Data, table, relative errors, parity and calibration of a comparison.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    parity : str, optional
+        The model whose parity plots are shown; default: for each quantity the one with the lowest CRPS.
+    """
+    data = Section("The data")
+    rows, features = comparison.shape
+    data.text(f"{rows} rows, {features} features. Labels of each task, and of how many rows two tasks have one.")
+    named = [_named(comparison, task) for task in comparison.shared]
+    data.frame(comparison.shared.set_axis(named, axis=1).set_axis(pd.Index(named, name="task")).astype(str))
+    kept = "loses all its labels" if comparison.hide == "row" else "keeps the labels of its other tasks"
+    table = Section("Which architecture predicts best")
+    table.text(
+        f"Cross-validation, the same folds for every model; a held-out row {kept}. Mean over folds ± standard error; "
+        f"the {LEVEL:.0%} interval should hold {LEVEL:.0%} of the labels. The lowest CRPS (of classes the lowest log loss) "
+        "is marked."
+    )
+    for quantity in comparison.quantities:
+        table.body.append(f"<h3>{html.escape(_named(comparison, quantity))}</h3>{_score_table(comparison, quantity)}")
+    relative = Section("Errors relative to the baseline")
+    numbers = [q for q in comparison.quantities if not comparison.classified(q)]
+    if numbers:
+        relative.figure(
+            plots.plot_comparison(comparison, "mae"), "mean absolute error of each model relative to the first"
+        )
+        relative.figure(plots.plot_comparison(comparison, "crps"), "CRPS of each model relative to the first")
+    if len(numbers) < len(comparison.quantities):
+        relative.figure(plots.plot_comparison(comparison, "nlpd"), "log loss of each model relative to the first")
+    parities, calibration = Section("Predictions against labels"), Section("Calibration")
+    calibration.text("On the diagonal, intervals hold as many labels as they claim; above it they are too wide.")
+    for quantity in comparison.quantities:
+        if quantity in numbers:
+            model = parity or comparison.best(quantity, "crps")
+            alt = f"{quantity}: predicted against label, {model}"
+            parities.figure(plots.plot_parity(comparison, model, quantity), alt)
+        calibration.figure(plots.plot_calibration(comparison, quantity), f"{quantity}: coverage against level")
+    sections = [data, table, relative, *([parities] if numbers else []), calibration]
+    if comparison.failures:
+        failed = Section("Fits that failed")
+        for failure in comparison.failures:
+            failed.text(failure)
+        sections.append(failed)
+    return sections
+
+
+def _named(comparison: Comparison, quantity: str) -> str:
+    unit = comparison.units.get(quantity, "")
+    return f"{quantity} ({unit})" if unit else quantity
+
+
+def _score_table(comparison: Comparison, quantity: str) -> str:
+    classified = comparison.classified(quantity)
+    best = comparison.best(quantity, "nlpd" if classified else "crps")
+    names = (
+        ("accuracy", "macro F1", "log loss")
+        if classified
+        else ("MAE", "RMSE", "CRPS", "NLPD", f"in {LEVEL:.0%}", "width")
+    )
+    scores = ("accuracy", "macro_f1", "nlpd") if classified else ("mae", "rmse", "crps", "nlpd")
+    head = "".join(f"<th>{h}</th>" for h in ("model", *names))
+    rows = []
+    for model in comparison.models:
+        if (quantity, model) not in comparison.table.index:
+            continue
+        row = comparison.table.loc[(quantity, model)]
+        cells = [f"{row[s, 'mean']:.3g} ± {row[s, 'se']:.2g}" for s in scores]
+        if not classified:
+            cells += [f"{row['coverage', 'mean']:.2f} ± {row['coverage', 'se']:.2f}", f"{row['width', 'mean']:.3g}"]
+        mark = ' class="best"' if model == best else ""
+        rows.append(f"<tr{mark}><td>{html.escape(model)}</td>{''.join(f'<td>{c}</td>' for c in cells)}</tr>")
+    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'

@@ -1,0 +1,279 @@
+"""Columns of a user's tables: read as numbers, classes or intervals, and refused with column, row and value named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_array
+
+from bayestl.likelihoods import Bernoulli, Categorical, Censored, Classified, Ordinal
+from bayestl.table.task import Task
+
+MOST_CLASSES = 50
+"""More distinct strings than this in a column are taken for a mistake."""
+
+
+def _row(index: pd.Index, i: int) -> str:
+    return f"row {i}" if isinstance(index, pd.RangeIndex) else f"row {index[i]!r} (position {i})"
+
+
+def _unique_names(columns: Sequence[Hashable], what: str) -> list[str]:
+    names = [str(c) for c in columns]
+    if duplicates := sorted({n for n in names if names.count(n) > 1}):
+        raise ValueError(
+            f"{what} has {names.count(duplicates[0])} columns named {duplicates[0]!r}: rename or drop all but one"
+        )
+    return names
+
+
+def _numeric_column(values: pd.Series, name: str, what: str, advice: str) -> np.ndarray:
+    """One column as floats; text that is not a number is named with its row."""
+    if pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values):
+        if pd.api.types.is_complex_dtype(values):
+            raise ValueError(f"Complex data not supported: column {name!r} of {what}")
+        return values.to_numpy(dtype=float, na_value=np.nan)
+    numbers = pd.to_numeric(values, errors="coerce")
+    bad = np.flatnonzero((numbers.isna() & values.notna()).to_numpy())
+    if len(bad):
+        i = int(bad[0])
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise ValueError(
+            f"column {name!r} of {what} holds {values.iloc[i]!r} in {_row(values.index, i)}{more}, which is not a number: {advice}"
+        )
+    return numbers.to_numpy(dtype=float)
+
+
+def refuse(mask: np.ndarray, values: np.ndarray, names: Sequence[str], index: pd.Index, what: str, advice: str) -> None:
+    """Raise for the first True of ``mask``, naming column, row and value."""
+    if mask.any():
+        i, j = (int(k) for k in np.argwhere(mask)[0])
+        more = f" and {int(mask.sum()) - 1} more" if mask.sum() > 1 else ""
+        raise ValueError(
+            f"column {names[j]!r} of {what} holds {values[i, j]} in {_row(index, i)}{more} (NaN and infinity are refused): {advice}"
+            if not np.isfinite(values[i, j])
+            else f"column {names[j]!r} of {what} holds {values[i, j]} in {_row(index, i)}{more}: {advice}"
+        )
+
+
+def read_features(X: Any) -> tuple[np.ndarray, list[str], pd.Index, bool]:
+    """Feature matrix (n, d), column names, row names, and whether the names are the user's own.
+
+    Raises
+    ------
+    ValueError
+        For text, NaN, infinity, duplicate columns, an empty table, or anything that is not two-dimensional.
+    """
+    if isinstance(X, pd.DataFrame):
+        names = _unique_names(X.columns, "X")
+        if len(names) == 0:
+            raise ValueError(f"0 feature(s) (shape=({len(X)}, 0)) while a minimum of 1 is required: X has no columns")
+        if len(X) == 0:
+            raise ValueError("Found array with 0 sample(s): X has no rows")
+        x = np.column_stack(
+            [_numeric_column(X.iloc[:, j], n, "X", "drop it or turn it into numbers") for j, n in enumerate(names)]
+        )
+        index, named = X.index, True
+    else:
+        array = check_array(X, dtype="numeric", ensure_all_finite=False, ensure_min_samples=1, ensure_min_features=1)
+        x = np.asarray(array, dtype=float)
+        names, index, named = [f"x{j}" for j in range(x.shape[1])], pd.RangeIndex(len(x)), False
+    refuse(~np.isfinite(x), x, names, index, "X", "impute it or drop the row")
+    return x, names, index, named
+
+
+def label_frame(Y: Any, n: int, what: str = "Y", columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Labels as a table of n rows with a named column a task.
+
+    Raises
+    ------
+    ValueError
+        For duplicate columns or a number of rows other than ``n``.
+    """
+    if Y is None:
+        raise ValueError("requires y to be passed, but the target y is None")
+    if isinstance(Y, pd.Series):
+        Y = Y.to_frame(name="y" if Y.name is None else Y.name)
+    if not isinstance(Y, pd.DataFrame):
+        array = np.asarray(Y, dtype=None)
+        if array.ndim == 1:
+            array = array[:, None]
+        if array.ndim != 2:
+            raise ValueError(f"{what} must have one or two dimensions, got {array.ndim}")
+        names = (
+            list(columns)
+            if columns is not None
+            else ["y"]
+            if array.shape[1] == 1
+            else [f"y{t}" for t in range(array.shape[1])]
+        )
+        if len(names) != array.shape[1]:
+            raise ValueError(f"{what} has {array.shape[1]} columns where {len(names)} are expected: {names}")
+        Y = pd.DataFrame(array, columns=names)
+    names = _unique_names(Y.columns, what)
+    if len(Y) != n:
+        raise ValueError(f"inconsistent numbers of samples: X has {n} rows and {what} has {len(Y)}")
+    if not names:
+        raise ValueError(f"{what} has no columns: a model needs at least one task")
+    return Y.set_axis(names, axis=1)
+
+
+def read_numbers(Y: pd.DataFrame, what: str) -> np.ndarray:
+    """All columns as floats (n, T), NaN where there is nothing.
+
+    Raises
+    ------
+    ValueError
+        For text or infinity.
+    """
+    y = np.column_stack([_numeric_column(Y[name], name, what, "mend it") for name in Y.columns])
+    refuse(np.isinf(y), y, list(Y.columns), Y.index, what, "use NaN for what is not known")
+    return y
+
+
+def decide(task: Task, column: pd.Series) -> Task:
+    """The task with its likelihood chosen and its classes named, from its column.
+
+    Raises
+    ------
+    ValueError
+        For classes that cannot be told from the column.
+    """
+    likelihood = task.likelihood
+    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if likelihood is None:
+        if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
+            likelihood = Ordinal()
+        elif not is_number and _holds_classes(column):
+            likelihood = Bernoulli() if len(_classes(column)) == 2 else Categorical()
+        else:
+            return task
+    if isinstance(likelihood, Classified) and likelihood.classes is None:
+        classes = _classes(column)
+        if len(classes) < 2:
+            held = f"only the class {classes[0]!r}" if classes else "no labels"
+            raise ValueError(
+                f"task {task.name!r} has {held}: a classifier needs two; name all classes in its likelihood, or drop the column"
+            )
+        if isinstance(likelihood, Bernoulli) and len(classes) > 2:
+            raise ValueError(
+                f"task {task.name!r} has {len(classes)} classes {list(classes)[:6]}: Bernoulli takes two, Categorical more"
+            )
+        if len(classes) > MOST_CLASSES:
+            raise ValueError(
+                f"column {task.name!r} of Y holds {len(classes)} different values such as {classes[0]!r}: "
+                f"at most {MOST_CLASSES} classes are taken; turn it into numbers or group the classes"
+            )
+        likelihood = replace(likelihood, classes=classes)
+    return replace(task, likelihood=likelihood)
+
+
+def _holds_classes(column: pd.Series) -> bool:
+    """Whether a column that is not of numbers holds names: one that is mostly numbers has a misprint instead."""
+    there = column.dropna()
+    if len(there) == 0:
+        return False
+    if isinstance(column.dtype, pd.CategoricalDtype) or all(isinstance(v, bool | np.bool_) for v in there):
+        return True
+    return pd.to_numeric(there, errors="coerce").notna().mean() < 0.5
+
+
+def _classes(column: pd.Series) -> tuple[Hashable, ...]:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return tuple(column.cat.categories)
+    found = list(dict.fromkeys(v.item() if isinstance(v, np.generic) else v for v in column.dropna()))
+    try:
+        return tuple(sorted(found))
+    except TypeError:
+        return tuple(sorted(found, key=str))
+
+
+_CENSORED = re.compile(r"\s*(?:([<>])\s*=?\s*(.*)|(.+?)\s*\.\.\s*(.+))\s*")
+
+
+def encode(column: pd.Series, task: Task, what: str = "Y") -> tuple[np.ndarray, np.ndarray]:
+    """Labels of one task as numbers (n,): the label or lower end of its interval, and the upper end.
+
+    Raises
+    ------
+    ValueError
+        For text that is no number, a class that the task does not have, a limit without a number, infinity, and
+        labels that the likelihood cannot explain; naming column, row and value.
+    """
+    likelihood, name = task.observes, task.name
+    if likelihood.classes_ is not None:
+        y = _positions(column, likelihood.classes_, name, what)
+        return y, y
+    if isinstance(likelihood, Censored):
+        y, high = _intervals(column, likelihood, name, what)
+    else:
+        y = _numeric_column(column, name, what, "mend it, or give the task a likelihood for classes")
+        high = y
+        refuse(
+            np.isinf(y)[:, None], y[:, None], [name], column.index, what, "use NaN for a label that was not measured"
+        )
+    bad, advice = likelihood.check(y)
+    refuse(bad[:, None], y[:, None], [name], column.index, what, advice)
+    return y, high
+
+
+def _positions(column: pd.Series, classes: Sequence[Hashable], name: str, what: str) -> np.ndarray:
+    position = {c: float(k) for k, c in enumerate(classes)}
+    y = np.full(len(column), np.nan)
+    for i, value in enumerate(column):
+        if pd.isna(value):
+            continue
+        value = value.item() if isinstance(value, np.generic) else value
+        if value not in position:
+            raise ValueError(
+                f"column {name!r} of {what} holds {value!r} in {_row(column.index, i)}, which is none of the classes "
+                f"{list(classes)}: mend it, or name all classes in the task's likelihood"
+            )
+        y[i] = position[value]
+    return y
+
+
+def _intervals(column: pd.Series, likelihood: Censored, name: str, what: str) -> tuple[np.ndarray, np.ndarray]:
+    y, high = np.full(len(column), np.nan), np.full(len(column), np.nan)
+
+    def number(text: Any, i: int) -> float:
+        try:
+            value = float(text)
+        except (TypeError, ValueError):
+            value = np.nan
+        if not np.isfinite(value):
+            raise ValueError(
+                f"column {name!r} of {what} holds {column.iloc[i]!r} in {_row(column.index, i)}: a number is expected, "
+                "'<' or '>' and a limit, or two numbers with '..' between them"
+            )
+        return value
+
+    for i, value in enumerate(column):
+        if pd.isna(value):
+            continue
+        found = _CENSORED.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            y[i] = high[i] = number(value, i)
+        elif found[1] == "<":
+            y[i], high[i] = -np.inf, number(found[2], i)
+        elif found[1] == ">":
+            y[i], high[i] = number(found[2], i), np.inf
+        else:
+            y[i], high[i] = number(found[3], i), number(found[4], i)
+            if y[i] > high[i]:
+                raise ValueError(
+                    f"column {name!r} of {what} holds {value!r} in {_row(column.index, i)}: the lower end comes first"
+                )
+    if likelihood.lower is not None:
+        y, high = (
+            np.where(high <= likelihood.lower, -np.inf, y),
+            np.where(high <= likelihood.lower, likelihood.lower, high),
+        )
+    if likelihood.upper is not None:
+        beyond = y >= likelihood.upper
+        y, high = np.where(beyond, likelihood.upper, y), np.where(beyond, np.inf, high)
+    return y, high

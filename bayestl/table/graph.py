@@ -1,0 +1,77 @@
+"""What is measured: a task is one label column, with the likelihood of its labels, its unit and its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bayestl.table.task import TaskPart
+
+
+def parent_channels(parts: Sequence[TaskPart], child: TaskPart, parent: int) -> tuple[TaskPart, bool]:
+    """The part of the task ``parent`` that a part of another task follows, and whether the two are of one kind.
+
+    The part of the same role where there is one with as many latent functions, else the main one.
+    """
+    main = next(p for p in parts if p.task == parent and not p.role)
+    for p in parts:
+        if p.task == parent and p.role == child.role and p.likelihood.n_latent == child.likelihood.n_latent:
+            return p, p.likelihood.has_noise == child.likelihood.has_noise
+    return main, False
+
+
+def order_levels(levels: Sequence[str] | None, columns: Sequence[str]) -> tuple[int, ...]:
+    """Positions of ``levels`` among ``columns``; all columns in their order where ``levels`` is None.
+
+    Raises
+    ------
+    ValueError
+        If a level is no column, stands twice, or a column is no level.
+    """
+    if levels is None:
+        return tuple(range(len(columns)))
+    if isinstance(levels, str):
+        raise ValueError(f"levels= must be a list of label columns, lowest fidelity first, got the string {levels!r}")
+    for name in levels:
+        if name not in columns:
+            raise ValueError(f"levels= names {name!r}, which is no column of Y; the columns are {list(columns)}")
+        if list(levels).count(name) > 1:
+            raise ValueError(f"levels= names {name!r} twice")
+    if missing := [name for name in columns if name not in levels]:
+        raise ValueError(f"column {missing[0]!r} of Y is not in levels={list(levels)}: add it or drop the column")
+    return tuple(list(columns).index(name) for name in levels)
+
+
+def order_graph(graph: Mapping[str, Sequence[str]] | None, columns: Sequence[str]) -> dict[int, tuple[int, ...]]:
+    """Parents of each task as positions among ``columns``, in an order in which parents come first.
+
+    ``None`` is the chain of the columns in their order.
+
+    Raises
+    ------
+    ValueError
+        If the graph names an unknown task, a task as its own parent, or has a cycle.
+    """
+    columns = list(columns)
+    if graph is None:
+        return {i: (i - 1,) if i else () for i in range(len(columns))}
+    parents: dict[str, tuple[str, ...]] = dict.fromkeys(columns, ())
+    for child, names in graph.items():
+        if isinstance(names, str):
+            raise ValueError(f"graph={{{child!r}: {names!r}}}: parents must be a list, such as [{names!r}]")
+        for name in (child, *names):
+            if name not in columns:
+                raise ValueError(f"graph= names {name!r}, which is no column of Y; the columns are {columns}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"graph= gives {child!r} the same parent twice: {list(names)}")
+        parents[child] = tuple(names)
+    done: dict[int, tuple[int, ...]] = {}
+    while len(done) < len(columns):
+        ready = [
+            n for n in columns if columns.index(n) not in done and all(columns.index(p) in done for p in parents[n])
+        ]
+        if not ready:
+            left = [n for n in columns if columns.index(n) not in done]
+            raise ValueError(f"graph= has a cycle among {left}: a task cannot be its own ancestor")
+        for name in ready:
+            done[columns.index(name)] = tuple(columns.index(p) for p in parents[name])
+    return done

@@ -1,0 +1,78 @@
+"""Many tasks with few labels: tables whose coefficients lie in a subspace, and whether it is found.
+
+50 tasks with five labels each, ten features, the rank of the subspace known; the peer is ridge regression of each task alone
+with its penalty by leave-one-out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import RidgeCV
+
+from bayestl import metrics
+from bayestl.models.subspace.model import LowRankLinear
+from bayestl.parallel import in_parallel
+
+N_TASKS, N_LABELS, N_FEATURES, N_NEW = 50, 5, 10, 200
+NOISE = 0.1
+"""Standard deviation of the labels' errors; functions have about unit variance for each direction."""
+RANKS = (1, 2, 3)
+
+
+class Drawn(NamedTuple):
+    """Features and labels of training, and functions (n, T) at new rows."""
+
+    x: np.ndarray
+    Y: pd.DataFrame
+    new: np.ndarray
+    truth: np.ndarray
+
+
+def draw_table(rank: int, seed: int) -> Drawn:
+    """Coefficients ``U a_t`` with ``U`` (d, rank) and ``a_t`` normal; each row has a label of one task."""
+    generator = np.random.default_rng(seed)
+    n = N_TASKS * N_LABELS
+    x, new = (generator.standard_normal((rows, N_FEATURES)) for rows in (n, N_NEW))
+    directions = generator.standard_normal((N_FEATURES, rank)) / np.sqrt(N_FEATURES)
+    w = directions @ generator.standard_normal((rank, N_TASKS))
+    own = np.repeat(np.arange(N_TASKS), N_LABELS)
+    Y = np.full((n, N_TASKS), np.nan)
+    Y[np.arange(n), own] = (x @ w)[np.arange(n), own] + NOISE * generator.standard_normal(n)
+    return Drawn(x, pd.DataFrame(Y, columns=[f"t{t}" for t in range(N_TASKS)]), new, new @ w)
+
+
+def ridge(x: np.ndarray, Y: pd.DataFrame, new: np.ndarray) -> np.ndarray:
+    """Predictions (n, T) of each task alone."""
+    out = []
+    for name in Y:
+        there = Y[name].notna().to_numpy()
+        out.append(RidgeCV(np.logspace(-3, 3, 13)).fit(x[there], Y[name][there]).predict(new))
+    return np.column_stack(out)
+
+
+def _one(rank: int, seed: int) -> dict[str, float]:
+    drawn = draw_table(rank, seed)
+    model = LowRankLinear(random_state=seed, verbose=False).fit(drawn.x, drawn.Y)
+    post = model.posterior(drawn.new, noise=False)
+    interval = post.interval(0.9)
+    lower, upper = (interval.xs(side, axis=1, level="side").to_numpy() for side in ("lower", "upper"))
+    size = metrics.rmse(drawn.truth, np.zeros_like(drawn.truth))
+    alone = ridge(drawn.x, drawn.Y, drawn.new)
+    return {
+        "true rank": rank,
+        "rank found": float(model.rank().idxmax() == rank),
+        "probability of it": float(model.rank()[rank]),
+        "RMSE": metrics.rmse(drawn.truth, post.mean.to_numpy()) / size,
+        "RMSE, ridge": metrics.rmse(drawn.truth, alone) / size,
+        "in 90 %": metrics.coverage(drawn.truth, lower, upper),
+    }
+
+
+def run(n_tables: int = 20, n_jobs: int | None = 2, verbose: bool = True) -> pd.DataFrame:
+    """For each rank the means over tables: how often it is found, errors over the size of the functions, coverage."""
+    jobs = [(rank, seed) for rank in RANKS for seed in range(n_tables)]
+    records = pd.DataFrame(in_parallel(_one, jobs, n_jobs, "tables of many tasks", verbose))
+    return records.groupby("true rank").mean()

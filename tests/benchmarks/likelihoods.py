@@ -1,0 +1,98 @@
+"""Calibration of each likelihood: tables drawn from a model's own prior, and the PIT of new labels.
+
+Hyperparameters, functions and labels come from the prior of :class:`~bayestl.models.exact.independent.IndependentGP`; the model
+is fitted to most rows, and the randomised probability integral transform of the others is uniform where inference is
+calibrated.  Talts et al. 2018, *Validating Bayesian inference algorithms with simulation-based calibration*.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+
+from bayestl import likelihoods, metrics
+from bayestl.likelihoods import Likelihood, Setting
+from bayestl.models.exact.independent import IndependentGP
+from bayestl.parallel import in_parallel
+from bayestl.priors.draws import draw_processes, mix
+from bayestl.table.table import build_table
+from bayestl.table.task import Task, task_parts
+from benchmarks.drawn import fit_unscaled
+
+N_TRAIN, N_TEST, N_FEATURES = 80, 20, 2
+KINDS: dict[str, Likelihood] = {
+    "gaussian": likelihoods.Gaussian(),
+    "student": likelihoods.StudentT(),
+    "positive": likelihoods.Positive(),
+    "hurdle": likelihoods.Hurdle("log-normal"),
+    "censored": likelihoods.Censored(lower=-0.5),
+    "bernoulli": likelihoods.Bernoulli((False, True)),
+    "ordinal": likelihoods.Ordinal(("a", "b", "c")),
+    "categorical": likelihoods.Categorical(("a", "b", "c")),
+}
+
+
+def draw_labels(likelihood: Likelihood, x: np.ndarray, seed: int) -> np.ndarray:
+    """Labels (n,) of rows ``x`` (n, d) in scaled units, classes as positions, all from the prior."""
+    generator = np.random.default_rng(seed)
+    parts = task_parts([Task("y", likelihood)])
+    model = IndependentGP(verbose=False)
+    blank = build_table(x, np.zeros(len(x)))
+    drawn = {}
+    for j, part in enumerate(parts):
+        prior = model._prior(blank, (part,), blank.features)
+        prior.draw_hyperparameters(1000 * seed + j)
+        f = mix(prior, draw_processes(prior, x, np.zeros(len(x), dtype=int), generator))
+        with torch.no_grad():
+            setting = Setting(prior.noise.variance()[:1].numpy(), prior.further(0).numpy()[None])
+        drawn[part.role] = part.likelihood.draw(f[None], setting, generator)
+    return likelihood.combine_draws(drawn)[0]
+
+
+def pits(kind: str, seed: int) -> np.ndarray:
+    """Randomised PIT (n,) of the test rows of one drawn table.
+
+    Empty where its labels tell nothing: one class, or fewer than three labels within the limits.
+    """
+    likelihood = KINDS[kind]
+    generator = np.random.default_rng([1, seed])  # not the numbers that the labels are drawn with
+    x = generator.standard_normal((N_TRAIN + N_TEST, N_FEATURES))
+    y = draw_labels(likelihood, x, seed)
+    classes = likelihood.classes_
+    labels = pd.DataFrame({"y": y if classes is None else [classes[int(k)] for k in y]})
+    model = IndependentGP([Task("y", likelihood)], verbose=False, random_state=seed)
+    table = build_table(x[:N_TRAIN], labels.iloc[:N_TRAIN], tasks=model.tasks)
+    split = table.tasks[0].observes.split(np.where(table.y == table.high, table.y, np.nan)[:, 0])
+    if any(np.isfinite(split[part.role]).sum() < 3 for part in table.parts):
+        return np.empty(0)
+    fit_unscaled(model, x[:N_TRAIN], labels.iloc[:N_TRAIN])
+    return metrics.pit(y[N_TRAIN:], model.posterior(x[N_TRAIN:]).marginal("y"), seed + 1_000_000)
+
+
+def uniform_p_value(tables: list[np.ndarray]) -> float:
+    """That PITs have the mean and the spread of a uniform: Hotelling's test over tables, whose own PITs are not independent."""
+    each = np.array([[u.mean() - 1 / 2, ((u - 1 / 2) ** 2).mean() - 1 / 12] for u in tables])
+    n, k = each.shape
+    mean = each.mean(axis=0)
+    t2 = n * mean @ np.linalg.solve(np.cov(each.T), mean)
+    return float(stats.f.sf(t2 * (n - k) / (k * (n - 1)), k, n - k))
+
+
+def run(n_tables: int = 100, n_jobs: int | None = 2, verbose: bool = True) -> pd.DataFrame:
+    """For each likelihood: labels, p value of uniform PITs, and how many lie in the central 90 %."""
+    jobs = [(kind, seed) for kind in KINDS for seed in range(n_tables)]
+    found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
+    for (kind, _), values in zip(jobs, in_parallel(pits, jobs, n_jobs, "drawn tables", verbose), strict=True):
+        found[kind].append(values)
+    rows = {}
+    for kind, parts in found.items():
+        inside = np.array([metrics.calibration_curve(p, np.array([0.9]))[1][0] for p in parts if len(p)])
+        rows[kind] = {
+            "labels": sum(map(len, parts)),
+            "p value": uniform_p_value([p for p in parts if len(p)]),
+            "in 90 %": inside.mean(),
+            "standard error": inside.std(ddof=1) / np.sqrt(len(inside)),
+        }
+    return pd.DataFrame(rows).T

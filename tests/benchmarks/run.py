@@ -1,0 +1,95 @@
+"""Run a benchmark and print its figures: ``python tests/benchmarks/run.py sbc --repeats 200 -j 2``.
+
+``bayestl reproduce`` has the cases of the paper; these are of tables whose truth is known, of speed, and of other people's models.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bayestl.cli.app import Jobs, Quiet, user_errors
+
+
+class Case(StrEnum):
+    """What can be run, with what ``--repeats`` counts."""
+
+    agreement = "agreement"
+    campaigns = "campaigns"
+    few_shot = "few-shot"
+    fidelities = "fidelities"
+    full_bayes = "full-bayes"
+    harm = "harm"
+    likelihoods = "likelihoods"
+    recovery = "recovery"
+    sbc = "sbc"
+    speed = "speed"
+
+
+DIGITS = {Case.harm: 2, Case.full_bayes: 2}
+"""Shown of a table; three of the others."""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.command()
+def main(
+    case: Annotated[
+        Case,
+        typer.Argument(
+            help="agreement: variational inference against Markov chains; campaigns: active learning of band gaps; few-shot: many tasks "
+            "with few labels; fidelities: optimisation with a cheap source; full-bayes: chains beside BoTorch's; harm: bad sources; "
+            "likelihoods, recovery: known truth; sbc: ranks on simulated tables; speed: time to fit."
+        ),
+    ],
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            help="Tables (sbc, recovery 200, likelihoods 100, harm 40, few-shot 20, full-bayes 3), seeds (campaigns 20, fidelities 5) or "
+            "draws (agreement 8000).",
+            min=1,
+        ),
+    ] = None,
+    models: Annotated[str | None, typer.Option(help="sbc, campaigns, fidelities: only these, comma-separated.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for the records, and pictures where a case has any.")
+    ] = None,
+    jobs: Jobs = 2,
+    quiet: Quiet = False,
+) -> None:
+    """Run one benchmark."""
+    with user_errors():
+        run = importlib.import_module(f"benchmarks.{case.value.replace('-', '_')}").run
+        takes = inspect.signature(run).parameters
+        counted = next((name for name in takes if name in ("n_tables", "n_seeds", "n_repeats", "n_draws")), None)
+        options: dict[str, Any] = {"verbose": not quiet}
+        for name, value, option in (
+            (counted, repeats, "--repeats"),
+            ("only", None if models is None else [m.strip() for m in models.split(",")], "--models"),
+        ):
+            if value is not None:
+                if name not in takes:
+                    raise ValueError(f"{option}: {case.value} has no such option")
+                options[name] = value
+        if "n_jobs" in takes:
+            options["n_jobs"] = jobs
+        found = run(**options)
+        typer.echo(found.round(DIGITS.get(case, 3)).to_string() if hasattr(found, "to_string") else str(found))
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
+            if hasattr(found, "write"):
+                found.write(output)
+            else:
+                found.to_csv(output / f"{case.value}.csv")
+
+
+if __name__ == "__main__":
+    app()

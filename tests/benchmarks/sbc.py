@@ -1,0 +1,67 @@
+"""Simulation-based calibration of the three architectures at small n: 30 labels of a source, 15 of a target, two features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayestl.evaluation.simulated import Calibration, simulate_calibration
+from bayestl.models.exact.difference import DifferenceGP
+from bayestl.models.exact.multitask import MultiTaskGP
+from bayestl.models.latent.model import LatentVariableGP
+from bayestl.report import plots
+from bayestl.studies import choose
+
+N_SOURCE, N_TARGET = 30, 15
+
+
+def models() -> dict[str, Any]:
+    """The architectures by name, all averaged over chains of their hyperparameters."""
+    return {
+        "multi-task": MultiTaskGP(hyperparameters="mcmc"),
+        "difference": DifferenceGP(["source", "target"], hyperparameters="mcmc"),
+        "latent variable": LatentVariableGP(graph={"target": ["source"]}, inference="mcmc"),
+    }
+
+
+@dataclass
+class Result:
+    """The calibration of each model."""
+
+    found: dict[str, Calibration]
+
+    def __str__(self) -> str:
+        return "\n\n".join(f"{name}\n{calibration}" for name, calibration in self.found.items())
+
+    def write(self, folder: Path) -> None:
+        """Ranks as CSV and a picture each."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, calibration in self.found.items():
+            stem = f"sbc-{name.replace(' ', '-')}"
+            calibration.ranks.to_csv(folder / f"{stem}.csv", index_label="table")
+            plots.plot_ranks(calibration).figure.savefig(folder / f"{stem}.png", dpi=130)
+
+
+def pattern() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Features, and labels that only say where there are any."""
+    x = np.random.default_rng(0).standard_normal((N_SOURCE, 2))
+    labels = pd.DataFrame({"source": np.zeros(N_SOURCE), "target": np.zeros(N_SOURCE)})
+    labels.loc[N_TARGET:, "target"] = np.nan
+    return pd.DataFrame(x, columns=["p", "q"]), labels
+
+
+def run(
+    n_tables: int = 200, only: list[str] | None = None, n_jobs: int | None = 2, seed: int = 0, verbose: bool = True
+) -> Result:
+    """``n_tables`` of each."""
+    chosen = choose(models(), only)
+    return Result(
+        {
+            name: simulate_calibration(model, *pattern(), n_tables=n_tables, seed=seed, n_jobs=n_jobs, verbose=verbose)
+            for name, model in chosen.items()
+        }
+    )

@@ -1,0 +1,156 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import LeaveOneGroupOut
+
+import bayestl as btl
+from bayestl import metrics, report
+from bayestl.models.exact.independent import IndependentGP
+
+QUICK = {"n_starts": 1, "verbose": False, "hyperparameters": "map"}
+
+
+class Refuses(IndependentGP):
+    """A model that cannot be fitted."""
+
+    def _learn(self, table, scaler):
+        raise ValueError("this model refuses")
+
+
+@pytest.fixture(scope="module")
+def comparison(two_tasks):
+    X, Y = two_tasks
+    tasks = [btl.Task("target", unit="eV")]
+    models = {"independent": btl.IndependentGP(tasks=tasks, **QUICK), "difference": btl.DifferenceGP(**QUICK)}
+    return btl.compare(models, X, Y, target="target", cv=4, verbose=False)
+
+
+def test_transfer_wins_and_its_difference_is_paired(comparison):
+    assert comparison.best("target") == "difference"
+    paired = comparison.paired("independent", "crps").loc[("target", "difference")]
+    wide = comparison.scores.pivot(index="fold", columns="model", values="crps")
+    difference = wide["difference"] - wide["independent"]
+    assert paired["difference"] == pytest.approx(difference.mean())
+    assert paired["se"] == pytest.approx(difference.std(ddof=1) / np.sqrt(len(wide)))
+    assert paired["difference"] < 0
+
+
+def test_scores_are_those_of_the_predictions(comparison):
+    p = comparison.predictions.query("model == 'difference' and fold == 0")
+    row = comparison.scores.query("model == 'difference' and fold == 0").iloc[0]
+    assert row["mae"] == pytest.approx(metrics.mae(p["y"], p["median"]))
+    assert row["rmse"] == pytest.approx(metrics.rmse(p["y"], p["mean"]))
+    assert row["nlpd"] == pytest.approx(-p["log_density"].mean())
+    assert comparison.predictions.query("model == 'difference'")["row"].is_unique
+    assert len(comparison.predictions) == 2 * 20
+    assert comparison.scores["fold"].nunique() == 4
+    text = str(comparison)
+    assert "target (eV)" in text
+    assert "difference" in text
+
+
+def test_hidden_rows_know_less_than_hidden_targets(two_tasks):
+    X, Y = two_tasks
+    models = {"difference": btl.DifferenceGP(**QUICK)}
+    function = {"gap": lambda y: y["target"] - y["source"]}
+    row = btl.compare(models, X, Y, cv=4, hide="row", functions=function, verbose=False)
+    target = btl.compare(models, X, Y, cv=4, hide="target", verbose=False)
+    assert row.quantities == ["source", "target", "gap"]
+    assert (
+        target.table.loc[("target", "difference"), ("mae", "mean")]
+        < row.table.loc[("target", "difference"), ("mae", "mean")]
+    )
+
+
+def test_parallel_folds_give_the_same_numbers(two_tasks, comparison):
+    X, Y = two_tasks
+    models = {"independent": btl.IndependentGP(**QUICK), "difference": btl.DifferenceGP(**QUICK)}
+    again = btl.compare(models, X, Y, target="target", cv=4, n_jobs=2, verbose=False)
+    pd.testing.assert_frame_equal(again.scores, comparison.scores, rtol=1e-6)
+
+
+def test_a_fit_that_fails_is_named_and_the_others_kept(two_tasks):
+    X, Y = two_tasks
+    with pytest.warns(RuntimeWarning) as caught:
+        out = btl.compare({"bad": Refuses(**QUICK), "good": btl.IndependentGP(**QUICK)}, X, Y, cv=2, verbose=False)
+    assert [str(w.message) for w in caught] == [f"bad, fold {i}: ValueError: this model refuses" for i in (0, 1)]
+    assert out.models == ["good"]
+    assert len(out.failures) == 2
+
+
+def test_groups_are_left_out_together(two_tasks):
+    X, Y = two_tasks
+    together = np.arange(40) % 4
+    out = btl.compare(
+        {"m": btl.IndependentGP(**QUICK)},
+        X,
+        Y,
+        target="source",
+        cv=LeaveOneGroupOut(),
+        split_groups=together,
+        verbose=False,
+    )
+    for _, part in out.predictions.groupby("fold"):
+        assert len(set(together[part["row"]])) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"hide": "all"}, "hide must be"),
+        ({"target": "gap"}, "'gap' is no column"),
+        ({"functions": {"f": lambda y: y}}, 'hide="row" only'),
+    ],
+)
+def test_bad_arguments(two_tasks, arguments, words):
+    X, Y = two_tasks
+    with pytest.raises(ValueError, match=words):
+        btl.compare({"m": btl.IndependentGP(**QUICK)}, X, Y, verbose=False, **arguments)
+    with pytest.raises(ValueError, match="no models"):
+        btl.compare({}, X, Y)
+
+
+def test_plots_are_drawn_on_the_given_axes(comparison):
+    from matplotlib.figure import Figure
+
+    from bayestl.report import plots
+
+    ax = Figure().add_subplot()
+    assert plots.plot_comparison(comparison, ax=ax) is ax
+    assert "independent" in [t.get_text() for t in ax.get_legend().get_texts()]
+    for made in (plots.plot_parity(comparison, "difference", "target"), plots.plot_calibration(comparison, "target")):
+        assert "target (eV)" in made.get_xlabel() + made.get_title()
+
+
+def test_the_report_is_one_file_without_a_network(comparison, tmp_path):
+
+    path = report.write(tmp_path / "sub" / "report.html", "A <title>", report.comparison_sections(comparison))
+    page = path.read_text(encoding="utf-8")
+    assert "A &lt;title&gt;" in page
+    assert page.count("<svg") == 4
+    for reference in ("<script", 'src="http', "<link", "@import"):
+        assert reference not in page
+    assert 'class="best"' in page
+
+
+def test_classes_and_hurdles_are_compared(tmp_path):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.uniform(-2, 2, 60)})
+    gap = np.where(X["x"] > 0, X["x"], 0.0)
+    Y = pd.DataFrame({"gap": gap, "colour": np.where(X["x"] > 0.3 * rng.standard_normal(60), "white", "dark")})
+    tasks = [btl.Task("gap", btl.Hurdle("truncated-normal"), unit="eV")]
+    quick = {"tasks": tasks, "hyperparameters": "map", "n_starts": 1, "verbose": False}
+    models = {"independent": btl.IndependentGP(**quick), "multi-task": btl.MultiTaskGP(**quick)}
+    result = btl.compare(models, X, Y, cv=3, hide="row", verbose=False)
+    assert not result.failures
+    assert result.classified("colour")
+    assert not result.classified("gap")
+    table = result.table
+    assert (table.loc["colour", ("accuracy", "mean")] > 0.7).all()
+    assert table.loc["colour", ("mae", "mean")].isna().all()
+    assert (table.loc["gap", ("crps", "mean")] < 0.2).all()
+    assert result.predictions["pit"].between(0, 1).all()
+    assert "log loss" in str(result)
+    assert result.best("colour") in models
+    path = report.write(tmp_path / "r.html", "classes", report.comparison_sections(result))
+    assert "macro F1" in path.read_text()

@@ -1,0 +1,63 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayestl as btl
+from bayestl.report import plots
+
+
+@pytest.fixture(scope="module")
+def scarce():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.uniform(-2, 2, (60, 2)), columns=["p", "q"])
+    f = np.sin(3 * X["p"]) + 0.5 * X["q"]
+    Y = pd.DataFrame({"source": f, "target": 1.3 * f + 0.5, "noise": rng.standard_normal(60)})
+    Y[["source", "target"]] += 0.05 * rng.standard_normal((60, 2))
+    Y.loc[24:, "target"] = np.nan
+    return X, Y
+
+
+def model(**kwargs):
+    return btl.DifferenceGP(["source", "target"], hyperparameters="map", n_starts=1, verbose=False, **kwargs)
+
+
+def test_a_good_source_gains_and_the_numbers_add_up(scarce):
+    X, Y = scarce
+    gain = btl.transfer_gain(model(), X, Y[["source", "target"]], "target", cv=4, verbose=False)
+    assert gain["n"] == 24
+    assert gain["difference"] == pytest.approx(gain["elpd"] - gain["alone"])
+    assert gain["difference"] > 2 * gain["se"] > 0
+
+
+def test_tasks_of_the_model_go_with_their_columns(scarce):
+    X, Y = scarce
+    tasks = [btl.Task("source", unit="eV"), btl.Task("target", unit="eV")]
+    gain = btl.transfer_gain(model(tasks=tasks), X, Y[["source", "target"]], "target", cv=2, verbose=False)
+    assert np.isfinite(gain).all()
+
+
+def test_a_target_that_is_not_there_or_alone_is_refused(scarce):
+    X, Y = scarce
+    with pytest.raises(ValueError, match="target 'gap' is no column of Y"):
+        btl.transfer_gain(model(), X, Y, "gap", verbose=False)
+    with pytest.raises(ValueError, match="is the only label column"):
+        btl.transfer_gain(model(), X, Y[["target"]], "target", verbose=False)
+
+
+def test_more_labels_help_and_fewer_with_a_source(scarce):
+    X, Y = scarce
+    Y = Y[["source", "target"]]
+    models = {"transfer": model(), "alone": btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False)}
+    curve = btl.learning_curve(models, X, Y, "target", sizes=(4, 16), n_repeats=3, verbose=False)
+    assert len(curve) == 2 * 2 * 3
+    mae = curve.groupby(["model", "n"])["mae"].mean()
+    assert mae["alone", 16] < mae["alone", 4]
+    assert mae["transfer", 4] < mae["alone", 4]
+    assert plots.plot_learning_curve(curve).get_xlabel() == "labels of the target"
+    again = btl.learning_curve(models, X, Y, "target", sizes=(4, 16), n_repeats=3, verbose=False)
+    pd.testing.assert_frame_equal(curve, again)
+    for sizes in ((), (0,), (30,)):
+        with pytest.raises(ValueError, match="sizes must lie"):
+            btl.learning_curve(models, X, Y, "target", sizes=sizes, verbose=False)
+    with pytest.raises(ValueError, match="is no column of Y"):
+        btl.learning_curve(models, X, Y, "gap", verbose=False)

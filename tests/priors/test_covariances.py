@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+import bayestl as btl
+from bayestl.kernels.stationary import KERNELS, Sparse
+from bayestl.likelihoods.hyperparameters import Noise
+from bayestl.models.exact.difference import Autoregression, Link
+from bayestl.models.exact.multitask import Coregionalisation
+from bayestl.priors.prior import Prior
+from bayestl.priors.processes import Constant, PerGroup, Points, Smooth
+from bayestl.table.task import Task, task_parts
+
+torch.manual_seed(0)
+
+
+def gaussian_parts(n):
+    """The parts of n numeric tasks."""
+    return task_parts([Task(f"t{i}") for i in range(n)])
+
+
+def points(n, tasks, groups=1, d=3):
+    return Points(torch.randn(n, d, dtype=torch.float64), torch.arange(n) % tasks, torch.arange(n) % groups)
+
+
+FORMULAS = {
+    "rbf": lambda r: np.exp(-0.5 * r**2),
+    "matern32": lambda r: (1 + np.sqrt(3) * r) * np.exp(-np.sqrt(3) * r),
+    "matern52": lambda r: (1 + np.sqrt(5) * r + 5 * r**2 / 3) * np.exp(-np.sqrt(5) * r),
+    "exponential": lambda r: np.exp(-r),
+    "rational-quadratic": lambda r: 1 / (1 + 0.5 * r**2),
+}
+
+
+def logarithms(kernel):
+    """What sets the features' length scales one by one, and all together."""
+    if isinstance(kernel, Sparse):
+        return kernel.raw_lambda, kernel.raw_tau
+    return kernel.log_relative, kernel.log_shared
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_stationary_kernels_are_their_formulas(name):
+    kernel = KERNELS[name](3)
+    with torch.no_grad():
+        logarithms(kernel)[0].copy_(torch.tensor([0.3, -0.5, 1.0]))
+        x, y = torch.randn(7, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
+        scale = kernel.lengthscale.numpy()
+        r = np.sqrt((((x.numpy()[:, None] - y.numpy()[None]) / scale) ** 2).sum(-1))
+        np.testing.assert_allclose(kernel.forward(x, y).numpy(), FORMULAS[name.removeprefix("sparse-")](r), rtol=1e-6)
+        np.testing.assert_allclose(
+            kernel(x, y).to_dense().numpy(), FORMULAS[name.removeprefix("sparse-")](r), rtol=1e-6
+        )
+        np.testing.assert_allclose(kernel.forward(x, x).diagonal().numpy(), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["rbf", "matern32", "matern52", "rational-quadratic"])
+def test_gradients_are_those_of_finite_differences(name):
+    kernel = KERNELS[name](2)
+    x, y = torch.randn(6, 2, dtype=torch.float64), torch.randn(4, 2, dtype=torch.float64)
+    weights = torch.randn(6, 4, dtype=torch.float64)
+
+    def value(relative):
+        with torch.no_grad():
+            logarithms(kernel)[0].copy_(relative)
+        return (kernel.forward(x, y) * weights).sum()
+
+    at = torch.tensor([0.2, -0.4], dtype=torch.float64)
+    value(at).backward()
+    gradient = logarithms(kernel)[0].grad.clone()
+    for j in range(2):
+        shift = torch.zeros(2, dtype=torch.float64)
+        shift[j] = 1e-5
+        numeric = (value(at + shift) - value(at - shift)) / 2e-5
+        assert gradient[j].item() == pytest.approx(numeric.item(), rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_equal_points_stay_equal_however_short_the_length_scales(name):
+    """Rounding of squared distances once made them differ, and left optimisers and chains on a cliff."""
+    kernel = KERNELS[name](5)
+    x = 3.0 + torch.randn(60, 5, dtype=torch.float64)
+    with torch.no_grad():
+        for raw in logarithms(kernel):
+            raw.fill_(24.0 if isinstance(kernel, Sparse) else -12.0)
+    value = kernel.forward(x, x.clone())
+    np.testing.assert_allclose(value.detach().diagonal().numpy(), 1.0, atol=1e-3 if name == "exponential" else 1e-7)
+    value.sum().backward()
+    assert abs(logarithms(kernel)[1].grad.item()) < 1e-3
+
+
+def multitask_prior():
+    mixing = Coregionalisation(np.array([[0.8, 0.1], [-0.5, 0.3], [0.2, 0.9]]), gaussian_parts(3), grouped=True)
+    processes = [Smooth(KERNELS["matern52"](3)) for _ in range(5)]
+    return Prior([*processes, *(Constant() for _ in range(3)), *(PerGroup() for _ in range(3))], mixing, Noise(3))
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_covariance_is_the_sum_over_processes(shuffled):
+    prior = multitask_prior()
+    p = points(11, 3, 2)
+    if not shuffled:
+        p = p.at(torch.argsort(p.task, stable=True))
+    with torch.no_grad():
+        w = prior.mixing.weights()[p.task]
+        dense = sum(w[:, None, k] * process.covariance(p, p) * w[None, :, k] for k, process in enumerate(prior))
+        np.testing.assert_allclose(prior.covariance(p, p).numpy(), dense.numpy(), atol=1e-12)
+        np.testing.assert_allclose(prior.variance(p).numpy(), dense.diagonal().numpy(), atol=1e-12)
+        q = points(4, 3, 2)
+        cross = prior.covariance(p, q).numpy()
+        np.testing.assert_allclose(prior.covariance(q, p).numpy(), cross.T, atol=1e-12)
+
+
+def test_difference_covariance_agrees_with_simulating_its_story():
+    """f_0, then f_l = rho f_{l-1} + b + c_g + delta, drawn level by level, against the kernel."""
+    torch.manual_seed(1)
+    mixing = Autoregression(gaussian_parts(3), [Link(-1, False), Link(0, True), Link(1, True)], grouped=True)
+    prior = Prior(
+        [Smooth(KERNELS["rbf"](1)) for _ in range(3)] + [Constant() for _ in range(3)] + [PerGroup() for _ in range(2)],
+        mixing,
+        Noise(3),
+    )
+    with torch.no_grad():
+        mixing.rho.copy_(torch.tensor([1.4, -0.6]))
+    x = torch.linspace(-1, 1, 4, dtype=torch.float64)[:, None]
+    group = torch.tensor([0, 1, 0, 1])
+    k = 200_000
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        amplitude = mixing.raw_amplitude.exp().numpy()
+        tau = mixing.raw_tau.exp().numpy()
+        roots = [
+            np.linalg.cholesky(prior[i].covariance(*(2 * [Points(x, group, group)])).numpy() + 1e-10 * np.eye(4))
+            for i in range(3)
+        ]
+        level = amplitude[0] * rng.standard_normal((k, 4)) @ roots[0].T + rng.standard_normal((k, 1))
+        levels = [level]
+        for i in (1, 2):
+            deviation = tau[i - 1] * rng.standard_normal((k, 2))[:, group.numpy()]
+            delta = amplitude[i] * rng.standard_normal((k, 4)) @ roots[i].T
+            level = float(mixing.rho[i - 1]) * level + rng.standard_normal((k, 1)) + deviation + delta
+            levels.append(level)
+        simulated = np.cov(np.concatenate(levels, axis=1).T)
+        p = Points(x.repeat(3, 1), torch.arange(3).repeat_interleave(4), group.repeat(3))
+        exact = prior.covariance(p, p).numpy()
+    # the error of a covariance estimate is at most sqrt(2/k) times the product of standard deviations
+    size = np.sqrt(np.outer(exact.diagonal(), exact.diagonal()))
+    assert np.abs(simulated - exact).max() < 5 * np.sqrt(2 / k) * size.max()
+
+
+def test_order_of_levels_is_by_name_not_by_column():
+    with torch.no_grad():
+        straight = Autoregression(gaussian_parts(2), [Link(-1, False), Link(0, True)], grouped=False).weights()
+        swapped = Autoregression(gaussian_parts(2), [Link(1, True), Link(-1, False)], grouped=False).weights()
+    np.testing.assert_allclose(swapped.numpy(), straight.numpy()[[1, 0]][:, [1, 0, 3, 2]])
+
+
+def test_prior_density_has_its_jacobian():
+    """On a logarithm, a log-normal prior is a normal one."""
+    noise = Noise(2)
+    prior = Prior(
+        [Constant(), Constant()], Autoregression(gaussian_parts(2), [Link(-1, False), Link(0, True)], False), noise
+    )
+    raw = {name: p.detach().numpy().ravel() for name, p in prior.named_parameters()}
+    expected = stats.norm.logpdf(raw["mixing.rho"], 1.0, 1.0).sum()
+    expected += stats.norm.logpdf(raw["mixing.raw_amplitude"], np.log([1.0, 0.3]), 1.0).sum()
+    expected += stats.norm.logpdf(raw["noise.raw_sd"], np.log(0.05), 1.0).sum()
+    assert prior.log_density().item() == pytest.approx(expected)
+
+
+def test_draws_of_hyperparameters_follow_their_priors():
+    prior = Prior(
+        [Constant(), Constant()], Autoregression(gaussian_parts(2), [Link(-1, False), Link(0, True)], False), Noise(2)
+    )
+    draws = []
+    for seed in range(800):
+        prior.draw_hyperparameters(seed)
+        draws.append([prior.mixing.rho.item(), prior.noise.raw_sd[0].item()])
+    rho, noise = np.array(draws).T
+    assert stats.kstest(rho, stats.norm(1.0, 1.0).cdf).pvalue > 1e-3
+    assert stats.kstest(noise, stats.norm(np.log(0.05), 1.0).cdf).pvalue > 1e-3
+
+
+def test_sparse_length_scales_find_the_features_that_matter():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (40, 12))
+    y = np.sin(3 * X[:, 3]) + X[:, 7] + 0.05 * rng.standard_normal(40)
+    model = btl.IndependentGP(kernel="sparse-matern52", hyperparameters="laplace", n_starts=1, verbose=False).fit(X, y)
+    scales = model.families_[0].prior[0].kernel.lengthscale.detach().numpy()
+    assert set(np.argsort(scales)[:2]) == {3, 7}
+    assert np.sort(scales)[2] > 5 * np.sort(scales)[1]
+    Xn = rng.uniform(-1, 1, (200, 12))
+    error = model.predict(Xn) - np.sin(3 * Xn[:, 3]) - Xn[:, 7]
+    assert np.sqrt((error**2).mean()) < 0.2

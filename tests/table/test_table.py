@@ -1,0 +1,138 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bayestl as btl
+from bayestl.inference.gaussian.table_labels import training_data
+from bayestl.table.graph import order_graph, order_levels
+from bayestl.table.groups import encode_groups
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import build_table
+
+X = pd.DataFrame({"a": [0.0, 1.0, 2.0], "b": [1.0, 1.0, 1.0]})
+Y = pd.DataFrame({"s": [1.0, 2.0, np.nan], "t": [np.nan, 5.0, 7.0]})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda: (X.assign(a=[0.0, np.nan, 1.0]), Y), ["'a'", "row 1", "nan"]),
+        (lambda: (X.assign(b=[0.0, 1.0, np.inf]), Y), ["'b'", "row 2", "inf"]),
+        (lambda: (X.assign(a=["1", "2", "iron"]), Y), ["'a'", "row 2", "'iron'"]),
+        (lambda: (pd.concat([X, X[["a"]]], axis=1), Y), ["2 columns named 'a'"]),
+        (lambda: (X, Y.assign(s=np.nan)), ["'s'", "no labels"]),
+        (lambda: (X, Y.assign(s=[1.0, np.inf, 2.0])), ["'s'", "row 1", "inf"]),
+        (lambda: (X, Y.assign(s=["1", "2", "three"])), ["'s'", "row 2", "'three'"]),
+        (lambda: (X, Y.assign(s=["red", "red", None])), ["'s'", "only the class 'red'"]),
+        (lambda: (X, Y.iloc[:2]), ["inconsistent", "3 rows", "Y has 2"]),
+        (lambda: (X.set_axis(["u", "v", "w"]), Y.set_axis(["w", "v", "u"])), ["different orders"]),
+        (lambda: (X.iloc[:0], Y.iloc[:0]), ["0 sample"]),
+        (lambda: (X, Y[[]]), ["no columns"]),
+    ],
+)
+def test_bad_input_is_named(change, words):
+    x, y = change()
+    with pytest.raises(ValueError) as caught:
+        build_table(x, y)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_negative_standard_error_is_named():
+    with pytest.raises(ValueError, match=r"'t' of Y_std holds -1\.0 in row 1"):
+        build_table(X, Y, Y_std=pd.DataFrame({"s": [0.1] * 3, "t": [0.1, -1.0, 0.1]}))
+
+
+def test_standard_errors_are_matched_by_name():
+    table = build_table(X, Y, Y_std=pd.DataFrame({"t": [0.0, 0.5, 0.6], "s": [0.1, 0.2, 0.3]}))
+    np.testing.assert_allclose(table.se, [[0.1, 0.0], [0.2, 0.5], [0.0, 0.6]])
+
+
+def test_text_that_is_numbers_is_read():
+    table = build_table(X.assign(a=["0", "1", "2"]), Y)
+    np.testing.assert_allclose(table.x[:, 0], [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        (["s", "u"], "'u', which is no column"),
+        (["s", "s"], "twice"),
+        (["s"], "'t' of Y is not in levels"),
+        ("s", "a list"),
+    ],
+)
+def test_bad_levels_are_named(levels, words):
+    with pytest.raises(ValueError, match=words):
+        order_levels(levels, ["s", "t"])
+
+
+@pytest.mark.parametrize(
+    ("graph", "words"),
+    [
+        ({"s": ["t"], "t": ["s"]}, "cycle among"),
+        ({"s": ["s"]}, "cycle"),
+        ({"u": ["s"]}, "'u', which is no column"),
+        ({"s": ["v"]}, "'v', which is no column"),
+        ({"s": "t"}, "must be a list"),
+        ({"s": ["t", "t"]}, "same parent twice"),
+    ],
+)
+def test_bad_graphs_are_named(graph, words):
+    with pytest.raises(ValueError, match=words):
+        order_graph(graph, ["s", "t"])
+
+
+def test_parents_come_first():
+    order = order_graph({"a": ["b", "c"], "b": ["c"]}, ["a", "b", "c"])
+    assert list(order) == [2, 1, 0]
+    assert order[0] == (1, 2)
+
+
+def test_unknown_and_repeated_tasks_are_refused():
+    with pytest.raises(ValueError, match="'z', which is no column"):
+        build_table(X, Y, tasks=[btl.Task("z")])
+    with pytest.raises(ValueError, match="twice"):
+        build_table(X, Y, tasks=[btl.Task("s"), btl.Task("s")])
+    with pytest.raises(ValueError, match="cost must be a positive"):
+        btl.Task("s", cost=0.0)
+
+
+def test_groups_are_encoded_and_missing_ones_marked():
+    codes, names = encode_groups(["b", None, "a", "b"], 4)
+    assert codes.tolist() == [0, -1, 1, 0]
+    assert names == ("b", "a")
+    with pytest.raises(ValueError, match="2 entries for 3 rows"):
+        encode_groups(["a", "b"], 3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_scaling_is_undone_and_long_form_loses_nothing(data):
+    n, d, n_tasks = (data.draw(st.integers(1, 6)) for _ in range(3))
+    numbers = st.floats(-1e6, 1e6, allow_nan=False)
+    x = np.array(data.draw(st.lists(st.lists(numbers, min_size=d, max_size=d), min_size=n, max_size=n)))
+    y = np.array(
+        data.draw(
+            st.lists(
+                st.lists(st.one_of(numbers, st.just(np.nan)), min_size=n_tasks, max_size=n_tasks),
+                min_size=n,
+                max_size=n,
+            )
+        )
+    )
+    y[0] = data.draw(st.lists(numbers, min_size=n_tasks, max_size=n_tasks))
+    table = build_table(x, y)
+    scaler = Scaler.of(table)
+    scaled = np.column_stack([scaler.labels(y[:, p.task], p, table.tasks[p.task]) for p in table.parts])
+    np.testing.assert_allclose(scaler.label_units(scaled), y, rtol=1e-9, atol=1e-6)
+    assert np.isfinite(scaler.features(x)).all()
+    labels = training_data(table, scaler, table.parts, scaler.features(x))
+    rows = labels.rows
+    assert len(labels) == (~np.isnan(y)).sum()
+    back = scaler.label_units(np.full((len(labels), n_tasks), 1.0) * labels.y.numpy()[:, None])
+    task = labels.points.task.numpy()
+    np.testing.assert_allclose(back[np.arange(len(labels)), task], y[rows.numpy(), task], rtol=1e-9, atol=1e-6)
+    assert (np.diff(task) >= 0).all()
