@@ -11,7 +11,7 @@ from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.table.task import PartDraws, TaskPart
 
 
-class Drawn:
+class SampledLatent:
     """The latent values of n rows in S joint draws, each with a Gaussian conditional of its own (``bayestl.posterior.Latent``).
 
     Parameters

@@ -18,8 +18,8 @@ SIZES: dict[str, Part] = {
     "power-0.5": PowerNormal(0.5),
     "power-0.75": PowerNormal(0.75),
     "truncated-normal": Positive(),
-    "power-0.5-t": PowerStudentT(power=0.5),
-    "power-0.75-t": PowerStudentT(power=0.75),
+    "power-0.5-t": PowerStudentT(0.5),
+    "power-0.75-t": PowerStudentT(0.75),
 }
 """What the positive part of a hurdle label may follow."""
 AUTO = ("log-normal", "power-0.5", "power-0.75", "truncated-normal")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class StudentT(Part):
     Inference uses the scale mixture of Gaussians: ``e ~ N(0, 1/w)``, ``w ~ Gamma(dof/2, dof/2)``, one ``w`` a label.
     """
 
-    dof: float | None = None
+    dof: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.dof is not None and not (isinstance(self.dof, int | float) and 0 < self.dof < 1e6):
@@ -123,8 +123,8 @@ class Censored(_Noisy):
         Detection limits of the column: a number at or beyond a limit means "beyond it".
     """
 
-    lower: float | None = None
-    upper: float | None = None
+    lower: float | None = field(default=None, kw_only=True)
+    upper: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for name, value in (("lower", self.lower), ("upper", self.upper)):
@@ -275,10 +275,10 @@ class PowerStudentT(_Power, StudentT):  # type: ignore[misc]
 
     Parameters
     ----------
-    dof : float, optional
-        Degrees of freedom; learnt where it is not given (prior median 4).
     power : float
         As for :class:`PowerNormal`.
+    dof : float, optional
+        Degrees of freedom, keyword-only; learnt where it is not given (prior median 4).
     """
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from bayestl.inference.gaussian.sites import Observations, PartLabels
 from bayestl.kernels.stationary import KERNELS
 from bayestl.likelihoods import AUTO, SIZES, Hurdle, LabelBlock
 from bayestl.priors.processes import Smooth
-from bayestl.priors.task_specific import own_prior
+from bayestl.priors.task_specific import independent_prior
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
@@ -49,7 +49,7 @@ def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
         part = TaskPart(0, "", likelihood, (0,), ("",))
         block = LabelBlock(value, torch.zeros_like(value), value)
         data = Observations(x, zero, [PartLabels(0, likelihood, (0,), every, block)]).simplest()
-        prior = own_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
+        prior = independent_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
         report = exact.fit(prior, data, seed=seed, n_starts=1, max_iterations=50)
         jacobian = likelihood.log_jacobian(y).sum() - len(rows) * np.log(scale)
         out[name] = float(report.log_posterior + jacobian)

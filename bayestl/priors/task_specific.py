@@ -23,7 +23,7 @@ GROUP_SPREAD = 0.5
 """Scale of the half-normal prior of the standard deviation between groups, on labels of unit variance."""
 
 
-class OwnParts(Mixing):
+class TaskSpecific(Mixing):
     """Diagonal blocks: each latent function has an amplitude, a constant and, with groups, a spread between groups.
 
     The latent functions of one part (classes of one label) share amplitude and spread.
@@ -57,13 +57,13 @@ class OwnParts(Mixing):
         return torch.cat(blocks, dim=1)
 
 
-def observation(parts: Sequence[TaskPart]) -> tuple[Noise, list[gpytorch.Module | None]]:
+def likelihood_hyperparameters(parts: Sequence[TaskPart]) -> tuple[Noise, list[gpytorch.Module | None]]:
     """The hyperparameters of the likelihoods of a family: noise of its latent functions, and further ones by part."""
     return Noise([p.likelihood.has_noise for p in parts for _ in p.channels]), [p.likelihood.further() for p in parts]
 
 
-def own_processes(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> list[Process]:
-    """The processes that :class:`OwnParts` weighs; the latent functions of one part share a kernel."""
+def task_specific_processes(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> list[Process]:
+    """The processes that :class:`TaskSpecific` weighs; the latent functions of one part share a kernel."""
     kernels = [smooth().kernel for _ in parts]
     n_channels = sum(len(p.channels) for p in parts)
     out: list[Process] = [Smooth(kernel) for kernel, p in zip(kernels, parts, strict=True) for _ in p.channels]
@@ -73,6 +73,6 @@ def own_processes(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[],
     return out
 
 
-def own_prior(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> Prior:
+def independent_prior(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> Prior:
     """Nothing but own parts: latent functions that do not inform each other."""
-    return Prior(own_processes(parts, grouped, smooth), OwnParts(parts, grouped), *observation(parts))
+    return Prior(task_specific_processes(parts, grouped, smooth), TaskSpecific(parts, grouped), *likelihood_hyperparameters(parts))

@@ -36,7 +36,7 @@ def models(tasks: list[Task], seed: int = 0) -> dict[str, Any]:
     """The architectures by name."""
     common: dict[str, Any] = {"tasks": tasks, "random_state": seed}
     return {
-        "chain": ChainGP([SOURCE, TARGET], stack=None, **common),
+        "chain": ChainGP([SOURCE, TARGET], inputs=None, **common),
         "independent": IndependentGP(n_starts=1, **common),
         "multi-task": MultiTaskGP(n_starts=1, **common),
         "difference": DifferenceGP([SOURCE, TARGET], n_starts=1, **common),

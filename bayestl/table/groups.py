@@ -41,7 +41,7 @@ def encode_groups(
     return out, tuple(names)
 
 
-def own_codes(codes: np.ndarray, n_groups: int) -> np.ndarray:
+def distinct_codes(codes: np.ndarray, n_groups: int) -> np.ndarray:
     """The codes with each -1 (unknown) replaced by a number of its own."""
     unknown = codes < 0
     out = codes.copy()

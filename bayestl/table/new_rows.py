@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.table.columns import encode, label_frame, read_features
-from bayestl.table.groups import encode_groups, own_codes
+from bayestl.table.groups import distinct_codes, encode_groups
 from bayestl.table.table import Known, Table
 from bayestl.table.task import Task
 
@@ -71,4 +71,4 @@ def group_codes(groups: Any, n: int, table: Table) -> np.ndarray:
         raise ValueError("groups= was given, but the model was fitted without groups")
     known = table.groups
     codes, names = encode_groups(groups, n, known) if groups is not None else (np.full(n, -1), known)
-    return own_codes(codes, len(names))
+    return distinct_codes(codes, len(names))

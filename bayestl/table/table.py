@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.table.columns import decide, encode, label_frame, read_features, read_numbers, refuse
-from bayestl.table.groups import encode_groups, own_codes
+from bayestl.table.groups import distinct_codes, encode_groups
 from bayestl.table.task import Task, TaskPart, match_tasks, task_parts
 
 if TYPE_CHECKING:
@@ -160,4 +160,4 @@ def _refuse_shuffled(a: pd.Index, b: pd.Index) -> None:
 def row_groups(table: Table) -> np.ndarray:
     """Codes (n,) of the rows' groups; a row without one has a code of its own."""
     group = np.full(len(table.x), -1) if table.group is None else table.group
-    return own_codes(group, len(table.groups))
+    return distinct_codes(group, len(table.groups))

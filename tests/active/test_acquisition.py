@@ -166,7 +166,7 @@ def test_models_without_closed_forms_score_too(setting, goal):
     _, pool = setting
     there = pool.known.notna().any(axis=1)
     for model in (
-        btl.ChainGP(NAMES, stack=None, hyperparameters="map", verbose=False),
+        btl.ChainGP(NAMES, inputs=None, hyperparameters="map", verbose=False),
         btl.LatentVariableGP(inference="svi", max_steps=100, n_inducing=15, verbose=False),
     ):
         found = rates(model.fit(pool.X[there], pool.known[there]), pool, goal, 0.5)

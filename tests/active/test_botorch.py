@@ -126,6 +126,6 @@ def test_what_has_no_botorch_form_says_so(table):
         as_botorch(fitted(table), ["y7"])
     with pytest.raises(ValueError, match="not linear"):
         as_botorch(fitted(table), "y0 * y1")
-    chain = btl.ChainGP(stack=None, verbose=False).fit(X, Y)
+    chain = btl.ChainGP(inputs=None, verbose=False).fit(X, Y)
     with pytest.raises(ValueError, match="ChainGP has no BoTorch form"):
         as_botorch(chain)

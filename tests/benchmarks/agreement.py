@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from bayestl.datasets import load_no_decomposition
-from bayestl.inference.chains.hmc import chains_in_step
+from bayestl.inference.chains.hmc import vectorised_chains
 from bayestl.inference.threads import threads_for
 from bayestl.models.latent.ancestral import latent_draws
-from bayestl.models.latent.by_chains import Chain, Collapsed
+from bayestl.models.latent.by_chains import Chain, CollapsedDensity
 from bayestl.models.latent.model import LatentVariableGP
 from bayestl.models.latent.prior import LatentGraph
 from bayestl.progress import progress
@@ -22,11 +22,11 @@ CLOSE_MEAN, CLOSE_SPREAD = 0.1, 0.15
 
 def reference(graph: LatentGraph, n: int, seed: int, verbose: bool = True) -> Chain:
     """``n`` draws of the latent values at the hyperparameters of ``graph``."""
-    density = Collapsed(graph, vary=False)
+    density = CollapsedDensity(graph, vary=False)
     start = density.start()
     states = -(-n // CHAINS)
     with threads_for(len(graph.x)), progress("reference: states", total=WARMUP + states, verbose=verbose) as update:
-        points, _ = chains_in_step(
+        points, _ = vectorised_chains(
             density,
             start,
             np.eye(len(start)),

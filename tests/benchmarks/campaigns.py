@@ -49,7 +49,7 @@ def policies(tasks: list[Task], seed: int = 0) -> dict[str, Policy]:
     out: dict[str, Policy] = {
         "random": Random(),
         "single task": ByModel(IndependentGP(**common), alone=True),
-        "chain": ByModel(ChainGP([SOURCE, TARGET], stack=None, **common)),
+        "chain": ByModel(ChainGP([SOURCE, TARGET], inputs=None, **common)),
     }
     if lolo_installed():
         out["lolo"] = Lolo()

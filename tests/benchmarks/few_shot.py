@@ -22,7 +22,7 @@ NOISE = 0.1
 RANKS = (1, 2, 3)
 
 
-class Drawn(NamedTuple):
+class SampledLatent(NamedTuple):
     """Features and labels of training, and functions (n, T) at new rows."""
 
     x: np.ndarray
@@ -31,7 +31,7 @@ class Drawn(NamedTuple):
     truth: np.ndarray
 
 
-def draw_table(rank: int, seed: int) -> Drawn:
+def draw_table(rank: int, seed: int) -> SampledLatent:
     """Coefficients ``U a_t`` with ``U`` (d, rank) and ``a_t`` normal; each row has a label of one task."""
     generator = np.random.default_rng(seed)
     n = N_TASKS * N_LABELS
@@ -41,7 +41,7 @@ def draw_table(rank: int, seed: int) -> Drawn:
     own = np.repeat(np.arange(N_TASKS), N_LABELS)
     Y = np.full((n, N_TASKS), np.nan)
     Y[np.arange(n), own] = (x @ w)[np.arange(n), own] + NOISE * generator.standard_normal(n)
-    return Drawn(x, pd.DataFrame(Y, columns=[f"t{t}" for t in range(N_TASKS)]), new, new @ w)
+    return SampledLatent(x, pd.DataFrame(Y, columns=[f"t{t}" for t in range(N_TASKS)]), new, new @ w)
 
 
 def ridge(x: np.ndarray, Y: pd.DataFrame, new: np.ndarray) -> np.ndarray:

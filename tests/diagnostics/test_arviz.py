@@ -94,7 +94,7 @@ def test_every_model_is_exported_and_summarised(two_tasks, name):
         "svi": lambda: btl.LatentVariableGP({"target": ["source"]}, inference="svi", max_steps=200, verbose=False),
         "mcmc": lambda: btl.LatentVariableGP({"target": ["source"]}, n_draws=40, verbose=False),
         "subspace": lambda: btl.LowRankLinear(max_rank=2, n_draws=100, n_warmup=50, verbose=False),
-        "chain": lambda: btl.ChainGP(["source", "target"], stack=None, verbose=False),
+        "chain": lambda: btl.ChainGP(["source", "target"], inputs=None, verbose=False),
     }[name]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # 40 states are too few for a chain to have settled

@@ -18,7 +18,7 @@ from bayestl.likelihoods.hyperparameters import Noise
 from bayestl.models.exact.difference import Autoregression, Link
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, PerGroup, Points, Smooth
-from bayestl.priors.task_specific import OwnParts
+from bayestl.priors.task_specific import TaskSpecific
 from bayestl.priors.vector import get_raw, one_by_one, set_raw
 from bayestl.table.task import Task, task_parts
 
@@ -29,7 +29,7 @@ def gaussian_parts(n):
 
 
 def single(d=1):
-    return Prior([Smooth(KERNELS["rbf"](d)), Constant()], OwnParts(gaussian_parts(1), grouped=False), Noise(1))
+    return Prior([Smooth(KERNELS["rbf"](d)), Constant()], TaskSpecific(gaussian_parts(1), grouped=False), Noise(1))
 
 
 def some_labels(n=25, seed=0, noise=0.1):
@@ -139,7 +139,10 @@ def test_known_standard_errors_are_used():
 
 def test_hmc_draws_the_posterior_that_a_grid_gives():
     """One hyperparameter free: the chain against quadrature, within five Monte Carlo errors at half the states' worth."""
-    prior, labels = Prior([Constant()], OwnParts(gaussian_parts(1), grouped=False), Noise(1)), some_labels(8, noise=0.5)
+    prior, labels = (
+        Prior([Constant()], TaskSpecific(gaussian_parts(1), grouped=False), Noise(1)),
+        some_labels(8, noise=0.5),
+    )
     prior.processes.append(Constant())
     raw = get_raw(prior)
     exact.fit(prior, labels, n_starts=1)
@@ -165,7 +168,10 @@ def test_hmc_draws_the_posterior_that_a_grid_gives():
 
 def test_hmc_tells_of_a_chain_that_does_not_move():
     """One such chain in 40 tables once gave an interval without width, and nobody was told."""
-    prior, labels = Prior([Constant()], OwnParts(gaussian_parts(1), grouped=False), Noise(1)), some_labels(8, noise=0.5)
+    prior, labels = (
+        Prior([Constant()], TaskSpecific(gaussian_parts(1), grouped=False), Noise(1)),
+        some_labels(8, noise=0.5),
+    )
     exact.fit(prior, labels, n_starts=1)
 
     class Cliff(Labels):

@@ -17,7 +17,7 @@ from bayestl.kernels.stationary import KERNELS
 from bayestl.likelihoods import Gaussian, LabelBlock, Part
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, Smooth
-from bayestl.priors.task_specific import OwnParts, observation
+from bayestl.priors.task_specific import TaskSpecific, likelihood_hyperparameters
 from bayestl.priors.vector import get_raw
 from bayestl.table.task import Task, task_parts
 
@@ -48,7 +48,7 @@ def setting(likelihoods, n=20, seed=0, classes=None):
         blocks.append(PartLabels(j, part.likelihood, part.channels, torch.arange(n), LabelBlock(y, 0 * y, y)))
     n_channels = sum(len(p.channels) for p in parts)
     processes = [Smooth(KERNELS["rbf"](1)) for _ in range(n_channels)] + [Constant() for _ in range(n_channels)]
-    prior = Prior(processes, OwnParts(parts, grouped=False), *observation(parts))
+    prior = Prior(processes, TaskSpecific(parts, grouped=False), *likelihood_hyperparameters(parts))
     return prior, Observations(x, torch.zeros(n, dtype=torch.long), blocks)
 
 

@@ -70,7 +70,7 @@ def test_a_sum_over_blocks_learns_an_additive_function_better():
     [
         btl.MultiTaskGP,
         btl.DifferenceGP,
-        lambda **k: btl.ChainGP(stack=None, **k),
+        lambda **k: btl.ChainGP(inputs=None, **k),
         lambda **k: btl.LatentVariableGP(inference="svi", max_steps=60, **k),
     ],
 )

@@ -18,7 +18,7 @@ PARTS = {
     "positive": (btl.Positive(), [0.3, 1.2], 0.2),
     "root": (btl.PowerNormal(), [0.3, 1.2], 0.2),
     "power": (btl.PowerNormal(0.75), [0.3, 1.2], 0.2),
-    "student, power": (btl.PowerStudentT(power=0.75), [0.3, 1.2], 0.2),
+    "student, power": (btl.PowerStudentT(0.75), [0.3, 1.2], 0.2),
     "log": (btl.LogNormal(), [0.3, -1.2], 0.2),
     "bernoulli": (btl.Bernoulli(), [0.0, 1.0], 0.0),
     "ordinal": (btl.Ordinal(["low", "mid", "high"]), [0.0, 2.0], 0.0),

@@ -146,7 +146,7 @@ def test_a_chain_knows_what_an_unknown_source_leaves_open():
     x = rng.uniform(-1, 1, (260, 1))
     source = x[:, 0] + 0.8 * rng.standard_normal(260)
     Y = pd.DataFrame({"source": source, "target": np.tanh(2 * source) + 0.05 * rng.standard_normal(260)})
-    model = btl.ChainGP(["source", "target"], stack=None, hyperparameters="map", verbose=False).fit(x[:160], Y[:160])
+    model = btl.ChainGP(["source", "target"], inputs=None, hyperparameters="map", verbose=False).fit(x[:160], Y[:160])
     new, truth = x[160:], Y["target"][160:].to_numpy()
     known = model.posterior(new, observed=Y[160:].assign(target=np.nan).reset_index(drop=True))
     unknown = model.posterior(new)

@@ -24,7 +24,7 @@ MODELS = {
     "independent": lambda: btl.IndependentGP(verbose=False, n_starts=1),
     "multi-task": lambda: btl.MultiTaskGP(verbose=False, n_starts=1),
     "difference": lambda: btl.DifferenceGP(levels=["source", "target"], verbose=False, n_starts=1),
-    "chain": lambda: btl.ChainGP(levels=["source", "target"], stack=None, verbose=False),
+    "chain": lambda: btl.ChainGP(levels=["source", "target"], inputs=None, verbose=False),
     "latent": lambda: btl.LatentVariableGP(
         graph={"target": ["source"]}, inference="svi", verbose=False, max_steps=300, n_inducing=25
     ),

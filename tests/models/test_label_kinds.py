@@ -126,10 +126,10 @@ def test_stacked_trees_help_and_repeat():
     steps = (x["a"] > 0.1) + 2.0 * (x["b"] > -0.3) + (x["c"] > 0.4)
     y = pd.DataFrame({"y": steps + 0.02 * rng.standard_normal(340)})
     errors = {}
-    for stack in (None, "forest"):
-        model = btl.ChainGP(stack=stack, hyperparameters="map", verbose=False).fit(x.iloc[:260], y.iloc[:260])
+    for inputs in (None, "forest"):
+        model = btl.ChainGP(inputs=inputs, hyperparameters="map", verbose=False).fit(x.iloc[:260], y.iloc[:260])
         predicted = model.predict(x.iloc[260:])
-        errors[stack] = np.abs(predicted["y"] - y["y"].iloc[260:]).mean()
+        errors[inputs] = np.abs(predicted["y"] - y["y"].iloc[260:]).mean()
     assert errors["forest"] < 0.5 * errors[None]
     again = btl.ChainGP(hyperparameters="map", verbose=False).fit(x.iloc[:260], y.iloc[:260])
     pd.testing.assert_frame_equal(again.predict(x.iloc[260:]), predicted, rtol=1e-6)

@@ -7,10 +7,10 @@ import torch
 from benchmarks.agreement import reference
 
 import bayestl as btl
-from bayestl.inference.chains.hmc import Evaluated, chains_in_step
+from bayestl.inference.chains.hmc import Evaluated, vectorised_chains
 from bayestl.inference.svi.elbo import log_weights, maximise_elbo, pareto_k
 from bayestl.models.latent.ancestral import latent_draws
-from bayestl.models.latent.by_chains import Collapsed
+from bayestl.models.latent.by_chains import CollapsedDensity
 from bayestl.models.latent.by_svi import Guide
 
 N = 16
@@ -44,7 +44,7 @@ def value_and_gradient(density, w):
 
 
 def test_the_gradient_of_the_density_is_that_of_its_value(started):
-    density = Collapsed(started.posterior_.graph)
+    density = CollapsedDensity(started.posterior_.graph)
     w = density.start() + 0.1 * np.random.default_rng(1).standard_normal(len(density.start()))
     _, gradient = value_and_gradient(density, w)
     for i in np.random.default_rng(2).permutation(len(w))[:12]:
@@ -55,7 +55,7 @@ def test_the_gradient_of_the_density_is_that_of_its_value(started):
 
 
 def test_many_points_at_once_have_the_densities_of_each(started):
-    density = Collapsed(started.posterior_.graph)
+    density = CollapsedDensity(started.posterior_.graph)
     points = density.start() + 0.1 * np.random.default_rng(1).standard_normal((5, len(density.start())))
     points[2, : density.n_hyperparameters] = 400.0  # scales overflow: no density, and the others are not touched
     found = density.at(points)
@@ -129,7 +129,7 @@ def test_the_guide_agrees_with_the_closed_form_of_a_linear_edge():
 def test_without_edges_the_density_is_the_evidence_of_a_process():
     Y = three_tasks()[["b"]]
     graph = btl.LatentVariableGP({}, inference="svi", max_steps=1, verbose=False).fit(X, Y).posterior_.graph
-    density = Collapsed(graph, vary=False)
+    density = CollapsedDensity(graph, vary=False)
     node, labels = graph.nodes[0], graph.data[0].block.y.numpy()
     there = np.isfinite(labels)
     with torch.no_grad():
@@ -174,7 +174,7 @@ class Normal:
 def test_chains_that_do_not_settle_are_told_of():
     # one narrow direction keeps the steps short, so that the way along the other one takes too long
     ridge = Normal(np.diag([1e2, 1e-4]))
-    _, report = chains_in_step(ridge, np.array([1000.0, 0.0]), np.eye(2), 80, 0, warmup=40, chains=2)
+    _, report = vectorised_chains(ridge, np.array([1000.0, 0.0]), np.eye(2), 80, 0, warmup=40, chains=2)
     with pytest.warns(RuntimeWarning, match="the chains have not settled"):
         report.warn_unless_converged()
     assert not report.converged
@@ -185,12 +185,12 @@ def test_draws_of_a_normal_have_its_moments(learn):
     root = np.array([[2.0, 0.0], [1.5, 0.5]])
     given = root if learn is None else np.eye(2)  # what is not given is learnt
     density = Normal(root @ root.T)
-    draws, report = chains_in_step(density, np.array([1.0, 1.0]), given, 500, 0, chains=4, learn=learn)
+    draws, report = vectorised_chains(density, np.array([1.0, 1.0]), given, 500, 0, chains=4, learn=learn)
     assert report.converged
     assert report.effective > 400
     assert np.abs(draws.mean(axis=0) / np.sqrt(np.diag(root @ root.T))).max() < 0.12
     assert np.abs(np.cov(draws.T) - root @ root.T).max() < 0.6
-    again, _ = chains_in_step(density, np.array([1.0, 1.0]), given, 500, 0, chains=4, learn=learn)
+    again, _ = vectorised_chains(density, np.array([1.0, 1.0]), given, 500, 0, chains=4, learn=learn)
     assert np.array_equal(draws, again)
 
 

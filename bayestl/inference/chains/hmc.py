@@ -119,7 +119,7 @@ def hmc_draws(
     chains: int = 1,
     callback: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, ChainReport]:
-    """States (chains * n, P) over the raw hyperparameters of a prior, and how the chains went (see :func:`chains_in_step`).
+    """States (chains * n, P) over the raw hyperparameters of a prior, and how the chains went (see :func:`vectorised_chains`).
 
     ``prior`` is at the maximum, where the first chain starts, and left as it was; the others start at a draw from the
     Laplace approximation.
@@ -132,7 +132,7 @@ def hmc_draws(
     centre = get_raw(prior)
     root = covariance_root(laplace_covariance(prior, data))
     with threads_for(len(data)):
-        states, report = chains_in_step(
+        states, report = vectorised_chains(
             _OfHyperparameters(prior, data),
             centre,
             root,
@@ -154,7 +154,7 @@ def hmc_draws(
     return states, report
 
 
-def chains_in_step(
+def vectorised_chains(
     density: Density,
     centre: np.ndarray,
     root: np.ndarray,

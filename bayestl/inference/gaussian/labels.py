@@ -17,7 +17,7 @@ from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Points
 from bayestl.priors.vector import one_by_one
 
-LOCKSTEP = 1_000_000
+MAX_ENTRIES = 1_000_000
 """Entries of the covariances that are evaluated at once."""
 
 
@@ -61,7 +61,7 @@ class Labels:
 
     def evidences(self, prior: Prior, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See :meth:`Data.evidences`."""
-        at_once = LOCKSTEP // max(len(self) ** 2, 1)
+        at_once = MAX_ENTRIES // max(len(self) ** 2, 1)
         if len(raws) == 1 or at_once < 2:
             return one_by_one(prior, lambda: log_marginal_likelihood(prior, self), raws)
         terms = prior.terms(self.points)

@@ -8,7 +8,7 @@ Hutchinson et al. 2017 with known labels used as they are.  It is a nonlinear au
 cheap, and takes thousands of rows; what it gives up is that the target does not inform the source.  Where training had hardly
 a row without its source, a new row's unknown source is integrated out by draws instead.
 
-With ``stack="forest"`` the features enter through cross-fitted predictions of forests (``stacking.py``).
+With ``inputs="forest"`` the features enter through cross-fitted predictions of forests (``forests.py``).
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from bayestl.models.exact.model import ExactModel
 from bayestl.models.exact.transfer import transfer_checks
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Smooth
-from bayestl.priors.task_specific import own_prior
+from bayestl.priors.task_specific import independent_prior
 from bayestl.table.graph import order_levels
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Known, Table
 from bayestl.table.task import Task, TaskPart
 
-STACKS = (None, "forest")
+INPUTS = (None, "forest")
 SOURCE = "label before"
 """Inputs from the task before have names that begin with it."""
-STACK_LABELS = 200
+FOREST_LABELS = 200
 """With fewer labels of a task its features enter as they are: trees have learnt too little."""
 LEAST_WITHOUT = 20
 """Labelled rows without their source from which a model learns what a prediction in its place is worth."""
@@ -73,7 +73,7 @@ class ChainGP(ExactModel):
     ----------
     levels : list of str, optional
         All label columns, the source first; default: the columns in their order.
-    stack : {"forest", None}
+    inputs : {"forest", None}
         Whether the features enter as they are, or as cross-fitted predictions of forests: better with many weak features such
         as those of compositions.  Tasks with fewer than 200 labels take the features as they are.
     tasks, kernel, hyperparameters, n_starts, random_state, verbose
@@ -90,7 +90,7 @@ class ChainGP(ExactModel):
     >>> x = np.linspace(0, 1, 40)[:, None]
     >>> Y = pd.DataFrame({"dft": np.sin(5 * x[:, 0]), "measured": np.exp(np.sin(5 * x[:, 0]))})
     >>> Y.loc[::2, "measured"] = np.nan
-    >>> model = btl.ChainGP(levels=["dft", "measured"], stack=None).fit(x, Y)
+    >>> model = btl.ChainGP(levels=["dft", "measured"], inputs=None).fit(x, Y)
     >>> known = pd.DataFrame({"dft": [0.5]})
     >>> round(float(model.predict([[0.3]], observed=known)["measured"][0]), 1)
     1.6
@@ -99,7 +99,7 @@ class ChainGP(ExactModel):
     def __init__(
         self,
         levels: Sequence[str] | None = None,
-        stack: str | None = "forest",
+        inputs: str | None = "forest",
         tasks: Sequence[Task] | None = None,
         kernel: str | Covariance = "matern52",
         hyperparameters: str = "auto",
@@ -109,7 +109,7 @@ class ChainGP(ExactModel):
     ) -> None:
         super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
         self.levels = levels
-        self.stack = stack
+        self.inputs = inputs
 
     _labels_are_inputs = True
     inputs_: dict[int, Inputs]
@@ -124,11 +124,11 @@ class ChainGP(ExactModel):
         return transfer_checks(self, loo)
 
     def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
-        return own_prior(parts, table.group is not None, lambda: self._smooth(columns))
+        return independent_prior(parts, table.group is not None, lambda: self._smooth(columns))
 
     def _columns(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Sequence[str]:
         stacks = self._stacks(table, parts[0].task)
-        names = [f"stack {i}" for i in range(sum(s.n_outputs for s in stacks))] or list(table.features)
+        names = [f"forest {i}" for i in range(sum(s.n_outputs for s in stacks))] or list(table.features)
         return names + [f"{SOURCE} {i}" for i in range(d - len(names))]
 
     def _smooth(self, columns: Sequence[str]) -> Smooth:
@@ -137,8 +137,8 @@ class ChainGP(ExactModel):
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
         self._check()
-        if self.stack not in STACKS:
-            raise ValueError(f"stack must be one of {STACKS}, got {self.stack!r}")
+        if self.inputs not in INPUTS:
+            raise ValueError(f"inputs must be one of {INPUTS}, got {self.inputs!r}")
         return self._build(table, scaler, lambda parts, x, _: self._learn_family(table, scaler, parts, x))
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class ChainGP(ExactModel):
 
     def _stacks(self, table: Table, t: int) -> list[ForestStack]:
         """A stack of trees for each part of a task, not fitted; none where the features enter as they are."""
-        if self.stack is None or (~np.isnan(table.y[:, t])).sum() < STACK_LABELS:
+        if self.inputs is None or (~np.isnan(table.y[:, t])).sum() < FOREST_LABELS:
             return []
         likelihoods = [p.likelihood for p in table.parts if p.task == t]
         classes = [None if one.has_noise else len(one.classes_ or ()) for one in likelihoods]

@@ -14,8 +14,8 @@ from bayestl.diagnostics.draws import RowDraws, Variable, chains_of_independent,
 from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.inference.gaussian.latent import resample
 from bayestl.likelihoods import Setting
-from bayestl.models.exact.held_out import held_out
 from bayestl.models.exact.hyperparameters import sampler_of
+from bayestl.models.exact.leave_one_out import held_out
 from bayestl.priors.draws import draw_processes, mix
 from bayestl.table.table import Table, row_groups
 from bayestl.table.task import TaskPart

@@ -33,7 +33,7 @@ from bayestl.models.exact.multitask import SPECIFIC_AMPLITUDE
 from bayestl.models.exact.transfer import transfer_checks
 from bayestl.priors.prior import Mixing, Prior
 from bayestl.priors.processes import PerGroup, Points
-from bayestl.priors.task_specific import AMPLITUDE, GROUP_SPREAD, observation, own_processes
+from bayestl.priors.task_specific import AMPLITUDE, GROUP_SPREAD, likelihood_hyperparameters, task_specific_processes
 from bayestl.table.graph import order_levels, parent_channels
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
@@ -171,10 +171,10 @@ class DifferenceGP(ExactModel):
     def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
         grouped = table.group is not None
         mixing = Autoregression(parts, self._family_links(table, parts), grouped)
-        processes = own_processes(parts, False, lambda: self._smooth(columns))
+        processes = task_specific_processes(parts, False, lambda: self._smooth(columns))
         if mixing.grouped:
             processes += [PerGroup() for _ in mixing.child]
-        return Prior(processes, mixing, *observation(parts))
+        return Prior(processes, mixing, *likelihood_hyperparameters(parts))
 
     def _family_links(self, table: Table, parts: tuple[TaskPart, ...]) -> list[Link]:
         links, channels = self._links(table), [c for p in parts for c in p.channels]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from bayestl.models.exact.model import ExactModel
 from bayestl.priors.prior import Prior
-from bayestl.priors.task_specific import own_prior
+from bayestl.priors.task_specific import independent_prior
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
 
@@ -47,4 +47,4 @@ class IndependentGP(ExactModel):
         return [(part,) for part in table.parts]
 
     def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
-        return own_prior(parts, table.group is not None, lambda: self._smooth(columns))
+        return independent_prior(parts, table.group is not None, lambda: self._smooth(columns))

@@ -24,8 +24,8 @@ from bayestl.models.exact.architecture import ExactArchitecture
 from bayestl.models.exact.at_rows import posterior_at_rows, prior_at_rows, prior_at_table
 from bayestl.models.exact.checks import feature_checks, noise_checks, optimiser_checks
 from bayestl.models.exact.family import Family
-from bayestl.models.exact.held_out import held_out
 from bayestl.models.exact.hyperparameters import AVERAGED, effect_draws, fit_family, mixing_draws
+from bayestl.models.exact.leave_one_out import held_out
 from bayestl.priors.processes import Smooth
 from bayestl.priors.vector import get_raw, set_raw
 from bayestl.table.scaler import Scaler

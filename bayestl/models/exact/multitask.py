@@ -24,7 +24,7 @@ from bayestl.models.exact.model import ExactModel
 from bayestl.models.exact.transfer import transfer_checks
 from bayestl.priors.prior import Mixing, Prior
 from bayestl.priors.processes import Process
-from bayestl.priors.task_specific import OwnParts, observation, own_processes
+from bayestl.priors.task_specific import TaskSpecific, likelihood_hyperparameters, task_specific_processes
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
@@ -43,7 +43,7 @@ class Coregionalisation(Mixing):
         size = np.array([[p.likelihood.amplitude] for p in parts for _ in p.channels])
         register_real(self, "a", torch.from_numpy(loadings / size), NormalPrior(0.0, 1.0))
         self.register_buffer("size", torch.from_numpy(size))
-        self.own = OwnParts(parts, grouped, SPECIFIC_AMPLITUDE)
+        self.own = TaskSpecific(parts, grouped, SPECIFIC_AMPLITUDE)
         self.support = torch.cat([torch.ones(n_channels, n_latent).bool(), self.own.support], dim=1)
 
     def weights(self) -> torch.Tensor:
@@ -98,9 +98,9 @@ class MultiTaskGP(ExactModel):
         self._check_positive_integers("n_latent")
         grouped = table.group is not None
         processes: list[Process] = [self._smooth(columns) for _ in range(int(self.n_latent))]
-        processes += own_processes(parts, grouped, lambda: self._smooth(columns))
+        processes += task_specific_processes(parts, grouped, lambda: self._smooth(columns))
         mixing = Coregionalisation(self._first_loadings(table, parts), parts, grouped)
-        return Prior(processes, mixing, *observation(parts))
+        return Prior(processes, mixing, *likelihood_hyperparameters(parts))
 
     def _first_loadings(self, table: Table, parts: tuple[TaskPart, ...]) -> np.ndarray:
         """From the correlations of labels that tasks have in common; further columns small and random."""

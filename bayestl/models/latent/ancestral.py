@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bayestl.diagnostics.draws import RowDraws, Variable, chains_of_independent, hyperparameters, stack_draws
-from bayestl.inference.sampled import Drawn
+from bayestl.inference.sampled import SampledLatent
 from bayestl.likelihoods import Gaussian, LabelBlock, Setting
 from bayestl.models.latent.node import MIN_VARIANCE
 from bayestl.models.latent.prior import LatentGraph, PartData
@@ -141,7 +141,7 @@ def prior_of_graph(graph: LatentGraph, table: Table, seed: int) -> RowDraws:
 
 
 @dataclass
-class _Lot:
+class _Block:
     """Latent values (S, n, C) of new rows in draws that share hyperparameters, and what known labels make of them."""
 
     means: Tensor
@@ -153,7 +153,7 @@ class _Lot:
     further: list[np.ndarray]
 
 
-class DrawnLatent(Drawn):
+class AncestralLatent(SampledLatent):
     """Latent values of new rows by ancestral draws, conditioned row by row on their known labels.
 
     In each of S draws the functions are one draw from the posterior; down the graph every latent value has a Gaussian
@@ -229,7 +229,7 @@ def _resample(log_weights: Tensor, k: int, generator: torch.Generator) -> Tensor
     return chosen.clamp_max(len(log_weights) - 1)
 
 
-def _descend(drawn: GraphDraws, x: Tensor, known: Mapping[TaskPart, PartData], generator: torch.Generator) -> _Lot:
+def _descend(drawn: GraphDraws, x: Tensor, known: Mapping[TaskPart, PartData], generator: torch.Generator) -> _Block:
     """New rows ``x`` (n, d), parents first."""
     graph, n_draws, n = drawn.graph, len(drawn), len(x)
     home = {c: (j, d.part) for j, d in enumerate(graph.data) for c in d.part.channels}
@@ -261,7 +261,7 @@ def _descend(drawn: GraphDraws, x: Tensor, known: Mapping[TaskPart, PartData], g
             block = LabelBlock(*(v[there] for v in data.block))
             log_weights[:, there] += part.likelihood.log_density(block, f, graph.noise(part), graph.further(position))
     further = [np.tile(graph.further(j).numpy(), (n_draws, 1)) for j in range(len(graph.data))]
-    return _Lot(means, variances, values, log_weights, noise, further)
+    return _Block(means, variances, values, log_weights, noise, further)
 
 
 def _other(seed: int) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayestl.inference.chains.hmc import Evaluated, chains_in_step
+from bayestl.inference.chains.hmc import Evaluated, vectorised_chains
 from bayestl.inference.gaussian.laplace import covariance_root, inverse_curvature
 from bayestl.inference.reports import ChainReport
 from bayestl.kernels.hyperpriors import HyperPrior
@@ -78,7 +78,7 @@ class _Descent(NamedTuple):
     """(R,) whether a covariance was not positive definite"""
 
 
-class Collapsed:
+class CollapsedDensity:
     """``log p(y, eps, hyperparameters)`` of a graph, and what is behind points of it (a :class:`~bayestl.inference.chains.hmc.Density`).
 
     Parameters
@@ -250,7 +250,7 @@ class Chain:
     hyperparameters : Tensor, shape (S, P)
         Empty (S, 0) where they are those of the graph.
     u, z : dict of int to Tensor, shape (S, n_c)
-        See :meth:`Collapsed.behind`.
+        See :meth:`CollapsedDensity.behind`.
     """
 
     def __init__(
@@ -260,7 +260,7 @@ class Chain:
         self.hyperparameters, self.u, self.z = hyperparameters, dict(u), dict(z)
 
     @classmethod
-    def of(cls, graph: LatentGraph, density: Collapsed, points: np.ndarray, seed: int) -> Chain:
+    def of(cls, graph: LatentGraph, density: CollapsedDensity, points: np.ndarray, seed: int) -> Chain:
         """From points (S, P + n) of the density."""
         u, z = density.behind(points, seed)
         return cls(graph, torch.from_numpy(points[:, : density.n_hyperparameters].copy()), u, z)
@@ -302,13 +302,13 @@ def sample(graph: LatentGraph, n_draws: int, seed: int, verbose: bool) -> tuple[
     RuntimeWarning
         If the chains have not settled.
     """
-    density = Collapsed(graph)
+    density = CollapsedDensity(graph)
     start, k = density.start(), density.n_hyperparameters
     states = STATES_PER_DRAW * -(-n_draws // CHAINS)
     with progress("LatentVariableGP: states", total=WARMUP + states, verbose=verbose) as update:
         root = np.eye(len(start))
         root[:k, :k] = covariance_root(inverse_curvature(density.gradients, start, np.arange(k)))
-        points, report = chains_in_step(
+        points, report = vectorised_chains(
             density,
             start,
             root,

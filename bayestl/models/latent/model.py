@@ -27,7 +27,7 @@ from bayestl.inference.threads import threads_for
 from bayestl.kernels.combined import Covariance, with_sources
 from bayestl.models.base import BayesianModel
 from bayestl.models.checks import fold_checks
-from bayestl.models.latent.ancestral import DrawnLatent, graph_at_rows, latent_draws, prior_of_graph
+from bayestl.models.latent.ancestral import AncestralLatent, graph_at_rows, latent_draws, prior_of_graph
 from bayestl.models.latent.by_chains import KEPT, Chain, sample
 from bayestl.models.latent.by_svi import Guide, NodeGuide, approximate
 from bayestl.models.latent.edges import Edge, curve_table, edge_table, edges_of
@@ -207,11 +207,11 @@ class LatentVariableGP(BayesianModel):
         graph = self._graph(table, Scaler.identity(table), lambda _, k: torch.zeros(1, k, dtype=torch.float64))
         return prior_of_graph(graph, table, seed)
 
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> DrawnLatent:
+    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> AncestralLatent:
         data = None
         if observed is not None:
             data = label_blocks(self.table_, self.scaler_, observed, np.zeros_like(observed.y))
-        return DrawnLatent(self.posterior_, torch.from_numpy(x), data, int(self.n_draws), int(self.random_state))
+        return AncestralLatent(self.posterior_, torch.from_numpy(x), data, int(self.n_draws), int(self.random_state))
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         with threads_for(len(self.table_.x)):
@@ -292,7 +292,7 @@ class LatentVariableGP(BayesianModel):
         """
         x = self.posterior_.graph.x
         with threads_for(len(x)):
-            latent = DrawnLatent(self.posterior_, x, None, int(self.n_draws), int(self.random_state))
+            latent = AncestralLatent(self.posterior_, x, None, int(self.n_draws), int(self.random_state))
         return correlation_over_rows(latent.means, self.posterior_.graph.names)
 
     def _state(self) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from bayestl.models.latent.node import Node
 from bayestl.models.latent.prior import PartData
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, Points, Smooth
-from bayestl.priors.task_specific import OwnParts
+from bayestl.priors.task_specific import TaskSpecific
 from bayestl.table.task import TaskPart
 
 
@@ -49,7 +49,7 @@ def first_guess(
         Points(inputs[there], zero, zero), (y - offset)[there], se2[there], rows=torch.nonzero(there).ravel()
     )
     alone = TaskPart(0, "", Gaussian(), (0,), ("",))
-    mixing = OwnParts((alone,), grouped=False, amplitude=size * (0.3 if parents else 1.0))
+    mixing = TaskSpecific((alone,), grouped=False, amplitude=size * (0.3 if parents else 1.0))
     prior = Prior([Smooth(node.kernel), Constant()], mixing, Noise(1))
     exact.fit(prior, labels, n_starts=1, seed=seed)
     with torch.no_grad():

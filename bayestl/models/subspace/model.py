@@ -17,7 +17,7 @@ import pandas as pd
 
 from bayestl.diagnostics.checks import Check, chain_checks
 from bayestl.diagnostics.draws import RowDraws, Variable, density_of_labels
-from bayestl.inference.sampled import Drawn, correlation_over_rows
+from bayestl.inference.sampled import SampledLatent, correlation_over_rows
 from bayestl.likelihoods import Gaussian, Setting
 from bayestl.models.base import BayesianModel
 from bayestl.models.checks import fold_checks
@@ -121,7 +121,7 @@ class LowRankLinear(BayesianModel):
         blocks = [scaler.block(labels, se, part, tasks[part.task]) for part in parts]
         return np.column_stack([b[0] for b in blocks]), np.column_stack([b[1] for b in blocks])
 
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> Drawn:
+    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> SampledLatent:
         values = self.draws_.values(x)
         noise = self.draws_.noise
         if observed is not None:
@@ -129,7 +129,7 @@ class LowRankLinear(BayesianModel):
             values = _weigh(values, noise, y, np.random.default_rng(int(self.random_state)))
         nothing = np.zeros((len(noise), 0))
         settings = {part: Setting(noise[:, part.task], nothing) for part in self.table_.parts}
-        return Drawn(values, np.zeros_like(values), values, settings)
+        return SampledLatent(values, np.zeros_like(values), values, settings)
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         draws = self.draws_

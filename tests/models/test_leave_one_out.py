@@ -131,7 +131,7 @@ def test_a_label_within_limits_has_the_probability_of_its_interval():
 def test_a_chain_of_tasks_has_it_too():
     Y = labels()[["a", "gap"]]
     tasks = [btl.Task("gap", btl.Hurdle("log-normal"))]
-    model = btl.ChainGP(["a", "gap"], stack=None, tasks=tasks, verbose=False).fit(X, Y)
+    model = btl.ChainGP(["a", "gap"], inputs=None, tasks=tasks, verbose=False).fit(X, Y)
     found = model.leave_one_out()
     assert len(found) == Y.notna().to_numpy().sum()
     assert np.isfinite(found["log_density"]).all()

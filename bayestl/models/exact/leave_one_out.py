@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class LeaveOneOut:
     """The labels of a task, each given all others, under each of S sets of hyperparameters with ``weights`` (S,)."""
 
     rows: np.ndarray
@@ -69,7 +69,7 @@ class HeldOut:
         return pd.DataFrame(columns | {"mean": mean, "std": np.sqrt(variance)})
 
 
-def held_out(model: ExactArchitecture, families: Sequence[Family]) -> dict[str, HeldOut]:
+def held_out(model: ExactArchitecture, families: Sequence[Family]) -> dict[str, LeaveOneOut]:
     """The labels of every task, each given all others, as the families of the model have their posterior.
 
     Raises
@@ -81,11 +81,11 @@ def held_out(model: ExactArchitecture, families: Sequence[Family]) -> dict[str, 
         raise ValueError(
             "leave-one-out needs every label, but this table is summarised by inducing values: use compare"
         )
-    homes = {part: home for family in families for home in [_HeldOutFamily(model, family)] for part in family.parts}
+    homes = {part: home for family in families for home in [_LeaveOneOutFamily(model, family)] for part in family.parts}
     return {name: _of_task(model, t, homes) for t, name in enumerate(model.table_.names)}
 
 
-class _HeldOutFamily:
+class _LeaveOneOutFamily:
     """The latent values behind each label of a family given all others, component by component."""
 
     def __init__(self, model: ExactArchitecture, family: Family) -> None:
@@ -128,7 +128,7 @@ class _HeldOutFamily:
         return np.flatnonzero(~np.isnan(task.observes.split(table.y[:, part.task])[part.role]))
 
 
-def _of_task(model: ExactArchitecture, t: int, homes: dict[TaskPart, _HeldOutFamily]) -> HeldOut:
+def _of_task(model: ExactArchitecture, t: int, homes: dict[TaskPart, _LeaveOneOutFamily]) -> LeaveOneOut:
     table, task = model.table_, model.table_.tasks[t]
     rows = np.flatnonzero(table.present[:, t])
     parts = [part for part in table.parts if part.task == t]
@@ -149,4 +149,4 @@ def _of_task(model: ExactArchitecture, t: int, homes: dict[TaskPart, _HeldOutFam
             in_units = setting._replace(location=location, scale=scale)
             predicted[part.role] = part.likelihood.predictive(block, in_units)
         each.append(task.observes.combine(predicted))
-    return HeldOut(rows, table.y[rows, t], table.high[rows, t], weights, each)
+    return LeaveOneOut(rows, table.y[rows, t], table.high[rows, t], weights, each)
