@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint notebooks docs pictures clean
+# one single-threaded process per core, eight at most: each holds some 0.7 GB and fits the shared models for itself
+PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+
+.PHONY: demo test test-slow test-all lint notebooks docs pictures clean
 
 $(VENV)/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bayestl needs Python 3.11 or newer")'
@@ -29,12 +32,19 @@ demo: $(VENV)/.run
 	$(BIN)/bayestl demo --output bayestl-demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/.dev
+	$(PYTEST) -m slow
+
+test-all: $(VENV)/.dev
+	$(PYTEST)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 notebooks: $(VENV)/.dev
 	$(BIN)/python notebooks/execute.py

@@ -1,12 +1,16 @@
-"""Small tables that several tests share."""
+"""What many tests share: small tables, fitted models, and one thread per worker."""
 
 import os
 from pathlib import Path
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")  # before torch and NumPy are imported; workers and subprocesses inherit it
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from support.models import SharedModels
 
 mpl.use("Agg")
 
@@ -21,6 +25,14 @@ def two_tasks():
     Y += 0.02 * rng.standard_normal(Y.shape)
     Y.iloc[20:, 1] = np.nan
     return X, Y
+
+
+@pytest.fixture(scope="session")
+def fitted(two_tasks):
+    """``fitted[name]``: a model of ``support.models.MODELS`` on ``two_tasks``, fitted on first use; tests leave it as it is."""
+    shared = SharedModels(*two_tasks)
+    yield shared
+    shared.check_unchanged()
 
 
 @pytest.fixture(scope="session")

@@ -237,8 +237,8 @@ def from_words(text: str) -> Goal:
 
     Examples
     --------
-    >>> from_words("gap between 1.3 and 1.5")
-    Between(quantity='gap', lower=1.3, upper=1.5)
+    >>> from_words("gap between 1.3 and 1.5") == Between("gap", 1.3, 1.5)
+    True
     """
     for pattern, make in _WORDS:
         if match := re.fullmatch(pattern, " ".join(text.split()), re.IGNORECASE):

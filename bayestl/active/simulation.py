@@ -114,11 +114,10 @@ def simulate(
     Examples
     --------
     >>> import numpy as np, pandas as pd, bayestl as btl
-    >>> from bayestl.active import Maximise, simulate
-    >>> from bayestl.active.simulation import ByModel, Random
+    >>> from bayestl.active import ByModel, Maximise, Random, simulate
     >>> X = pd.DataFrame({"x": np.linspace(0, 1, 40)})
     >>> Y = pd.DataFrame({"y": np.sin(5 * X["x"])})
-    >>> policies = {"random": Random(), "gp": ByModel(btl.IndependentGP(n_starts=1))}
+    >>> policies = {"random": Random(), "gp": ByModel(btl.IndependentGP(hyperparameters="map", n_starts=1))}
     >>> found = simulate(X, Y, Maximise("y"), policies, start=3, budget=6, seeds=[0, 1], verbose=False)
     >>> bool(found.summary().loc["gp", "regret"] < 0.01)
     True

@@ -61,9 +61,9 @@ def suggest_graph(
     Examples
     --------
     >>> import numpy as np, pandas as pd, bayestl as btl
-    >>> x = np.linspace(0, 1, 40)[:, None]
+    >>> x = np.linspace(0, 1, 20)[:, None]
     >>> Y = pd.DataFrame({"a": np.sin(9 * x[:, 0]), "b": np.sin(9 * x[:, 0]) ** 2})
-    >>> quick = btl.LatentVariableGP(inference="svi", max_steps=100)
+    >>> quick = btl.LatentVariableGP(inference="svi", max_steps=20, n_inducing=8)
     >>> len(btl.suggest_graph(x, Y, quick, cv=2, verbose=False))  # none, a to b, b to a
     3
     """

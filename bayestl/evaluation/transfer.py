@@ -60,7 +60,8 @@ def transfer_gain(
     >>> x = np.linspace(0, 1, 40)[:, None]
     >>> Y = pd.DataFrame({"dft": np.sin(9 * x[:, 0]), "measured": 1.2 * np.sin(9 * x[:, 0]) + 0.3})
     >>> Y.loc[::3, "measured"] = np.nan
-    >>> gain = btl.transfer_gain(btl.DifferenceGP(["dft", "measured"]), x, Y, "measured", cv=3, verbose=False)
+    >>> model = btl.DifferenceGP(["dft", "measured"], hyperparameters="map")
+    >>> gain = btl.transfer_gain(model, x, Y, "measured", cv=3, verbose=False)
     >>> bool(gain["difference"] > 0)
     True
     """

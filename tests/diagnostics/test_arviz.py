@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.models import MODELS
 
 import bayestl as btl
 
@@ -86,32 +87,27 @@ def test_arviz_loo_agrees_with_the_averaged_one(mixed):
     assert float(found.elpd_loo) == pytest.approx(own.loc[own["task"] == "target", "log_density"].sum(), abs=2.5)
 
 
-@pytest.mark.parametrize("name", ["difference", "svi", "mcmc", "subspace", "chain"])
-def test_every_model_is_exported_and_summarised(two_tasks, name):
-    X, Y = two_tasks
-    model = {
-        "difference": lambda: btl.DifferenceGP(["source", "target"], verbose=False, n_starts=1),
-        "svi": lambda: btl.LatentVariableGP({"target": ["source"]}, inference="svi", max_steps=200, verbose=False),
-        "mcmc": lambda: btl.LatentVariableGP({"target": ["source"]}, n_draws=40, verbose=False),
-        "subspace": lambda: btl.LowRankLinear(max_rank=2, n_draws=100, n_warmup=50, verbose=False),
-        "chain": lambda: btl.ChainGP(["source", "target"], inputs=None, verbose=False),
-    }[name]()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # 40 states are too few for a chain to have settled
-        model.fit(X, Y, groups=np.where(np.arange(40) % 2, "a", "b") if name == "difference" else None)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_is_exported_and_summarised(fitted, name):
+    model = fitted[name]
     data = model.to_arviz(n_draws=60)
     summary = az.summary(data)
     assert np.isfinite(summary[["mean", "sd"]].to_numpy()).all()
+    assert data.log_likelihood["target"].sizes["target_row"] == 20
     assert np.isfinite(data.log_likelihood["target"]).all()
-    if name == "difference":
-        assert float(data.posterior["rho[target]"].mean()) == pytest.approx(1.3, abs=0.15)
-        assert data.posterior["group offset[target]"].dims == ("chain", "draw", "group")
-    if name == "mcmc":
-        assert data.sample_stats["lp"].size == 40
-        assert data.posterior["target.rho"].size == 40
-    if name in ("svi", "mcmc", "subspace"):
+    if name == "latent chain":
+        assert data.sample_stats["lp"].size == data.posterior["target.rho"].size == 60
+    if name in ("latent", "latent chain", "subspace"):
         with pytest.raises(ValueError, match="no draws from its prior"):
             model.to_arviz(prior=True)
+
+
+def test_a_difference_model_exports_its_links_and_groups(two_tasks):
+    X, Y = two_tasks
+    model = btl.DifferenceGP(["source", "target"], verbose=False, n_starts=1)
+    data = model.fit(X, Y, groups=np.where(np.arange(40) % 2, "a", "b")).to_arviz(n_draws=60)
+    assert float(data.posterior["rho[target]"].mean()) == pytest.approx(1.3, abs=0.15)
+    assert data.posterior["group offset[target]"].dims == ("chain", "draw", "group")
 
 
 def test_a_table_of_classes_alone_is_exported(two_tasks):
@@ -132,14 +128,13 @@ def test_chains_of_hyperparameters_are_chains(two_tasks):
     assert (summary["r_hat"] < 1.4).all()
 
 
-def test_pictures_and_comparison_run(mixed, two_tasks):
-    X, Y = two_tasks
+def test_pictures_and_comparison_run(mixed, fitted):
     data = mixed[0].to_arviz()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         az.plot_ppc(data, var_names=["source"], num_pp_samples=10)
         az.plot_trace(data, var_names=["noise"])
-        other = btl.IndependentGP(verbose=False, n_starts=1).fit(X, Y).to_arviz()
+        other = fitted["independent"].to_arviz()
         ranked = az.compare({"multi-task": data, "independent": other}, var_name="target")
     assert ranked.index[0] == "multi-task"
 

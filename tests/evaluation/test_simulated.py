@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import bayestl as btl
 from bayestl.diagnostics.draws import RowDraws, Variable
@@ -41,21 +42,30 @@ def test_ranks_of_a_right_posterior_are_uniform_and_of_a_narrow_one_are_not():
 
 
 @pytest.mark.parametrize(
-    "model",
+    ("model", "ranked"),
     [
-        btl.MultiTaskGP(hyperparameters="map", n_starts=1),
-        btl.DifferenceGP(["source", "target"], hyperparameters="laplace", n_starts=1),
-        btl.LatentVariableGP(graph={"target": ["source"]}, inference="svi", max_steps=200, n_inducing=8),
+        (btl.MultiTaskGP(hyperparameters="map", n_starts=1), set()),
+        (
+            btl.DifferenceGP(["source", "target"], hyperparameters="laplace", n_starts=1),
+            {"rho", "amplitude[0]", "noise[1]"},
+        ),
+        (btl.LatentVariableGP(graph={"target": ["source"]}, inference="svi", max_steps=60, n_inducing=8), set()),
     ],
+    ids=["multi-task", "difference", "latent"],
 )
-def test_every_architecture_draws_tables_and_is_ranked(pattern, model):
+def test_every_architecture_draws_tables_and_is_ranked(pattern, model, ranked):
     found = simulate_calibration(model, *pattern, n_tables=3, verbose=False)
     assert not found.failures
-    assert len(found.ranks) == 3
-    assert found.ranks.filter(like="row").notna().all().all()
-    assert ((found.ranks > 0) & (found.ranks < 1)).all().all()
-    again = simulate_calibration(model, *pattern, n_tables=2, seed=1, verbose=False)
-    pd.testing.assert_frame_equal(again.ranks, found.ranks.iloc[1:], rtol=1e-4)  # by table, not by call
+    assert found.ranks.index.tolist() == [0, 1, 2]
+    rows = found.ranks.filter(like="row")
+    assert rows.columns.tolist() == [f"{task}, row {row}" for task in ("source", "target") for row in (0, 7, 15)]
+    assert rows.notna().all().all()
+    hyperparameters = set(found.ranks) - set(rows)
+    assert ranked <= hyperparameters
+    assert bool(ranked) == bool(hyperparameters)  # where they are fixed there are no draws of them
+    assert (found.ranks.nunique() == found.ranks.notna().sum()).all()  # every table has a truth of its own
+    again = simulate_calibration(model, *pattern, n_tables=1, seed=2, verbose=False)
+    pd.testing.assert_frame_equal(again.ranks, found.ranks.iloc[2:], rtol=1e-4)  # by table, not by call
     ax = plots.plot_ranks(found)
     assert len(ax.get_lines()) == found.ranks.shape[1] + 1
 
@@ -69,11 +79,45 @@ def test_latent_values_of_the_difference_model_are_calibrated(pattern):
     assert rows["spread"].mean() == pytest.approx(1.0, abs=0.15)
 
 
+def test_a_rank_counts_the_draws_below_the_truth():
+    table = build_table(np.zeros((3, 1)), np.zeros(3))
+    generator = np.random.default_rng(0)
+    for below in (0, 3, 10):
+        truth = RowDraws({"b": Variable(np.array([below - 0.5]))}, np.full((1, 3, 1), below - 0.5), {})
+        draws = RowDraws({"b": Variable(np.arange(10.0))}, np.arange(10.0)[:, None, None] * np.ones((10, 3, 1)), {})
+        for rank in ranks(truth, draws, table, generator).values():
+            assert below / 11 < rank < (below + 1) / 11
+
+
 def test_classes_and_hurdles_are_drawn_too(pattern):
-    X, Y = pattern
-    labels = pd.DataFrame({"color": ["a", "b"] * 8})
-    found = simulate_calibration(btl.IndependentGP(hyperparameters="map"), X, labels, n_tables=2, verbose=False)
-    assert len(found.ranks) + len(found.failures) == 2
+    """Of 300 drawn tables: labels follow their latent values as the likelihoods say, within four standard errors."""
+    X, _ = pattern
+    Y = pd.DataFrame({"color": ["a", "b"] * 8, "gap": [0.0, 1.5] * 8})
+    Y.loc[12:, "color"] = None
+    model = btl.IndependentGP([btl.Task("gap", btl.Hurdle("log-normal"))], hyperparameters="map", n_starts=1)
+    template = build_table(X, Y, tasks=model.tasks)
+    names = [name for part in template.parts for name in part.names]
+    drawn = [drawn_table(model, template, seed) for seed in range(300)]
+    latent = np.stack([truth.latent[0] for truth, _ in drawn])
+    y = np.stack([table.y for _, table in drawn])
+    assert np.isnan(y[:, 12:, 0]).all()
+    for name, event in (("color", y[:, :12, 0] == 1), ("gap: nonzero", y[:, :, 1] > 0)):
+        chance = stats.norm.cdf(latent[:, : event.shape[1], names.index(name)])
+        for weight in (np.ones_like(chance), chance - 0.5):  # how often, and whether it depends on the latent value
+            error = np.sqrt((weight**2 * chance * (1 - chance)).sum())
+            assert abs((weight * (event - chance)).sum()) < 4 * error
+            assert error < 0.05 * np.abs(weight).sum()
+    assert np.isin(y[:, :12, 0], [0, 1]).all()
+    positive = y[:, :, 1] > 0
+    size = np.log(y[:, :, 1][positive]) - latent[:, :, names.index("gap")][positive]
+    sd = np.array([float(truth.variables["gap.noise"].values[0]) for truth, _ in drawn])
+    sd = np.broadcast_to(sd[:, None], positive.shape)[positive]
+    assert (size / sd).std() == pytest.approx(1, abs=4 / np.sqrt(2 * len(sd)))
+
+    found = simulate_calibration(model, X, Y, n_tables=3, verbose=False)
+    assert len(found.ranks) == 3 - len(found.failures) > 0
+    assert all("only the class" in failure or "no positive labels" in failure for failure in found.failures)
+    assert {f"{name}, row 0" for name in names} <= set(found.ranks)
 
 
 def test_a_model_without_a_prior_says_so(pattern):

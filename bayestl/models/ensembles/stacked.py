@@ -124,7 +124,7 @@ class StackedModel(BayesianModel):
     Examples
     --------
     >>> import numpy as np, pandas as pd, bayestl as btl
-    >>> x = np.linspace(0, 1, 40)[:, None]
+    >>> x = np.linspace(0, 1, 24)[:, None]
     >>> Y = pd.DataFrame({"dft": np.sin(9 * x[:, 0]), "measured": 1.2 * np.sin(9 * x[:, 0]) + 0.3})
     >>> Y.loc[::3, "measured"] = np.nan
     >>> models = {"alone": btl.IndependentGP(), "difference": btl.DifferenceGP(["dft", "measured"])}

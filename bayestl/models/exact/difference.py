@@ -112,7 +112,7 @@ class DifferenceGP(ExactModel):
     Examples
     --------
     >>> import numpy as np, pandas as pd, bayestl as btl
-    >>> x = np.linspace(0, 1, 40)[:, None]
+    >>> x = np.linspace(0, 1, 24)[:, None]
     >>> Y = pd.DataFrame({"dft": np.sin(5 * x[:, 0]), "measured": 1.2 * np.sin(5 * x[:, 0]) + 0.7})
     >>> Y.loc[::2, "measured"] = np.nan
     >>> model = btl.DifferenceGP(levels=["dft", "measured"]).fit(x, Y)

@@ -94,7 +94,7 @@ class LatentVariableGP(BayesianModel):
     Examples
     --------
     >>> import numpy as np, pandas as pd, bayestl as btl
-    >>> x = np.linspace(0, 1, 30)[:, None]
+    >>> x = np.linspace(0, 1, 16)[:, None]
     >>> source = np.sin(5 * x[:, 0])
     >>> Y = pd.DataFrame({"source": source, "target": source**2})
     >>> Y.loc[::2, "target"] = np.nan

@@ -59,7 +59,7 @@ class LowRankLinear(BayesianModel):
     Examples
     --------
     >>> import numpy as np, bayestl as btl
-    >>> rng = np.random.default_rng(0)
+    >>> rng = np.random.default_rng(1)
     >>> x = rng.standard_normal((60, 6))
     >>> every = x @ np.outer([1, -1, 0, 0, 2, 0], rng.standard_normal(20))     # 20 tasks, one direction
     >>> Y = np.where(rng.uniform(size=every.shape) < 0.1, every, np.nan)      # about 6 labels each
