@@ -13,6 +13,12 @@ botorch = pytest.importorskip("botorch")
 D = torch.double
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """Points are torch's random numbers, and BoTorch's optimisers start from some: the same ones whatever ran before."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="module")
 def table():
     rng = np.random.default_rng(0)

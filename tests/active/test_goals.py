@@ -7,13 +7,13 @@ from bayestl.active import Above, Between, Learn, Maximise, Minimise, Reach
 from bayestl.active.goals import from_document, from_words
 from bayestl.distributions import Discrete, Empirical, Hurdle, LogNormalMixture, NormalMixture
 
-RNG = np.random.default_rng(0)
 MIXTURE = NormalMixture(np.array([0.4, 0.6]), np.array([[0.0, 1.0], [1.0, 3.0]]), np.array([[1.0, 0.5], [0.3, 1.0]]))
 
 
 def draws(n=400_000):
-    which = RNG.uniform(size=n) < 0.4
-    each = MIXTURE.means[:, None] + np.sqrt(MIXTURE.variances)[:, None] * RNG.standard_normal((2, n, 2))
+    generator = np.random.default_rng(0)
+    which = generator.uniform(size=n) < 0.4
+    each = MIXTURE.means[:, None] + np.sqrt(MIXTURE.variances)[:, None] * generator.standard_normal((2, n, 2))
     return np.where(which[:, None], each[0], each[1])
 
 

@@ -14,7 +14,8 @@ def test_gaussians_stay_gaussians_with_the_closed_form():
     mixed = average(np.array([0.3, 0.7]), [normal([0.0, 1.0], 1.0), normal([2.0, 5.0], 0.5)])
     assert isinstance(mixed, NormalMixture)
     np.testing.assert_allclose(mixed.mean(), [1.4, 3.8])
-    np.testing.assert_allclose(mixed.std() ** 2, 0.3 * (1 + mixed.mean() ** 2 * 0) + 0.7 * 0.25 + [0.84, 3.36])
+    between = 0.3 * 0.7 * np.array([2.0 - 0.0, 5.0 - 1.0]) ** 2
+    np.testing.assert_allclose(mixed.std() ** 2, 0.3 * 1.0**2 + 0.7 * 0.5**2 + between)
 
 
 def test_other_kinds_agree_with_numerical_integration():

@@ -61,8 +61,11 @@ def test_pictures_show_every_label(colours):
     assert sum(heights) == pytest.approx(1.0)
     ax = plots.plot_reliability(colours, "color", bins=4)
     line = ax.get_lines()[1].get_xydata()
-    assert line.shape == (4, 2)
-    assert ((line >= 0) & (line <= 1)).all()
+    color = colours.predictions.query("quantity == 'color'")
+    confidence = color[["p0", "p1"]].max(axis=1).to_numpy()
+    right = (color["y"] == color["likeliest"]).to_numpy()
+    quarters = np.split(np.argsort(confidence, kind="stable"), 4)
+    np.testing.assert_allclose(line, [[confidence[rows].mean(), right[rows].mean()] for rows in quarters])
     with pytest.raises(ValueError, match="'gap' is a number"):
         plots.plot_reliability(colours, "gap")
     assert calibration_table(colours).index.tolist() == [("gap", "alone"), ("color", "alone")]

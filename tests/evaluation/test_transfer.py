@@ -31,9 +31,12 @@ def test_a_good_source_gains_and_the_numbers_add_up(scarce):
 
 def test_tasks_of_the_model_go_with_their_columns(scarce):
     X, Y = scarce
-    tasks = [btl.Task("source", unit="eV"), btl.Task("target", unit="eV")]
-    gain = btl.transfer_gain(model(tasks=tasks), X, Y[["source", "target"]], "target", cv=2, verbose=False)
-    assert np.isfinite(gain).all()
+    both = Y[["source", "target"]] + 5.0  # positive: their logarithms are learnt where the tasks say so
+    tasks = [btl.Task("source", btl.LogNormal()), btl.Task("target", btl.LogNormal())]
+    plain, given = (btl.transfer_gain(m, X, both, "target", cv=2, verbose=False) for m in (model(), model(tasks=tasks)))
+    assert given["n"] == plain["n"]
+    assert abs(given["elpd"] - plain["elpd"]) > 0.1  # both fits take the tasks, that of the target alone too
+    assert abs(given["alone"] - plain["alone"]) > 0.1
 
 
 def test_a_target_that_is_not_there_or_alone_is_refused(scarce):

@@ -38,7 +38,7 @@ MODELS = {
 
 def labels(kind):
     likelihood, values = KINDS[kind]
-    Y = pd.DataFrame({"source": F + 0.05 * RNG.standard_normal(N), "target": values})
+    Y = pd.DataFrame({"source": F + 0.05 * np.random.default_rng(1).standard_normal(N), "target": values})
     Y.loc[40:, "target"] = None if Y["target"].dtype == object else np.nan
     return Y, [btl.Task("target", likelihood)]
 

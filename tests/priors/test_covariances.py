@@ -12,7 +12,11 @@ from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, PerGroup, Points, Smooth
 from bayestl.table.task import Task, task_parts
 
-torch.manual_seed(0)
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """The points are torch's random numbers: the same ones whatever ran before."""
+    torch.manual_seed(0)
 
 
 def gaussian_parts(n):
