@@ -35,6 +35,7 @@ from bayestl.models.latent.graph import label_blocks, parents_of, refuse_unlabel
 from bayestl.models.latent.node import Node
 from bayestl.models.latent.prior import LatentGraph, PartData, informed_rows
 from bayestl.models.latent.start import first_guess
+from bayestl.models.parameters import check_positive_integers, refuse_groups
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Known, Table
 from bayestl.table.task import Task
@@ -138,12 +139,12 @@ class LatentVariableGP(BayesianModel):
         return scaled(self.graph, table)
 
     def _check(self, table: Table) -> None:
-        self._check_positive_integers("n_inducing", "max_steps", "n_starts", "n_draws")
+        check_positive_integers(self, "n_inducing", "max_steps", "n_starts", "n_draws")
         if self.batch_size is not None:
-            self._check_positive_integers("batch_size")
+            check_positive_integers(self, "batch_size")
         if self.inference not in INFERENCES:
             raise ValueError(f"inference must be one of {INFERENCES}, got {self.inference!r}")
-        self._refuse_groups(table, "DifferenceGP")
+        refuse_groups(self, table, "DifferenceGP")
         refuse_unlabelled(self.graph, table)
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from bayestl.inference.sampled import SampledLatent, correlation_over_rows
 from bayestl.likelihoods import Gaussian, Setting
 from bayestl.models.base import BayesianModel
 from bayestl.models.checks import fold_checks
+from bayestl.models.parameters import check_positive_integers, refuse_groups
 from bayestl.models.subspace.gibbs import LowRankDraws, draw_low_rank
 from bayestl.progress import progress
 from bayestl.table.scaler import Scaler
@@ -87,8 +88,8 @@ class LowRankLinear(BayesianModel):
     draws_: LowRankDraws
 
     def _check(self, table: Table) -> None:
-        self._check_positive_integers("max_rank", "n_draws", "n_warmup")
-        self._refuse_groups(table, "MultiTaskGP")
+        check_positive_integers(self, "max_rank", "n_draws", "n_warmup")
+        refuse_groups(self, table, "MultiTaskGP")
         for task in table.tasks:
             if not isinstance(task.observes, Gaussian):
                 raise ValueError(
