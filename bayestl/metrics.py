@@ -209,7 +209,7 @@ def calibration_curve(pit_values: Array, levels: Array | None = None) -> tuple[A
     pit_values : ndarray
         Probability integral transforms of the labels, from :func:`pit`.
     levels : ndarray, optional
-        Nominal levels; default: 0.05 to 0.95 in steps of 0.05.
+        Nominal levels; default: 0.05, 0.10 ... 0.95.
     """
     (values,) = _pairs(pit_values)
     levels = np.linspace(0.05, 0.95, 19) if levels is None else np.asarray(levels, dtype=float)

@@ -29,7 +29,7 @@ def optimiser_checks(families: Sequence[Family]) -> Iterator[Check]:
         yield Check("optimiser settled", name, float(report.converged), 1.0, judge(not report.converged), advice)
         if report.chain is not None:
             yield from report_checks(
-                report.chain, "the widths are known roughly: compare with hyperparameters='laplace'"
+                report.chain, "the posterior widths are approximate: compare with hyperparameters='laplace'"
             )
         large = report.jitter > MOST_JITTER
         advice = "rows or tasks are nearly the same: drop duplicates, or give Y_std" if large else ""
@@ -49,7 +49,7 @@ def noise_checks(families: Sequence[Family]) -> Iterator[Check]:
                 if sd < LEAST_NOISE:
                     advice = "the labels are taken as exact: repeated rows with different labels would contradict that"
                 elif sd > MOST_NOISE:
-                    advice = "nearly all of the labels' spread counts as noise: the features say little of this task"
+                    advice = "nearly all of the labels' spread counts as noise: the features say little about this task"
                 yield Check("noise", part.names[0], sd, MOST_NOISE, judge(bool(advice)), advice)
 
 

@@ -49,10 +49,10 @@ class _Hyperparameters(gpytorch.Module):
 
     def __init__(self, modules: Sequence[torch.nn.Module]) -> None:
         super().__init__()
-        self.each = torch.nn.ModuleList(modules)
+        self.members = torch.nn.ModuleList(modules)
 
     def forward(self) -> list[Any]:
-        return [module() for module in self.each]
+        return [module() for module in self.members]
 
 
 class _Signal(NamedTuple):
