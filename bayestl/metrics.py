@@ -1,6 +1,7 @@
 """Scores of predictions: proper scoring rules, coverage, calibration, and the scores of point predictions.
 
-Lower is better unless a docstring says otherwise; NaN labels are left out.  Gneiting, Raftery 2007, *Strictly proper scoring rules, prediction, and estimation*.
+Lower is better unless a docstring says otherwise; NaN labels are left out.  Gneiting, Raftery 2007, *Strictly proper
+scoring rules, prediction, and estimation*.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _gaussian_part(difference: Array, std: Array) -> Array:
 
 
 def crps_mixture(y: Array, mixture: NormalMixture) -> Array:
-    """Continuous ranked probability score of a mixture of Gaussians in each row, in closed form (Grimit et al. 2006)."""
+    """Continuous ranked probability score of a Gaussian mixture in each row, in closed form (Grimit et al. 2006)."""
     std = np.sqrt(mixture.variances)
     distance = mixture.weights @ _gaussian_part(y - mixture.means, std)
     within = np.zeros_like(distance)
@@ -74,8 +75,8 @@ def crps_mixture(y: Array, mixture: NormalMixture) -> Array:
 def crps(y: Array, distribution: Predictive) -> Array:
     """Continuous ranked probability score of any distribution in each row.
 
-    In closed form for Gaussians and their mixtures, else ``int (F(x) - 1{x >= y})^2 dx`` by Gauss-Legendre quadrature below
-    and above the label; the integral starts at zero for distributions on the positive axis.
+    In closed form for Gaussians and their mixtures, else ``int (F(x) - 1{x >= y})^2 dx`` by Gauss-Legendre quadrature
+    below and above the label; the integral starts at zero for distributions on the positive axis.
     """
     y = np.asarray(y, dtype=float)
     if isinstance(distribution, NormalMixture):
@@ -132,8 +133,8 @@ def sharpness(lower: Array, upper: Array) -> float:
 def pit(y: Array, distribution: Predictive, seed: int = 0, high: Array | None = None) -> Array:
     """Probability integral transform: the predictive cdf at the label, uniform where the prediction is calibrated.
 
-    At an atom (a class, an exact zero) it is a uniform draw between the cdf just below and at the atom; for a label that is
-    only known to lie between ``y`` and ``high``, a uniform draw between the cdf at the two ends.
+    At an atom (a class, an exact zero) it is a uniform draw between the cdf just below and at the atom; for a label
+    that is only known to lie between ``y`` and ``high``, a uniform draw between the cdf at the two ends.
     """
     y = np.asarray(y, dtype=float)
     known = y if high is None else np.where(y < high, 0.0, y)

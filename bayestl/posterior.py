@@ -1,8 +1,8 @@
 """The posterior over rows and tasks: the one place where a prediction becomes numbers in label units.
 
-An inference engine provides a :class:`Latent`: the distribution of the latent values of n rows and T tasks in scaled units.
-:class:`Posterior` applies the likelihoods and returns label units; :meth:`Posterior.apply` gives the distribution of any
-function of several tasks, whose errors may cancel.
+An inference engine provides a :class:`Latent`: the distribution of the latent values of n rows and T tasks in scaled
+units. :class:`Posterior` applies the likelihoods and returns label units; :meth:`Posterior.apply` gives the
+distribution of any function of several tasks, whose errors may cancel.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Latent(Protocol):
         """The noise and further hyperparameters of a part in each component."""
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-        """Weights (S,), means (S, n, C), covariances (S, n, C, C) and noise (S, C); None where only draws are available."""
+        """Weights (S,), means (S, n, C), covariances (S, n, C, C) and noise (S, C); None if there are only draws."""
 
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
         """``n`` joint draws over all parts: for each part its latent values and setting."""
@@ -175,7 +175,7 @@ class Posterior:
         return self._numbers(lambda m: m.quantile(q))
 
     def point(self, loss: str = "squared") -> pd.DataFrame:
-        """Point prediction that is best under a loss: mean (``"squared"``) or median (``"absolute"``), or the likeliest class."""
+        """Best point under a loss: mean (``"squared"``) or median (``"absolute"``), or the likeliest class."""
         columns = {}
         for task, m in zip(self._tasks, self._marginals, strict=True):
             if isinstance(m, Discrete) and not (isinstance(task.observes, Ordinal) and loss == "absolute"):
@@ -194,12 +194,10 @@ class Posterior:
         return pd.DataFrame({(task, side): sides[side][task] for task, side in columns}, columns=columns)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-        """Moments of the latent values and the noise of Gaussian tasks, in label units: a mixture of S Gaussians in each row.
+        """Latent values and noise of Gaussian tasks, in label units: a mixture of S Gaussians in each row.
 
-        Returns
-        -------
-        Weights (S,), means (S, n, T), covariances within rows (S, n, T, T) and noise variances (S, T); None if a task is not
-        Gaussian, or if only draws are available.
+        Returns ------- Weights (S,), means (S, n, T), covariances within rows (S, n, T, T) and noise variances (S, T);
+        None if a task is not Gaussian, or if only draws are available.
         """
         gaussian = all(isinstance(t.observes, Censored) or type(t.observes) is Gaussian for t in self._tasks)
         latent_moments = self._latent.moments() if gaussian else None
@@ -270,16 +268,16 @@ class Posterior:
         ----------
         function : callable
             A function of ``y``, where ``y["task"]`` holds the labels of that task (classes by name) as a DataArray with
-            dimensions (sample, row); NumPy functions and arrays of length n may be mixed in.  It must return one value per
-            sample and row.
+            dimensions (sample, row); NumPy functions and arrays of length n may be mixed in.  It must return one value
+            per sample and row.
         name : str, optional
             Name of the resulting Series.
 
         Returns
         -------
         Derived
-            ``mean``, ``std``, ``quantile``, ``interval``, ``sample``.  In closed form if the function is affine in the tasks
-            and the posterior is Gaussian (or a mixture of Gaussians) within rows, else from 4096 draws.
+            ``mean``, ``std``, ``quantile``, ``interval``, ``sample``.  In closed form if the function is affine in the
+            tasks and the posterior is Gaussian (or a mixture of Gaussians) within rows, else from 4096 draws.
 
         Raises
         ------
@@ -330,7 +328,7 @@ def _class_names(positions: np.ndarray, classes: Sequence[Hashable]) -> np.ndarr
 def _affine(
     evaluate: Callable[[np.ndarray], np.ndarray], trial: np.ndarray, n: int, n_tasks: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Constant (n,) and slopes (n, T) of a function that is affine at the trial draws up to rounding error, else None."""
+    """Constant (n,) and slopes (n, T) of a function that is affine at the trial draws up to rounding, else None."""
     centre = trial[0]
     probes = np.concatenate([centre[None], centre[None] + np.eye(n_tasks)[:, None, :]])
     with np.errstate(all="ignore"):  # a logarithm or a division may leave its domain at a probe

@@ -1,7 +1,7 @@
 """Export of a fitted model to ArviZ.
 
-The groups are built with NumPy and xarray alone; only the last step, :func:`assemble`, depends on the installed ArviZ: an
-``InferenceData`` for 0.x, an ``xarray.DataTree`` from 1.0 on.
+The groups are built with NumPy and xarray alone; only the last step, :func:`assemble`, depends on the installed ArviZ:
+an ``InferenceData`` for 0.x, an ``xarray.DataTree`` from 1.0 on.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Checks of a fit: each has a value, a threshold, a status and advice.
 
-The checks use plain numbers (predictions of held-out labels, reports of chains and optimisers) and no model; each model lists
-the checks that it needs.  A check warns beyond two standard errors or at a p value below 0.01, and fails far beyond that; so
-two or three of a hundred checks warn although the model is right.
+The checks use plain numbers (predictions of held-out labels, reports of chains and optimisers) and no model; each model
+lists the checks that it needs.  A check warns beyond two standard errors or at a p value below 0.01, and fails far
+beyond that; so two or three of a hundred checks warn although the model is right.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ LEAST_EFFECTIVE = 50
 MOST_K = 0.7
 """Pareto k above which the check warns."""
 SENSITIVE, MOST_SENSITIVE = 0.4, 0.3
-"""Variance of a label's log density over the hyperparameters above which it is influential; fraction of such labels above
-which the check warns."""
+"""Variance of a label's log density over the hyperparameters above which the label is influential, and the fraction of
+influential labels above which the check warns."""
 FAR = 0.1
 """Fraction of new rows beyond the training table above which the check warns."""
 
@@ -98,7 +98,7 @@ def label_checks(tasks: Sequence[Task], index: pd.Index, held: pd.DataFrame, how
         tail = 2 * np.minimum(pit, 1 - pit)
         far = labels["row"].to_numpy()[tail < WARN_P / len(labels)]
         advice = (
-            f"far from their prediction by all other labels: rows {_row_names(index, far)}; check them, or use StudentT()"
+            f"far from their predictions by all others: rows {_row_names(index, far)}; check them, or use StudentT()"
             if len(far)
             else ""
         )
@@ -110,7 +110,7 @@ def label_checks(tasks: Sequence[Task], index: pd.Index, held: pd.DataFrame, how
 
 
 def _influential_check(index: pd.Index, task: str, held: pd.DataFrame) -> Check:
-    """Check of influential observations: labels on which the hyperparameters depend, so that they need a fit without them."""
+    """Check of influential observations: labels on which the hyperparameters depend, so that they need a refit."""
     rows = held["row"].to_numpy()[held["sensitivity"].to_numpy() > SENSITIVE]
     share = len(rows) / len(held)
     advice = (
@@ -165,8 +165,8 @@ def report_checks(report: SVIReport | ChainReport, more: str = "ask for more n_d
     yield Check("bound settled", "guide", float(report.converged), 1.0, judge(not report.converged), advice)
     k, not_converged = report.pareto_k, report.pareto_k > MOST_K
     advice = (
-        "some of the posterior is hardly ever drawn, so widths may be too small (of hundreds of latent values at once this is "
-        "common): more n_inducing, or inference='mcmc' for up to a few hundred rows"
+        "some of the posterior is hardly ever drawn, so widths may be too small (common for hundreds of latent "
+        "values): raise n_inducing, or use inference='mcmc' for up to a few hundred rows"
     )
     yield Check("Pareto k of the guide", "guide", k, MOST_K, judge(not_converged), advice if not_converged else "")
 
@@ -187,7 +187,8 @@ def chain_checks(values: np.ndarray, what: str) -> Iterator[Check]:
 def new_row_check(rows: np.ndarray, new: np.ndarray) -> Check:
     """Check how many new rows lie beyond the table, in scaled features.
 
-    A row does if its nearest row of the table is farther than 99 % of the table's rows are from their nearest neighbour.
+    A row does if its nearest row of the table is farther than 99 % of the table's rows are from their nearest
+    neighbour.
     """
     from sklearn.neighbors import NearestNeighbors
 

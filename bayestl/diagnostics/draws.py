@@ -65,7 +65,7 @@ class RowDraws:
 def hyperparameters(
     module: gpytorch.Module, inputs: Sequence[str], features: Sequence[str], prefix: str = ""
 ) -> dict[str, Variable]:
-    """The present hyperparameters of a module as single draws: length scales by input, scales instead of their logarithms.
+    """The present hyperparameters of a module as single draws: length scales by input, scales not their logarithms.
 
     ``inputs`` names the inputs of the functions; if they are not the table's ``features``, they get a separate axis.
     """

@@ -1,7 +1,8 @@
 """Calibration over all held-out labels of a comparison: coverage of intervals, and probabilities of classes.
 
-Gneiting, Balabdaoui, Raftery 2007, *Probabilistic forecasts, calibration and sharpness*; for classes, the confidence in the
-predicted class (Guo et al. 2017).  Plots: :func:`bayestl.report.plots.plot_calibration`, ``plot_pit``, ``plot_reliability``.
+Gneiting, Balabdaoui, Raftery 2007, *Probabilistic forecasts, calibration and sharpness*; for classes, the confidence in
+the predicted class (Guo et al. 2017).  Plots: :func:`bayestl.report.plots.plot_calibration`, ``plot_pit``,
+``plot_reliability``.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ def calibration_table(comparison: Comparison) -> pd.DataFrame:
     DataFrame
         Index (quantity, model).  ``labels``: number of held-out labels, repeats counted each time.  ``error``: expected
         calibration error; for numbers the mean distance between the level of central intervals and their coverage, for
-        classes that between the probability of the predicted class and its accuracy.  ``p value``: Kolmogorov-Smirnov test
-        of a uniform probability integral transform (PIT); too small where rows are held out several times.  ``in 50 %``,
-        ``in 90 %``: coverage of those intervals, for numbers.  ``bias``: mean PIT less one half; positive where predictions
-        are too low.
+        classes that between the probability of the predicted class and its accuracy.  ``p value``: Kolmogorov-Smirnov
+        test of a uniform probability integral transform (PIT); too small where rows are held out several times.  ``in
+        50 %``, ``in 90 %``: coverage of those intervals, for numbers.  ``bias``: mean PIT less one half; positive where
+        predictions are too low.
     """
     rows = {}
     for (quantity, model), part in comparison.predictions.groupby(["quantity", "model"], sort=False):

@@ -1,7 +1,7 @@
 """Cross-validation of several models on the same splits.
 
-``hide="row"``: a held-out row loses all its labels.  ``hide="target"``: it keeps the labels of its other tasks, which are
-passed as ``observed``.  The result is a :class:`~bayestl.evaluation.comparison.Comparison`.
+``hide="row"``: a held-out row loses all its labels.  ``hide="target"``: it keeps the labels of its other tasks, which
+are passed as ``observed``.  The result is a :class:`~bayestl.evaluation.comparison.Comparison`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def compare(
     Returns
     -------
     Comparison
-        Scores and held-out predictions.  A fit that fails is listed in ``failures``, with a warning; the others are kept.
+        Scores and held-out predictions.  A fit that fails is listed in ``failures``, with a warning; the others are
+        kept.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def compare(
 
 
 def splitter_of(cv: Any) -> Any:
-    """The scikit-learn splitter that ``cv`` stands for: a number of shuffled folds (default 5), a splitter or splits."""
+    """The scikit-learn splitter of ``cv``: a number of shuffled folds (default 5), a splitter or splits."""
     folds = 5 if cv is None else cv
     return KFold(folds, shuffle=True, random_state=0) if isinstance(folds, int | np.integer) else check_cv(folds)
 
@@ -171,7 +172,7 @@ def _score_fold(
     hide: str,
     functions: dict[str, Function],
 ) -> tuple[str, int, list[dict], str | None]:
-    """Fit one model on one fold; returns its name, the fold, the held-out predictions, and the error message of a failed fit."""
+    """Fit one model on one fold: its name, the fold, the held-out predictions, and the error of a failed fit."""
     member = clone(model)
     if hasattr(member, "verbose"):
         member.set_params(verbose=False)

@@ -1,4 +1,4 @@
-"""The result of a cross-validation: scores of each model, quantity and fold, paired differences between models, and text.
+"""The result of a cross-validation: scores of each model, quantity and fold, and paired differences between models.
 
 All models are scored on the same splits, so differences are taken fold by fold, with their standard error over folds.
 """
@@ -12,8 +12,9 @@ import pandas as pd
 LEVEL = 0.9
 """Level of the central intervals whose coverage and width are reported."""
 SCORES = ("mae", "rmse", "crps", "nlpd", "coverage", "width", "interval_score", "accuracy", "macro_f1")
-"""The scores of a comparison: ``coverage`` is best at :data:`LEVEL`, ``accuracy`` and ``macro_f1`` are higher-is-better,
-the others lower-is-better.  Classes have the last two and ``nlpd`` (the log loss); numbers have all but the last two."""
+"""The scores of a comparison: ``coverage`` is best at :data:`LEVEL`, ``accuracy`` and ``macro_f1`` are
+higher-is-better, the others lower-is-better.  Classes have the last two and ``nlpd`` (the log loss); numbers have all
+but the last two."""
 HIGHER = ("accuracy", "macro_f1")
 """The scores that are higher-is-better."""
 

@@ -30,8 +30,9 @@ def suggest_graph(
 ) -> pd.DataFrame:
     """Rank the graphs in which a task has at most one parent, by held-out log density.
 
-    A graph's density of a row's labels is the product of the densities of each label given its parent's label, so each pair
-    of tasks is cross-validated once: a held-out row keeps its label of the parent.  T tasks need T^2 fits per fold.
+    A graph's density of a row's labels is the product of the densities of each label given its parent's label, so each
+    pair of tasks is cross-validated once: a held-out row keeps its label of the parent.  T tasks need T^2 fits per
+    fold.
 
     Parameters
     ----------
@@ -49,9 +50,9 @@ def suggest_graph(
     Returns
     -------
     DataFrame
-        Best first: ``graph`` (as ``LatentVariableGP(graph=...)`` takes it), ``elpd`` (nats, summed over the held-out labels
-        of all tasks), ``difference`` to the best and its standard error ``se`` over labels.  The two directions of an edge
-        often differ by less than that: the labels then do not determine which task follows which.
+        Best first: ``graph`` (as ``LatentVariableGP(graph=...)`` takes it), ``elpd`` (nats, summed over the held-out
+        labels of all tasks), ``difference`` to the best and its standard error ``se`` over labels.  The two directions
+        of an edge often differ by less than that: the labels then do not determine which task follows which.
 
     Raises
     ------

@@ -41,8 +41,8 @@ class Calibration:
     Attributes
     ----------
     ranks : DataFrame
-        One row per table, one column per quantity: the rank of the true value among the posterior draws, made continuous
-        by random numbers, as a number between 0 and 1.
+        One row per table, one column per quantity: the rank of the true value among the posterior draws, made
+        continuous by random numbers, as a number between 0 and 1.
     failures : list of str
         The tables whose fit raised, with the error.
     """
@@ -54,8 +54,8 @@ class Calibration:
     def table(self) -> pd.DataFrame:
         """One row per quantity: ``p value`` of uniform ranks (Kolmogorov-Smirnov), their ``mean`` and ``spread``.
 
-        ``spread`` is the standard deviation relative to a uniform's: above one, posteriors are too narrow; below, too wide.
-        A ``mean`` above one half says that posteriors are too low.
+        ``spread`` is the standard deviation relative to a uniform's: above one, posteriors are too narrow; below, too
+        wide. A ``mean`` above one half says that posteriors are too low.
         """
         rows = {}
         for name, ranks in self.ranks.items():
@@ -70,7 +70,7 @@ class Calibration:
 
     @property
     def p_value(self) -> float:
-        """The p value of all ranks being uniform: the smallest one times the number of quantities (Bonferroni), at most one."""
+        """The p value of all ranks being uniform: the smallest one times the number of quantities (Bonferroni)."""
         p_values = self.table["p value"]
         return float(min(1.0, p_values.min() * len(p_values)))
 
@@ -120,10 +120,8 @@ def simulate_calibration(
     ValueError
         If the model has no draws from its prior, or every fit failed.
 
-    Notes
-    -----
-    The labels of a drawn table are not rescaled, so the fit uses the prior that they were drawn from.  A table whose labels
-    cannot be fitted (all of one class) is left out and listed in ``failures``.
+    Notes ----- The labels of a drawn table are not rescaled, so the fit uses the prior that they were drawn from.  A
+    table whose labels cannot be fitted (all of one class) is left out and listed in ``failures``.
     """
     if not (isinstance(n_tables, int | np.integer) and n_tables >= 1):
         raise ValueError(f"n_tables must be a positive integer, got {n_tables!r}")

@@ -30,7 +30,7 @@ def transfer_gain(
     n_jobs: int | None = None,
     verbose: bool = True,
 ) -> pd.Series:
-    """The gain of a target from the other tasks: the difference in log predictive density to a model of the target alone.
+    """The gain of a target from the other tasks: its log predictive density less that of a model of the target alone.
 
     Parameters
     ----------
@@ -41,14 +41,15 @@ def transfer_gain(
     target : str
         A column of ``Y``.
     alone : model, optional
-        An unfitted model of the target alone; default: :class:`~bayestl.IndependentGP` with the model's kernel and ``hyperparameters``.
+        An unfitted model of the target alone; default: :class:`~bayestl.IndependentGP` with the model's kernel and
+        ``hyperparameters``.
 
     Returns
     -------
     Series
-        ``elpd``: expected log predictive density of the model; ``alone``: that of the target alone (both in nats, summed over
-        the ``n`` held-out labels); ``difference`` and its standard error ``se`` over labels.  A difference below minus two
-        standard errors says that the other tasks harm the target.
+        ``elpd``: expected log predictive density of the model; ``alone``: that of the target alone (both in nats,
+        summed over the ``n`` held-out labels); ``difference`` and its standard error ``se`` over labels.  A difference
+        below minus two standard errors says that the other tasks harm the target.
 
     Raises
     ------

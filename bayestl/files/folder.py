@@ -1,4 +1,4 @@
-"""A folder with one JSON document and named arrays; each file is replaced atomically, so a crash leaves the earlier files."""
+"""A folder with one JSON document and named arrays; files are replaced atomically, so a crash loses nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FileError(ValueError):
 
 
 def write_folder(path: str | os.PathLike[str], document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write both files to the folder ``path``, which is created if it does not exist; each file is replaced atomically."""
+    """Write both files to the folder ``path``, created if it does not exist; each file is replaced atomically."""
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:

@@ -1,7 +1,7 @@
 """Writing models to a folder and reading them, without pickle and without running code.
 
-A file names a class of the registry, which models join when they are defined (:func:`register`); parameters are plain JSON,
-arrays are safetensors.
+A file names a class of the registry, which models join when they are defined (:func:`register`); parameters are plain
+JSON, arrays are safetensors.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _parameter_from_document(name: str, value: Any) -> Any:
 
 
 def write_model(model: Any, path: str | os.PathLike[str]) -> None:
-    """Write a fitted model to the folder ``path``, which is created if it does not exist; a crash leaves the earlier files."""
+    """Write a fitted model to the folder ``path``, created if it does not exist; a crash leaves the earlier files."""
     table = model.table_
     document = {
         "format": FORMAT,

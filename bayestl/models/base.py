@@ -35,8 +35,8 @@ _DATA_ATTRIBUTES = ("table_", "scaler_", "tasks_", "n_features_in_", "feature_na
 class BayesianModel(RegressorMixin, BaseEstimator, ABC):
     """Base of all models.
 
-    A subclass stores its parameters in ``__init__``, and defines :meth:`_learn` (from a table to the fitted attributes),
-    :meth:`_latent` (from new rows to the posterior of their latent values) and what it saves.
+    A subclass stores its parameters in ``__init__``, and defines :meth:`_learn` (from a table to the fitted
+    attributes), :meth:`_latent` (from new rows to the posterior of their latent values) and what it saves.
     """
 
     tasks: Sequence[Task] | None
@@ -71,7 +71,7 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         raise ValueError(f"{type(self).__name__} has no draws from its prior: leave out prior=True")
 
     def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
-        """One draw from the prior at the rows of a table whose features are already scaled; the model need not be fitted."""
+        """One prior draw at the rows of a table whose features are already scaled; the model need not be fitted."""
         raise ValueError(f"{type(self).__name__} has no draws from its prior")
 
     @abstractmethod
@@ -90,7 +90,7 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         """The location and scale of each feature and task."""
         return Scaler.of(table)
 
-    # ------------------------------------------------------------------------------------------------------ the contract
+    # ----------------------------------------------------------------------------------------------------- the contract
 
     def fit(self, X: Any, Y: Any, Y_std: Any = None, groups: Any = None) -> Self:
         """Learn from a table.
@@ -100,12 +100,13 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         X : DataFrame or ndarray, shape (n, d)
             Numeric features, no NaN.
         Y : DataFrame, Series or ndarray, shape (n, T) or (n,)
-            Labels, one column per task, in label units; NaN or None where not measured.  Strings, bools and categories are
-            classes.
+            Labels, one column per task, in label units; NaN or None where not measured.  Strings, bools and categories
+            are classes.
         Y_std : like Y, optional
             Known standard error of each label, in label units.
         groups : array-like, shape (n,), optional
-            A group for each row (a method, a laboratory, a structure family): each group gets a partially pooled offset.
+            A group for each row (a method, a laboratory, a structure family): each group gets a partially pooled
+            offset.
 
         Returns
         -------
@@ -221,11 +222,11 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         Returns
         -------
         arviz.InferenceData or xarray.DataTree
-            ``posterior``: hyperparameters in scaled units (length scales by ``feature``), offsets of a difference model in
-            label units, and ``latent`` by ``row`` and ``function`` in label units.  ``posterior_predictive``,
-            ``log_likelihood`` and ``observed_data``: one variable per task over its labelled rows, classes as positions.
-            ``sample_stats`` for a Markov chain, ``constant_data`` for hyperparameters that are point estimates.
-            Independent draws are laid out as four chains.
+            ``posterior``: hyperparameters in scaled units (length scales by ``feature``), offsets of a difference model
+            in label units, and ``latent`` by ``row`` and ``function`` in label units.  ``posterior_predictive``,
+            ``log_likelihood`` and ``observed_data``: one variable per task over its labelled rows, classes as
+            positions. ``sample_stats`` for a Markov chain, ``constant_data`` for hyperparameters that are point
+            estimates. Independent draws are laid out as four chains.
 
         Raises
         ------
@@ -234,12 +235,10 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         ValueError
             If ``prior`` is True and the model has no draws from its prior.
 
-        Notes
-        -----
-        ``log_likelihood`` of an exact model is the log density of each label given all others and the hyperparameters, so
-        ``arviz.loo`` is leave-one-out with the hyperparameters corrected for having seen the label; a large Pareto k says
-        that a few draws dominate, then use ``leave_one_out()``.  For a model that draws latent values it is the log density
-        of the label given the latent value.
+        Notes ----- ``log_likelihood`` of an exact model is the log density of each label given all others and the
+        hyperparameters, so ``arviz.loo`` is leave-one-out with the hyperparameters corrected for having seen the label;
+        a large Pareto k says that a few draws dominate, then use ``leave_one_out()``.  For a model that draws latent
+        values it is the log density of the label given the latent value.
         """
         check_is_fitted(self, "table_")
         if not (isinstance(n_draws, int | np.integer) and n_draws >= 1):
@@ -274,8 +273,8 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         transfer : bool
             Whether to check that no task harms another, which takes one fit per task without that task (exact models).
         cv : int, optional
-            Number of folds of rows whose labels are held out, for models without leave-one-out: calibration and outliers
-            are checked on them, which takes one fit per fold.
+            Number of folds of rows whose labels are held out, for models without leave-one-out: calibration and
+            outliers are checked on them, which takes one fit per fold.
 
         Returns
         -------

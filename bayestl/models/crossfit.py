@@ -1,4 +1,4 @@
-"""Held-out predictions of a model's own labels: exact leave-one-out where the model has it, else cross-fitting in folds of rows."""
+"""Held-out predictions of a model's own labels: exact leave-one-out where available, else cross-fitting by rows."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def check_folds(cv: Any, n: int) -> None:
 def predicted_without(
     model: BayesianModel, table: Table, rows: np.ndarray, tasks: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray, Predictive]]:
-    """Predictions of the labels at ``rows``, which the model has not seen: for each task its position, rows and distribution.
+    """Predictions of the labels at unseen ``rows``: for each task its position, its labelled rows and the distribution.
 
-    The predicted label is hidden, the other labels of its row are known.
+    The predicted label is hidden; the other labels of its row are known.
     """
     for t in tasks:
         labelled = rows[table.present[rows, t]]
@@ -90,8 +90,8 @@ def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, 
     model : BayesianModel
         Fitted.
     cv : int, optional
-        Number of folds of rows, with one more fit per fold.  Default: exact leave-one-out where the model has it and its
-        table was small enough, else :data:`FOLDS`.
+        Number of folds of rows, with one more fit per fold.  Default: exact leave-one-out where the model has it and
+        its table was small enough, else :data:`FOLDS`.
     seed : int
         Seed of the folds, and of the draws at atoms.
     verbose : bool

@@ -1,4 +1,4 @@
-"""Checks of constructor parameters and tables that several models share; each raises a ValueError that says what to do."""
+"""Checks of parameters and tables that several models share; each raises a ValueError that says what to do."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Recalibration: a model whose predictive distributions are corrected by its own held-out labels.
 
-The corrections are the warps of ``distributions/warp.py``: one per task, fitted to the probability integral transform of the
-held-out labels, or to their class probabilities.
+The corrections are the warps of ``distributions/warp.py``: one per task, fitted to the probability integral transform
+of the held-out labels, or to their class probabilities.
 """
 
 from __future__ import annotations
@@ -107,11 +107,11 @@ class Recalibrated(BayesianModel):
     method : {"temperature", "isotonic", "conformal"}
         ``"temperature"``: one number per task that widens or narrows its predictions; the choice for few labels.
         ``"isotonic"``: any increasing function of the quantile level; for hundreds of labels.  ``"conformal"``: central
-        intervals cover at least their level in finite samples, whatever the model, for rows exchangeable with the table's;
-        the model then learns from the other rows only.
+        intervals cover at least their level in finite samples, whatever the model, for rows exchangeable with the
+        table's; the model then learns from the other rows only.
     cv : int, optional
-        Number of folds of rows whose labels are held out, for the first two.  Default: exact leave-one-out where the model
-        has it.
+        Number of folds of rows whose labels are held out, for the first two.  Default: exact leave-one-out where the
+        model has it.
     fraction : float
         Fraction of the rows that are held out from the model for ``"conformal"``.
     tasks : sequence of Task, optional
@@ -128,11 +128,9 @@ class Recalibrated(BayesianModel):
     warps_ : dict of str to warp
         The correction of each task; tasks with fewer than ten held-out labels have none.
 
-    Notes
-    -----
-    A held-out label is predicted with the other labels of its row known (``hide="target"``).  Classes have no intervals,
-    so ``"conformal"`` leaves their probabilities as they are.  Beyond the level ``n / (n + 1)`` of n held-out labels a
-    conformal interval is infinite: so few labels can guarantee no more.
+    Notes ----- A held-out label is predicted with the other labels of its row known (``hide="target"``).  Classes have
+    no intervals, so ``"conformal"`` leaves their probabilities as they are.  Beyond the level ``n / (n + 1)`` of n
+    held-out labels a conformal interval is infinite: so few labels can guarantee no more.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Stacking: a mixture of several models' predictive distributions, with weights that maximise the held-out density.
 
-    p(y | data) = sum_k w_k p_k(y | data),        w maximises sum_i log sum_k w_k p_k(y_i | data without i),    sum_k w_k = 1
+    p(y | data) = sum_k w_k p_k(y | data),    w maximises sum_i log sum_k w_k p_k(y_i | data without i),    sum_k w_k = 1
 
 Yao, Vehtari, Simpson, Gelman 2018, *Using stacking to average Bayesian predictive distributions*.
 """
@@ -116,10 +116,8 @@ class StackedModel(BayesianModel):
     members_ : dict of str to model
         The fitted models.
 
-    Notes
-    -----
-    A held-out label is predicted with the other labels of its row known (``hide="target"``).  With few labels the weights
-    are uncertain themselves: they say which model predicts better here, not which is true.
+    Notes ----- A held-out label is predicted with the other labels of its row known (``hide="target"``).  With few
+    labels the weights are uncertain themselves: they say which model predicts better here, not which is true.
 
     Examples
     --------
@@ -215,7 +213,7 @@ class StackedModel(BayesianModel):
                 yield from (replace(c, of=f"{name}: {c.of}") for c in member._checks(transfer, cv))
 
     def task_correlation(self) -> pd.DataFrame:
-        """Weighted average of the models' task correlations; the spread within and between models is in ``.attrs["std"]``."""
+        """Weighted mean of the models' task correlations; ``.attrs["std"]`` is the spread within and between models."""
         correlations = [m.task_correlation() for m in self.members_.values()]
         means = np.stack([c.to_numpy() for c in correlations])
         spreads = np.stack([c.attrs["std"].to_numpy() for c in correlations])

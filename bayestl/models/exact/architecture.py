@@ -33,7 +33,8 @@ class ExactArchitecture(BayesianModel):
     Attributes
     ----------
     families_ : list of Family
-        One per set of task parts that inform each other: the prior at the hyperparameters' maximum, the report of their optimisation, and the posterior.
+        One per set of task parts that inform each other: the prior at the hyperparameters' maximum, the report of their
+        optimisation, and the posterior.
     """
 
     def __init__(

@@ -7,7 +7,8 @@
 
 on labels scaled to unit variance.  Kennedy, O'Hagan 2000, *Predicting the output from a complex computer code when fast
 approximations are available*; the offsets of groups (methods, laboratories, structure families) are partially pooled.
-For Gaussian labels ``b``, ``c`` and the functions are integrated out exactly; ``rho`` and the scales are hyperparameters.
+For Gaussian labels ``b``, ``c`` and the functions are integrated out exactly; ``rho`` and the scales are
+hyperparameters.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Link(NamedTuple):
 
 
 class Autoregression(Mixing):
-    """``W = R [amplitudes | constants | groups]``, ``R = (I - diag(rho) P)^-1``, ``P`` from each channel to its parent."""
+    """``W = R [amplitudes | constants | groups]``, ``R = (I - diag(rho) P)^-1``; ``P`` maps each channel to its parent."""
 
     def __init__(self, parts: Sequence[TaskPart], links: Sequence[Link], grouped: bool) -> None:
         super().__init__()
@@ -134,7 +135,7 @@ class DifferenceGP(ExactModel):
         self.levels = levels
 
     def _links(self, table: Table) -> dict[int, tuple[int, bool]]:
-        """For each channel that follows another one: the parent's channel, and whether both have the same kind of likelihood.
+        """The parent of each channel that follows another, and whether both have the same kind of likelihood.
 
         Raises
         ------
@@ -184,8 +185,8 @@ class DifferenceGP(ExactModel):
         """Posterior of the scale ``rho``, the fidelity offset ``b`` and each group's deviation ``c``, in label units.
 
         ``y_l = rho y_{l-1} + b + c_g + delta(x)``: ``rho`` is in units of level l per unit of level l - 1, ``b`` and
-        ``c`` in units of level l.  For log-normal and power-normal labels the units are those of the logarithm or power; for
-        classes, and for whether a hurdle label is zero, those of the latent value.
+        ``c`` in units of level l.  For log-normal and power-normal labels the units are those of the logarithm or
+        power; for classes, and for whether a hurdle label is zero, those of the latent value.
 
         Parameters
         ----------
@@ -234,7 +235,7 @@ class DifferenceGP(ExactModel):
         component: np.ndarray,
         generator: np.random.Generator,
     ) -> dict[tuple, np.ndarray]:
-        """Draws (n,) of a family's parameters, keyed by (level, parameter, group), one from each of the given components."""
+        """Draws (n,) of a family's parameters by (level, parameter, group), one from each of the given components."""
         groups = self.table_.groups
         codes = range(max(len(groups), 1))
         x = torch.from_numpy(self.scaler_.features(self.table_.x[:1]))
@@ -272,7 +273,7 @@ def _points(x: torch.Tensor, groups: Sequence[int]) -> Points:
 
 
 def _draw(moments: tuple[np.ndarray, np.ndarray], component: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """One draw (n, k) from the Gaussian of each entry of ``component``; ``moments`` are means (S, k) and covariances (S, k, k)."""
+    """One draw (n, k) from each entry of ``component``: Gaussians with means (S, k) and covariances (S, k, k)."""
     means, covariances = moments
     values, vectors = np.linalg.eigh(covariances)
     roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]

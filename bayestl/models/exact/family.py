@@ -58,7 +58,7 @@ class Family:
 
     @classmethod
     def restored(cls, parts: tuple[TaskPart, ...], prior: Prior, data: Data, state: Mapping[str, np.ndarray]) -> Family:
-        """A family from the arrays of :meth:`state`; ``prior`` is changed, ``data`` are the labels that it was fitted to."""
+        """A family from the arrays of :meth:`state`; ``prior`` is changed, ``data`` are the labels of the fit."""
         set_raw(prior, state["raw"])
         value, gradient, converged, evaluations, starts, jitter = state["report"].tolist()
         report = FitReport(

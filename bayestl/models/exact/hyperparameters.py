@@ -1,6 +1,7 @@
-"""Inference of an exact family's hyperparameters: at their posterior maximum, and averaged over draws where labels are few.
+"""Inference of an exact family's hyperparameters: their posterior maximum, and draws where labels are few.
 
-The number of labels, and whether they are Gaussian, decide between short chains, long chains and the Laplace approximation.
+The number of labels, and whether they are Gaussian, decide between short chains, long chains and the Laplace
+approximation.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def fit_family(
 
 
 def sampler_of(mode: str, data: Data) -> Sampler | None:
-    """The function that draws the hyperparameters for averaged predictions; None where they are fixed or from long chains."""
+    """The function that draws the averaged hyperparameters; None if they are fixed or come from long chains."""
     n, auto = len(data), mode == "auto"
     if auto and n <= SHORT_LABELS and isinstance(data, Labels):
         return short_chains

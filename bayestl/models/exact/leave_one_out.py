@@ -1,7 +1,7 @@
 """Exact leave-one-out: every training label predicted from all others, without fitting again.
 
-The hyperparameters have seen the left-out label; truncated importance weights correct for that (Ionides 2008, *Truncated
-importance sampling*).
+The hyperparameters have seen the left-out label; truncated importance weights correct for that (Ionides 2008,
+*Truncated importance sampling*).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class LeaveOneOut:
 
     def frame(self, task: str, seed: int) -> pd.DataFrame:
         """One row per label, with the columns of :meth:`~bayestl.models.exact.model.ExactModel.leave_one_out`."""
-        # Importance weights 1 / p(y_i | y_-i, theta) remove the label from the hyperparameters' posterior.  The ratios are
+        # Importance weights 1 / p(y_i | y_-i, theta) remove the label from the hyperparameters' posterior.  They are
         # truncated: of a few draws from an approximation the worst one would otherwise carry all the weight.
         ratios = -self.log_density
         cutoff = np.median(ratios, axis=0) + 0.5 * np.log(len(self.weights))
@@ -106,7 +106,7 @@ class _LeaveOneOutFamily:
         self._elsewhere: dict[TaskPart, ExactLatent] = {}
 
     def block(self, part: TaskPart, rows: np.ndarray, s: int) -> tuple[LatentBlock, Setting]:
-        """Latent values and setting of a part at table rows under component ``s``: cavities where labelled, else the posterior."""
+        """Latent values of a part at ``rows`` under component ``s`` (cavities if labelled), and its setting."""
         position = self._family.parts.index(part)
         if s not in self._cavities:
             self._cavities[s] = cavities(self._family.posterior.components[s], self._places)

@@ -5,7 +5,8 @@
     u_q ~ GP(0, k_q),   v_t ~ GP(0, kappa_t^2 k'_t),   a_tq ~ N(0, 1),   m_t ~ N(0, 1),   c_{t,g} ~ N(0, tau_t^2)
 
 Every ``v_t`` has its own length scales: what a source does not share with the target is taken up by the source's
-task-specific part, so that a bad source cannot hurt.  Alvarez, Rosasco, Lawrence 2012, *Kernels for vector-valued functions*.
+task-specific part, so that a bad source cannot hurt.  Alvarez, Rosasco, Lawrence 2012, *Kernels for vector-valued
+functions*.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ LOADING = 0.7
 
 
 class Coregionalisation(Mixing):
-    """``W = [a | task-specific]`` with loadings ``a_tq ~ N(0, s_t^2)``; ``s_t`` is the likelihood's ``amplitude``, one for numbers."""
+    """``W = [a | task-specific]``, ``a_tq ~ N(0, s_t^2)``; ``s_t`` is the likelihood's amplitude (1 for numbers)."""
 
     def __init__(self, loadings: np.ndarray, parts: Sequence[TaskPart], grouped: bool) -> None:
         super().__init__()
@@ -86,7 +87,7 @@ class MultiTaskGP(ExactModel):
         self.n_latent = n_latent
 
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
-        """One family for the atoms (zero or not) of two or more hurdle tasks and one for all other parts; else a single family."""
+        """Two families, atoms (zero or not) and other parts, if two or more tasks have an atom; else a single one."""
         atoms = tuple(p for p in table.parts if p.role)
         if len(atoms) < 2:
             return [table.parts]
@@ -104,7 +105,7 @@ class MultiTaskGP(ExactModel):
         return Prior(processes, mixing, *likelihood_hyperparameters(parts))
 
     def _first_loadings(self, table: Table, parts: tuple[TaskPart, ...]) -> np.ndarray:
-        """First guess (C, Q) of the loadings: signs from the correlations of common labels, further columns small and random."""
+        """First guess (C, Q) of the loadings: signs from common labels, further columns small and random."""
         signals, sizes = [], []
         for part in parts:
             y = table.tasks[part.task].observes.split(table.y[:, part.task])[part.role]

@@ -15,7 +15,7 @@ from bayestl.models.exact.model import ExactModel
 
 
 def transfer_checks(model: ExactModel, loo: pd.DataFrame) -> Iterator[Check]:
-    """Check the leave-one-out log density that each task gains from each source; ``loo`` is the model's leave-one-out table."""
+    """Check the leave-one-out log density that each task gains from each source; ``loo`` is that of the full model."""
     names = model.table_.names
     for source in names if len(names) > 1 else ():
         if not _informs(model, source):

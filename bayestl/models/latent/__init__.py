@@ -1,1 +1,1 @@
-"""Graphs of tasks with explicit latent values in each row: prior, variational and Markov chain posteriors, estimator."""
+"""Graphs of tasks with explicit latent values in each row: prior, variational and MCMC posteriors, estimator."""

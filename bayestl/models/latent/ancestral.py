@@ -58,7 +58,7 @@ class GraphPosterior(Protocol):
         """At most ``n`` draws of the functions, in batches that share hyperparameters."""
 
     def draws(self, n: int, seed: int) -> Iterator[GraphDraws]:
-        """At most ``n`` draws of the functions and of the latent values at the rows that labels inform, in such batches."""
+        """At most ``n`` draws of the functions and of the latent values at informed rows, in such batches."""
 
 
 def complete(drawn: GraphDraws, generator: torch.Generator) -> dict[int, Tensor]:
@@ -122,7 +122,7 @@ def graph_at_rows(posterior: GraphPosterior, table: Table, n: int, seed: int) ->
 
 
 def prior_of_graph(graph: LatentGraph, table: Table, seed: int) -> RowDraws:
-    """One draw from the prior of a graph at the rows of its table, without inducing values; sets the graph's hyperparameters."""
+    """One prior draw at the rows of a graph's table, without inducing values; sets the graph's hyperparameters."""
     graph.draw_hyperparameters(seed)
     generator = torch.Generator().manual_seed(_independent_seed(seed))  # ``seed`` drew the hyperparameters
     z: dict[int, Tensor] = {}
@@ -145,7 +145,7 @@ def prior_of_graph(graph: LatentGraph, table: Table, seed: int) -> RowDraws:
 
 @dataclass
 class _Block:
-    """Latent values (S, n, C) of new rows in one batch of draws, with their importance weights given the known labels."""
+    """Latent values (S, n, C) of new rows in one batch of draws, with importance weights from the known labels."""
 
     means: Tensor
     variances: Tensor
@@ -161,9 +161,10 @@ class AncestralLatent(SampledLatent):
 
     In each of S draws the functions are one draw from the posterior; down the graph every latent value has a Gaussian
     conditional given the draw and its parents, which is kept (for smooth marginals) and drawn from (for the children).
-    Known labels give importance weights to the draws (then :data:`PARTICLES` per draw of the functions), and each row is
-    resampled by its weights.  Resampled values are smoothed by a narrow Gaussian around each, which keeps the moments of the
-    draws (Liu, West 2001).  The labels of a new row inform that row only: they do not change the functions.
+    Known labels give importance weights to the draws (then :data:`PARTICLES` per draw of the functions), and each row
+    is resampled by its weights.  Resampled values are smoothed by a narrow Gaussian around each, which keeps the
+    moments of the draws (Liu, West 2001).  The labels of a new row inform that row only: they do not change the
+    functions.
     """
 
     def __init__(
@@ -222,7 +223,8 @@ def _is_weighted(graph: LatentGraph, known: Mapping[TaskPart, PartData]) -> Tens
 def _resample(log_weights: Tensor, k: int, generator: torch.Generator) -> Tensor:
     """Positions (S, n) of draws resampled from S k weighted ones, in increasing order.
 
-    Systematic resampling (Kitagawa 1996) has less noise than independent draws: for equal weights it takes every k-th draw.
+    Systematic resampling (Kitagawa 1996) has less noise than independent draws: for equal weights it takes every k-th
+    draw.
     """
     size = len(log_weights) // k
     cumulative = torch.softmax(log_weights, dim=0).cumsum(dim=0)

@@ -1,7 +1,7 @@
 """The posterior of a graph of tasks by Markov chain Monte Carlo, with the functions integrated out exactly.
 
-Down the graph, the Gaussian labels of a function count through their exact marginal likelihood given its parents' latent
-values, and its own latent values are drawn from their exact Gaussian conditional given those labels,
+Down the graph, the Gaussian labels of a function count through their exact marginal likelihood given its parents'
+latent values, and its own latent values are drawn from their exact Gaussian conditional given those labels,
 
     z_c = E[z_c | y_c, z_pa(c), theta] + root(Cov[z_c | y_c, z_pa(c), theta]) eps_c,    eps_c ~ N(0, I)
 
@@ -176,13 +176,13 @@ class CollapsedDensity:
         return mean + variance.sqrt() * torch.randn(*mean.shape, generator=generator, dtype=mean.dtype)
 
     def _values(self, points: Tensor) -> list[Any]:
-        """The hyperparameters at points (R, P + n): those of each node, then the further ones of each likelihood that has any."""
+        """The hyperparameters at points (R, P + n): those of each node, then those of each likelihood that has any."""
         vary = self.n_hyperparameters > 0  # else they are fixed at their present values
         of_points = torch.vmap(lambda raw: call_at(self._hyper, raw) if vary else self._hyper())
         return of_points(points[:, : self.n_hyperparameters])
 
     def _descend(self, points: Tensor) -> _Descent:
-        """The log likelihood and the latent values at points (R, P + n), parents before children, differentiable in the points."""
+        """The log likelihood and the latent values at points (R, P + n), differentiable in the points."""
         graph = self.graph
         hyperparameters = self._values(points)
         values: dict[int, NodeValues] = dict(zip(graph.learnt, hyperparameters, strict=False))

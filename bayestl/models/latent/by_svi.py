@@ -55,7 +55,7 @@ class Minibatches:
 
 
 class NodeGuide(torch.nn.Module):
-    """The variational distribution of a latent function's ``m`` inducing values and of its latent values at ``n`` rows."""
+    """The variational distribution of a function's ``m`` inducing values and of its latent values at ``n`` rows."""
 
     u_start: Tensor
     u_base: Tensor
@@ -104,7 +104,7 @@ class Guide(torch.nn.Module):
         return list(self._nodes)  # type: ignore[arg-type]
 
     def program(self, graph: LatentGraph | None = None, places: Mapping[int, Tensor] | None = None) -> None:
-        """Run the guide as a Pyro program: on all rows, or on a minibatch given its graph and places (``LatentGraph.of_rows``)."""
+        """Run the guide as a Pyro program, on all rows or on the minibatch of ``LatentGraph.of_rows``."""
         import pyro
         from pyro.distributions import MultivariateNormal, Normal
 
@@ -163,7 +163,7 @@ WEIGHTED = 500
 def approximate(
     starts: Sequence[Guide], max_steps: int, batch_size: int | None, seed: int, verbose: bool
 ) -> tuple[Guide, SVIReport]:
-    """Maximise the bound from several starts with their hyperparameters, then in smaller steps over the best guide alone.
+    """Maximise the bound from several starts with their hyperparameters, then over the best guide alone.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The learnt edges of a latent graph: how a latent value depends on one of its parents, all other inputs unchanged.
 
-An edge is the partial dependence (Friedman 2001, *Greedy function approximation*) in each draw of the functions and of the
-rows' latent values; the spread over draws is its posterior.
+An edge is the partial dependence (Friedman 2001, *Greedy function approximation*) in each draw of the functions and of
+the rows' latent values; the spread over draws is its posterior.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Edge(NamedTuple):
 
 
 def edges_of(posterior: GraphPosterior, n_draws: int, n_points: int, seed: int) -> list[Edge]:
-    """The edges that labels inform, children in their order, each at ``n_points`` equally likely values of its parent."""
+    """The edges that labels inform, by child, each at ``n_points`` equally likely values of its parent."""
     graph = posterior.graph
     generator = torch.Generator().manual_seed(seed)
     rows = torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(len(graph.x))[:MOST_ROWS]))

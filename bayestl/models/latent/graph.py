@@ -1,4 +1,4 @@
-"""From a table and the user's ``graph=`` to a latent graph: the parents of each function, scaled labels, tasks without labels."""
+"""A table and the user's ``graph=`` as a latent graph: parents of each function, scaled labels, unlabelled tasks."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def refuse_unlabelled(graph: Mapping[str, Sequence[str]] | None, table: Table) -
     for t in np.flatnonzero(is_labelled).tolist():
         if missing := [table.names[p] for p in parents[t] if not is_labelled[p]]:
             raise ValueError(
-                f"task {missing[0]!r} has no labels, and {table.names[t]!r} follows it: only tasks that no labelled task "
-                "follows may have none"
+                f"task {missing[0]!r} has no labels, and {table.names[t]!r} follows it: only tasks that no labelled "
+                "task follows may have none"
             )
     for t in np.flatnonzero(~is_labelled).tolist():
         likelihoods = {table.tasks[k].observes for k in (t, *parents[t])}

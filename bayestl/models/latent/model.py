@@ -2,8 +2,9 @@
 
     z_it = m_t + sum_p rho_tp z_ip + g_t(z_i,pa(t)) + h_t(x_i, z_i,pa(t)) + xi_it,    y_it ~ Likelihood_t(z_it)
 
-All latent values are inferred jointly, so that a label of the target also informs the latent source of its row.  This is the
-estimator; the prior is in ``node.py`` and ``prior.py``, the posteriors are in ``by_svi.py`` and ``by_chains.py``.
+All latent values are inferred jointly, so that a label of the target also informs the latent source of its row.  This
+is the estimator; the prior is in ``node.py`` and ``prior.py``, the posteriors are in ``by_svi.py`` and
+``by_chains.py``.
 """
 
 from __future__ import annotations
@@ -61,16 +62,16 @@ class LatentVariableGP(BayesianModel):
     kernel : str or Covariance
         Covariance of each task's function over (x, parents), as for :class:`IndependentGP`.
     inference : {"auto", "svi", "mcmc"}
-        ``"svi"``: stochastic variational inference at the best hyperparameters, for tables of any size.  ``"mcmc"``: draws of
-        the latent values and of all hyperparameters by eight tempered chains of Hamiltonian Monte Carlo, the functions exact;
-        about 20 s for 50 rows, cubic in the rows.  ``"auto"``: ``"mcmc"`` for at most 100 rows.
+        ``"svi"``: stochastic variational inference at the best hyperparameters, for tables of any size.  ``"mcmc"``:
+        draws of the latent values and of all hyperparameters by eight tempered chains of Hamiltonian Monte Carlo, the
+        functions exact; about 20 s for 50 rows, cubic in the rows.  ``"auto"``: ``"mcmc"`` for at most 100 rows.
     n_inducing : int
         Inducing values per task (at most the number of rows), for ``"svi"``.
     max_steps : int
         Most steps of the optimiser, for ``"svi"``: first with the hyperparameters, then again for the guide alone.
     n_starts : int
-        Number of starts, for ``"svi"``, with other inducing rows and nearby hyperparameters; the one with the highest bound
-        is kept.  The first start is that of ``n_starts=1``.
+        Number of starts, for ``"svi"``, with other inducing rows and nearby hyperparameters; the one with the highest
+        bound is kept.  The first start is that of ``n_starts=1``.
     batch_size : int, optional
         Number of rows per step, for ``"svi"``; default: all, which is faster up to about ten thousand.
     n_draws : int
@@ -89,8 +90,8 @@ class LatentVariableGP(BayesianModel):
     -----
     ``groups`` are refused; :class:`DifferenceGP` has group offsets.
 
-    A task with parents may have no labels at all.  It is then predicted through the prior of its edge, ``rho ~ N(1, 1)``
-    in the parents' units for a single parent: wide, since nothing is known about the edge.
+    A task with parents may have no labels at all.  It is then predicted through the prior of its edge, ``rho ~ N(1,
+    1)`` in the parents' units for a single parent: wide, since nothing is known about the edge.
 
     Examples
     --------
@@ -194,7 +195,7 @@ class LatentVariableGP(BayesianModel):
         return with_sources(self.kernel, table.features, [names[p] for p in parents])
 
     def _graph(self, table: Table, scaler: Scaler, inducing: Callable[[int, int], Tensor]) -> LatentGraph:
-        """The graph of a table at a first guess of its hyperparameters; ``inducing(c, k)`` gives the inputs (m, k) of function c."""
+        """The graph of a table at a first guess; ``inducing(c, k)`` gives the inducing inputs (m, k) of function c."""
         x = torch.from_numpy(scaler.features(table.x))
         data = label_blocks(table, scaler, Known(table.y, table.high), table.se)
         size = {c: d.part.likelihood.amplitude for d in data for c in d.part.channels}
@@ -252,10 +253,10 @@ class LatentVariableGP(BayesianModel):
         -------
         DataFrame
             One row per edge (task, source) that labels inform.  ``slope``, with ``std`` and the interval ``lower`` to
-            ``upper``: slope of the best straight line through the partial dependence, in label units of the task per label
-            unit of the source (units as for :meth:`latent`).  ``strength`` and ``strength_std``: spread of the dependence over
-            the spread of the task's latent values; 0 is no dependence.  ``nonlinearity``: fraction of the dependence's
-            variance that is not on the line.
+            ``upper``: slope of the best straight line through the partial dependence, in label units of the task per
+            label unit of the source (units as for :meth:`latent`).  ``strength`` and ``strength_std``: spread of the
+            dependence over the spread of the task's latent values; 0 is no dependence.  ``nonlinearity``: fraction of
+            the dependence's variance that is not on the line.
 
         See Also
         --------
@@ -270,8 +271,8 @@ class LatentVariableGP(BayesianModel):
         Returns
         -------
         DataFrame
-            Columns ``task``, ``source``, ``value`` (of the source), ``mean``, ``lower``, ``upper`` (of the task), in label
-            units as for :meth:`latent`; drawn by :func:`bayestl.report.plots.plot_edge`.
+            Columns ``task``, ``source``, ``value`` (of the source), ``mean``, ``lower``, ``upper`` (of the task), in
+            label units as for :meth:`latent`; drawn by :func:`bayestl.report.plots.plot_edge`.
         """
         tail = 0.5 * (1 - check_probability(level, "level"))
         return curve_table(self._edges(n_draws), self.posterior_.graph.names, self._channel_units(), tail)
@@ -294,7 +295,8 @@ class LatentVariableGP(BayesianModel):
         Returns
         -------
         DataFrame (T, T)
-            Mean over draws of the functions (the rows' labels are not used); ``.attrs["std"]`` is the spread over draws.
+            Mean over draws of the functions (the rows' labels are not used); ``.attrs["std"]`` is the spread over
+            draws.
         """
         x = self.posterior_.graph.x
         with threads_for(len(x)):

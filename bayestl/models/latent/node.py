@@ -1,9 +1,10 @@
 """One node of a graph of tasks: a latent function of the features and of the parents' latent values, with its prior.
 
-    z_ic = m_c + sum_p rho_cp z_ip + g_c(x_i, z_i,pa(c)) + xi_ic,    xi_ic ~ N(0, omega_c^2),    g_c ~ GP(0, alpha_c^2 k_c)
+    z_ic = m_c + sum_p rho_cp z_ip + g_c(x_i, z_i,pa(c)) + xi_ic,   xi_ic ~ N(0, omega_c^2),  g_c ~ GP(0, alpha_c^2 k_c)
 
-The functions ``g_c`` have inducing values ``u_c``, and the rows are independent given those (the fully independent training
-conditional: Snelson, Ghahramani 2006).  ``prior.py`` joins the nodes and the labels into the model of a whole table.
+The functions ``g_c`` have inducing values ``u_c``, and the rows are independent given those (the fully independent
+training conditional: Snelson, Ghahramani 2006).  ``prior.py`` joins the nodes and the labels into the model of a whole
+table.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class Node(gpytorch.Module):
         return a, variance.clamp_min(MIN_VARIANCE)
 
     def linear(self, z: Mapping[int, Tensor], values: NodeValues | None = None) -> Tensor:
-        """``m + sum_p rho_p z_p`` of shape (..., n), or (..., 1) without parents, at the present hyperparameters or at ``values``."""
+        """``m + sum_p rho_p z_p`` (..., n), or (..., 1) without parents; at ``values`` of the hyperparameters if given."""
         hyperparameters = self if values is None else values
         total = hyperparameters.mean
         for i, p in enumerate(self.parents):
@@ -120,12 +121,12 @@ class Node(gpytorch.Module):
         return total
 
     def conditional(self, x: Tensor, z: Mapping[int, Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (..., n) of ``z_t`` given the parents and the whitened inducing values ``u`` (..., 1, m)."""
+        """Mean and variance (..., n) of ``z_c`` given its parents and whitened inducing values ``u`` (..., 1, m)."""
         a, variance = self.features(x, z)
         return self.linear(z) + (a * u).sum(-1), variance
 
     def conditional_in_blocks(self, x: Tensor, z: Mapping[int, Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
-        """:meth:`conditional` for a bounded number of rows at a time; both results have shape (S, n) and their own memory."""
+        """:meth:`conditional` in blocks of rows; both results have shape (S, n) and their own memory."""
         n_draws = len(u)
         means, variances = [], []
         for rows in row_blocks(len(x), n_draws * len(self.inducing)):
@@ -135,7 +136,7 @@ class Node(gpytorch.Module):
         return torch.cat(means, dim=1).clone(), torch.cat(variances, dim=1).clone()
 
     def prior_conditional(self, x: Tensor, z: Mapping[int, Tensor], n: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean and variance (n, rows) of ``z_t`` given the parents, and noise variance (n,), for a node without labels.
+        """Mean and variance (n, rows) of ``z_c`` given the parents, and noise variance (n,), for a node without labels.
 
         One for each of ``n`` draws of the function and of its hyperparameters from their priors; length scales stay at
         their medians.

@@ -1,4 +1,4 @@
-"""First guess of a latent graph's hyperparameters and guide: each function from an exact GP on its parents' first guesses.
+"""First guess of a latent graph: the hyperparameters and guide of each function from an exact GP.
 
 Variational inference and Markov chains both start here.
 """
@@ -33,7 +33,7 @@ def first_guess(
     chosen: Tensor,
     seed: int,
 ) -> tuple[Node, NodeGuide, Tensor]:
-    """A node, its guide and a first guess (n,) of its latent values, from an exact GP with the parents' guesses as inputs.
+    """A node, its guide and a first guess (n,) of its latent values, from an exact GP on the parents' guesses.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def first_guess(
 
 
 def _signal(data: PartData, which: int) -> Tensor:
-    """The regression target of the first guess: the label itself, the middle of an interval, or plus and minus one for a class."""
+    """The target of the first guess: the label, the middle of an interval, or plus and minus one for a class."""
     y = data.block.y
     if isinstance(data.part.likelihood, Gaussian) or data.part.likelihood.has_noise:
         middle = torch.where(

@@ -1,10 +1,10 @@
 """Gibbs sampling of regressions whose coefficients share a low-rank subspace, its rank inferred.
 
-    y_it = m_t + x_i' U a_t + e_it,     e_it ~ N(0, sigma_t^2 + s_it^2),     u_jk ~ N(0, 1/d),     a_tk ~ N(0, z_k theta_k)
+    y_it = m_t + x_i' U a_t + e_it,    e_it ~ N(0, sigma_t^2 + s_it^2),    u_jk ~ N(0, 1/d),    a_tk ~ N(0, z_k theta_k)
 
-``z_k`` is zero or one, a spike and slab on whole directions (Mitchell, Beauchamp 1988; Ishwaran, Rao 2005): the number of ones
-is the rank.  Directions are switched with all coefficients integrated out, so that the others adapt at once; every
-conditional distribution is a standard one.
+``z_k`` is zero or one, a spike and slab on whole directions (Mitchell, Beauchamp 1988; Ishwaran, Rao 2005): the number
+of ones is the rank.  Directions are switched with all coefficients integrated out, so that the others adapt at once;
+every conditional distribution is a standard one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LEAST_NOISE = 1e-8
 
 @dataclass
 class LowRankDraws:
-    """S posterior draws: directions ``u`` (S, d, K), coefficients ``a`` (S, T, K), means and noise variances (S, T), ranks (S,)."""
+    """S draws: directions (S, d, K), coefficients (S, T, K), means (S, T), noise variances (S, T), ranks (S,)."""
 
     u: np.ndarray
     a: np.ndarray
@@ -122,7 +122,7 @@ def draw_low_rank(
 
 
 def _whitened(variance: np.ndarray, gram: np.ndarray, pull: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Prior standard deviations (m,), Cholesky factors (T, m, m) of the whitened posterior precisions, and their pulls."""
+    """Prior standard deviations (m,), Cholesky factors (T, m, m) of whitened precisions, and whitened pulls (T, m)."""
     sd = np.sqrt(variance)
     root = np.linalg.cholesky(np.eye(len(sd)) + sd[:, None] * gram * sd)
     return sd, root, np.linalg.solve(root, (sd * pull)[..., None])[..., 0]
@@ -163,9 +163,10 @@ def _coefficients(
 def _rotate(a: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Coefficients (T, K) after a random rotation of each pair of directions, their variances integrated out.
 
-    Rotating directions and coefficients together changes neither the functions nor the prior of the directions, so the angle
-    depends on the prior of the coefficients only (a generalised Gibbs step: Liu, Sabatti 2000); the directions are drawn
-    next, given the coefficients.  The step concentrates the signal in few directions, so that others can be switched off.
+    Rotating directions and coefficients together changes neither the functions nor the prior of the directions, so the
+    angle depends on the prior of the coefficients only (a generalised Gibbs step: Liu, Sabatti 2000); the directions
+    are drawn next, given the coefficients.  The step concentrates the signal in few directions, so that others can be
+    switched off.
     """
     a = a.copy()
     power = ON_SHAPE + 0.5 * len(a)
@@ -189,7 +190,7 @@ def _directions(
     a: np.ndarray,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """One draw (d, K) of the directions given the coefficients (T, K); ``squares_of_x`` (n, d d) holds x x' of each row."""
+    """One draw (d, K) of the directions given coefficients (T, K); ``squares_of_x`` (n, d d) is x x' of each row."""
     (n, d), k = x.shape, a.shape[1]
     gram = np.einsum("nt,tk,tl->nkl", weight, a, a, optimize=True)
     precision = (gram.reshape(n, k * k).T @ squares_of_x).reshape(k, k, d, d)

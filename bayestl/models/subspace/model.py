@@ -2,9 +2,9 @@
 
     f_t(x) = m_t + x' w_t,      w_t = U a_t,      U (d, K),      rank = number of directions that are on
 
-The Bayesian form of few-shot linear representation learning (Tripuraneni, Jin, Jordan 2021, *Provable meta-learning of linear
-representations*): one task alone has too few labels for its d coefficients, all tasks together have enough for the subspace.
-This is the estimator; the sampler is in ``gibbs.py``.
+The Bayesian form of few-shot linear representation learning (Tripuraneni, Jin, Jordan 2021, *Provable meta-learning of
+linear representations*): one task alone has too few labels for its d coefficients, all tasks together have enough for
+the subspace. This is the estimator; the sampler is in ``gibbs.py``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class LowRankLinear(BayesianModel):
     n_warmup : int
         Number of states before those, which are dropped.
     tasks : sequence of Task, optional
-        The tasks whose likelihood, unit or cost differs from the default of their column; labels must be Gaussian, or Gaussian after a logarithm or power.
+        The tasks whose likelihood, unit or cost differs from the default of their column; labels must be Gaussian, or
+        Gaussian after a logarithm or power.
     random_state : int
         Seed of the fit, which repeats exactly.
     verbose : bool
@@ -52,10 +53,8 @@ class LowRankLinear(BayesianModel):
     draws_ : LowRankDraws
         The states of the chain, in scaled units.
 
-    Notes
-    -----
-    Functions are linear in the features, so choose features in which they are.  ``groups`` are refused.  Labels known at
-    prediction give importance weights to the states of the chain, row by row.
+    Notes ----- Functions are linear in the features, so choose features in which they are.  ``groups`` are refused.
+    Labels known at prediction give importance weights to the states of the chain, row by row.
 
     Examples
     --------
@@ -157,7 +156,8 @@ class LowRankLinear(BayesianModel):
     def coefficients(self) -> pd.DataFrame:
         """Posterior of the coefficients: one row per feature, columns (task, "mean"/"std").
 
-        In label units per unit of the feature (for log-normal and power-normal labels, units of the logarithm or power).
+        In label units per unit of the feature (for log-normal and power-normal labels, units of the logarithm or
+        power).
         """
         coefficients = self.draws_.u @ self.draws_.a.transpose(0, 2, 1)
         columns = {}
