@@ -149,9 +149,9 @@ class Posterior:
 
     def _numbers(self, of: Callable[[Predictive], np.ndarray]) -> pd.DataFrame:
         """One number per row and task, of each predictive distribution; NaN for unordered classes."""
-        nothing = np.full(len(self._index), np.nan)
+        missing = np.full(len(self._index), np.nan)
         pairs = zip(self._tasks, self._marginals, strict=True)
-        return self._frame([nothing if isinstance(t.observes, Categorical) else of(m) for t, m in pairs])
+        return self._frame([missing if isinstance(t.observes, Categorical) else of(m) for t, m in pairs])
 
     @property
     def mean(self) -> pd.DataFrame:

@@ -81,7 +81,7 @@ def posterior_groups(table: Table, scaler: Scaler, draws: RowDraws, seed: int) -
         )
     groups["observed_data"] = xr.Dataset(observed, coords=row_coords)
     if draws.fixed:
-        labels = {k: list(v) for one in draws.fixed.values() for k, v in one.coords.items()}
+        labels = {k: list(v) for variable in draws.fixed.values() for k, v in variable.coords.items()}
         points = {name: (v.dims, v.values[0]) for name, v in draws.fixed.items()}
         groups["constant_data"] = xr.Dataset(points, coords=labels)
     return groups

@@ -55,7 +55,7 @@ class Calibration:
         """One row per quantity: ``p value`` of uniform ranks (Kolmogorov-Smirnov), their ``mean`` and ``spread``.
 
         ``spread`` is the standard deviation relative to a uniform's: above one, posteriors are too narrow; below, too
-        wide. A ``mean`` above one half says that posteriors are too low.
+        wide.  A ``mean`` above one half says that posteriors are too low.
         """
         rows = {}
         for name, ranks in self.ranks.items():

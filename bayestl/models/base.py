@@ -225,8 +225,8 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
             ``posterior``: hyperparameters in scaled units (length scales by ``feature``), offsets of a difference model
             in label units, and ``latent`` by ``row`` and ``function`` in label units.  ``posterior_predictive``,
             ``log_likelihood`` and ``observed_data``: one variable per task over its labelled rows, classes as
-            positions. ``sample_stats`` for a Markov chain, ``constant_data`` for hyperparameters that are point
-            estimates. Independent draws are laid out as four chains.
+            positions.  ``sample_stats`` for a Markov chain, ``constant_data`` for hyperparameters that are point
+            estimates.  Independent draws are laid out as four chains.
 
         Raises
         ------

@@ -1,6 +1,6 @@
 """Stacking: a mixture of several models' predictive distributions, with weights that maximise the held-out density.
 
-    p(y | data) = sum_k w_k p_k(y | data),    w maximises sum_i log sum_k w_k p_k(y_i | data without i),    sum_k w_k = 1
+    p(y | data) = sum_k w_k p_k(y | data),    w maximises sum_i log sum_k w_k p_k(y_i | data without i),   sum_k w_k = 1
 
 Yao, Vehtari, Simpson, Gelman 2018, *Using stacking to average Bayesian predictive distributions*.
 """

@@ -49,7 +49,7 @@ class Link(NamedTuple):
 
 
 class Autoregression(Mixing):
-    """``W = R [amplitudes | constants | groups]``, ``R = (I - diag(rho) P)^-1``; ``P`` maps each channel to its parent."""
+    """``W = R [amplitudes | constants | groups]``, ``R = (I - diag(rho) P)^-1``; ``P`` maps a channel to its parent."""
 
     def __init__(self, parts: Sequence[TaskPart], links: Sequence[Link], grouped: bool) -> None:
         super().__init__()
@@ -159,12 +159,12 @@ class DifferenceGP(ExactModel):
 
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
         """The parts that are connected by links, directly or through others."""
-        home = {p: i for i, p in enumerate(table.parts)}
+        family_of_part = {p: i for i, p in enumerate(table.parts)}
         owner = {c: p for p in table.parts for c in p.channels}
         for child, (parent, _) in self._links(table).items():
-            a, b = home[owner[child]], home[owner[parent]]
-            home = {p: min(a, b) if i in (a, b) else i for p, i in home.items()}
-        return [tuple(p for p in table.parts if home[p] == i) for i in sorted(set(home.values()))]
+            a, b = family_of_part[owner[child]], family_of_part[owner[parent]]
+            family_of_part = {p: min(a, b) if i in (a, b) else i for p, i in family_of_part.items()}
+        return [tuple(p for p in table.parts if family_of_part[p] == i) for i in sorted(set(family_of_part.values()))]
 
     def _transfer_checks(self, loo: pd.DataFrame) -> Iterable[Check]:
         return transfer_checks(self, loo)

@@ -87,7 +87,10 @@ def held_out(model: ExactArchitecture, families: Sequence[Family]) -> dict[str, 
             "leave-one-out needs every label, but this table is summarised by inducing values: use compare"
         )
     family_of_part = {
-        part: home for family in families for home in [_LeaveOneOutFamily(model, family)] for part in family.parts
+        part: left_out
+        for family in families
+        for left_out in [_LeaveOneOutFamily(model, family)]
+        for part in family.parts
     }
     return {name: _of_task(model, t, family_of_part) for t, name in enumerate(model.table_.names)}
 
@@ -136,24 +139,24 @@ class _LeaveOneOutFamily:
         return np.flatnonzero(~np.isnan(task.observes.split(table.y[:, part.task])[part.role]))
 
 
-def _of_task(model: ExactArchitecture, t: int, homes: dict[TaskPart, _LeaveOneOutFamily]) -> LeaveOneOut:
-    """Leave-one-out predictions of task ``t``; ``homes`` gives the family of each part."""
+def _of_task(model: ExactArchitecture, t: int, family_of_part: dict[TaskPart, _LeaveOneOutFamily]) -> LeaveOneOut:
+    """Leave-one-out predictions of task ``t``; ``family_of_part`` holds the families."""
     table, task = model.table_, model.table_.tasks[t]
     rows = np.flatnonzero(table.present[:, t])
     parts = [part for part in table.parts if part.task == t]
-    families = [homes[part] for part in parts]
-    if len({id(home) for home in families}) == 1:
-        components = [np.arange(len(home.weights)) for home in families]
+    families = [family_of_part[part] for part in parts]
+    if len({id(family) for family in families}) == 1:
+        components = [np.arange(len(family.weights)) for family in families]
         weights = families[0].weights
     else:  # hyperparameters of different families are independent: components are paired in proportion to their weights
-        size = max(len(home.weights) for home in families)
-        components = [resample(home.weights, size) for home in families]
+        size = max(len(family.weights) for family in families)
+        components = [resample(family.weights, size) for family in families]
         weights = np.full(size, 1.0 / size)
     predictions = []
     for s in range(len(weights)):
         predicted: dict[str, Predictive] = {}
-        for part, home, component in zip(parts, families, components, strict=True):
-            block, setting = home.block(part, rows, int(component[s]))
+        for part, family, component in zip(parts, families, components, strict=True):
+            block, setting = family.block(part, rows, int(component[s]))
             location, scale = model.scaler_.units(part)
             in_units = setting._replace(location=location, scale=scale)
             predicted[part.role] = part.likelihood.predictive(block, in_units)

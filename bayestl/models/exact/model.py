@@ -45,8 +45,8 @@ class ExactModel(ExactArchitecture):
         """Fit a family to the labels of the table at inputs ``x`` (n, d)."""
         prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
         data = training_data(table, scaler, parts, x)
-        seed, what = int(self.random_state), type(self).__name__
-        return fit_family(parts, prior, data, self.hyperparameters, int(self.n_starts), seed, what, self.verbose)
+        seed, title = int(self.random_state), type(self).__name__
+        return fit_family(parts, prior, data, self.hyperparameters, int(self.n_starts), seed, title, self.verbose)
 
     def leave_one_out(self, refit: bool = False) -> pd.DataFrame:
         """Predict every training label from all others, averaged over the hyperparameters, without fitting again.
@@ -72,7 +72,7 @@ class ExactModel(ExactArchitecture):
             If the table is so large that it is summarised by inducing values.
 
         Notes ----- Exact for Gaussian labels at fixed hyperparameters; for other labels the pseudo-labels of the others
-        are held fixed. Draws of the hyperparameters have seen the label; truncated importance weights correct for that
+        are held fixed.  Draws of the hyperparameters have seen the label; truncated importance weights correct for that
         (point estimates are not corrected).  Where the weights vary too much, the reported density is too high: a
         sensitivity above 0.4 says so (Vehtari, Gelman, Gabry 2017, *Practical Bayesian model evaluation using
         leave-one-out cross-validation and WAIC*).

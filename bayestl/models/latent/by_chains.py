@@ -234,8 +234,8 @@ class CollapsedDensity:
         for j, data in enumerate(graph.data):
             channel = data.part.channels[0]
             if data.present.any() and not self.gaussian[channel]:
-                none = points.new_zeros(len(points), 0)
-                total = total + self._log_likelihoods(j, z, values[channel].noise, further.get(str(j), none))
+                no_further = points.new_zeros(len(points), 0)
+                total = total + self._log_likelihoods(j, z, values[channel].noise, further.get(str(j), no_further))
         return _Descent(total, values, z, signals, failed)
 
     def _log_likelihoods(self, position: int, z: Mapping[int, Tensor], noise: Tensor, further: Tensor) -> Tensor:

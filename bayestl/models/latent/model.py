@@ -160,12 +160,12 @@ class LatentVariableGP(BayesianModel):
                 return {"posterior_": posterior, "report_": chains}
             starts = [Guide(graph, guides)]
             for k in range(1, int(self.n_starts)):
-                other = Guide(*self._begin(table, x, data, seed + k))
+                start = Guide(*self._begin(table, x, data, seed + k))
                 generator = torch.Generator().manual_seed(seed + k)
                 with torch.no_grad():
-                    for p in other.graph.parameters():
+                    for p in start.graph.parameters():
                         p.add_(START_SPREAD * torch.randn(p.shape, generator=generator, dtype=p.dtype))
-                starts.append(other)
+                starts.append(start)
             size = None if self.batch_size is None else int(self.batch_size)
             guide, report = approximate(starts, int(self.max_steps), size, seed, self.verbose)
             return {"posterior_": guide, "report_": report}

@@ -113,7 +113,7 @@ class Node(gpytorch.Module):
         return a, variance.clamp_min(MIN_VARIANCE)
 
     def linear(self, z: Mapping[int, Tensor], values: NodeValues | None = None) -> Tensor:
-        """``m + sum_p rho_p z_p`` (..., n), or (..., 1) without parents; at ``values`` of the hyperparameters if given."""
+        """``m + sum_p rho_p z_p`` (..., n), or (..., 1) without parents; ``values`` replace the present hyperparameters."""
         hyperparameters = self if values is None else values
         total = hyperparameters.mean
         for i, p in enumerate(self.parents):

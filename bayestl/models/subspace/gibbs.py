@@ -142,12 +142,12 @@ def _switch(
     for h in generator.permutation(len(on)):
         flipped = on.copy()
         flipped[h] = not on[h]
-        other = _log_evidence(np.append(flipped * theta, 1.0), gram, pull)
-        gain = evidence - other if on[h] else other - evidence
+        other_evidence = _log_evidence(np.append(flipped * theta, 1.0), gram, pull)
+        gain = evidence - other_evidence if on[h] else other_evidence - evidence
         others = on.sum() - on[h]
         odds = np.log((RANK_ODDS[0] + others) / (RANK_ODDS[1] + len(on) - 1 - others))
         if (generator.logistic() < odds + gain) != on[h]:
-            on, evidence = flipped, other
+            on, evidence = flipped, other_evidence
     return on
 
 

@@ -4,7 +4,7 @@
 
 The Bayesian form of few-shot linear representation learning (Tripuraneni, Jin, Jordan 2021, *Provable meta-learning of
 linear representations*): one task alone has too few labels for its d coefficients, all tasks together have enough for
-the subspace. This is the estimator; the sampler is in ``gibbs.py``.
+the subspace.  This is the estimator; the sampler is in ``gibbs.py``.
 """
 
 from __future__ import annotations
