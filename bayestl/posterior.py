@@ -196,8 +196,10 @@ class Posterior:
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
         """Latent values and noise of Gaussian tasks, in label units: a mixture of S Gaussians in each row.
 
-        Returns ------- Weights (S,), means (S, n, T), covariances within rows (S, n, T, T) and noise variances (S, T);
-        None if a task is not Gaussian, or if only draws are available.
+        Returns
+        -------
+        Weights (S,), means (S, n, T), covariances within rows (S, n, T, T) and noise variances (S, T); None if a task
+        is not Gaussian, or if only draws are available.
         """
         gaussian = all(isinstance(t.observes, Censored) or type(t.observes) is Gaussian for t in self._tasks)
         latent_moments = self._latent.moments() if gaussian else None

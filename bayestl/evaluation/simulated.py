@@ -120,8 +120,10 @@ def simulate_calibration(
     ValueError
         If the model has no draws from its prior, or every fit failed.
 
-    Notes ----- The labels of a drawn table are not rescaled, so the fit uses the prior that they were drawn from.  A
-    table whose labels cannot be fitted (all of one class) is left out and listed in ``failures``.
+    Notes
+    -----
+    The labels of a drawn table are not rescaled, so the fit uses the prior that they were drawn from.  A table whose
+    labels cannot be fitted (all of one class) is left out and listed in ``failures``.
     """
     if not (isinstance(n_tables, int | np.integer) and n_tables >= 1):
         raise ValueError(f"n_tables must be a positive integer, got {n_tables!r}")

@@ -100,13 +100,12 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         X : DataFrame or ndarray, shape (n, d)
             Numeric features, no NaN.
         Y : DataFrame, Series or ndarray, shape (n, T) or (n,)
-            Labels, one column per task, in label units; NaN or None where not measured.  Strings, bools and categories
-            are classes.
+            Labels, one column per task, in label units; NaN or None if not measured.  Strings, bools and categories are
+            classes.
         Y_std : like Y, optional
             Known standard error of each label, in label units.
         groups : array-like, shape (n,), optional
-            A group for each row (a method, a laboratory, a structure family): each group gets a partially pooled
-            offset.
+            A group for each row (a method, a laboratory, a structure family), with partially pooled offsets.
 
         Returns
         -------
@@ -235,10 +234,11 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         ValueError
             If ``prior`` is True and the model has no draws from its prior.
 
-        Notes ----- ``log_likelihood`` of an exact model is the log density of each label given all others and the
-        hyperparameters, so ``arviz.loo`` is leave-one-out with the hyperparameters corrected for having seen the label;
-        a large Pareto k says that a few draws dominate, then use ``leave_one_out()``.  For a model that draws latent
-        values it is the log density of the label given the latent value.
+        Notes
+        -----
+        ``log_likelihood`` of an exact model is the log density of each label given all others and the hyperparameters,
+        so ``arviz.loo`` corrects the hyperparameters for having seen the label; if its Pareto k is large, use
+        ``leave_one_out()``.  For a model that draws latent values it is the log density given the latent value.
         """
         check_is_fitted(self, "table_")
         if not (isinstance(n_draws, int | np.integer) and n_draws >= 1):

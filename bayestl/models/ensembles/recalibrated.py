@@ -128,8 +128,10 @@ class Recalibrated(BayesianModel):
     warps_ : dict of str to warp
         The correction of each task; tasks with fewer than ten held-out labels have none.
 
-    Notes ----- A held-out label is predicted with the other labels of its row known (``hide="target"``).  Classes have
-    no intervals, so ``"conformal"`` leaves their probabilities as they are.  Beyond the level ``n / (n + 1)`` of n
+    Notes
+    -----
+    A held-out label is predicted with the other labels of its row known (``hide="target"``).  Classes have no
+    intervals, so ``"conformal"`` leaves their probabilities as they are.  Beyond the level ``n / (n + 1)`` of n
     held-out labels a conformal interval is infinite: so few labels can guarantee no more.
 
     Examples

@@ -116,8 +116,10 @@ class StackedModel(BayesianModel):
     members_ : dict of str to model
         The fitted models.
 
-    Notes ----- A held-out label is predicted with the other labels of its row known (``hide="target"``).  With few
-    labels the weights are uncertain themselves: they say which model predicts better here, not which is true.
+    Notes
+    -----
+    A held-out label is predicted with the other labels of its row known (``hide="target"``).  With few labels the
+    weights are uncertain themselves: they say which model predicts better here, not which is true.
 
     Examples
     --------

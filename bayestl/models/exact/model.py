@@ -71,11 +71,13 @@ class ExactModel(ExactArchitecture):
         ValueError
             If the table is so large that it is summarised by inducing values.
 
-        Notes ----- Exact for Gaussian labels at fixed hyperparameters; for other labels the pseudo-labels of the others
-        are held fixed.  Draws of the hyperparameters have seen the label; truncated importance weights correct for that
-        (point estimates are not corrected).  Where the weights vary too much, the reported density is too high: a
-        sensitivity above 0.4 says so (Vehtari, Gelman, Gabry 2017, *Practical Bayesian model evaluation using
-        leave-one-out cross-validation and WAIC*).
+        Notes
+        -----
+        Exact for Gaussian labels at fixed hyperparameters; for other labels the pseudo-labels of the others are held
+        fixed.  Draws of the hyperparameters have seen the label; truncated importance weights correct for that (point
+        estimates are not corrected).  Where the weights vary too much, the reported density is too high: a sensitivity
+        above 0.4 says so (Vehtari, Gelman, Gabry 2017, *Practical Bayesian model evaluation using leave-one-out
+        cross-validation and WAIC*).
         """
         check_is_fitted(self, "table_")
         with threads_for(len(self.table_.x)):

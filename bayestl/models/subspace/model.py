@@ -53,8 +53,10 @@ class LowRankLinear(BayesianModel):
     draws_ : LowRankDraws
         The states of the chain, in scaled units.
 
-    Notes ----- Functions are linear in the features, so choose features in which they are.  ``groups`` are refused.
-    Labels known at prediction give importance weights to the states of the chain, row by row.
+    Notes
+    -----
+    Functions are linear in the features, so choose features in which they are.  ``groups`` are refused.  Labels known
+    at prediction give importance weights to the states of the chain, row by row.
 
     Examples
     --------
