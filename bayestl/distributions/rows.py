@@ -3,7 +3,7 @@
 ``NormalMixture``     p(y_i) = sum_s w_s N(y_i | m_si, v_si)               (S = 1 is the plain Gaussian)
 ``LogNormalMixture``  log y_i follows a ``NormalMixture``
 ``PowerNormalMixture``  a power of y is the absolute value of a ``NormalMixture``
-``TruncatedMixture``  as ``NormalMixture``, each component cut off below zero
+``TruncatedMixture``  as ``NormalMixture``, each component truncated to ``y > 0``
 ``Hurdle``            exactly zero with probability p_i, else one of the positive ones
 ``Discrete``          one of K classes
 ``Empirical``         equally weighted draws, for functions of tasks that are not affine
@@ -154,7 +154,10 @@ class PowerNormalMixture:
 
 @dataclass(frozen=True)
 class TruncatedMixture:
-    """``p(y_i) = sum_s w_s N(y_i | m_si, v_si) / P(N(m_si, v_si) > 0)`` for ``y_i > 0``; ``weights`` (S,) or (S, n)."""
+    """A mixture of Gaussians truncated to positive values, with ``weights`` (S,) or (S, n).
+
+    ``p(y_i) = sum_s w_s N(y_i | m_si, v_si) / P(N(m_si, v_si) > 0)`` for ``y_i > 0``.
+    """
 
     weights: Array
     means: Array

@@ -27,7 +27,7 @@ EDGE = 1e-12
 SCORES = np.linspace(-5.5, 5.5, 151)
 """Normal scores of the levels between which quantiles are interpolated, and over which moments are summed."""
 PER_KNOT, MOST_KNOTS = 10, 20
-"""Held-out labels behind each step of an isotonic warp, and the most steps it has."""
+"""Number of held-out labels per step of an isotonic warp, and its largest number of steps."""
 
 
 class Warp(Protocol):

@@ -35,7 +35,7 @@ def cavities(component: Component, places: Sequence[Tensor]) -> list[tuple[np.nd
 
     Notes
     -----
-    The known error of a Gaussian label is part of the covariance, since a label like it would have it too.
+    The known error of a Gaussian label is part of the covariance, since a new label of its kind would have it too.
     """
     labels = component.labels
     inverse = inverse_from_cholesky(component.factor)
