@@ -18,7 +18,7 @@ from bayestl.priors.processes import Points, Process
 
 
 class Term(NamedTuple):
-    """A process among points: its index p, the process, the points whose task has it, and their places in all points."""
+    """A process among points: its index p, the process, the points whose task has it, and their places among all."""
 
     p: int
     process: Process

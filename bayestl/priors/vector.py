@@ -13,8 +13,8 @@ from torch import Tensor
 from bayestl.priors.prior import Prior
 
 RAW_BOUND = 12.0
-"""Largest absolute value of a raw hyperparameter.  These are logarithms and coefficients of unit-scale quantities, so it
-is far outside every prior."""
+"""Largest absolute value of a raw hyperparameter.  These are logarithms and coefficients of unit-scale quantities, so
+it is far outside every prior."""
 
 
 def get_raw(prior: Prior) -> np.ndarray:

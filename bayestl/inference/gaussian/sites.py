@@ -68,7 +68,7 @@ class PartLabels:
 
 
 class Sites(NamedTuple):
-    """Pseudo-labels of all N latent values, Gaussian labels included: natural parameters and the posterior from them."""
+    """Pseudo-labels of all N latent values, Gaussian labels included: natural parameters, and their posterior."""
 
     linear: Tensor
     """(N,) precision-times-mean y~/v~"""
