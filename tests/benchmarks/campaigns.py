@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bayestl.studies.lolo_policy import Lolo
 from matplotlib.figure import Figure
 
 from bayestl.active.goals import Between
@@ -28,6 +27,7 @@ from bayestl.studies import choose
 from bayestl.studies.gap import OFFICIAL, SOURCE, TARGET
 from bayestl.studies.peers import lolo_installed
 from bayestl.table.task import Task
+from benchmarks.lolo_policy import Lolo
 
 GOAL = Between(TARGET, 1.3, 1.5)
 START, BATCH, MEASUREMENTS = 50, 10, 100
