@@ -1,1 +1,1 @@
-"""Simulated tables, speed and other people's models: scripts, run with ``python tests/benchmarks/run.py``."""
+"""Benchmarks on simulated tables, of speed, and against other libraries: scripts, run with ``python tests/benchmarks/run.py``."""
