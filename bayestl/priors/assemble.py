@@ -1,13 +1,9 @@
-"""Covariance over (x, task, group), written as the formula is.
+"""The covariance matrix of one set of points under a prior, with its gradient in closed form.
 
-Every exact architecture is a linear model of unit-variance processes,
+    K = sum_p w_p w_p' o K_p,        w_p[i] = W[task_i, p],        o the elementwise product
 
-    f_t(x, g) = sum_p W[t, p] u_p(x, g),        u_p ~ GP(0, k_p),
-
-and differs from the others only in which processes it has and in how it fills ``W``.
-So this file holds the processes (a smooth function of x, a constant, one value a group) and :class:`Prior`, which sums
-them up.  The covariance of points with themselves, which every step of a fit needs with its gradient, is one node of the
-graph of derivatives, with closed forms inside: on small tables the graph is what costs.
+Every step of a fit needs it, so it is a single node in automatic differentiation, whose overhead dominates on small
+tables; it can also be evaluated for many sets of hyperparameters at once (any leading dimensions).
 """
 
 from __future__ import annotations
@@ -22,7 +18,7 @@ from bayestl.priors.processes import Points, Process
 
 
 class Term(NamedTuple):
-    """A process among points: its position, itself, the points that have it and where they are."""
+    """A process among points: its index p, the process, the points whose task has it, and their places among all."""
 
     p: int
     process: Process
@@ -31,30 +27,30 @@ class Term(NamedTuple):
 
 
 class Assembled(NamedTuple):
-    """``sum_p w_p w_p' o k_p`` of points with themselves, shape (..., n, n), and the way back from a gradient in it."""
+    """The covariance matrix ``sum_p w_p w_p' o K_p``, shape (..., n, n), and the pull-back of a gradient."""
 
     covariance: Tensor
     pull: Callable[[Tensor], list[Tensor]]
-    """To gradients in ``W`` and in what each process was evaluated from; the gradient in the covariance is symmetric."""
+    """From a symmetric gradient in the covariance to the gradients in ``W`` and in the argument of each process."""
 
 
 def assemble(n: int, terms: Sequence[Term], weights: Tensor, arguments: Sequence[Tensor]) -> Assembled:
-    """From ``W`` (..., T, P) and the arguments (..., k) of each term."""
+    """The covariance matrix of n points from ``W`` (..., T, P) and the argument (..., k) of each term."""
     total = weights.new_zeros(*weights.shape[:-2], n, n)
-    kept = []
+    evaluated = []
     for (p, process, points, place), argument in zip(terms, arguments, strict=True):
         value, pull_value = process.evaluate(argument, points)
         w = weights[..., points.task, p]
         total[_places(place, place)] += (w[..., None] * value).mul_(w[..., None, :])
-        kept.append((value, pull_value, w))
+        evaluated.append((value, pull_value, w))
 
     def pull(gradient: Tensor) -> list[Tensor]:
         in_weights = torch.zeros_like(weights)
         in_arguments = []
-        for (p, _, points, place), (value, pull_value, w) in zip(terms, kept, strict=True):
-            own = gradient[_places(place, place)]
-            in_weights[..., p].index_add_(-1, points.task, 2.0 * ((own * value) @ w[..., None])[..., 0])
-            in_arguments.append(pull_value((w[..., None] * own).mul_(w[..., None, :])))
+        for (p, _, points, place), (value, pull_value, w) in zip(terms, evaluated, strict=True):
+            block = gradient[_places(place, place)]
+            in_weights[..., p].index_add_(-1, points.task, 2.0 * ((block * value) @ w[..., None])[..., 0])
+            in_arguments.append(pull_value((w[..., None] * block).mul_(w[..., None, :])))
         return [in_weights, *in_arguments]
 
     return Assembled(total, pull)
@@ -67,7 +63,7 @@ def _places(rows: slice | Tensor, columns: slice | Tensor) -> tuple:
 
 
 class _Covariance(torch.autograd.Function):
-    """:func:`assemble` as one node of a graph of derivatives."""
+    """The matrix of :func:`assemble` as one node in automatic differentiation."""
 
     @staticmethod
     def forward(ctx: Any, n: int, terms: Sequence[Term], weights: Tensor, *arguments: Tensor) -> Tensor:  # type: ignore[override]
