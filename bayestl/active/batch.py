@@ -28,7 +28,7 @@ def unconstrained(rows: np.ndarray, used: Sequence[int]) -> np.ndarray:
 
 @dataclass
 class Choice:
-    """What a batch is chosen from: the pool, the budget that is left, the rows used already and the constraint."""
+    """The choice that a batch is made from: the pool, the budget that is left, the rows used already and the constraint."""
 
     pool: Pool
     goal: Goal
@@ -38,7 +38,7 @@ class Choice:
     permits: Permits = unconstrained
 
     def free(self, rows: np.ndarray) -> np.ndarray:
-        """Which measurements of some rows are possible, permitted and within the budget, boolean (k, T)."""
+        """Boolean (k, T): the measurements of some rows that are possible, permitted and within the budget."""
         permitted = self.permits(rows, self.used)[:, None]
         return self.pool.possible[rows] & permitted & (self.pool.costs <= self.left + 1e-9)
 

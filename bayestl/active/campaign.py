@@ -41,7 +41,7 @@ ATTEMPTS = 5
 
 
 class Campaign:
-    """What to measure next in a pool of candidates.
+    """A campaign on a pool of candidates: it suggests what to measure next, and takes the results.
 
     Parameters
     ----------

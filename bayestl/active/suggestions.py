@@ -1,4 +1,4 @@
-"""How a chosen measurement is presented to the user: its cost, its predicted value and the reason why it was chosen."""
+"""Suggestions as the user sees them: a measurement with its cost, its predicted value and the reason why it was chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all commands share: the application, common options, and how errors and warnings are printed."""
+"""The application, and what its commands share: common options, and the printing of errors and warnings."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def simulate(
     features: Annotated[str | None, typer.Option(help="As for fit.")] = None,
     presets: Annotated[str, typer.Option(help="Composition features.")] = "magpie,fractions",
     models: Annotated[
-        str, typer.Option(help="Architectures, comma-separated; random choices are always run beside them.")
+        str, typer.Option(help="Architectures, comma-separated; random choices are always run too.")
     ] = "independent,difference",
     known: Annotated[
         str | None, typer.Option(help="Tasks whose labels are known for every row, comma-separated.")

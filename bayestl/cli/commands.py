@@ -252,7 +252,7 @@ def reproduce(
     jobs: Jobs = 2,
     quiet: Quiet = False,
 ) -> None:
-    """Run a case of the benchmarks and print its figures beside those of other learners."""
+    """Run a case of the benchmarks and print its figures with those of other learners."""
     with user_errors():
         if output is not None and case not in WRITTEN:
             raise ValueError(f"--output: only {' and '.join(c.value for c in WRITTEN)} writes files")

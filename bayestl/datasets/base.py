@@ -1,6 +1,6 @@
-"""What a dataset is, and how its file is found: in the folder of ``BAYESTL_DATA``, or fetched once from its public address.
+"""The class of all datasets, and the search for their files: in the folder of ``BAYESTL_DATA``, or at their public address.
 
-Either way the SHA-256 of the file is checked.
+A downloaded file is kept; either way its SHA-256 is checked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Dataset:
     X : DataFrame, shape (n, d)
         Features; for compositions one column ``formula``, see :class:`~bayestl.features.CompositionFeatures`.
     Y : DataFrame, shape (n, T)
-        Labels, NaN or None where there is none.
+        Labels, NaN or None where not measured.
     tasks : tuple of Task
         The label columns with likelihoods, units and costs.
     citation, licence, address : str

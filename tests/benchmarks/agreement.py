@@ -42,7 +42,7 @@ def reference(graph: LatentGraph, n: int, seed: int, verbose: bool = True) -> Ch
 
 
 def compare_latent(model: LatentVariableGP, n_draws: int, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
-    """How far the model's posterior is from the reference: one row per latent value that a label informs.
+    """The distance of the model's posterior from the reference: one row per latent value that a label informs.
 
     The columns are ``task``; ``mean``, the difference of the means in standard deviations of the reference; and ``spread``, the
     ratio of the standard deviations.

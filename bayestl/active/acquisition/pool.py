@@ -42,7 +42,7 @@ class Pool:
 
 
 def lacking_labels(pool: Pool, goal: Goal) -> np.ndarray:
-    """Which labels the quantity of each row still lacks, boolean (n, T)."""
+    """Boolean (n, T): the labels that the quantity of each row still lacks."""
     needed = np.isin(pool.tasks, goal.needs(pool.tasks))
     return needed & pool.known.isna().to_numpy()
 
