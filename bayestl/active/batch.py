@@ -1,4 +1,4 @@
-"""A batch of measurements, chosen one after another: each given those chosen before it, whose values are not known yet."""
+"""A batch of measurements, chosen one after another, each given those before it, whose values are not known yet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unconstrained(rows: np.ndarray, used: Sequence[int]) -> np.ndarray:
 
 @dataclass
 class Choice:
-    """The choice that a batch is made from: the pool, the budget that is left, the rows used already and the constraint."""
+    """The choice that a batch is made from: the pool, the budget left, the rows used already and the constraint."""
 
     pool: Pool
     goal: Goal
@@ -59,8 +59,8 @@ def choose_batch(
 ) -> list[tuple[int, int, float]]:
     """Rows, tasks and scores of up to ``n`` measurements; ``choice`` is changed in place.
 
-    Exact models are conditioned on a few values of each chosen measurement, drawn from its prediction; other models only
-    leave out the rows that are under way.
+    Exact models are conditioned on a few values of each chosen measurement, drawn from its prediction; other models
+    only leave out the rows that are under way.
     """
     generator = np.random.default_rng(seed)
     models = [model]
@@ -107,7 +107,10 @@ def _fantasies(
 
 
 def first_batch(choice: Choice, tasks: Sequence[str], n: int, seed: int) -> list[tuple[int, int, float]]:
-    """Measurements of ``tasks`` that have too few labels for a model: rows far from each other and from those used; scores NaN."""
+    """Measurements of ``tasks`` with too few labels for a model: rows far from each other and from those used.
+
+    Their scores are NaN.
+    """
     generator = np.random.default_rng(seed)
     pool = choice.pool
     x = pool.X.to_numpy(dtype=float)

@@ -2,8 +2,8 @@
 
     y_o(x) = offset_o + sum_t A_ot f_t(x) + noise,        f | labels ~ GP, exact, by the Cholesky factor of the fit
 
-The outputs are tasks, or one linear function of them; features and outputs are in the user's units.  Fantasies are further
-observations of all outputs, conditioned on jointly.  Gradients flow to the features.
+The outputs are tasks, or one linear function of them; features and outputs are in the user's units.  Fantasies are
+further observations of all outputs, conditioned on jointly.  Gradients flow to the features.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ JITTER = 1e-9
 
 @dataclass(frozen=True)
 class _View:
-    """The posterior of one family at its best hyperparameters, and the positions of its channels among those of all tasks."""
+    """The posterior of one family at its best hyperparameters, and the positions of its channels among all."""
 
     component: Component
     channels: list[int]
@@ -204,7 +204,7 @@ def _mixed(prior: Prior, kernels: Sequence[Tensor], i: int, j: int) -> Tensor:
 
 
 def _cross(prior: Prior, x: Tensor, channel: int, points: Any) -> Tensor:
-    """Covariance (n, N) of a function at new rows with the labels; new rows have no group, so group effects add nothing."""
+    """Covariance (n, N) of a function at new rows with the labels; new rows have no group, so no group effects."""
     w = prior.mixing.weights().detach()
     total = x.new_zeros(len(x), len(points.x))
     for p, process in enumerate(prior):

@@ -59,7 +59,8 @@ class Campaign:
         Sum of costs that may be spent.
     acquisition : str
         ``"auto"``: the goal's own acquisition value per cost, with a look-ahead for cheap sources; ``"uncertainty"``;
-        ``"knowledge-gradient"``; or BoTorch's ``"logei"``, ``"noisy-ei"``, ``"ucb"``, ``"thompson"``, ``"max-value-entropy"``.
+        ``"knowledge-gradient"``; or BoTorch's ``"logei"``, ``"noisy-ei"``, ``"ucb"``, ``"thompson"``,
+        ``"max-value-entropy"``.
     formulas : sequence of str, optional
         Formulas of the candidates, for ``max_per_element``.
     allowed : array-like of bool, optional
@@ -230,7 +231,8 @@ class Campaign:
         Returns
         -------
         DataFrame
-            ``cost`` spent by then, ``row``, ``value`` of the quantity (the mean of repeats), its ``utility``, ``best`` value so far.
+            ``cost`` spent by then, ``row``, ``value`` of the quantity (the mean of repeats), its ``utility``, ``best``
+            value so far.
         """
         return progress_table(self.results(), self._quantity(), self.goal, self.names)
 
@@ -246,9 +248,9 @@ class Campaign:
         Returns
         -------
         DataFrame
-            ``row``, ``task``, ``score`` (acquisition value per cost), ``cost``, ``predicted`` median with its 90 % interval
-            ``lower`` to ``upper`` (for classes the position), ``reason``; index ``suggestion``.  Fewer than ``n`` rows where the
-            budget or the pool is used up.
+            ``row``, ``task``, ``score`` (acquisition value per cost), ``cost``, ``predicted`` median with its 90 %
+            interval ``lower`` to ``upper`` (for classes the position), ``reason``; index ``suggestion``.  Fewer than
+            ``n`` rows where the budget or the pool is used up.
 
         Raises
         ------
@@ -318,9 +320,9 @@ class Campaign:
         Parameters
         ----------
         results : DataFrame
-            One row per measurement, columns ``row``, ``task``, ``value`` and, where known, ``se`` (standard error) and ``cost``
-            (else the task's): what ``suggest`` returned, with ``value`` added.  Or a table with the candidates' names as index
-            and one column per task.
+            One row per measurement, columns ``row``, ``task``, ``value`` and, where known, ``se`` (standard error) and
+            ``cost`` (else the task's): what ``suggest`` returned, with ``value`` added.  Or a table with the
+            candidates' names as index and one column per task.
 
         Raises
         ------

@@ -27,7 +27,7 @@ class ElementLimits:
             self._elements = [frozenset(e.symbol for e in Composition(f).elements) for f in formulas]
 
     def permits(self, rows: np.ndarray, used: Sequence[int]) -> np.ndarray:
-        """Boolean (k,): the rows (k,) that may be measured, given the rows ``used`` already, which may be measured again."""
+        """Boolean (k,): the rows that may be measured, given the rows ``used`` already, which may be measured again."""
         if not self.most:
             return np.ones(len(rows), dtype=bool)
         counts = {e: sum(e in self._elements[r] for r in used) for e in self.most}

@@ -1,7 +1,7 @@
-"""Functions of tasks written as text, such as ``N2 - NO`` or ``log(`band gap`) / 2``: parsed, never evaluated as Python.
+"""Functions of tasks as text, such as ``N2 - NO`` or ``log(`band gap`) / 2``: parsed, never evaluated as Python.
 
-Names of tasks that are not Python identifiers stand between backticks.  Allowed are numbers, names, ``+ - * / **``, and the
-functions in :data:`FUNCTIONS`, so reading an expression from a file cannot run code.
+Names of tasks that are not Python identifiers stand between backticks.  Allowed are numbers, names, ``+ - * / **``, and
+the functions in :data:`FUNCTIONS`, so reading an expression from a file cannot run code.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Goals of a campaign: a quantity that is to be large, small, near a value, in a range or above a threshold, or to be learnt.
+"""Goals of a campaign: a quantity that is to be large, small, near a value, in a range, above a threshold, or learnt.
 
-A goal says what a value of its quantity is worth (``utility``), and what measuring it promises given its predicted distribution
-and the best utility so far (``promise``):
+A goal says what a value of its quantity is worth (``utility``), and what measuring it promises given its predicted
+distribution and the best utility so far (``promise``):
 
     Maximise, Minimise, Reach    E[max(u(y) - u*, 0)],  u(y) = y, -y, -abs(y - value)        (expected improvement)
     Between, Above               P(y in the range)
     Learn                        no utility: how much variance of the quantity a measurement removes
 
-The quantity is a task, an expression of tasks (kept in the ledger as text) or a Python function of them (passed again when
-the campaign is opened).
+The quantity is a task, an expression of tasks (kept in the ledger as text) or a Python function of them (passed again
+when the campaign is opened).
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Goal(ABC):
         Raises
         ------
         ValueError
-            For an expression that is not allowed (see :class:`~bayestl.active.expressions.Expression`) or an unknown task.
+            For an expression that is not allowed (see :class:`~bayestl.active.expressions.Expression`) or an unknown
+            task.
         """
         if self.function is None and self.quantity not in tasks:
             Expression(self.quantity, tasks)
@@ -79,7 +80,7 @@ class Goal(ABC):
 
     @abstractmethod
     def promise(self, predicted: Marginals, best: float) -> np.ndarray:
-        """The acquisition value (n,) of measuring the quantity, from its predicted distribution and the best utility so far."""
+        """Acquisition value (n,) of measuring the quantity, given its predicted distribution and the best utility."""
 
     @property
     @abstractmethod

@@ -1,8 +1,9 @@
 """Every suggestion and every result of a campaign, on disk before the call returns.
 
-SQLite in WAL mode with ``synchronous=FULL``: a commit is one fsync of the log, readers do not wait for writers, two processes
-take turns (``BEGIN IMMEDIATE``), and after a kill at any point the log is replayed or dropped as a whole.  An append-only file
-would need a lock and a repair of its own for a torn last line.  Values are JSON and numbers: opening runs no code.
+SQLite in WAL mode with ``synchronous=FULL``: a commit is one fsync of the log, readers do not wait for writers, two
+processes take turns (``BEGIN IMMEDIATE``), and after a kill at any point the log is replayed or dropped as a whole.  An
+append-only file would need a lock and a repair of its own for a torn last line.  Values are JSON and numbers: opening
+runs no code.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ class Ledger:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that no other process interrupts; when the block ends all of it is on disk, after an error none."""
+        """A transaction without other writers; when the block ends all of it is on disk, after an error none."""
         with _connect(self.path) as db:
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -143,7 +144,8 @@ class Ledger:
     ) -> dict[int, Mapping[str, Any]]:
         """Write suggestions (columns :data:`SUGGESTED`, rows as positions) and return those accepted, by their number.
 
-        A suggestion is skipped if another process has suggested or measured it, or has used up the budget, since it was chosen.
+        A suggestion is skipped if another process has suggested or measured it, or has used up the budget, since it was
+        chosen.
         """
         accepted: dict[int, Mapping[str, Any]] = {}
         with self.writing() as db:
@@ -174,7 +176,7 @@ class Ledger:
             )
 
     def record(self, results: Sequence[tuple[int, str, str, float | None, float]]) -> None:
-        """Add results (row as a position, task, value as JSON, standard error, cost); each closes the suggestion that it answers."""
+        """Add results (position of the row, task, value as JSON, standard error, cost); each closes its suggestion."""
         with self.writing() as db:
             for row, task, *rest in results:
                 answered = db.execute(

@@ -50,7 +50,7 @@ def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
 
 
 def plot_simulation(simulation: Simulation, column: str | None = None, ax: Any = None) -> Any:
-    """The mean over seeds of a column of the records against cost: a line per policy, with a band of one standard error.
+    """The mean over seeds of a column of the records against cost: a line per policy, a band of one standard error.
 
     ``column`` defaults to the criterion of the goal.
     """

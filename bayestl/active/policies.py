@@ -1,7 +1,7 @@
-"""Policies of simulated campaigns: which measurements to make next, by chance or by a model with an acquisition function.
+"""Policies of simulated campaigns: measurements chosen at random, or by a model with an acquisition function.
 
-A policy sees what a campaign would see (labels known so far, costs, the budget left) and returns its picks; ``simulation.py``
-plays it on a table whose answers are known.
+A policy sees what a campaign would see (labels known so far, costs, the budget left) and returns its picks;
+``simulation.py`` plays it on a table whose answers are known.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bayestl.table.task import Task
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known so far: features and labels (n, T) of the pool's rows and of further rows below them, and the tasks."""
+    """All that is known so far: features and labels (n, T) of the pool and of further rows below it, and the tasks."""
 
     X: pd.DataFrame
     labels: pd.DataFrame
@@ -49,7 +49,10 @@ class Policy(ABC):
 
 @dataclass(frozen=True)
 class Random(Policy):
-    """Random rows that lack a label of the quantity; an optional ``model`` is fitted to them, so that its error can be followed."""
+    """Random rows that lack a label of the quantity.
+
+    An optional ``model`` is fitted to them, so that its error can be followed.
+    """
 
     model: Any = None
 
@@ -73,7 +76,8 @@ class Random(Policy):
 class ByModel(Policy):
     """The choices of a :class:`~bayestl.active.Campaign` with this model and acquisition.
 
-    With ``alone=True`` the model sees only the tasks of the quantity and no other is measured: a policy without transfer.
+    With ``alone=True`` the model sees only the tasks of the quantity and no other is measured: a policy without
+    transfer.
     """
 
     model: Any

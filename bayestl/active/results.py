@@ -43,7 +43,7 @@ def ledger_entries(
 
 
 def long_form(results: pd.DataFrame, candidates: pd.Index, names: Sequence[str]) -> pd.DataFrame:
-    """Results that have a value, one per row: columns ``row``, ``task``, ``value``, and ``se`` and ``cost`` where given.
+    """Results that have a value, one per row: columns ``row``, ``task``, ``value``, ``se`` and ``cost`` where given.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def training_table(
 
 
 def progress_table(results: pd.DataFrame, known: pd.Series, goal: Goal, names: Sequence[str]) -> pd.DataFrame:
-    """The table of :meth:`~bayestl.active.Campaign.progress`: rows whose quantity is ``known``, in the order of the results."""
+    """The table of ``Campaign.progress``: the rows whose quantity is ``known``, in the order of the results."""
     results = results.assign(spent=lambda r: r["cost"].cumsum())
     needed = results[results["task"].isin(goal.needs(list(names))) & results["row"].isin(known.index)]
     complete = needed.groupby(["row", "task"])["spent"].first().groupby("row").max().sort_values(kind="stable")

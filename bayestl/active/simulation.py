@@ -1,7 +1,7 @@
 """Simulated campaigns on a table whose answers are known: what would each policy have found, at what cost?
 
-Every policy of ``policies.py`` starts from the same rows for each seed; finished campaigns are kept in a folder, by a key of all
-that they depend on, so that an interrupted simulation continues.
+Every policy of ``policies.py`` starts from the same rows for each seed; finished campaigns are kept in a folder, by a
+key of all that they depend on, so that an interrupted simulation continues.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Simulation:
     Attributes
     ----------
     records : DataFrame
-        One row per policy, seed and step: ``cost`` so far, ``best`` utility so far, ``regret`` (utility of the best row of the
-        pool minus that; NaN for goals without one), ``found`` (rows of the pool within the goal's range so far), ``measured``;
-        for ``Learn``, ``error``: root mean square error over the pool of the model that decided.
+        One row per policy, seed and step: ``cost`` so far, ``best`` utility so far, ``regret`` (utility of the best row
+        of the pool minus that; NaN for goals without one), ``found`` (rows of the pool within the goal's range so far),
+        ``measured``; for ``Learn``, ``error``: root mean square error over the pool of the model that decided.
     goal : Goal
         The goal of all campaigns.
     """
@@ -53,7 +53,7 @@ class Simulation:
         return before.groupby(["policy", "seed"], sort=False)[column].last().unstack("policy")
 
     def summary(self, cost: float | None = None) -> pd.DataFrame:
-        """The criterion of each policy at a cost (default: the least that all reached): mean over seeds and standard error."""
+        """Criterion of each policy, mean over seeds and standard error, at a cost (default: one that all reached)."""
         if cost is None:
             cost = float(self.records.groupby(["policy", "seed"])["cost"].max().min())
         column = self.criterion
@@ -96,7 +96,8 @@ def simulate(
     tasks : sequence of Task, optional
         The tasks with their costs; by default every measurement costs one.
     start : int or sequence of int
-        Rows whose labels of the quantity are known at the start, at no cost: a number, drawn for each seed, or positions.
+        Rows whose labels of the quantity are known at the start, at no cost: a number, drawn for each seed, or
+        positions.
     known : sequence of str
         Tasks whose labels are known for the whole pool (a database of calculations).
     further : (X, Y), optional

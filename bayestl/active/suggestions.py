@@ -1,4 +1,4 @@
-"""Suggestions as the user sees them: a measurement with its cost, its predicted value and the reason why it was chosen."""
+"""Suggestions as the user sees them: a measurement with its cost, its predicted value and the reason for it."""
 
 from __future__ import annotations
 

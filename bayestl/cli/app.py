@@ -43,7 +43,7 @@ def _print_warning(
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """A context that turns errors of the user's input into one line and exit code 1; other errors keep their traceback."""
+    """A context that prints errors of the user's input in one line, exit code 1; other errors keep their traceback."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _print_warning

@@ -95,7 +95,7 @@ def predict(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict every task for new rows: mean, median, standard deviation and interval; for classes their probabilities."""
+    """Predict every task for new rows: mean, median, standard deviation, interval; for classes probabilities."""
     with user_errors():
         import bayestl as btl
 
@@ -130,7 +130,7 @@ def report(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write a report on a fitted model as one HTML file: what it learnt, how it predicts its own labels, and a diagnosis."""
+    """Write a report on a fitted model as one HTML file: what it learnt, leave-one-out predictions, a diagnosis."""
     with user_errors():
         import bayestl as btl
         from bayestl.report.model import write_model_report

@@ -1,4 +1,4 @@
-"""Real tables with sparse labels: built from installed packages, or downloaded on first use and checked by their SHA-256.
+"""Real tables with sparse labels, built from installed packages or downloaded on first use with a checksum.
 
 ``BAYESTL_DATA`` may name a folder with the downloaded files; then no network is used.
 """

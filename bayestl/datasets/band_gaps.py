@@ -23,10 +23,11 @@ MATERIALS_PROJECT_GAPS = DataFile(
 
 
 def load_experimental_band_gaps(pbe: bool = True) -> Dataset:
-    """Measured band gaps of 4604 formulas (matbench_expt_gap), with the PBE gap of the same composition where it is known.
+    """Measured band gaps of 4604 formulas (matbench_expt_gap), with the PBE gap of the composition where it is known.
 
-    ``pbe_gap`` is the median gap over the Materials Project entries of the same reduced composition; ``pbe=False`` leaves it
-    out.  Rows are in the order of the file, so ``KFold(5, shuffle=True, random_state=18012019)`` gives the official folds.
+    ``pbe_gap`` is the median gap over the Materials Project entries of the same reduced composition; ``pbe=False``
+    leaves it out.  Rows are in the order of the file, so ``KFold(5, shuffle=True, random_state=18012019)`` gives the
+    official folds.
 
     Raises
     ------

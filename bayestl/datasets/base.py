@@ -1,4 +1,4 @@
-"""The class of all datasets, and the search for their files: in the folder of ``BAYESTL_DATA``, or at their public address.
+"""The class of all datasets, and their files: in the folder of ``BAYESTL_DATA``, or fetched from a public address.
 
 A downloaded file is kept; either way its SHA-256 is checked.
 """

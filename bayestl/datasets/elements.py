@@ -1,6 +1,7 @@
 """The chemical elements: a table built from what pymatgen and matminer install, without a download.
 
-Features come from the periodic table; labels are mechanical and thermal properties, and the volume by DFT and by measurement.
+Features come from the periodic table; labels are mechanical and thermal properties, and the volume by DFT and by
+measurement.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def _periodic_table(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _number(value: Any) -> float:
-    """The number at the start of an entry such as ``"76.0 GPa"`` or ``{"value": ...}``; NaN for an entry without a number."""
+    """The number at the start of an entry such as ``"76.0 GPa"`` or ``{"value": ...}``; NaN without a number."""
     if isinstance(value, dict):
         value = value.get("data", value.get("value"))
     if value is None:

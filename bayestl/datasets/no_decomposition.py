@@ -28,7 +28,8 @@ _STEPS = {("N2", "N*", "N*"): "N2", ("NO", "N*", "O*"): "NO", ("O2", "O*", "O*")
 def load_no_decomposition() -> Dataset:
     """Activation energies of three steps of NO decomposition on 10 metals x 5 facets (Falsig et al. 2014, by DFT).
 
-    The tasks ``N2``, ``NO`` and ``O2`` are the steps N* + N* -> N2, N* + O* -> NO and O* + O* -> O2.  ``groups`` are the metals.
+    The tasks ``N2``, ``NO`` and ``O2`` are the steps N* + N* -> N2, N* + O* -> NO and O* + O* -> O2.  ``groups`` are
+    the metals.
 
     Raises
     ------

@@ -34,8 +34,9 @@ COLOURS = {
 def load_strehlow_cook() -> Dataset:
     """Band gaps and colours of semiconductors and insulators (Strehlow and Cook 1973), the paper's table.
 
-    One row per formula (505 that parse; ``In1p1`` does not); ``band_gap`` is the median of its records (495 rows), ``color``
-    the class of the first word of its first colour (80 rows, see :data:`COLOURS`), None where no colour is recorded.
+    One row per formula (505 that parse; ``In1p1`` does not); ``band_gap`` is the median of its records (495 rows),
+    ``color`` the class of the first word of its first colour (80 rows, see :data:`COLOURS`), None where no colour is
+    recorded.
 
     Raises
     ------

@@ -104,7 +104,7 @@ def _featurize(presets: Sequence[str], compositions: list[Any]) -> np.ndarray:
 
 @contextmanager
 def _imputed_silently() -> Iterator[None]:
-    """A context without matminer's warnings that an element without a value gets the mean of the others, which is wanted here."""
+    """A context without matminer's warnings that missing values of elements are imputed, which is wanted here."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore",

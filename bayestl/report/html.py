@@ -1,4 +1,4 @@
-"""One self-contained HTML page: sections of text, tables and SVG figures, without scripts or network, in light and dark.
+"""One self-contained HTML page: sections of text, tables and SVG figures, without scripts, in light and dark.
 
 It knows no model and no comparison; ``comparison.py`` and ``model.py`` fill the sections.
 """

@@ -1,7 +1,7 @@
 """Matplotlib pictures of comparisons, of calibration on simulated tables, and of fitted models.
 
-Each function takes ``ax=`` and returns the axes; the colours can be told apart by the colour-blind.  Pictures of a model take
-the fitted model, or the table that its method of the same name returns.
+Each function takes ``ax=`` and returns the axes; the colours can be told apart by the colour-blind.  Pictures of a
+model take the fitted model, or the table that its method of the same name returns.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def plot_calibration(comparison: Comparison, quantity: str, ax: Any = None) -> A
 def plot_pit(comparison: Comparison, quantity: str, model: str | None = None, bins: int = 10, ax: Any = None) -> Any:
     """Histogram of the probability integral transforms of held-out labels; it is flat for a calibrated model.
 
-    A hump in the middle: intervals are too wide.  High bars at both ends: too narrow.  A slope: predictions are too high or too
-    low.  ``model`` defaults to the first; the band holds 95 % of the bars of as many uniform numbers.
+    A hump in the middle: intervals are too wide.  High bars at both ends: too narrow.  A slope: predictions are too
+    high or too low.  ``model`` defaults to the first; the band holds 95 % of the bars of as many uniform numbers.
     """
     model = model or comparison.models[0]
     p = comparison.predictions
@@ -137,7 +137,7 @@ def plot_pit(comparison: Comparison, quantity: str, model: str | None = None, bi
 
 
 def plot_levels(values: np.ndarray, title: str = "", bins: int = 10, ax: Any = None) -> Any:
-    """Histogram of probability integral transforms (n,), such as the ``pit`` of ``leave_one_out()``; read as :func:`plot_pit`."""
+    """Histogram of probability integral transforms (n,), such as ``pit`` of ``leave_one_out()``: :func:`plot_pit`."""
     from scipy import stats
 
     ax = new_axes(ax, (3.8, 2.8))
@@ -206,7 +206,7 @@ def _table(source: Any, method: str) -> pd.DataFrame:
 
 
 def plot_task_correlation(model: Any, ax: Any = None) -> Any:
-    """Correlation between the functions of tasks with its standard deviation; of a fitted model or its ``task_correlation()``."""
+    """Correlation between functions of tasks with its standard deviation, of a model or its ``task_correlation()``."""
     correlation = _table(model, "task_correlation")
     size = 0.62 * len(correlation) + 1.6
     ax = new_axes(ax, (size + 0.6, size))
@@ -226,7 +226,7 @@ def plot_task_correlation(model: Any, ax: Any = None) -> Any:
 
 
 def plot_offsets(model: Any, ax: Any = None) -> Any:
-    """Scale factors, offsets and group deviations with intervals; of a :class:`~bayestl.DifferenceGP` or its ``offsets()``."""
+    """Scale factors, offsets and group deviations with intervals, of a ``DifferenceGP`` or its ``offsets()``."""
     offsets = _table(model, "offsets")
     ax = new_axes(ax, (5.0, 0.32 * len(offsets) + 1.0))
     y = np.arange(len(offsets))
@@ -241,7 +241,7 @@ def plot_offsets(model: Any, ax: Any = None) -> Any:
 
 
 def plot_learning_curve(curve: pd.DataFrame, unit: str = "", ax: Any = None) -> Any:
-    """Error against the number of labels, one line per model: ``curve`` has columns ``n``, ``model``, ``mae`` (and repeats)."""
+    """Error against the number of labels, a line per model: ``curve`` has columns ``n``, ``model``, ``mae``."""
     ax = new_axes(ax, (4.6, 3.4))
     for j, (model, part) in enumerate(curve.groupby("model", sort=False)):
         grouped = part.groupby("n")["mae"]
@@ -260,7 +260,7 @@ def plot_learning_curve(curve: pd.DataFrame, unit: str = "", ax: Any = None) -> 
 
 
 def plot_edge(model: Any, task: str | None = None, source: str | None = None, ax: Any = None) -> Any:
-    """The dependence of one task on another with its interval; of a :class:`~bayestl.LatentVariableGP` or its ``edge_curves()``.
+    """The dependence of one task on another with its interval, of a ``LatentVariableGP`` or its ``edge_curves()``.
 
     ``task`` and ``source`` choose the edge, by default the first one.
 
@@ -287,7 +287,7 @@ def plot_edge(model: Any, task: str | None = None, source: str | None = None, ax
 
 
 def plot_ranks(calibration: Calibration, quantities: Sequence[Hashable] | None = None, ax: Any = None) -> Any:
-    """Distribution functions of the ranks on simulated tables minus that of a uniform, with the band that holds 95 % of such curves."""
+    """Distribution functions of ranks on simulated tables minus that of a uniform, with a 95 % band of such curves."""
     ax = new_axes(ax, (5.4, 3.6))
     n = int(calibration.ranks.notna().sum().max())
     grid = np.linspace(0, 1, 101)

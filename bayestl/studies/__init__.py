@@ -1,4 +1,4 @@
-"""The cases of ``bayestl reproduce``, each with its protocol and the figures of other learners, and the demonstration."""
+"""The cases of ``bayestl reproduce``, with their protocols and the figures of other learners, and the demonstration."""
 
 from __future__ import annotations
 

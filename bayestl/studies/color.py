@@ -1,7 +1,7 @@
 """Case C: colour with band gap (Hutchinson et al. 2017: multi-task wins).
 
-The formulas of Strehlow and Cook that parse: 495 band gaps, 80 colours in six classes.
-``RepeatedStratifiedKFold(5, n_repeats=4, random_state=0)`` over the rows with a colour; the other rows are always in training.
+The formulas of Strehlow and Cook that parse: 495 band gaps, 80 colours in six classes. ``RepeatedStratifiedKFold(5,
+n_repeats=4, random_state=0)`` over the rows with a colour; the other rows are always in training.
 """
 
 from __future__ import annotations

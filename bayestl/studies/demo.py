@@ -1,7 +1,7 @@
 """The demonstration on the chemical elements: real data without a download, four architectures, one report.
 
-Two questions: how well is sparse hardness (39 Vickers, 59 Brinell numbers) predicted from properties that are measured more
-often (moduli, melting points), and the measured molar volume from DFT volumes and few measurements?
+Two questions: how well is sparse hardness (39 Vickers, 59 Brinell numbers) predicted from properties that are measured
+more often (moduli, melting points), and the measured molar volume from DFT volumes and few measurements?
 """
 
 from __future__ import annotations
@@ -152,7 +152,8 @@ def write_report(demonstration: Demonstration, path: str | Path) -> Path:
     offsets = report.Section("From DFT to measurement")
     offsets.text(
         "The difference model: measured = rho x DFT + offset + a smooth difference. On logarithms of volumes; "
-        "the change of unit alone, from cubic angstroms per atom to cubic centimetres per mole, is an offset of ln 0.602 = -0.507."
+        "the change of unit alone, from cubic angstroms per atom to cubic centimetres per mole, is an offset of "
+        "ln 0.602 = -0.507."
     )
     table = d.difference.offsets()
     offsets.frame(table.reset_index().drop(columns="group").set_index("parameter"))

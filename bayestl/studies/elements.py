@@ -1,4 +1,4 @@
-"""Case E: the chemical elements.  Hardness, the sparsest tasks, from denser ones, and the measured volume from the DFT volume.
+"""Case E: the chemical elements.  Hardness, the sparsest tasks, from denser ones, and measured from DFT volumes.
 
 ``RepeatedKFold(5, n_repeats=4, random_state=0)`` over the rows with any label of the table in question.
 """

@@ -1,7 +1,8 @@
 """Case G: band gaps from DFT and experiment (Hutchinson et al. 2017: difference wins).
 
-The 4604 measured gaps of matbench_expt_gap, more than half of them exactly zero, and the PBE gap of the same composition
-where the Materials Project has one.  ``KFold(5, shuffle=True, random_state=18012019)`` are the official folds.
+The 4604 measured gaps of matbench_expt_gap, more than half of them exactly zero, and the PBE gap of the same
+composition where the Materials Project has one.  ``KFold(5, shuffle=True, random_state=18012019)`` are the official
+folds.
 
 G0  no PBE gaps at all;  G1  held-out rows keep their PBE gap (``hide="target"``);
 G2  only n training rows keep their measured gap: the curve of the error against n, with transfer and without.
@@ -141,7 +142,7 @@ def models(tasks: list[Task], seed: int = 0) -> dict[str, Any]:
 
 
 def checks(comparison: Comparison) -> pd.DataFrame:
-    """Checks of the hurdle predictions of each model, one row per model: accuracy of zero or not, and calibration of each part."""
+    """Checks of the hurdle predictions, one row per model: accuracy of zero or not, and calibration of each part."""
     predictions = comparison.predictions
     rows = {}
     for model in comparison.models:

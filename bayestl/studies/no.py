@@ -1,7 +1,7 @@
 """Case N: activation energies of NO decomposition (Hutchinson et al. 2017: explicit latent variables win).
 
-10 metals x 5 facets, three steps, 118 labels.  ``RepeatedKFold(5, n_repeats=10, random_state=0)`` or leave one metal out;
-besides the three tasks the function ``N2 - NO`` is scored, in which errors may cancel.
+10 metals x 5 facets, three steps, 118 labels.  ``RepeatedKFold(5, n_repeats=10, random_state=0)`` or leave one metal
+out; besides the three tasks the function ``N2 - NO`` is scored, in which errors may cancel.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PEERS = pd.DataFrame(
     },
     index=["lolo, single", "lolo, multi-task", "lolo, difference", "lolo, explicit latent"],
 )
-"""Mean absolute errors in eV of the paper's learner (lolopy 3.0.7, 100 trees), same splits, ``hide="row"``, as measured beforehand."""
+"""MAE in eV of the paper's learner (lolopy 3.0.7, 100 trees), same splits, ``hide="row"``, as measured beforehand."""
 
 GRAPH = {"N2": ["NO"], "O2": ["NO"]}
 """Graph of tasks: ``NO``, which the features explain best, comes first and the others follow it."""
@@ -42,7 +42,7 @@ FUNCTIONS = {"N2 - NO": lambda y: y["N2"] - y["NO"]}
 
 @dataclass
 class Result:
-    """The comparison, the ratio by which errors cancel in ``N2 - NO``, and whether the paper's learner had the same protocol."""
+    """The comparison, the ratio by which errors cancel in ``N2 - NO``, and whether :data:`PEERS` apply."""
 
     data: Dataset
     comparison: Comparison
@@ -75,7 +75,7 @@ def models(seed: int = 0, data: Dataset | None = None) -> dict[str, Any]:
 
 
 def cancellation(comparison: Comparison) -> pd.Series:
-    """Standard deviation of the error of ``N2 - NO`` relative to independent errors, for each model; below one errors cancel."""
+    """Standard deviation of each model's error of ``N2 - NO`` over that of independent errors; cancelling is below one."""
     predictions = comparison.predictions
     ratios = {}
     for model in comparison.models:

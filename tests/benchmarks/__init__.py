@@ -1,1 +1,1 @@
-"""Benchmarks on simulated tables, of speed, and against other libraries: scripts, run with ``python tests/benchmarks/run.py``."""
+"""Benchmarks: simulated tables, speed, other libraries; scripts, run with ``python tests/benchmarks/run.py``."""

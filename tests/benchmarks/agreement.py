@@ -44,8 +44,8 @@ def reference(graph: LatentGraph, n: int, seed: int, verbose: bool = True) -> Ch
 def compare_latent(model: LatentVariableGP, n_draws: int, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
     """The distance of the model's posterior from the reference: one row per latent value that a label informs.
 
-    The columns are ``task``; ``mean``, the difference of the means in standard deviations of the reference; and ``spread``, the
-    ratio of the standard deviations.
+    The columns are ``task``; ``mean``, the difference of the means in standard deviations of the reference; and
+    ``spread``, the ratio of the standard deviations.
     """
     graph = model.posterior_.graph
     chain = latent_draws(reference(graph, n_draws, seed, verbose), n_draws, seed)
@@ -60,7 +60,7 @@ def compare_latent(model: LatentVariableGP, n_draws: int, seed: int = 0, verbose
 
 
 def run(n_draws: int = 8000, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
-    """For each task of case N, and for all: the number of latent values, and how many have mean and spread within the tolerances."""
+    """For each task of case N, and all: latent values, and the fractions with mean and spread within the tolerances."""
     data = load_no_decomposition()
     model = LatentVariableGP(
         graph=GRAPH,

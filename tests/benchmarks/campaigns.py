@@ -1,9 +1,9 @@
 """Simulated active learning: find compounds with a measured gap of 1.3 to 1.5 eV, starting from 50 measurements.
 
-The pool is one official fold of the measured gaps (about 920 formulas), with the PBE gap where the Materials Project has one; a
-measurement costs 20 calculations.  The policies are random choice; a Gaussian process of the measured gap alone; lolo's forest
-(the paper's learner) with the PBE gap as a feature, where lolopy is installed; and the chain from PBE to measured gap.  All but
-the first rank by the probability of a gap in the range.
+The pool is one official fold of the measured gaps (about 920 formulas), with the PBE gap where the Materials Project
+has one; a measurement costs 20 calculations.  The policies are random choice; a Gaussian process of the measured gap
+alone; lolo's forest (the paper's learner) with the PBE gap as a feature, where lolopy is installed; and the chain from
+PBE to measured gap.  All but the first rank by the probability of a gap in the range.
 """
 
 from __future__ import annotations

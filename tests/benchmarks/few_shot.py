@@ -1,7 +1,7 @@
 """Many tasks with few labels: tables whose coefficients lie in a subspace of known rank, and whether the rank is found.
 
-There are 50 tasks with five labels each and ten features; the reference is ridge regression of each task alone, its penalty
-chosen by leave-one-out.
+There are 50 tasks with five labels each and ten features; the reference is ridge regression of each task alone, its
+penalty chosen by leave-one-out.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _scores(rank: int, seed: int) -> dict[str, float]:
 
 
 def run(n_tables: int = 20, n_jobs: int | None = 2, verbose: bool = True) -> pd.DataFrame:
-    """Means over tables for each rank: how often it is found, errors relative to the size of the functions, coverage."""
+    """Means over tables for each rank: how often it is found, errors relative to the size of functions, coverage."""
     jobs = [(rank, seed) for rank in RANKS for seed in range(n_tables)]
     records = pd.DataFrame(in_parallel(_scores, jobs, n_jobs, "tables of many tasks", verbose))
     return records.groupby("true rank").mean()

@@ -1,10 +1,11 @@
-"""Optimisation with a cheap source: simple regret against cost, compared with BoTorch's multi-fidelity knowledge gradient.
+"""Optimisation with a cheap source: regret against cost, compared with BoTorch's multi-fidelity knowledge gradient.
 
-The functions are those of ``functions.py`` without noise; a source costs a fifth of the target.  Both optimisers start from the
-same points.  bayestl uses :class:`~bayestl.DifferenceGP` and the exact knowledge gradient per cost over points drawn anew each
-time, half of them near the best so far.  BoTorch uses ``SingleTaskMultiFidelityGP`` and ``qMultiFidelityKnowledgeGradient``,
-optimised over the cube, as in its tutorial on discrete fidelities.  The recommended point has the greatest posterior mean of the
-target, found by BoTorch's optimiser on both models; its regret is given in standard deviations of the target over the cube.
+The functions are those of ``functions.py`` without noise; a source costs a fifth of the target.  Both optimisers start
+from the same points.  bayestl uses :class:`~bayestl.DifferenceGP` and the exact knowledge gradient per cost over points
+drawn anew each time, half of them near the best so far.  BoTorch uses ``SingleTaskMultiFidelityGP`` and
+``qMultiFidelityKnowledgeGradient``, optimised over the cube, as in its tutorial on discrete fidelities.  The
+recommended point has the greatest posterior mean of the target, found by BoTorch's optimiser on both models; its regret
+is given in standard deviations of the target over the cube.
 """
 
 from __future__ import annotations

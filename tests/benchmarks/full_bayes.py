@@ -1,8 +1,9 @@
 """Full Bayes over hyperparameters, compared with BoTorch's fully Bayesian multi-task model in the same run.
 
 Two tasks of five features, 40 labels of the source and 20 of the target: ``sin(3 x0) + x1^2``, and 1.2 times that plus
-``0.3 sin(3 x2) + 0.5``, noise 0.05.  Reported are the negative log predictive density and the error on 400 new rows of the target,
-the effective sample size (ESS) of the hyperparameters that a sampler moves (median and least), and seconds per ESS of 100.
+``0.3 sin(3 x2) + 0.5``, noise 0.05.  Reported are the negative log predictive density and the error on 400 new rows of
+the target, the effective sample size (ESS) of the hyperparameters that a sampler moves (median and least), and seconds
+per ESS of 100.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Test functions of two fidelities from the literature, on the unit cube, to be maximised.
 
-Branin: Perdikaris et al. 2017, *Nonlinear information fusion algorithms for data-efficient multi-fidelity modelling* (their
-middle level below the highest).  Currin and borehole: Xiong, Qian, Wu 2013, *Sequential design and analysis of high-accuracy and
-low-accuracy computer codes*.
+Branin: Perdikaris et al. 2017, *Nonlinear information fusion algorithms for data-efficient multi-fidelity modelling*
+(their middle level below the highest).  Currin and borehole: Xiong, Qian, Wu 2013, *Sequential design and analysis of
+high-accuracy and low-accuracy computer codes*.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two fidelities of a function, ``source`` and ``target``, of points (n, d) in the unit cube, and the target's maximum."""
+    """Two fidelities of a function of points (n, d) in the unit cube, ``source`` and ``target``, and its maximum."""
 
     name: str
     d: int

@@ -1,8 +1,8 @@
-"""Bad sources: what a source that is noise, or that opposes the target in half of the space, does to predictions of the target.
+"""Bad sources: the effect on the target of a source that is noise, or opposes the target in half of the space.
 
-Each table has 60 source labels and 30 target labels on two features.  The log densities of the target's labels with the source
-are compared with those of the target alone: by leave-one-out, and for new labels, for which a stack of all three models is scored
-too.  Also recorded is whether ``diagnose()`` warns of the source.
+Each table has 60 source labels and 30 target labels on two features.  The log densities of the target's labels with the
+source are compared with those of the target alone: by leave-one-out, and for new labels, for which a stack of all three
+models is scored too.  Also recorded is whether ``diagnose()`` warns of the source.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _records(kind: str, seed: int) -> list[dict[str, Any]]:
 
 
 def _of_new(difference: np.ndarray) -> dict[str, float]:
-    """The mean gain of new labels, and whether the gain of 30 of them would be below zero by more than one standard error."""
+    """The mean gain of new labels, and whether 30 of them would lose by more than one standard error."""
     mean, sd = float(difference.mean()), float(difference.std(ddof=1))
     return {"new": mean, "new worse": float(mean < -sd / np.sqrt(N_TARGETS))}
 
@@ -90,9 +90,9 @@ def _of_new(difference: np.ndarray) -> dict[str, float]:
 def run(n_tables: int = 40, n_jobs: int | None = 2, verbose: bool = True) -> pd.DataFrame:
     """For each kind of source and model, what the source does to a target with 30 labels, over the tables.
 
-    Nats gained by leave-one-out, summed over the labels: mean, its standard error, worst, and how often worse than the target alone
-    by more than one standard error; nats gained per new label, with standard error, and how often 30 new labels would be worse by
-    more than one of their standard errors; how often ``diagnose()`` warns of the source.
+    Nats gained by leave-one-out, summed over the labels: mean, its standard error, worst, and how often worse than the
+    target alone by more than one standard error; nats gained per new label, with standard error, and how often 30 new
+    labels would be worse by more than one of their standard errors; how often ``diagnose()`` warns of the source.
     """
     jobs = [(kind, seed) for kind in KINDS for seed in range(n_tables)]
     per_table = in_parallel(_records, jobs, n_jobs, "tables with bad sources", verbose)

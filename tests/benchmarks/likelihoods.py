@@ -1,8 +1,9 @@
-"""Calibration of each likelihood: tables drawn from a model's own prior, and PITs (probability integral transforms) of new labels.
+"""Calibration of each likelihood: PITs (probability integral transforms) of labels drawn from a model's own prior.
 
-Hyperparameters, functions and labels come from the prior of :class:`~bayestl.models.exact.independent.IndependentGP`; the model
-is fitted to most rows, and the randomised probability integral transform of the others is uniform where inference is
-calibrated.  Talts et al. 2018, *Validating Bayesian inference algorithms with simulation-based calibration*.
+Hyperparameters, functions and labels come from the prior of :class:`~bayestl.models.exact.independent.IndependentGP`;
+the model is fitted to most rows, and the randomised probability integral transform of the others is uniform where
+inference is calibrated.  Talts et al. 2018, *Validating Bayesian inference algorithms with simulation-based
+calibration*.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def pits(kind: str, seed: int) -> np.ndarray:
 
 
 def uniform_p_value(tables: list[np.ndarray]) -> float:
-    """The p value of Hotelling's test that PITs have the mean and variance of a uniform, over tables: PITs of a table are dependent."""
+    """The p value that PITs have the moments of a uniform: Hotelling's test over tables, since PITs within one depend."""
     moments = np.array([[u.mean() - 1 / 2, ((u - 1 / 2) ** 2).mean() - 1 / 12] for u in tables])
     n, k = moments.shape
     mean = moments.mean(axis=0)

@@ -12,7 +12,7 @@ from bayestl.active.policies import Decision, Evidence, Policy
 
 @dataclass(frozen=True)
 class Lolo(Policy):
-    """A forest of the target with jackknife uncertainties and the goal's own acquisition value; needs lolopy and Java."""
+    """A forest of the target with jackknife uncertainties and the goal's acquisition value; needs lolopy and Java."""
 
     n_trees: int = 100
 

@@ -1,4 +1,4 @@
-"""Known truth: tables drawn from the difference model's own prior, and how often its intervals of ``rho`` and offsets hold it."""
+"""Known truth: tables drawn from the difference model's prior, and how often its intervals hold ``rho`` and offsets."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def _intervals(seed: int, rescale: bool) -> list[dict]:
 def run(n_tables: int = 200, n_jobs: int = 2, rescale: bool = False, verbose: bool = True) -> pd.DataFrame:
     """Fraction of 90 % intervals that hold the truth, with its binomial standard error, and the spread of z scores.
 
-    With ``rescale`` labels are scaled by their own standard deviation, as for a user: the prior is then no longer the one from
-    which the table was drawn.
+    With ``rescale`` labels are scaled by their own standard deviation, as for a user: the prior is then no longer the
+    one from which the table was drawn.
     """
     jobs = [(seed, rescale) for seed in range(n_tables)]
     per_table = in_parallel(_intervals, jobs, n_jobs, "tables from the prior", verbose)

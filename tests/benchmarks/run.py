@@ -1,6 +1,7 @@
 """Run a benchmark and print its figures: ``python tests/benchmarks/run.py sbc --repeats 200 -j 2``.
 
-``bayestl reproduce`` runs the cases of the paper; these are about tables whose truth is known, speed, and other libraries.
+``bayestl reproduce`` runs the cases of the paper; these are about tables whose truth is known, speed, and other
+libraries.
 """
 
 from __future__ import annotations

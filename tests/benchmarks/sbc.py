@@ -1,4 +1,4 @@
-"""Simulation-based calibration of the three architectures at small n: 30 labels of a source, 15 of a target, two features."""
+"""Simulation-based calibration of three architectures at small n: 30 source labels, 15 target labels, two features."""
 
 from __future__ import annotations
 

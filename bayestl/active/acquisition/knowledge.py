@@ -1,8 +1,8 @@
 """Knowledge of the quantity over the whole pool, in closed form for exact models of Gaussian labels.
 
-For the goal ``Learn``, the variance of the quantity that a measurement removes, summed over target rows; for ``Maximise`` and
-``Minimise`` the knowledge gradient over the pool, exact for a measurement of any task: Frazier, Powell, Dayanik 2009, *The
-knowledge-gradient policy for correlated normal beliefs*.
+For the goal ``Learn``, the variance of the quantity that a measurement removes, summed over target rows; for
+``Maximise`` and ``Minimise`` the knowledge gradient over the pool, exact for a measurement of any task: Frazier,
+Powell, Dayanik 2009, *The knowledge-gradient policy for correlated normal beliefs*.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from bayestl.priors.processes import Points
 def knowledge(model: BayesianModel, pool: Pool, goal: Goal) -> np.ndarray:
     """The variance of the quantity that each measurement removes, summed over target rows, per unit of cost, (n, T).
 
-    The closed form holds for Gaussian labels of exact models and linear quantities; otherwise the score is the predicted spread
-    of the quantity at the row itself.
+    The closed form holds for Gaussian labels of exact models and linear quantities; otherwise the score is the
+    predicted spread of the quantity at the row itself.
     """
     if not has_closed_form(model, goal):
         posterior = model.posterior(pool.X, observed=observed_labels(model, pool.known))
@@ -37,12 +37,13 @@ def knowledge(model: BayesianModel, pool: Pool, goal: Goal) -> np.ndarray:
 
 
 def knowledge_gradient(model: BayesianModel, pool: Pool, goal: Goal) -> np.ndarray:
-    """The knowledge gradient of each measurement, ``E[max_j mean_j after it] - max_j mean_j`` over the likely best rows j, (n, T).
+    """The knowledge gradient of each measurement, ``E[max_j mean_j after it] - max_j mean_j`` over rows j, (n, T).
 
     Raises
     ------
     ValueError
-        For goals other than ``Maximise`` or ``Minimise`` of a linear quantity, or models that are not exact and Gaussian.
+        For goals other than ``Maximise`` or ``Minimise`` of a linear quantity, or models that are not exact and
+        Gaussian.
     """
     if not (isinstance(goal, Maximise) and has_closed_form(model, goal)):
         raise ValueError(
@@ -108,9 +109,9 @@ def affine_quantity(goal: Goal, names: list[str]) -> tuple[float, np.ndarray]:
 
 @torch.no_grad()
 def covariances(model: BayesianModel, pool: Pool, goal: Goal, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior covariance (n, k, T) of a label of each row and task with the quantity at k target rows, and its variance (n, T).
+    """Covariance (n, k, T) of a label of each row and task with the quantity at targets, and its variance (n, T).
 
-    Both are in label units, at the first set of hyperparameters of the model; the variance is that of the label.
+    Both are posterior ones in label units, at the first set of hyperparameters of the model.
     """
     assert isinstance(model, ExactModel)
     x = torch.from_numpy(model.scaler_.features(model._new_rows(pool.X)[0]))

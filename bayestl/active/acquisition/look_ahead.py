@@ -1,8 +1,9 @@
 """One step of look-ahead: is it worth measuring a cheap source before the target?
 
-Row i has an acquisition value P_i (the goal's ``promise``) that is realised at a cost C_i, that of the measurements its quantity
-still lacks; the best rate over all rows is R* = max_i P_i / C_i.  Measuring task t at row i costs c_t and leaves a cost C'_i.
-Afterwards one may complete the row, or spend C'_i on the best other row, so the rate of the measurement is
+Row i has an acquisition value P_i (the goal's ``promise``) that is realised at a cost C_i, that of the measurements its
+quantity still lacks; the best rate over all rows is R* = max_i P_i / C_i.  Measuring task t at row i costs c_t and
+leaves a cost C'_i.  Afterwards one may complete the row, or spend C'_i on the best other row, so the rate of the
+measurement is
 
     E_y[max(P_i(y), R* C'_i)] / (c_t + C'_i)
 
@@ -80,7 +81,7 @@ def _promises_after(model: BayesianModel, pool: Pool, goal: Goal, best: float, t
 
 
 def _quantity_after(model: BayesianModel, pool: Pool, goal: Goal, t: int) -> list[NormalMixture]:
-    """The distribution of each row's quantity after a label of task ``t`` of that row, in closed form, for each of the values."""
+    """The distribution of each row's quantity after each value of its label of task ``t``, in closed form."""
     moments = model.posterior(pool.X).moments()
     assert moments is not None
     weights, means, covariances, noise = moments
@@ -114,7 +115,7 @@ def _moment_matched(share: np.ndarray, means: np.ndarray, variances: np.ndarray)
 
 
 def conditioned(model: BayesianModel, x: pd.DataFrame, task: str, values: Sequence[float]) -> list[BayesianModel]:
-    """Copies of an exact model, each conditioned on one more label of ``task`` at a row ``x`` (1, d): one copy per value.
+    """Copies of an exact model, one per value, each conditioned on one more label of ``task`` at a row ``x`` (1, d).
 
     The list is empty for models whose rows cannot be conditioned on each other without a new fit.
     """

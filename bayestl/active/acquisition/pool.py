@@ -1,7 +1,7 @@
 """The pool that acquisition functions score: features, known labels, possible measurements and their costs.
 
-Also the quantities of a pool that all scores share: which labels the goal's quantity still lacks, and which labels a model
-must be given as observed.
+Also the quantities of a pool that all scores share: which labels the goal's quantity still lacks, and which labels a
+model must be given as observed.
 """
 
 from __future__ import annotations
@@ -58,5 +58,5 @@ def spread_over(n: int, k: int) -> np.ndarray:
 
 
 def observed_labels(model: BayesianModel, known: pd.DataFrame) -> pd.DataFrame | None:
-    """Labels to pass as ``observed=`` for rows of the pool; None for exact models, which were fitted to these very rows."""
+    """Labels to pass as ``observed=`` for rows of the pool; None for exact models, which were fitted to these rows."""
     return None if jointly_gaussian(model) or known.isna().all().all() else known

@@ -1,8 +1,8 @@
 """The score of every possible measurement per unit of cost, by the acquisition function that the user chose.
 
 ``rates`` dispatches: ``"auto"`` looks ahead (``look_ahead.py``) or, for the goal ``Learn``, uses the closed form of
-``knowledge.py``; ``"knowledge-gradient"`` is in that file too; ``"uncertainty"`` is the predicted spread, and BoTorch's functions
-are in ``botorch_scores.py``.
+``knowledge.py``; ``"knowledge-gradient"`` is in that file too; ``"uncertainty"`` is the predicted spread, and BoTorch's
+functions are in ``botorch_scores.py``.
 """
 
 from __future__ import annotations
