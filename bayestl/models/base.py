@@ -117,9 +117,10 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
             If a value cannot be used; the message names its column and row.  An earlier fit stays usable.
         """
         table = build_table(X, Y, Y_std, groups, self._given_tasks(), unlabelled=self._takes_unlabelled)
-        table = decide_sizes(table, int(self.random_state))
-        scaler = self._scale(table)
-        learnt = self._learn(table, scaler)
+        with threads_for(int(table.present.sum())):
+            table = decide_sizes(table, int(self.random_state))
+            scaler = self._scale(table)
+            learnt = self._learn(table, scaler)
         self._become(table, scaler, learnt)
         self.n_features_in_ = len(table.features)
         if isinstance(X, pd.DataFrame):

@@ -17,6 +17,7 @@ from torch import Tensor
 from bayestl.inference.gaussian.component import Component
 from bayestl.inference.gaussian.labels import Data
 from bayestl.inference.gaussian.latent import ExactLatent
+from bayestl.inference.threads import threads_for
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Points
 from bayestl.priors.vector import get_raw, set_raw
@@ -44,14 +45,15 @@ class ExactPosterior:
         weights = np.ones(len(draws)) if weights is None else weights
         components, component_weights = [], []
         data_per_draw = data if isinstance(data, list) else [data] * len(draws)
-        for labels, raw, weight in zip(data_per_draw, draws, weights, strict=True):
-            prior_at_raw = copy.deepcopy(prior)
-            set_raw(prior_at_raw, raw)
-            try:
-                components.append(Component.of(prior_at_raw, labels))
-            except torch.linalg.LinAlgError:
-                continue
-            component_weights.append(weight)
+        with threads_for(max(map(len, data_per_draw))):
+            for labels, raw, weight in zip(data_per_draw, draws, weights, strict=True):
+                prior_at_raw = copy.deepcopy(prior)
+                set_raw(prior_at_raw, raw)
+                try:
+                    components.append(Component.of(prior_at_raw, labels))
+                except torch.linalg.LinAlgError:
+                    continue
+                component_weights.append(weight)
         if not components:
             raise torch.linalg.LinAlgError("no set of hyperparameters gives a positive definite covariance")
         return cls(components, np.asarray(component_weights))

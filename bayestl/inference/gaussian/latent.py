@@ -8,13 +8,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bayestl.inference.gaussian.component import Component
+from bayestl.inference.threads import threads_for
 from bayestl.kernels.cholesky import cholesky
 from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.priors.processes import Points
@@ -24,6 +27,17 @@ CHUNK_ROWS = 1024
 """Number of rows predicted at a time, which bounds the memory for cross-covariances."""
 MAX_JOINT = 12_000
 """Largest number of rows x tasks for joint draws: the covariance of that many values is 1.2 GB."""
+
+
+def _in_threads(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of :class:`ExactLatent`, in as many threads as its labels and rows call for."""
+
+    @wraps(method)
+    def limited(self: ExactLatent, *arguments: Any, **options: Any) -> Any:
+        with threads_for(max(len(self._x), len(self._components[0].labels))):
+            return method(self, *arguments, **options)
+
+    return limited
 
 
 class ExactLatent:
@@ -42,6 +56,7 @@ class ExactLatent:
             further = np.stack([c.prior.further(part).numpy() for c in self._components])
         return Setting(self.noise[:, channel], further)
 
+    @_in_threads
     @torch.no_grad()
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Means (S, n, C) and the covariances within each row (S, n, C, C)."""
@@ -80,6 +95,7 @@ class ExactLatent:
         component = np.sort(generator.choice(len(self.weights), size=n, p=self.weights))
         return self.draw(component, generator, joint_rows), component
 
+    @_in_threads
     @torch.no_grad()
     def draw(self, component: np.ndarray, generator: np.random.Generator, joint_rows: bool) -> np.ndarray:
         """One draw (rows, T) from each of the given components, with the errors of :meth:`sample`."""
