@@ -36,7 +36,7 @@ class GraphDraws:
     u: dict[int, Tensor]
     """Inducing values (S, 1, m) of each function that labels inform."""
     z: dict[int, Tensor] = field(default_factory=dict)
-    """Latent values (S, n_c) of each function at its labelled rows, where requested."""
+    """Latent values (S, n_c) of each function at the rows that labels inform, where requested."""
 
     def __len__(self) -> int:
         return len(next(iter(self.u.values())))
