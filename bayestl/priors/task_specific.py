@@ -75,4 +75,8 @@ def task_specific_processes(parts: Sequence[TaskPart], grouped: bool, smooth: Ca
 
 def independent_prior(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> Prior:
     """Nothing but own parts: latent functions that do not inform each other."""
-    return Prior(task_specific_processes(parts, grouped, smooth), TaskSpecific(parts, grouped), *likelihood_hyperparameters(parts))
+    return Prior(
+        task_specific_processes(parts, grouped, smooth),
+        TaskSpecific(parts, grouped),
+        *likelihood_hyperparameters(parts),
+    )
