@@ -1,4 +1,4 @@
-"""Likelihoods of numbers: Gaussian, with outliers, beyond limits, positive."""
+"""Likelihoods of numbers: Gaussian, Student t (outliers), censored (detection limits), and those of positive labels."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SCALE_NODES = 16
-"""Gaussians in whose mixture a Student t label is predicted."""
+"""Number of Gaussians in the mixture by which a Student t label is predicted."""
 
 
 @dataclass(frozen=True)
 class _Noisy(Part):
-    """``z + e`` with Gaussian noise, however much of it a label tells."""
+    """Predictions and draws of ``z + e`` with Gaussian noise, whether labels are exact or censored."""
 
     def predictive(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
         return latent.single().widened(setting.noise[:, None]).scaled(setting.location, setting.scale)
@@ -53,11 +53,11 @@ class StudentT(Part):
     Parameters
     ----------
     dof : float, optional
-        Degrees of freedom; learnt where it is not given (prior median 4).
+        Degrees of freedom; learnt where not given (prior median 4).
 
     Notes
     -----
-    Inference uses the scale mixture of Gaussians: ``e ~ N(0, 1/w)``, ``w ~ Gamma(dof/2, dof/2)``, one ``w`` a label.
+    Inference uses the scale mixture of Gaussians: ``e ~ N(0, 1/w)``, ``w ~ Gamma(dof/2, dof/2)``, one ``w`` per label.
     """
 
     dof: float | None = field(default=None, kw_only=True)
@@ -112,10 +112,10 @@ class StudentT(Part):
 
 @dataclass(frozen=True)
 class Censored(_Noisy):
-    """A Gaussian label of which some are known only to lie beyond a limit, or in an interval.
+    """Gaussian labels, some of which are known only to lie beyond a limit or in an interval.
 
     A cell of the label column may be a number, or text: ``"<0.1"`` (below), ``">5"`` (above), ``"0.1..0.3"`` (between).
-    Predictions are of the value itself, which no limit hides.
+    Predictions are of the underlying value, without limits.
 
     Parameters
     ----------
@@ -160,11 +160,11 @@ def log_interval(low: Tensor, high: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Positive(Part):
-    """``y ~ N(z, sigma_t^2 + s_i^2)`` cut off below zero."""
+    """``y ~ N(z, sigma_t^2 + s_i^2)`` truncated to ``y > 0``."""
 
     def scale(self, y: np.ndarray) -> tuple[float, float]:
-        there = y[np.isfinite(y)]
-        return 0.0, (float(np.sqrt((there**2).mean())) if len(there) else 0.0) or 1.0
+        finite = y[np.isfinite(y)]
+        return 0.0, (float(np.sqrt((finite**2).mean())) if len(finite) else 0.0) or 1.0
 
     def check(self, y: np.ndarray) -> tuple[np.ndarray, str]:
         return y <= 0, "a positive label is expected"
@@ -193,11 +193,11 @@ class Positive(Part):
 
 @dataclass(frozen=True)
 class _Warped(Part):
-    """A likelihood of numbers on another scale, for positive labels."""
+    """Base of the likelihoods of positive labels that apply to a transformed label."""
 
     @abstractmethod
     def _warp(self, y: np.ndarray) -> np.ndarray:
-        """From label units to the scale on which errors are as the likelihood says."""
+        """Labels transformed to the scale on which errors are as the likelihood says."""
 
     def split(self, y: np.ndarray) -> dict[str, np.ndarray]:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -253,17 +253,18 @@ class _Power(_Warped):
 
 @dataclass(frozen=True)
 class PowerNormal(_Power, Gaussian):  # type: ignore[misc]
-    """``y^power = |z + e|``, ``e ~ N(0, sigma_t^2)``: positive labels whose errors grow with the label, but less than it.
+    """``y^power = |z + e|``, ``e ~ N(0, sigma_t^2)``: positive labels, errors growing less than in proportion.
 
     Parameters
     ----------
     power : float
-        Between 0 (errors in proportion, as :class:`LogNormal`) and 1 (the same everywhere, as :class:`Positive`).
+        Exponent between 0 (errors in proportion to the label, as for :class:`LogNormal`) and 1 (errors that are the
+        same everywhere, as for :class:`Positive`).
 
     Notes
     -----
-    Box, Cox 1964, *An analysis of transformations*.  Inference takes ``z + e`` for positive, which is right where ``z`` is some
-    ``sigma_t`` above zero.
+    Box, Cox 1964, *An analysis of transformations*.  Inference takes ``z + e`` for positive, which is right where ``z``
+    is some ``sigma_t`` above zero.
     """
 
 
@@ -271,14 +272,14 @@ class PowerNormal(_Power, Gaussian):  # type: ignore[misc]
 class PowerStudentT(_Power, StudentT):  # type: ignore[misc]
     """``y^power = |z + sigma_t e|``, ``e ~ t(dof)``: :class:`PowerNormal` with heavier tails.
 
-    Many small errors and some large ones, as where most rows are alike and some are not: a normal spread is too wide for most.
+    It is for many small errors and a few large ones, where a normal distribution would be too wide for most rows.
 
     Parameters
     ----------
     power : float
-        As for :class:`PowerNormal`.
+        Exponent, as for :class:`PowerNormal`.
     dof : float, optional
-        Degrees of freedom, keyword-only; learnt where it is not given (prior median 4).
+        Degrees of freedom, keyword-only; learnt where not given (prior median 4).
     """
 
     def __post_init__(self) -> None:

@@ -1,6 +1,9 @@
-"""The covariance of points with themselves, summed over processes, with its gradient in closed form.
+"""The covariance matrix of one set of points under a prior, with its gradient in closed form.
 
-cov(f_i, f_j) = sum_p W[t_i, p] W[t_j, p] k_p(i, j)
+    K = sum_p w_p w_p' o K_p,        w_p[i] = W[task_i, p],        o the elementwise product
+
+Every step of a fit needs it, so it is a single node in automatic differentiation, whose overhead dominates on small
+tables; it can also be evaluated for many sets of hyperparameters at once (any leading dimensions).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from bayestl.priors.processes import Points, Process
 
 
 class Term(NamedTuple):
-    """A process at some points: its position ``p`` in the prior, the points whose task has it, and their ``place``."""
+    """A process among points: its index p, the process, the points whose task has it, and their places among all."""
 
     p: int
     process: Process
@@ -48,15 +51,15 @@ class RecentTerms:
 
 
 class Assembled(NamedTuple):
-    """``sum_p w_p w_p' o k_p`` of points with themselves, shape (..., n, n), with its derivative."""
+    """The covariance matrix ``sum_p w_p w_p' o K_p``, shape (..., n, n), and the pull-back of a gradient."""
 
     covariance: Tensor
     pull: Callable[[Tensor], list[Tensor]]
-    """From a symmetric gradient in the covariance to gradients in ``W`` and in the argument of each term."""
+    """From a symmetric gradient in the covariance to the gradients in ``W`` and in the argument of each process."""
 
 
 def assemble(n: int, terms: Sequence[Term], weights: Tensor, arguments: Sequence[Tensor]) -> Assembled:
-    """The covariance of ``n`` points from ``W`` (..., T, P) and the argument (..., k) of each term."""
+    """The covariance matrix of n points from ``W`` (..., T, P) and the argument (..., k) of each term."""
     total = weights.new_zeros(*weights.shape[:-2], n, n)
     evaluated = []
     for (p, process, points, place), argument in zip(terms, arguments, strict=True):
@@ -85,7 +88,7 @@ def block_index(rows: slice | Tensor, columns: slice | Tensor) -> tuple:
 
 
 class PriorCovariance(torch.autograd.Function):
-    """:func:`assemble` as one node of a graph of derivatives."""
+    """The matrix of :func:`assemble` as one node in automatic differentiation."""
 
     @staticmethod
     def forward(ctx: Any, n: int, terms: Sequence[Term], weights: Tensor, *arguments: Tensor) -> Tensor:
