@@ -47,7 +47,7 @@ class SVIReport:
     the guide describes each of them well."""
 
     def then(self, other: SVIReport) -> SVIReport:
-        """This report continued by another one."""
+        """One report of two stages, of which ``other`` is the later one."""
         trace = np.concatenate([self.elbo, other.elbo])
         return SVIReport(trace, self.converged and other.converged, f"{self.message}, then {other.message}")
 
