@@ -47,7 +47,7 @@ def progress(description: str, total: int | None = None, verbose: bool = True) -
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(description, total=total)
 
-        def update(**changes: object) -> None:
-            bar.update(task, **changes)  # type: ignore[arg-type]
+        def update(completed: float | None = None, total: float | None = None, description: str | None = None) -> None:
+            bar.update(task, completed=completed, total=total, description=description)
 
         yield update

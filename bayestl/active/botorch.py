@@ -87,7 +87,7 @@ class BotorchModel(Model, FantasizeMixin):
         """The features unchanged: they are scaled inside the model."""
         return X
 
-    def posterior(  # type: ignore[override]
+    def posterior(  # type: ignore[override]  # BoTorch's mixin gives *args where its models name the arguments
         self,
         X: Tensor,
         output_indices: list[int] | None = None,
@@ -194,7 +194,7 @@ def _kernels(prior: Prior, x: Tensor) -> list[Tensor]:
     """Covariance (batch, n, n) of each process among new rows, which have no known group."""
     ones = x.new_ones(len(x), x.shape[-2], x.shape[-2])
     flat = [isinstance(p, Constant | PerGroup) for p in prior]
-    return [ones if f else p.kernel.forward(x, x) for f, p in zip(flat, prior, strict=True)]  # type: ignore[union-attr]
+    return [ones if f else p.kernel.forward(x, x) for f, p in zip(flat, prior, strict=True)]
 
 
 def _mixed(prior: Prior, kernels: Sequence[Tensor], i: int, j: int) -> Tensor:
@@ -211,7 +211,7 @@ def _cross(prior: Prior, x: Tensor, channel: int, points: Any) -> Tensor:
         if isinstance(process, PerGroup) or not bool(w[channel, p]):
             continue
         label_weights = w[points.task, p]
-        k = 1.0 if isinstance(process, Constant) else process.kernel.forward(x, points.x)  # type: ignore[operator]
+        k = 1.0 if isinstance(process, Constant) else process.kernel.forward(x, points.x)
         total = total + w[channel, p] * k * label_weights
     return total
 

@@ -109,6 +109,8 @@ class Campaign:
         max_per_element: Mapping[str, int] | None = None,
         seed: int = 0,
         verbose: bool = True,
+        *,
+        _ledger: Ledger | None = None,  # of a campaign that is opened again; its settings are the other arguments
     ) -> None:
         pool = _checked_pool(pool)
         names = [t.name for t in tasks]
@@ -125,18 +127,29 @@ class Campaign:
             if values is not None and len(values) != len(pool):
                 raise ValueError(f"{what} has {len(values)} entries for {len(pool)} candidates")
         check_limits(max_per_element or {}, formulas)
-        meta = {
-            "tasks": [task_to_document(t) for t in tasks],
-            "goal": goal.document(),
-            "model": model_to_document(clone(model)),
-            "budget": budget,
-            "acquisition": acquisition,
-            "allowed": None if allowed is None else [bool(v) for v in np.asarray(allowed)],
-            "max_per_element": dict(max_per_element or {}),
-            "seed": int(seed),
+        self.goal, self.tasks, self.model = goal, list(tasks), clone(model)
+        self.budget, self.acquisition, self.seed, self.verbose = budget, acquisition, int(seed), verbose
+        self._allowed = np.array([True] * len(pool) if allowed is None else [bool(v) for v in np.asarray(allowed)])
+        formulas = None if formulas is None else [str(f) for f in formulas]
+        self._limits = ElementLimits(max_per_element or {}, formulas)
+        self._model_name = type(model).__name__
+        self.ledger = Ledger.create(path, self._settings(), pool, formulas) if _ledger is None else _ledger
+        self.pool, self.formulas = (
+            self.ledger.pool()
+        )  # names of rows and columns as they will be when it is opened again
+
+    def _settings(self) -> dict[str, Any]:
+        """What the ledger keeps of the campaign, beside the pool, as JSON values."""
+        return {
+            "tasks": [task_to_document(t) for t in self.tasks],
+            "goal": self.goal.document(),
+            "model": model_to_document(self.model),
+            "budget": self.budget,
+            "acquisition": self.acquisition,
+            "allowed": None if self._allowed.all() else self._allowed.tolist(),
+            "max_per_element": self._limits.most,
+            "seed": self.seed,
         }
-        ledger = Ledger.create(path, meta, pool, None if formulas is None else [str(f) for f in formulas])
-        self._load(ledger, goal.function, verbose)
 
     @classmethod
     def open(cls, path: str | Path, function: Function | None = None, verbose: bool = True) -> Campaign:
@@ -158,24 +171,18 @@ class Campaign:
         ValueError
             If the Python function is missing.
         """
-        own = cls.__new__(cls)
-        own._load(Ledger(path), function, verbose)
-        return own
-
-    def _load(self, ledger: Ledger, function: Function | None, verbose: bool) -> None:
-        meta = ledger.meta()
+        ledger = Ledger(path)
+        settings = ledger.meta()
+        pool, formulas = ledger.pool()
         try:
-            self.goal = from_document(meta["goal"], function)
-            self.tasks = [task_from_document(t) for t in meta["tasks"]]
-            self.model = model_from_document(meta["model"])
+            goal = from_document(settings["goal"], function)
+            tasks = [task_from_document(t) for t in settings["tasks"]]
+            model = model_from_document(settings["model"])
+            names = ("budget", "acquisition", "allowed", "max_per_element", "seed")
+            options = {name: settings[name] for name in names}
         except KeyError as error:
             raise LedgerError(f"{ledger.path}: {error} is missing") from error
-        self.ledger, self.verbose = ledger, verbose
-        self.pool, self.formulas = ledger.pool()
-        self.budget, self.acquisition, self.seed = meta["budget"], meta["acquisition"], meta["seed"]
-        self._allowed = np.ones(len(self.pool), bool) if meta["allowed"] is None else np.array(meta["allowed"])
-        self._limits = ElementLimits(meta["max_per_element"], self.formulas)
-        self._model_name = str(meta["model"]["class"])
+        return cls(pool, tasks, goal, model, path, formulas=formulas, verbose=verbose, _ledger=ledger, **options)
 
     def __repr__(self) -> str:
         results = self.results()

@@ -18,7 +18,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.special import ndtr
@@ -70,9 +70,9 @@ class Goal(ABC):
         """The distribution of the quantity, row by row, from a :class:`~bayestl.Posterior`."""
         names = [t.name for t in posterior.tasks]
         if self.quantity in names:
-            return posterior.marginal(self.quantity)  # type: ignore[no-any-return]
+            return posterior.marginal(self.quantity)
         function = self.function if self.function is not None else Expression(self.quantity, names)
-        return posterior.apply(function).marginals  # type: ignore[no-any-return]
+        return posterior.apply(function).marginals
 
     @abstractmethod
     def utility(self, y: np.ndarray) -> np.ndarray:
@@ -172,7 +172,7 @@ class Between(Goal):
         if isinstance(predicted, Empirical):
             return np.asarray(self.utility(predicted.draws).mean(axis=0))
         n = len(predicted.mean())
-        predictive: Predictive = predicted  # type: ignore[assignment]
+        predictive = cast(Predictive, predicted)  # only draws have no distribution function
         below = 0.0 if math.isinf(self.lower) else predictive.cdf(np.full(n, np.nextafter(self.lower, -np.inf)))
         upto = 1.0 if math.isinf(self.upper) else predictive.cdf(np.full(n, self.upper))
         return np.clip(np.broadcast_to(upto - below, (n,)), 0.0, 1.0)

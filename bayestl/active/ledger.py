@@ -108,8 +108,11 @@ class Ledger:
                 db.executescript(_SCHEMA)
                 for key, value in {"format": FORMAT, "created": now(), "who": user_name(), **meta}.items():
                     db.execute("INSERT INTO meta VALUES (?, ?)", (key, json.dumps(value)))
-                names = {"columns": [str(c) for c in pool.columns], "rows": [_plain(i) for i in pool.index]}
-                names["formulas"] = None if formulas is None else list(formulas)  # type: ignore[assignment]
+                names: dict[str, Any] = {
+                    "columns": [str(c) for c in pool.columns],
+                    "rows": [_plain(i) for i in pool.index],
+                    "formulas": None if formulas is None else list(formulas),
+                }
                 db.execute("INSERT INTO pool VALUES ('names', ?)", (json.dumps(names).encode(),))
                 values = np.ascontiguousarray(pool.to_numpy(dtype="<f8"))
                 db.execute("INSERT INTO pool VALUES ('values', ?)", (values.tobytes(),))

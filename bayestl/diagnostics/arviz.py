@@ -104,5 +104,5 @@ def assemble(groups: Mapping[str, xr.Dataset]) -> Any:
         warnings.filterwarnings("ignore", message=r"\s*ArviZ is undergoing a major refactor", category=FutureWarning)
         import arviz
     if int(arviz.__version__.split(".")[0]) < 1:  # 1.x has the name InferenceData too, for a DataTree
-        return arviz.InferenceData(**dict(groups))  # type: ignore[arg-type]
+        return arviz.InferenceData(attrs=None, warn_on_custom_groups=False, **dict(groups))
     return xr.DataTree.from_dict(dict(groups))

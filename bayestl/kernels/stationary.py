@@ -41,7 +41,7 @@ class _OfSquaredDistance(torch.autograd.Function):
     """``phi(|z1_i - z2_j|^2)`` with its derivative kept from the forward pass: one matrix product each way."""
 
     @staticmethod
-    def forward(ctx: Any, z1: Tensor, z2: Tensor, profile: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, z1: Tensor, z2: Tensor, profile: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
         norms = (z1 * z1).sum(-1, keepdim=True) + (z2 * z2).sum(-1).unsqueeze(-2)
         multiply = torch.addmm if z1.ndim == 2 else torch.baddbmm
         d2 = multiply(norms, z1, z2.mT, alpha=-2.0).clamp_min_(0.0)
@@ -52,7 +52,7 @@ class _OfSquaredDistance(torch.autograd.Function):
         return value
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         z1, z2, slope = ctx.saved_tensors
         g = grad * slope
         g1 = 2.0 * (g.sum(-1, keepdim=True) * z1 - g @ z2)

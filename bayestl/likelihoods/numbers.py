@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import log_ndtr, ndtri_exp, roots_genlaguerre
 
-from bayestl.distributions import LogNormalMixture, NormalMixture, PowerNormalMixture, TruncatedMixture
+from bayestl.distributions import LogNormalMixture, NormalMixture, PowerNormalMixture, Predictive, TruncatedMixture
 from bayestl.likelihoods.base import QUADRATURE, LabelBlock, LatentBlock, Part, Setting, log_normal_density
 
 if TYPE_CHECKING:
@@ -23,18 +23,37 @@ SCALE_NODES = 16
 
 @dataclass(frozen=True)
 class _Noisy(Part):
-    """Predictions and draws of ``z + e`` with Gaussian noise, whether labels are exact or censored."""
+    """Base of the likelihoods of a number ``z + e``, or of a transform of it (:class:`_Warped`)."""
 
-    def predictive(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
-        return latent.single().widened(setting.noise[:, None]).scaled(setting.location, setting.scale)
+    @abstractmethod
+    def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
+        """The distribution of ``z + e``, in the units of what ``split`` makes of labels."""
+
+    @abstractmethod
+    def _draw_noisy(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+        """``z + e`` (K, n), in the units of what ``split`` makes of labels."""
+
+    def predictive(self, latent: LatentBlock, setting: Setting) -> Predictive:
+        return self._noisy(latent, setting)
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+        return self._draw_noisy(f, setting, generator)
+
+
+@dataclass(frozen=True)
+class _NormalNoise(_Noisy):
+    """``z + e`` with Gaussian noise, whether labels are exact or censored."""
+
+    def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
+        return latent.single().widened(setting.noise[:, None]).scaled(setting.location, setting.scale)
+
+    def _draw_noisy(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
         error = np.sqrt(setting.noise)[:, None] * generator.standard_normal(f.shape[:2])
         return setting.units(f[:, :, 0] + error)
 
 
 @dataclass(frozen=True)
-class Gaussian(_Noisy):
+class Gaussian(_NormalNoise):
     """``y = z + e``, ``e ~ N(0, sigma_t^2 + s_i^2)``, ``s_i`` the known standard error of label i (``Y_std``)."""
 
     def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
@@ -47,7 +66,7 @@ class Gaussian(_Noisy):
 
 
 @dataclass(frozen=True)
-class StudentT(Part):
+class StudentT(_Noisy):
     """``y = z + sigma_t e``, ``e ~ t(dof)``: labels with outliers.
 
     Parameters
@@ -91,7 +110,7 @@ class StudentT(Part):
         # the bound maximised over q(w): the t density at the expected square
         return self._log_t((labels.y - mean[:, 0]) ** 2 + variance[:, 0], noise + labels.se2, further)
 
-    def predictive(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
+    def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
         z = latent.single()
         weights, means, variances = [], [], []
         for s in range(len(z.weights)):
@@ -104,14 +123,14 @@ class StudentT(Part):
             setting.location, setting.scale
         )
 
-    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+    def _draw_noisy(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
         dof = np.broadcast_to(self._dof(setting.further), (len(f),))[:, None]
         error = generator.standard_t(dof, size=f.shape[:2])
         return setting.units(f[:, :, 0] + np.sqrt(setting.noise)[:, None] * error)
 
 
 @dataclass(frozen=True)
-class Censored(_Noisy):
+class Censored(_NormalNoise):
     """Gaussian labels, some of which are known only to lie beyond a limit or in an interval.
 
     A cell of the label column may be a number, or text: ``"<0.1"`` (below), ``">5"`` (above), ``"0.1..0.3"`` (between).
@@ -192,7 +211,7 @@ class Positive(Part):
 
 
 @dataclass(frozen=True)
-class _Warped(Part):
+class _Warped(_Noisy):
     """Base of the likelihoods of positive labels that apply to a transformed label."""
 
     @abstractmethod
@@ -220,11 +239,11 @@ class LogNormal(_Warped, Gaussian):
     def log_jacobian(self, y: np.ndarray) -> np.ndarray:
         return -np.log(y)
 
-    def predictive(self, latent: LatentBlock, setting: Setting) -> LogNormalMixture:  # type: ignore[override]
-        return LogNormalMixture(super().predictive(latent, setting))
+    def predictive(self, latent: LatentBlock, setting: Setting) -> LogNormalMixture:
+        return LogNormalMixture(self._noisy(latent, setting))
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        return np.exp(super().draw(f, setting, generator))
+        return np.exp(self._draw_noisy(f, setting, generator))
 
 
 @dataclass(frozen=True)
@@ -244,15 +263,14 @@ class _Power(_Warped):
         return np.log(self.power) + (self.power - 1.0) * np.log(y)
 
     def predictive(self, latent: LatentBlock, setting: Setting) -> PowerNormalMixture:
-        return PowerNormalMixture(super().predictive(latent, setting), self.power)  # type: ignore[safe-super,arg-type]
+        return PowerNormalMixture(self._noisy(latent, setting), self.power)
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        drawn = super().draw(f, setting, generator)  # type: ignore[safe-super]
-        return np.maximum(np.abs(drawn), 1e-100) ** (1.0 / self.power)
+        return np.maximum(np.abs(self._draw_noisy(f, setting, generator)), 1e-100) ** (1.0 / self.power)
 
 
 @dataclass(frozen=True)
-class PowerNormal(_Power, Gaussian):  # type: ignore[misc]
+class PowerNormal(_Power, Gaussian):
     """``y^power = |z + e|``, ``e ~ N(0, sigma_t^2)``: positive labels, errors growing less than in proportion.
 
     Parameters
@@ -269,7 +287,7 @@ class PowerNormal(_Power, Gaussian):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class PowerStudentT(_Power, StudentT):  # type: ignore[misc]
+class PowerStudentT(_Power, StudentT):
     """``y^power = |z + sigma_t e|``, ``e ~ t(dof)``: :class:`PowerNormal` with heavier tails.
 
     It is for many small errors and a few large ones, where a normal distribution would be too wide for most rows.

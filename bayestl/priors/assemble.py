@@ -8,6 +8,7 @@ tables; it can also be evaluated for many sets of hyperparameters at once (any l
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,29 @@ class Term(NamedTuple):
     place: slice | Tensor
 
 
+class RecentTerms:
+    """The terms of the last few sets of points at which a prior was evaluated.
+
+    Each step of a fit evaluates the prior at the same points, and finding out which of them have which process would cost as
+    much as the covariance of a small table.  Points are the same if they are one object; their numbers are not compared.  A
+    deep copy is empty: its prior has other processes.
+    """
+
+    def __init__(self, size: int = 4) -> None:
+        self._entries: deque[tuple[Points, list[Term]]] = deque(maxlen=size)
+
+    def at(self, points: Points) -> list[Term] | None:
+        """The terms at some points, None if they are not among the last ones."""
+        return next((terms for known, terms in self._entries if known is points), None)
+
+    def add(self, points: Points, terms: list[Term]) -> None:
+        """Keep the terms at some points, in the place of the oldest."""
+        self._entries.append((points, terms))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RecentTerms:
+        return RecentTerms(self._entries.maxlen or 0)
+
+
 class Assembled(NamedTuple):
     """The covariance matrix ``sum_p w_p w_p' o K_p``, shape (..., n, n), and the pull-back of a gradient."""
 
@@ -41,14 +65,14 @@ def assemble(n: int, terms: Sequence[Term], weights: Tensor, arguments: Sequence
     for (p, process, points, place), argument in zip(terms, arguments, strict=True):
         value, pull_value = process.evaluate(argument, points)
         w = weights[..., points.task, p]
-        total[_places(place, place)] += (w[..., None] * value).mul_(w[..., None, :])
+        total[block_index(place, place)] += (w[..., None] * value).mul_(w[..., None, :])
         evaluated.append((value, pull_value, w))
 
     def pull(gradient: Tensor) -> list[Tensor]:
         in_weights = torch.zeros_like(weights)
         in_arguments = []
         for (p, _, points, place), (value, pull_value, w) in zip(terms, evaluated, strict=True):
-            block = gradient[_places(place, place)]
+            block = gradient[block_index(place, place)]
             in_weights[..., p].index_add_(-1, points.task, 2.0 * ((block * value) @ w[..., None])[..., 0])
             in_arguments.append(pull_value((w[..., None] * block).mul_(w[..., None, :])))
         return [in_weights, *in_arguments]
@@ -56,21 +80,22 @@ def assemble(n: int, terms: Sequence[Term], weights: Tensor, arguments: Sequence
     return Assembled(total, pull)
 
 
-def _places(rows: slice | Tensor, columns: slice | Tensor) -> tuple:
+def block_index(rows: slice | Tensor, columns: slice | Tensor) -> tuple:
+    """Index of a block of a matrix (..., n, m)."""
     if isinstance(rows, Tensor) and isinstance(columns, Tensor):
         return ..., rows[:, None], columns
     return ..., rows, columns
 
 
-class _Covariance(torch.autograd.Function):
+class PriorCovariance(torch.autograd.Function):
     """The matrix of :func:`assemble` as one node in automatic differentiation."""
 
     @staticmethod
-    def forward(ctx: Any, n: int, terms: Sequence[Term], weights: Tensor, *arguments: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, n: int, terms: Sequence[Term], weights: Tensor, *arguments: Tensor) -> Tensor:
         total, ctx.pull = assemble(n, terms, weights, arguments)
         return total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         return None, None, *ctx.pull(0.5 * (grad + grad.mT))

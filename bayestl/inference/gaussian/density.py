@@ -26,14 +26,14 @@ class LogNormalDensity(torch.autograd.Function):
     """``log N(y | 0, K + diag(v))`` with the closed-form gradient ``(alpha alpha' - (K + diag(v))^-1) / 2``."""
 
     @staticmethod
-    def forward(ctx: Any, covariance: Tensor, noise: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, covariance: Tensor, noise: Tensor, y: Tensor) -> Tensor:
         factor, _ = cholesky(covariance, noise)
         alpha = torch.cholesky_solve(y[:, None], factor)[:, 0]
         ctx.save_for_backward(factor, alpha)
         return -0.5 * (y @ alpha) - factor.diagonal().log().sum() - 0.5 * len(y) * math.log(2 * math.pi)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         factor, alpha = ctx.saved_tensors
         g = inverse_from_cholesky(factor).mul_(-0.5 * grad).addr_(alpha, alpha, alpha=0.5 * float(grad))
         return g, g.diagonal(), -alpha * grad
@@ -49,9 +49,9 @@ def log_densities(
     """
 
     def outputs_at(raw: Tensor) -> tuple[Tensor, ...]:
-        return call_at(prior, raw, terms)  # type: ignore[no-any-return]
+        return call_at(prior, raw, terms)
 
-    outputs, pull_back = torch.func.vjp(torch.vmap(outputs_at), torch.from_numpy(raws))  # type: ignore[misc]
+    outputs, pull_back = torch.func.vjp(torch.vmap(outputs_at), torch.from_numpy(raws))[:2]
     with torch.no_grad():
         weights, noise, *arguments = (v.detach() for v in outputs)
         assembled = assemble(len(y), terms, weights, arguments)

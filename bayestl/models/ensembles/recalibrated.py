@@ -74,7 +74,12 @@ class RecalibratedPosterior(Posterior):
     def _marginals(self) -> list[Predictive]:
         marginals = list(self._base.marginals)
         for t, warp in self._latent.warps.items() if self._noise else ():
-            marginals[t] = warp.apply(marginals[t])  # type: ignore[arg-type]
+            marginal = marginals[t]
+            if isinstance(warp, ClassTemperature | ClassIsotonic):
+                assert isinstance(marginal, Discrete)
+                marginals[t] = warp.apply(marginal)
+            else:
+                marginals[t] = warp.apply(marginal)
         return marginals
 
     def _draws(self, n: int, seed: int, joint_rows: bool) -> np.ndarray:

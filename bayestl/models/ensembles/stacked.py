@@ -60,7 +60,8 @@ class StackedLatent:
         if len(gaussian) < len(per_model):
             return None
         weights = np.concatenate([w * m[0] for w, m in zip(self.weights, gaussian, strict=True)])
-        return weights, *(np.concatenate([m[i] for m in gaussian]) for i in (1, 2, 3))  # type: ignore[return-value]
+        means, covariances, noise = (np.concatenate([m[i] for m in gaussian]) for i in (1, 2, 3))
+        return weights, means, covariances, noise
 
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
         """Draws behind each part, each draw from one of the models for all tasks."""

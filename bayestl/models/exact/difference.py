@@ -240,7 +240,7 @@ class DifferenceGP(ExactModel):
         codes = range(max(len(groups), 1))
         x = torch.from_numpy(self.scaler_.features(self.table_.x[:1]))
         first_group, all_groups = _points(x, [0]), _points(x.expand(len(codes), -1), codes)
-        mixings: list[Autoregression] = [c.prior.mixing for c in posterior.components]  # type: ignore[misc]
+        mixings: list[Autoregression] = [c.prior.mixing for c in posterior.components]
         names = [name for part in parts for name in part.names]
         units = [self.scaler_.units(part) for part in parts for _ in part.channels]
         offsets: dict[tuple, np.ndarray] = {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -101,7 +102,7 @@ class Guide(torch.nn.Module):
     @property
     def nodes(self) -> list[NodeGuide]:
         """The guides of the functions, in their order."""
-        return list(self._nodes)  # type: ignore[arg-type]
+        return [cast(NodeGuide, node) for node in self._nodes]
 
     def program(self, graph: LatentGraph | None = None, places: Mapping[int, Tensor] | None = None) -> None:
         """Run the guide as a Pyro program, on all rows or on the minibatch of ``LatentGraph.of_rows``."""

@@ -320,8 +320,15 @@ class LatentVariableGP(BayesianModel):
         graph.requires_grad_(False)
         report_state = _below(state, "report.")
         if "log_density" in report_state:
-            trace = report_state.pop("log_density").numpy()
-            chain = ChainReport(trace, **{k: v.item() for k, v in report_state.items()})  # type: ignore[arg-type]
+            chain = ChainReport(
+                report_state["log_density"].numpy(),
+                report_state["r_hat"].item(),
+                report_state["effective"].item(),
+                int(report_state["divergences"].item()),
+                report_state["acceptance"].item(),
+                report_state["step"].item(),
+                int(report_state["n_chains"].item()),
+            )
             return {"posterior_": Chain.from_state(graph, _below(state, "chain.")), "report_": chain}
         guide = Guide(graph, {c: NodeGuide(len(n.inducing), len(graph.rows[c])) for c, n in enumerate(graph.nodes)})
         guide.load_state_dict(_below(state, "guide."))
