@@ -40,7 +40,7 @@ _HOMES = {
     "learning_curve": "evaluation.transfer",
     "load": "models.catalogue",
 }
-"""Where each public name lives."""
+"""Module of each public name, imported when the name is first used."""
 _MODULES = {
     "active": "active",
     "datasets": "datasets",
@@ -50,7 +50,7 @@ _MODULES = {
     "plots": "report.plots",
     "report": "report",
 }
-"""Where each public module lives."""
+"""Path of each public module, imported when it is first used."""
 
 __all__ = [
     "Bernoulli",
@@ -65,6 +65,7 @@ __all__ = [
     "Kernel",
     "LatentVariableGP",
     "LogNormal",
+    "LowRankLinear",
     "MultiTaskGP",
     "Ordinal",
     "Positive",
@@ -74,7 +75,6 @@ __all__ = [
     "Recalibrated",
     "StackedModel",
     "StudentT",
-    "LowRankLinear",
     "Task",
     "__version__",
     "active",

@@ -1,24 +1,23 @@
-"""Scores of probabilistic predictions, each lower-is-better unless it says otherwise; NaN labels are left out.
+"""Scores of predictions: proper scoring rules, coverage, calibration, and the scores of point predictions.
 
-Gneiting, Raftery 2007, *Strictly proper scoring rules, prediction, and estimation*.
+Lower is better unless a docstring says otherwise; NaN labels are left out.  Gneiting, Raftery 2007, *Strictly proper
+scoring rules, prediction, and estimation*.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtr
 
 from bayestl.distributions import NormalMixture, Predictive, cdf_below, interval_ends
 
 Array = np.ndarray
 QUADRATURE = 64
-"""Nodes on each side of the label for a score that has no closed form."""
-
-
-class _HasQuantiles(Protocol):
-    def quantile(self, q: float) -> Array: ...
+"""Quadrature nodes on each side of the label, for a score without a closed form."""
 
 
 def _pairs(*arrays: Array) -> list[Array]:
@@ -27,15 +26,15 @@ def _pairs(*arrays: Array) -> list[Array]:
     Raises
     ------
     ValueError
-        If the shapes differ or nothing is left.
+        If the lengths differ or no position is left.
     """
-    each = [np.asarray(a, dtype=float).ravel() for a in arrays]
-    if len({len(a) for a in each}) > 1:
-        raise ValueError(f"arrays of different lengths: {[len(a) for a in each]}")
-    keep = ~np.isnan(np.stack(each)).any(axis=0)
-    if not keep.any():
+    flat = [np.asarray(a, dtype=float).ravel() for a in arrays]
+    if len({len(a) for a in flat}) > 1:
+        raise ValueError(f"arrays of different lengths: {[len(a) for a in flat]}")
+    is_present = ~np.isnan(np.stack(flat)).any(axis=0)
+    if not is_present.any():
         raise ValueError("no pair of a label and a prediction is left")
-    return [a[keep] for a in each]
+    return [a[is_present] for a in flat]
 
 
 def mae(y: Array, prediction: Array) -> float:
@@ -51,7 +50,7 @@ def rmse(y: Array, prediction: Array) -> float:
 
 
 def crps_gaussian(y: Array, mean: Array, std: Array) -> Array:
-    """Continuous ranked probability score of N(mean, std^2), each row, closed form."""
+    """Continuous ranked probability score of N(mean, std^2) in each row, in closed form."""
     y, mean, std = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in (y, mean, std)))
     return _gaussian_part(y - mean, std) - std / np.sqrt(np.pi)
 
@@ -63,31 +62,31 @@ def _gaussian_part(difference: Array, std: Array) -> Array:
 
 
 def crps_mixture(y: Array, mixture: NormalMixture) -> Array:
-    """Continuous ranked probability score of a mixture of Gaussians, each row, closed form (Grimit et al. 2006)."""
+    """Continuous ranked probability score of a Gaussian mixture in each row, in closed form (Grimit et al. 2006)."""
     std = np.sqrt(mixture.variances)
-    first = mixture.weights @ _gaussian_part(y - mixture.means, std)
-    pairs = np.zeros_like(first)
+    distance = mixture.weights @ _gaussian_part(y - mixture.means, std)
+    within = np.zeros_like(distance)
     for i, weight in enumerate(mixture.weights):
-        both = np.sqrt(mixture.variances[i] + mixture.variances)
-        pairs += weight * (mixture.weights @ _gaussian_part(mixture.means[i] - mixture.means, both))
-    return first - 0.5 * pairs
+        std_of_pair = np.sqrt(mixture.variances[i] + mixture.variances)
+        within += weight * (mixture.weights @ _gaussian_part(mixture.means[i] - mixture.means, std_of_pair))
+    return distance - 0.5 * within
 
 
 def crps(y: Array, distribution: Predictive) -> Array:
-    """Continuous ranked probability score of any distribution, each row.
+    """Continuous ranked probability score of any distribution in each row.
 
-    Closed form for Gaussians and their mixtures, else ``int (F(x) - 1{x >= y})^2 dx`` by Gauss-Legendre quadrature below
-    and above the label, from zero on where nothing lies below it.
+    In closed form for Gaussians and their mixtures, else ``int (F(x) - 1{x >= y})^2 dx`` by Gauss-Legendre quadrature
+    below and above the label; the integral starts at zero for distributions on the positive axis.
     """
     y = np.asarray(y, dtype=float)
     if isinstance(distribution, NormalMixture):
         return crps_mixture(y, distribution)
-    here = np.where(np.isnan(y), 0.0, y)
+    finite = np.where(np.isnan(y), 0.0, y)
     low, high = distribution.quantile(1e-4), distribution.quantile(1 - 1e-4)
     pad = 0.05 * (high - low)
     positive = cdf_below(distribution, np.zeros_like(y)) <= 0
-    bottom = np.where(positive, np.minimum(0.0, here), np.minimum(low, here) - pad)
-    top = np.maximum(high, here) + pad + 1e-9
+    bottom = np.where(positive, np.minimum(0.0, finite), np.minimum(low, finite) - pad)
+    top = np.maximum(high, finite) + pad + 1e-9
     nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE)
     nodes, weights = 0.5 * (nodes[:, None] + 1.0), 0.5 * weights
     below = distribution.cdf(bottom + nodes * (y - bottom)) ** 2
@@ -96,7 +95,7 @@ def crps(y: Array, distribution: Predictive) -> Array:
 
 
 def crps_samples(y: Array, draws: Array) -> Array:
-    """Continuous ranked probability score from draws (K, n), each row; unbiased in K."""
+    """Continuous ranked probability score in each row from draws (K, n); unbiased in K."""
     draws = np.sort(np.asarray(draws, dtype=float), axis=0)
     k = len(draws)
     if k < 2:
@@ -107,20 +106,20 @@ def crps_samples(y: Array, draws: Array) -> Array:
 
 
 def nlpd(log_density: Array) -> float:
-    """Negative log predictive density: minus the mean of the log densities of held-out labels, nats a label."""
-    (each,) = _pairs(log_density)
-    return float(-each.mean())
+    """Negative log predictive density: minus the mean log density of held-out labels, in nats per label."""
+    (values,) = _pairs(log_density)
+    return float(-values.mean())
 
 
 def interval_score(y: Array, lower: Array, upper: Array, level: float) -> float:
-    """Width plus 2/(1 - level) times how far labels fall outside."""
+    """Mean interval score: width plus ``2 / (1 - level)`` times the distance by which a label falls outside."""
     y, lower, upper = _pairs(y, lower, upper)
     outside = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
     return float((upper - lower + 2.0 / (1.0 - level) * outside).mean())
 
 
 def coverage(y: Array, lower: Array, upper: Array) -> float:
-    """Fraction of labels inside the interval (best: its level)."""
+    """Fraction of labels inside their interval; best is the level of the intervals."""
     y, lower, upper = _pairs(y, lower, upper)
     return float(((y >= lower) & (y <= upper)).mean())
 
@@ -134,8 +133,8 @@ def sharpness(lower: Array, upper: Array) -> float:
 def pit(y: Array, distribution: Predictive, seed: int = 0, high: Array | None = None) -> Array:
     """Probability integral transform: the predictive cdf at the label, uniform where the prediction is calibrated.
 
-    At an atom (a class, an exact zero) a draw between the cdf below it and at it; of a label that is only known to lie
-    between ``y`` and ``high`` a draw between the cdf at its ends.
+    At an atom (a class, an exact zero) it is a uniform draw between the cdf just below and at the atom; for a label
+    that is only known to lie between ``y`` and ``high``, a uniform draw between the cdf at the two ends.
     """
     y = np.asarray(y, dtype=float)
     known = y if high is None else np.where(y < high, 0.0, y)
@@ -147,21 +146,52 @@ def pit(y: Array, distribution: Predictive, seed: int = 0, high: Array | None = 
 
 
 def accuracy(y: Array, predicted: Array) -> float:
-    """Fraction of labels (class positions) that are predicted; higher is better."""
+    """Fraction of labels (class positions) that are predicted right; higher is better."""
     y, predicted = _pairs(y, predicted)
     return float((y == predicted).mean())
 
 
 def macro_f1(y: Array, predicted: Array) -> float:
-    """F1 score of each class that occurs or is predicted, averaged; higher is better."""
+    """Mean F1 score over the classes that occur or are predicted; higher is better."""
     from sklearn.metrics import f1_score
 
     y, predicted = _pairs(y, predicted)
     return float(f1_score(y.astype(int), predicted.astype(int), average="macro", zero_division=0.0))
 
 
+def mean_score(
+    truth: Array, predicted: pd.DataFrame, classes: Sequence[Sequence[Any] | None], weight: Any = None
+) -> float:
+    """Mean over tasks of the coefficient of determination, or of the accuracy for classes; higher is better.
+
+    Parameters
+    ----------
+    truth : ndarray, shape (n, T)
+        Labels, classes as positions; NaN where there is no label.
+    predicted : DataFrame, shape (n, T)
+        Point predictions, classes by name.
+    classes : sequence of length T
+        The classes of each task, None for numbers.
+    weight : array-like, shape (n,), optional
+        Weights of the rows.
+    """
+    from sklearn.metrics import accuracy_score, r2_score
+
+    weight = np.ones(len(predicted)) if weight is None else np.asarray(weight)
+    scores = []
+    for t, names in enumerate(classes):
+        labelled = ~np.isnan(truth[:, t])
+        y, point, w = truth[labelled, t], predicted.iloc[:, t].to_numpy()[labelled], weight[labelled]
+        if names is not None and labelled.any():
+            y_names = np.array([names[int(k)] for k in y], dtype=object)
+            scores.append(accuracy_score(y_names.astype(str), point.astype(str), sample_weight=w))
+        elif labelled.sum() > 1:
+            scores.append(r2_score(y, point.astype(float), sample_weight=w))
+    return float(np.mean(scores)) if scores else float("nan")
+
+
 def expected_calibration_error(event: Array, probability: Array, n_bins: int = 10) -> float:
-    """Mean distance between the probability of an event and how often it happens, over equally filled bins.
+    """Mean distance between the predicted probability of an event and its frequency, over equally filled bins.
 
     Naeini, Cooper, Hauskrecht 2015, with bins of equal numbers of rows.
     """
@@ -173,14 +203,14 @@ def expected_calibration_error(event: Array, probability: Array, n_bins: int = 1
 
 
 def calibration_curve(pit_values: Array, levels: Array | None = None) -> tuple[Array, Array]:
-    """Nominal levels of central intervals and the fraction of labels inside each.
+    """Nominal levels of central intervals, and the fraction of labels inside the interval of each level.
 
     Parameters
     ----------
     pit_values : ndarray
-        See :func:`pit`.
+        Probability integral transforms of the labels, from :func:`pit`.
     levels : ndarray, optional
-        Default: 0.05 to 0.95 in steps of 0.05.
+        Nominal levels; default: 0.05, 0.10 ... 0.95.
     """
     (values,) = _pairs(pit_values)
     levels = np.linspace(0.05, 0.95, 19) if levels is None else np.asarray(levels, dtype=float)
@@ -189,13 +219,13 @@ def calibration_curve(pit_values: Array, levels: Array | None = None) -> tuple[A
 
 
 def calibration_error(pit_values: Array) -> float:
-    """Mean distance between nominal level and coverage of the central intervals at 0.05, 0.10 ... 0.95."""
+    """Mean distance between nominal level and coverage of the central intervals at levels 0.05, 0.10 ... 0.95."""
     levels, inside = calibration_curve(pit_values)
     return float(np.abs(levels - inside).mean())
 
 
 def paired_difference(one: Array, other: Array) -> tuple[float, float]:
-    """Sum of the differences of two log densities of the same labels (n,), and its standard error over labels."""
+    """Summed difference of two models' log densities of the same labels (n,), and its standard error over labels."""
     difference = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
     n = len(difference)
     return float(difference.sum()), float(np.sqrt(n) * difference.std(ddof=1)) if n > 1 else float("inf")

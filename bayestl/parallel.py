@@ -20,7 +20,10 @@ def in_parallel(
     what: str,
     verbose: bool = True,
 ) -> Iterator[Result]:
-    """``function(*job)`` for each job, in their order, as soon as each is there."""
+    """Yield ``function(*job)`` for each job, in the order of the jobs, as soon as it is done.
+
+    ``what`` is the title of the progress bar.
+    """
     with progress(what, total=len(jobs), verbose=verbose) as update, warnings.catch_warnings():
         # joblib replaces a worker that a job makes 300 MB larger than its first one did; no result is lost
         warnings.filterwarnings(

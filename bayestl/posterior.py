@@ -1,7 +1,7 @@
 """The posterior over rows and tasks: the one place where a prediction becomes numbers in label units.
 
-An engine hands over a :class:`Latent`: the distribution of the latent values of n rows and T tasks in scaled units.
-:class:`Posterior` puts the likelihoods on top and answers in label units, and :meth:`Posterior.apply` gives the
+An inference engine provides a :class:`Latent`: the distribution of the latent values of n rows and T tasks in scaled
+units. :class:`Posterior` applies the likelihoods and returns label units; :meth:`Posterior.apply` gives the
 distribution of any function of several tasks, whose errors may cancel.
 """
 
@@ -30,30 +30,30 @@ from bayestl.table.scaler import Scaler
 from bayestl.table.task import PartDraws, Task, TaskPart, task_parts
 
 APPLY_DRAWS = 4096
-"""Draws behind :meth:`Posterior.apply` where the function is not affine."""
+"""Number of draws behind :meth:`Posterior.apply` where the function is not affine."""
 NO_NOISE = 1e-10
-"""Variance (scaled units) that stands for none where the latent value is asked for."""
+"""Variance (scaled units) that replaces the noise for a posterior of latent values (``noise=False``)."""
 
 
 class Latent(Protocol):
-    """Latent values of n rows behind all parts of all tasks, in scaled units."""
+    """Distribution of the latent values of n rows behind all parts of all tasks, in scaled units."""
 
     def block(self, part: TaskPart) -> LatentBlock:
-        """Their posterior for one part: a mixture of S Gaussians."""
+        """The posterior of a part's latent values: a mixture of S Gaussians."""
 
     def setting(self, part: TaskPart) -> Setting:
-        """Noise and further hyperparameters of a part in each component."""
+        """The noise and further hyperparameters of a part in each component."""
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-        """Weights (S,), means (S, n, C), covariances (S, n, C, C) and noise (S, C); None where only draws know them."""
+        """Weights (S,), means (S, n, C), covariances (S, n, C, C) and noise (S, C); None if there are only draws."""
 
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
-        """Draws behind each part, those of a draw belonging together."""
+        """``n`` joint draws over all parts: for each part its latent values and setting."""
 
 
 @dataclass
 class Derived:
-    """The distribution of a function of tasks, row by row (see :meth:`Posterior.apply`)."""
+    """The distribution of a function of several tasks, row by row, from :meth:`Posterior.apply`."""
 
     marginals: Marginals
     index: pd.Index
@@ -62,39 +62,39 @@ class Derived:
 
     @property
     def mean(self) -> pd.Series:
-        """Mean, (n,)."""
+        """The mean (n,)."""
         return pd.Series(self.marginals.mean(), self.index, name=self.name)
 
     @property
     def std(self) -> pd.Series:
-        """Standard deviation, (n,)."""
+        """The standard deviation (n,)."""
         return pd.Series(self.marginals.std(), self.index, name=self.name)
 
     def quantile(self, q: float) -> pd.Series:
-        """The ``q`` quantile, (n,)."""
+        """The ``q`` quantile (n,)."""
         return pd.Series(self.marginals.quantile(q), self.index, name=self.name)
 
     def interval(self, level: float = 0.9) -> pd.DataFrame:
-        """Central interval, columns ``lower`` and ``upper``."""
+        """The central interval of probability ``level`` (n, 2), columns ``lower`` and ``upper``."""
         tail = 0.5 * (1 - check_probability(level, "level"))
         return pd.DataFrame({"lower": self.quantile(tail), "upper": self.quantile(1 - tail)})
 
     def sample(self, n: int, seed: int = 0) -> xr.DataArray:
-        """``n`` draws, dimensions (sample, row), joint over rows."""
+        """``n`` draws with dimensions (sample, row), joint over rows."""
         return xr.DataArray(
             self.draw(n, seed), dims=("sample", "row"), coords={"row": np.asarray(self.index)}, name=self.name
         )
 
 
 class Posterior:
-    """Prediction for n rows and T tasks in label units.
+    """Joint prediction for n rows and T tasks in label units.
 
-    Made by ``model.posterior(X_new)``; label noise is included unless that was called with ``noise=False``.
+    Returned by ``model.posterior(X_new)``; label noise is included unless ``noise=False`` was passed.
 
     Attributes
     ----------
     mean, std : DataFrame, shape (n, T)
-        Of a new label.
+        Mean and standard deviation of a new label.
     """
 
     def __init__(
@@ -116,23 +116,24 @@ class Posterior:
         return self._tasks
 
     def marginal(self, task: str) -> Predictive:
-        """The predictive distribution of one task in label units (of classes: over their positions)."""
+        """The predictive distribution of one task in label units (for classes, over their positions)."""
         return self._marginals[self._position(task)]
 
     @property
     def marginals(self) -> list[Predictive]:
-        """Those of all tasks, in their order."""
+        """The predictive distributions of all tasks, in the order of the columns."""
         return self._marginals
 
     @cached_property
     def _marginals(self) -> list[Predictive]:
-        found: list[dict[str, Predictive]] = [{} for _ in self._tasks]
+        predictive_of_parts: list[dict[str, Predictive]] = [{} for _ in self._tasks]
         for part in self._parts:
             setting = self._in_label_units(part, self._latent.setting(part))
-            found[part.task][part.role] = part.likelihood.predictive(self._latent.block(part), setting)
-        return [task.observes.combine(parts) for task, parts in zip(self._tasks, found, strict=True)]
+            predictive_of_parts[part.task][part.role] = part.likelihood.predictive(self._latent.block(part), setting)
+        return [task.observes.combine(parts) for task, parts in zip(self._tasks, predictive_of_parts, strict=True)]
 
     def _in_label_units(self, part: TaskPart, setting: Setting) -> Setting:
+        """The setting of a part with its location and scale, and with or without noise."""
         location, scale = self._scaler.units(part)
         noise = setting.noise if self._noise else np.full_like(setting.noise, NO_NOISE)
         return Setting(noise, setting.further, location, scale)
@@ -147,23 +148,23 @@ class Posterior:
         return pd.DataFrame(np.column_stack(columns), self._index, [t.name for t in self._tasks])
 
     def _numbers(self, of: Callable[[Predictive], np.ndarray]) -> pd.DataFrame:
-        """A number a row and task; classes without an order have none."""
-        nothing = np.full(len(self._index), np.nan)
+        """One number per row and task, of each predictive distribution; NaN for unordered classes."""
+        missing = np.full(len(self._index), np.nan)
         pairs = zip(self._tasks, self._marginals, strict=True)
-        return self._frame([nothing if isinstance(t.observes, Categorical) else of(m) for t, m in pairs])
+        return self._frame([missing if isinstance(t.observes, Categorical) else of(m) for t, m in pairs])
 
     @property
     def mean(self) -> pd.DataFrame:
-        """Mean of a new label, (n, T); of two or ordered classes of their position, of others NaN."""
+        """The mean (n, T) of a new label; for two or ordered classes of the position, for other classes NaN."""
         return self._numbers(lambda m: m.mean())
 
     @property
     def std(self) -> pd.DataFrame:
-        """Standard deviation of a new label, (n, T), as for the mean."""
+        """The standard deviation (n, T) of a new label; classes as for the mean."""
         return self._numbers(lambda m: m.std())
 
     def quantile(self, q: float) -> pd.DataFrame:
-        """The ``q`` quantile of a new label, (n, T), as for the mean.
+        """The ``q`` quantile (n, T) of a new label; classes as for the mean.
 
         Raises
         ------
@@ -174,7 +175,7 @@ class Posterior:
         return self._numbers(lambda m: m.quantile(q))
 
     def point(self, loss: str = "squared") -> pd.DataFrame:
-        """The label that is best under a loss: mean (``"squared"``) or median (``"absolute"``); the likeliest class."""
+        """Best point under a loss: mean (``"squared"``) or median (``"absolute"``), or the likeliest class."""
         columns = {}
         for task, m in zip(self._tasks, self._marginals, strict=True):
             if isinstance(m, Discrete) and not (isinstance(task.observes, Ordinal) and loss == "absolute"):
@@ -186,38 +187,38 @@ class Posterior:
         return pd.DataFrame(columns, index=self._index)
 
     def interval(self, level: float = 0.9) -> pd.DataFrame:
-        """Central interval of probability ``level``, columns (task, ``"lower"``/``"upper"``)."""
+        """The central interval of probability ``level``, columns (task, ``"lower"``/``"upper"``)."""
         tail = 0.5 * (1 - check_probability(level, "level"))
         sides = {"lower": self.quantile(tail), "upper": self.quantile(1 - tail)}
         columns = pd.MultiIndex.from_product([[t.name for t in self._tasks], sides], names=["task", "side"])
         return pd.DataFrame({(task, side): sides[side][task] for task, side in columns}, columns=columns)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-        """Latent values and noise of Gaussian tasks, label units: a mixture of S Gaussians in each row.
+        """Latent values and noise of Gaussian tasks, in label units: a mixture of S Gaussians in each row.
 
         Returns
         -------
-        Weights (S,), means (S, n, T), covariances within rows (S, n, T, T) and noise variances (S, T); None where a task is not
-        Gaussian, or where only draws are known.
+        Weights (S,), means (S, n, T), covariances within rows (S, n, T, T) and noise variances (S, T); None if a task
+        is not Gaussian, or if only draws are available.
         """
         gaussian = all(isinstance(t.observes, Censored) or type(t.observes) is Gaussian for t in self._tasks)
-        found = self._latent.moments() if gaussian else None
-        if found is None:
+        latent_moments = self._latent.moments() if gaussian else None
+        if latent_moments is None:
             return None
-        weights, means, covariances, noise = found
+        weights, means, covariances, noise = latent_moments
         scale = self._scaler.y_scale
         return weights, self._scaler.label_units(means), covariances * np.outer(scale, scale), noise * scale**2
 
     def log_density(self, Y: np.ndarray, high: np.ndarray | None = None) -> pd.DataFrame:
-        """``log p(y)`` of labels (n, T), classes as positions, NaN where the label is missing.
+        """``log p(y)`` of labels (n, T), classes as positions; NaN where the label is missing.
 
-        Of a label that lies between ``Y`` and ``high`` it is the log probability of that interval.
+        For a label that lies between ``Y`` and ``high`` it is the log probability of that interval.
         """
         upper = Y if high is None else high
         return self._frame([log_density_of(m, Y[:, t], upper[:, t]) for t, m in enumerate(self._marginals)])
 
     def probabilities(self, task: str) -> pd.DataFrame:
-        """Class probabilities (n, classes) of a classified task.
+        """The class probabilities (n, classes) of a classified task.
 
         Raises
         ------
@@ -232,7 +233,7 @@ class Posterior:
         return pd.DataFrame(marginal.probabilities, self._index, pd.Index(marginal.classes, name=task))
 
     def sample(self, n: int = 1000, seed: int = 0) -> xr.DataArray:
-        """``n`` joint draws over rows and tasks, dimensions (sample, row, task), label units."""
+        """``n`` joint draws over rows and tasks with dimensions (sample, row, task), in label units."""
         return xr.DataArray(
             self._draws(n, seed, joint_rows=True),
             dims=("sample", "row", "task"),
@@ -241,19 +242,21 @@ class Posterior:
         )
 
     def _draws(self, n: int, seed: int, joint_rows: bool) -> np.ndarray:
+        """``n`` draws (n, rows, T) in label units, classes as positions; joint over rows if ``joint_rows``."""
         if not (isinstance(n, int | np.integer) and n > 0):
             raise ValueError(f"the number of samples must be a positive integer, got {n!r}")
         generator = np.random.default_rng(seed)
-        out = np.empty((int(n), len(self._index), len(self._tasks)))
-        found: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
+        labels = np.empty((int(n), len(self._index), len(self._tasks)))
+        draws_of_parts: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
         for part, f, setting in self._latent.sample(int(n), generator, joint_rows):
             draws = part.likelihood.draw(f, self._in_label_units(part, setting), generator)
-            found[part.task][part.role] = draws
+            draws_of_parts[part.task][part.role] = draws
         for t, task in enumerate(self._tasks):
-            out[:, :, t] = task.observes.combine_draws(found[t])
-        return out
+            labels[:, :, t] = task.observes.combine_draws(draws_of_parts[t])
+        return labels
 
     def _dataset(self, draws: np.ndarray) -> xr.Dataset:
+        """Draws (n, rows, T) as a dataset with one variable per task, classes by name."""
         columns = {}
         for i, task in enumerate(self._tasks):
             values = draws[:, :, i] if task.classes is None else _class_names(draws[:, :, i], task.classes)
@@ -266,16 +269,17 @@ class Posterior:
         Parameters
         ----------
         function : callable
-            Of ``y`` with ``y["task"]`` the labels of that task (classes by name), a DataArray with dimensions (sample,
-            row); NumPy functions and arrays of length n may be mixed in.  It must return one value a sample and row.
+            A function of ``y``, where ``y["task"]`` holds the labels of that task (classes by name) as a DataArray with
+            dimensions (sample, row); NumPy functions and arrays of length n may be mixed in.  It must return one value
+            per sample and row.
         name : str, optional
-            The name of the resulting Series.
+            Name of the resulting Series.
 
         Returns
         -------
         Derived
-            ``mean``, ``std``, ``quantile``, ``interval``, ``sample``.  In closed form where the function is affine
-            in the tasks and the posterior Gaussian within rows (or a mixture of Gaussians), else from 4096 draws.
+            ``mean``, ``std``, ``quantile``, ``interval``, ``sample``.  In closed form if the function is affine in the
+            tasks and the posterior is Gaussian (or a mixture of Gaussians) within rows, else from 4096 draws.
 
         Raises
         ------
@@ -289,13 +293,13 @@ class Posterior:
             if isinstance(value, xr.DataArray):
                 if set(value.dims) != {"sample", "row"}:
                     raise ValueError(
-                        f"the function must return one value a sample and row, got dimensions {value.dims}"
+                        f"the function must return one value per sample and row, got dimensions {value.dims}"
                     )
                 value = value.transpose("sample", "row")
             value = np.asarray(value, dtype=float)
             if value.shape != draws.shape[:2]:
                 raise ValueError(
-                    f"the function must return one value a sample and row, shape {draws.shape[:2]}, got {value.shape}"
+                    f"the function must return one value per sample and row, shape {draws.shape[:2]}, got {value.shape}"
                 )
             return value
 
@@ -317,7 +321,7 @@ class Posterior:
 
 
 def _class_names(positions: np.ndarray, classes: Sequence[Hashable]) -> np.ndarray:
-    """The classes at the given positions."""
+    """The names of the classes at the given positions."""
     names = np.empty(len(classes), dtype=object)
     names[:] = classes
     return names[positions.astype(int)]
@@ -326,16 +330,20 @@ def _class_names(positions: np.ndarray, classes: Sequence[Hashable]) -> np.ndarr
 def _affine(
     evaluate: Callable[[np.ndarray], np.ndarray], trial: np.ndarray, n: int, n_tasks: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """``(constant (n,), slope (n, T))`` if the function is affine at the trial draws to rounding error, else None."""
+    """Constant (n,) and slopes (n, T) of a function that is affine at the trial draws up to rounding, else None."""
     centre = trial[0]
     probes = np.concatenate([centre[None], centre[None] + np.eye(n_tasks)[:, None, :]])
     with np.errstate(all="ignore"):  # a logarithm or a division may leave its domain at a probe
-        at = evaluate(probes)
-        truth = evaluate(trial)
-    slope = (at[1:] - at[0]).T
-    constant = at[0] - (slope * centre).sum(axis=1)
-    guess = constant + np.einsum("nt,knt->kn", slope, trial)
-    size = np.abs(truth).max() + np.abs(slope).max() * np.abs(trial).max() + 1e-300
-    if not np.isfinite(guess).all() or not np.isfinite(truth).all() or np.abs(guess - truth).max() > 1e-9 * size:
+        at_probes = evaluate(probes)
+        at_trial = evaluate(trial)
+    slope = (at_probes[1:] - at_probes[0]).T
+    constant = at_probes[0] - (slope * centre).sum(axis=1)
+    affine = constant + np.einsum("nt,knt->kn", slope, trial)
+    size = np.abs(at_trial).max() + np.abs(slope).max() * np.abs(trial).max() + 1e-300
+    if (
+        not np.isfinite(affine).all()
+        or not np.isfinite(at_trial).all()
+        or np.abs(affine - at_trial).max() > 1e-9 * size
+    ):
         return None
     return constant, slope

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Update = Callable[..., None]
-"""``update(completed=..., total=..., description=...)``; all optional."""
+"""A callback ``update(completed=..., total=..., description=...)``; all arguments are optional."""
 
 
 def _silent(**_: object) -> None:
@@ -16,9 +16,9 @@ def _silent(**_: object) -> None:
 
 
 def import_tqdm() -> None:
-    """Import tqdm, which matminer, pymatgen and Pyro use, before they do.
+    """Import tqdm before matminer, pymatgen and Pyro do, without its warning.
 
-    In a notebook without widgets it warns once that its bars are plain text; they are hidden under ours anyway.
+    In a notebook without widgets tqdm warns once that its bars are plain text; our bars replace them anyway.
     """
     from tqdm import TqdmWarning
 
@@ -29,7 +29,7 @@ def import_tqdm() -> None:
 
 @contextmanager
 def progress(description: str, total: int | None = None, verbose: bool = True) -> Iterator[Update]:
-    """A bar for the duration of the block; yields a function that moves it."""
+    """Show a progress bar for the duration of the block; yields a function that updates it."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -47,7 +47,7 @@ def progress(description: str, total: int | None = None, verbose: bool = True) -
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(description, total=total)
 
-        def update(**changes: object) -> None:
-            bar.update(task, **changes)  # type: ignore[arg-type]
+        def update(completed: float | None = None, total: float | None = None, description: str | None = None) -> None:
+            bar.update(task, completed=completed, total=total, description=description)
 
         yield update

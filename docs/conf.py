@@ -6,7 +6,7 @@ from pathlib import Path
 
 warnings.filterwarnings("ignore", message=".torch.jit", category=DeprecationWarning)
 
-# the notebooks lie beside the docs: a gallery of them is made anew for each build
+# the notebooks are in a folder beside the docs: a gallery of them is made anew for each build
 here = Path(__file__).parent
 gallery = here / "notebooks"
 gallery.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Makes the pictures of the README and of the priors, from what is in the box: ``make pictures``."""
+"""Draws the pictures of the README and of the priors, without any download: ``make pictures``."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from sklearn.model_selection import KFold
 
 import bayestl as btl
-from bayestl.report import plots
 from bayestl.evaluation.simulated import drawn_table
+from bayestl.report import plots
 from bayestl.studies.demo import HARDNESS, VOLUME, sparse_volumes, volume_models
 from bayestl.table.table import build_table
 
@@ -17,15 +17,15 @@ IMAGES = Path(__file__).parent / "images"
 
 
 def readme() -> None:
-    """Held-out volumes with and without the DFT volumes, and what the properties of the elements share."""
+    """Draw held-out volumes with and without the DFT volumes, and the correlation of properties of the elements."""
     data = btl.datasets.load_elements()
     tasks = [t for t in data.tasks if t.name in VOLUME]
     models = {name: volume_models(tasks)[name] for name in ("independent", "difference")}
     folds = KFold(5, shuffle=True, random_state=0)
     comparison = btl.compare(models, data.X, sparse_volumes(data), target=VOLUME[1], cv=folds, n_jobs=2)
     rows = data.Y[list(HARDNESS)].notna().any(axis=1)
-    hard = btl.MultiTaskGP(tasks=[t for t in data.tasks if t.name in HARDNESS])
-    hard.fit(data.X[rows], data.Y.loc[rows, list(HARDNESS)])
+    hardness = btl.MultiTaskGP(tasks=[t for t in data.tasks if t.name in HARDNESS])
+    hardness.fit(data.X[rows], data.Y.loc[rows, list(HARDNESS)])
 
     figure = Figure(figsize=(11.2, 3.9), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.25])
@@ -38,13 +38,13 @@ def readme() -> None:
         ax.set_title(f"{title}: error {error:.2f}", fontsize=10)
         ax.set_xlabel("measured volume, ln(cm³/mol)")
         ax.set_ylabel("predicted")
-    plots.plot_task_correlation(hard, ax=right)
+    plots.plot_task_correlation(hardness, ax=right)
     right.set_title("what properties of the elements share", fontsize=10)
     figure.savefig(IMAGES / "readme.png", dpi=130)
 
 
 def priors() -> None:
-    """Two tasks along one feature, three draws from the prior of each architecture."""
+    """Draw two tasks along one feature, three draws from the prior of each architecture."""
     x = np.linspace(-2, 2, 120)[:, None]
     table = build_table(x, pd.DataFrame(np.zeros((120, 2)), columns=["source", "target"]))
     models = {

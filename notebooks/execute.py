@@ -1,4 +1,4 @@
-"""Run every notebook of this folder and keep its outputs; stops at the first cell that fails."""
+"""Run every notebook of this folder and write its outputs into it; stop at the first cell that fails."""
 
 import sys
 import time

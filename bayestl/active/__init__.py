@@ -1,4 +1,4 @@
-"""Which material, which measurement, for what cost: campaigns, goals, acquisition, simulation."""
+"""Active learning: campaigns that choose the next measurement for its cost, and simulations of them on known tables."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _HOMES = {
 __all__ = [
     "Above",
     "Between",
+    "ByModel",
     "Campaign",
     "Learn",
     "LedgerError",
     "Maximise",
     "Minimise",
-    "Reach",
-    "Simulation",
-    "ByModel",
     "Policy",
     "Random",
+    "Reach",
+    "Simulation",
     "as_botorch",
     "plot_campaign",
     "plot_simulation",

@@ -1,4 +1,4 @@
-"""A batch of measurements, chosen one after another: each in view of those chosen before it, whose values are not known yet."""
+"""A batch of measurements, chosen one after another, each given those before it, whose values are not known yet."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from bayestl.active.goals import Goal
 from bayestl.models.base import BayesianModel
 
 FANTASIES = 4
-"""Values of a chosen measurement that the rest of a batch is chosen under."""
+"""Number of fantasy values of a chosen measurement; the rest of the batch is chosen on average over them."""
 
 Permits = Callable[[np.ndarray, Sequence[int]], np.ndarray]
-"""Which rows (k,) may be measured, (k,), where others have been."""
+"""A constraint: which of some rows (k,) may be measured, boolean (k,), given the rows used already."""
 
 
-def everything(rows: np.ndarray, used: Sequence[int]) -> np.ndarray:
-    """No constraint."""
+def unconstrained(rows: np.ndarray, used: Sequence[int]) -> np.ndarray:
+    """The constraint that permits every row."""
     return np.ones(len(rows), dtype=bool)
 
 
 @dataclass
 class Choice:
-    """What a batch is chosen from: the whole pool, how much may be spent, the rows that are used, what may be measured."""
+    """The choice that a batch is made from: the pool, the budget left, the rows used already and the constraint."""
 
     pool: Pool
     goal: Goal
     best: float
     left: float = math.inf
     used: list[int] = field(default_factory=list)
-    permits: Permits = everything
+    permits: Permits = unconstrained
 
     def free(self, rows: np.ndarray) -> np.ndarray:
-        """Boolean (k, T): which measurements of rows may be made, and paid."""
+        """Boolean (k, T): the measurements of some rows that are possible, permitted and within the budget."""
         permitted = self.permits(rows, self.used)[:, None]
         return self.pool.possible[rows] & permitted & (self.pool.costs <= self.left + 1e-9)
 
     def take(self, row: int, t: int) -> None:
-        """One of them is under way."""
+        """Mark the measurement of task ``t`` at ``row`` as under way and pay for it."""
         self.pool.possible[row, t] = False
         self.used = sorted({*self.used, row})
         self.left -= float(self.pool.costs[t])
@@ -57,10 +57,10 @@ def choose_batch(
     seed: int,
     callback: Callable[[int], None] | None = None,
 ) -> list[tuple[int, int, float]]:
-    """Rows, tasks and scores of up to ``n`` measurements; ``choice`` is used up.
+    """Rows, tasks and scores of up to ``n`` measurements; ``choice`` is changed in place.
 
-    The model sees each choice at a few values drawn from its prediction (exact models, correctly across tasks); of other
-    models the rows that are under way are left out.
+    Exact models are conditioned on a few values of each chosen measurement, drawn from its prediction; other models
+    only leave out the rows that are under way.
     """
     generator = np.random.default_rng(seed)
     models = [model]
@@ -71,9 +71,9 @@ def choose_batch(
         if not free.any():
             break
         pool = replace(choice.pool.at(rows), possible=free)
-        each = [rates(m, pool, choice.goal, choice.best, acquisition, seed) for m in models]
-        worth = np.where(free, np.mean([np.where(free, w, 0.0) for w in each], axis=0), -np.inf)
-        worth[~np.isfinite(np.stack(each)).all(axis=0)] = -np.inf
+        per_model = [rates(m, pool, choice.goal, choice.best, acquisition, seed) for m in models]
+        worth = np.where(free, np.mean([np.where(free, w, 0.0) for w in per_model], axis=0), -np.inf)
+        worth[~np.isfinite(np.stack(per_model)).all(axis=0)] = -np.inf
         i, t = (int(v) for v in np.unravel_index(int(np.argmax(worth)), worth.shape))
         if not np.isfinite(worth[i, t]):
             break
@@ -84,7 +84,7 @@ def choose_batch(
             callback(len(picks))
         if len(picks) == n:
             break
-        if len(picks) == 1:  # those that are hopeless under one model do not compete for the rest
+        if len(picks) == 1:  # rows with a low score now are not considered for the rest of the batch
             order = np.argsort(-worth.max(axis=1), kind="stable")
             rows = rows[np.sort(order[: max(LOOKAHEAD_ROWS, 20 * n)])]
         models = _fantasies(models, choice.pool, row, t, generator) or models
@@ -94,34 +94,39 @@ def choose_batch(
 def _fantasies(
     models: list[BayesianModel], pool: Pool, row: int, t: int, generator: np.random.Generator
 ) -> list[BayesianModel]:
+    """The models, conditioned on stratified draws of a measurement: several for a single model, else one for each."""
     x, task = pool.X.iloc[[row]], pool.tasks[t]
-    out: list[BayesianModel] = []
-    each = FANTASIES if len(models) == 1 else 1
+    fantasies: list[BayesianModel] = []
+    n_values = FANTASIES if len(models) == 1 else 1
     for model in models:
         marginal = model.posterior(x).marginal(task)
-        levels = (generator.permutation(each) + generator.uniform(size=each)) / each
-        out += conditioned(model, x, task, [float(marginal.quantile(np.full(1, level))[0]) for level in levels])
-    return out
+        levels = (generator.permutation(n_values) + generator.uniform(size=n_values)) / n_values
+        values = [float(marginal.quantile(np.full(1, level))[0]) for level in levels]
+        fantasies += conditioned(model, x, task, values)
+    return fantasies
 
 
 def first_batch(choice: Choice, tasks: Sequence[str], n: int, seed: int) -> list[tuple[int, int, float]]:
-    """Before there are labels enough of some tasks: rows far from each other and from those used; scores are NaN."""
+    """Measurements of ``tasks`` with too few labels for a model: rows far from each other and from those used.
+
+    Their scores are NaN.
+    """
     generator = np.random.default_rng(seed)
     pool = choice.pool
     x = pool.X.to_numpy(dtype=float)
     spread = x.std(axis=0)
     x = (x - x.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
     columns = [pool.tasks.index(t) for t in tasks]
-    near = np.full(len(x), np.inf)
+    nearest = np.full(len(x), np.inf)  # squared distance of each row to the nearest one used
     for row in choice.used:
-        near = np.minimum(near, ((x - x[row]) ** 2).sum(axis=1))
+        nearest = np.minimum(nearest, ((x - x[row]) ** 2).sum(axis=1))
     picks: list[tuple[int, int, float]] = []
-    every = np.arange(len(x))
+    all_rows = np.arange(len(x))
     while len(picks) < n:
-        free = choice.free(every)[:, columns]
+        free = choice.free(all_rows)[:, columns]
         if not free.any():
             break
-        distance = np.where(free.any(axis=1), near, -np.inf)
+        distance = np.where(free.any(axis=1), nearest, -np.inf)
         row = (
             int(generator.choice(np.flatnonzero(np.isinf(distance) & (distance > 0))))
             if np.isposinf(distance).any()
@@ -131,5 +136,5 @@ def first_batch(choice: Choice, tasks: Sequence[str], n: int, seed: int) -> list
             if len(picks) < n and choice.free(np.array([row]))[0, t]:
                 picks.append((row, t, math.nan))
                 choice.take(row, t)
-        near = np.minimum(near, ((x - x[row]) ** 2).sum(axis=1))
+        nearest = np.minimum(nearest, ((x - x[row]) ** 2).sum(axis=1))
     return picks

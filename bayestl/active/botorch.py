@@ -2,8 +2,8 @@
 
     y_o(x) = offset_o + sum_t A_ot f_t(x) + noise,        f | labels ~ GP, exact, by the Cholesky factor of the fit
 
-The outputs are tasks, or one linear function of them; features and outputs are in the user's units.  Fantasies are further
-observations of all outputs, conditioned on jointly.  Gradients flow to the features.
+The outputs are tasks, or one linear function of them; features and outputs are in the user's units.  Fantasies are
+further observations of all outputs, conditioned on jointly.  Gradients flow to the features.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from bayestl.priors.processes import Constant, PerGroup
 from bayestl.priors.vector import get_raw
 
 JITTER = 1e-9
-"""Relative to the outputs' prior variance."""
+"""Added to the diagonal of a posterior covariance, relative to its mean variance."""
 
 
 @dataclass(frozen=True)
 class _View:
-    """One family at its best hyperparameters, and the positions of its functions among all."""
+    """The posterior of one family at its best hyperparameters, and the positions of its channels among all."""
 
     component: Component
     channels: list[int]
 
 
 class BotorchModel(Model, FantasizeMixin):
-    """See the module's docstring; made by :func:`as_botorch`.
+    """A fitted exact model behind BoTorch's interface, made by :func:`as_botorch`.
 
     Attributes
     ----------
     names : list of str
-        Of the outputs.
+        Names of the outputs.
     train_inputs : tuple of Tensor
-        The features of the training rows, (n, d), label units of each feature.
+        The features of the training rows, (n, d), in the user's units.
     """
 
     def __init__(
@@ -80,14 +80,14 @@ class BotorchModel(Model, FantasizeMixin):
 
     @property
     def batch_shape(self) -> torch.Size:
-        """Of the fantasies; empty without."""
+        """Batch shape of the fantasies; empty without any."""
         return torch.Size() if self._extra is None else self._extra[1].shape[:-2]
 
     def transform_inputs(self, X: Tensor, input_transform: Any = None) -> Tensor:
-        """The features as they are: scaling is inside."""
+        """The features unchanged: they are scaled inside the model."""
         return X
 
-    def posterior(  # type: ignore[override]
+    def posterior(  # type: ignore[override]  # BoTorch's mixin gives *args where its models name the arguments
         self,
         X: Tensor,
         output_indices: list[int] | None = None,
@@ -103,8 +103,8 @@ class BotorchModel(Model, FantasizeMixin):
             x, y = self._extra
             batch = torch.broadcast_shapes(X.shape[:-2], x.shape[:-2], y.shape[:-2])
             inner = torch.broadcast_shapes(X.shape[:-2], x.shape[:-2])
-            both = torch.cat([x.expand(*inner, *x.shape[-2:]), X.expand(*inner, *X.shape[-2:])], dim=-2)
-            means, joint = self._joint(both)
+            stacked = torch.cat([x.expand(*inner, *x.shape[-2:]), X.expand(*inner, *X.shape[-2:])], dim=-2)
+            means, joint = self._joint(stacked)
             k = x.shape[-2] * m
             seen = joint[..., :k, :k] + torch.diag(self._noise.repeat(x.shape[-2]))
             factor = torch.linalg.cholesky(seen)
@@ -121,25 +121,25 @@ class BotorchModel(Model, FantasizeMixin):
             covariance = covariance + torch.diag(noise.repeat(n_new))
         mean = mean.reshape(*mean.shape[:-1], n_new, m)
         if output_indices is not None:
-            kept = torch.tensor([i * m + o for i in range(n_new) for o in output_indices])
-            mean, covariance = mean[..., output_indices], covariance[..., kept, :][..., kept]
+            selected = torch.tensor([i * m + o for i in range(n_new) for o in output_indices])
+            mean, covariance = mean[..., output_indices], covariance[..., selected, :][..., selected]
         scale = covariance.diagonal(dim1=-2, dim2=-1).mean().detach().clamp_min(1e-300)
         covariance = covariance + JITTER * scale * torch.eye(covariance.shape[-1], dtype=covariance.dtype)
         if mean.shape[-1] == 1:
             distribution = MultivariateNormal(mean.squeeze(-1), covariance)
         else:
             distribution = MultitaskMultivariateNormal(mean, covariance)
-        out = GPyTorchPosterior(distribution)
-        return out if posterior_transform is None else posterior_transform(out)
+        posterior = GPyTorchPosterior(distribution)
+        return posterior if posterior_transform is None else posterior_transform(posterior)
 
     def condition_on_observations(self, X: Tensor, Y: Tensor, **kwargs: Any) -> BotorchModel:
-        """With further observations ``Y`` (fantasies, batch, q, outputs) at ``X`` (batch, q, d)."""
+        """The model conditioned on further observations ``Y`` (fantasies, batch, q, outputs) at ``X`` (batch, q, d)."""
         x, y = X.double(), Y.double()
         if self._extra is not None:
             old_x, old_y = self._extra
             x = _joined(old_x, x)
             y = _joined(old_y, y)
-        own = BotorchModel(
+        model = BotorchModel(
             self._views,
             self.names,
             self._offset,
@@ -149,13 +149,13 @@ class BotorchModel(Model, FantasizeMixin):
             self._x_scale,
             self.train_inputs[0],
         )
-        own._extra = x, y
-        return own
+        model._extra = x, y
+        return model
 
     def fantasize(
         self, X: Tensor, sampler: Any, observation_noise: Tensor | None = None, **kwargs: Any
     ) -> BotorchModel:
-        """Conditioned on draws of all outputs at ``X`` by ``sampler``."""
+        """The model conditioned on draws of all outputs at ``X`` by ``sampler``."""
         noise: bool | Tensor = True if observation_noise is None else observation_noise
         return self.condition_on_observations(X, sampler(self.posterior(X, observation_noise=noise)))
 
@@ -178,14 +178,14 @@ class BotorchModel(Model, FantasizeMixin):
             for i, a in enumerate(view.channels):
                 for j, b in enumerate(view.channels):
                     covariance[:, :, a, :, b] = _mixed(c.prior, kernels, i, j) - halves[i].mT @ halves[j]
-        out_mean = self._offset + mean @ self._weights.T
-        out = torch.einsum("oc,bicjd,pd->biojp", self._weights, covariance, self._weights)
+        output_mean = self._offset + mean @ self._weights.T
+        output_covariance = torch.einsum("oc,bicjd,pd->biojp", self._weights, covariance, self._weights)
         m = self.num_outputs
-        return out_mean.reshape(*batch, n * m), out.reshape(*batch, n * m, n * m)
+        return output_mean.reshape(*batch, n * m), output_covariance.reshape(*batch, n * m, n * m)
 
 
 def _joined(old: Tensor, new: Tensor) -> Tensor:
-    """Along the second but last axis, batches broadcast."""
+    """Two blocks of points, concatenated along the last axis but one, their batches broadcast."""
     batch = torch.broadcast_shapes(old.shape[:-2], new.shape[:-2])
     return torch.cat([old.expand(*batch, *old.shape[-2:]), new.expand(*batch, *new.shape[-2:])], dim=-2)
 
@@ -194,56 +194,57 @@ def _kernels(prior: Prior, x: Tensor) -> list[Tensor]:
     """Covariance (batch, n, n) of each process among new rows, which have no known group."""
     ones = x.new_ones(len(x), x.shape[-2], x.shape[-2])
     flat = [isinstance(p, Constant | PerGroup) for p in prior]
-    return [ones if f else p.kernel.forward(x, x) for f, p in zip(flat, prior, strict=True)]  # type: ignore[union-attr]
+    return [ones if f else p.kernel.forward(x, x) for f, p in zip(flat, prior, strict=True)]
 
 
 def _mixed(prior: Prior, kernels: Sequence[Tensor], i: int, j: int) -> Tensor:
+    """Prior covariance of functions i and j, ``sum_p W_ip W_jp k_p``."""
     w = prior.mixing.weights().detach()
     return torch.stack([w[i, p] * w[j, p] * k for p, k in enumerate(kernels)]).sum(0)
 
 
 def _cross(prior: Prior, x: Tensor, channel: int, points: Any) -> Tensor:
-    """Covariance (n, N) of a function at new rows with the labels; a group is of no use to a row without one."""
+    """Covariance (n, N) of a function at new rows with the labels; new rows have no group, so no group effects."""
     w = prior.mixing.weights().detach()
     total = x.new_zeros(len(x), len(points.x))
     for p, process in enumerate(prior):
         if isinstance(process, PerGroup) or not bool(w[channel, p]):
             continue
-        other = w[points.task, p]
-        k = 1.0 if isinstance(process, Constant) else process.kernel.forward(x, points.x)  # type: ignore[operator]
-        total = total + w[channel, p] * k * other
+        label_weights = w[points.task, p]
+        k = 1.0 if isinstance(process, Constant) else process.kernel.forward(x, points.x)
+        total = total + w[channel, p] * k * label_weights
     return total
 
 
 def _at_best(family: Family) -> Component:
-    """All labels that a family has seen (those it was conditioned on after the fit too), at its best hyperparameters."""
+    """The posterior of a family at its best hyperparameters, given all its labels (those added after the fit too)."""
     best = get_raw(family.prior)
-    found = family.posterior
-    if len(found.components) > 1 or not np.array_equal(found.draws[0], best):
-        found = ExactPosterior.of(family.prior, found.components[0].labels, best[None])
-    (component,) = found.components
+    posterior = family.posterior
+    if len(posterior.components) > 1 or not np.array_equal(posterior.draws[0], best):
+        posterior = ExactPosterior.of(family.prior, posterior.components[0].labels, best[None])
+    (component,) = posterior.components
     return replace(component, prior=copy.deepcopy(component.prior).requires_grad_(False))
 
 
 def as_botorch(model: Any, outputs: Sequence[str] | str | None = None) -> BotorchModel:
-    """A fitted model for BoTorch.
+    """A fitted model as a BoTorch model.
 
     Parameters
     ----------
     model : IndependentGP, MultiTaskGP or DifferenceGP
-        Fitted.
+        A fitted model with Gaussian labels.
     outputs : str or list of str, optional
         One expression that is linear in the tasks, such as ``"N2 - NO"``, or a list of tasks; default: all tasks.
 
     Returns
     -------
     botorch.models.model.Model
-        At the hyperparameters' posterior maximum.
+        The posterior at the maximum of the hyperparameters' posterior.
 
     Raises
     ------
     ValueError
-        For a model that is not exact, labels that are not Gaussian, or a function that is not linear.
+        For a model that is not exact, labels that are not Gaussian, or an expression that is not linear.
     """
     check_is_fitted(model, "table_")
     if not jointly_gaussian(model):
@@ -257,17 +258,17 @@ def as_botorch(model: Any, outputs: Sequence[str] | str | None = None) -> Botorc
     offset = torch.from_numpy(model.scaler_.y_mean.copy())
     weights = torch.diag(torch.from_numpy(model.scaler_.y_scale.copy()))
     if isinstance(outputs, str):
-        found = Expression(outputs, tasks).linear(tasks)
-        if found is None:
+        coefficients = Expression(outputs, tasks).linear(tasks)
+        if coefficients is None:
             raise ValueError(f"{outputs!r} is not linear in the tasks: BoTorch takes those through its objectives")
-        constant, slope = found[0], torch.from_numpy(found[1])
+        constant, slope = coefficients[0], torch.from_numpy(coefficients[1])
         offset, weights, names = (constant + slope @ offset)[None], (slope @ weights)[None], [outputs]
     else:
         names = list(tasks if outputs is None else outputs)
         if unknown := [n for n in names if n not in tasks]:
             raise ValueError(f"no task {unknown[0]!r}; the tasks are {tasks}")
-        kept = [tasks.index(n) for n in names]
-        offset, weights = offset[kept], weights[kept]
+        selected = [tasks.index(n) for n in names]
+        offset, weights = offset[selected], weights[selected]
     views, noise = [], torch.zeros(len(tasks), dtype=torch.float64)
     for family in model.families_:
         component = _at_best(family)

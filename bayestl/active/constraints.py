@@ -1,4 +1,4 @@
-"""How many candidates with an element may be measured."""
+"""Limits on how many candidates that contain an element may be measured."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 
 class ElementLimits:
-    """At the most so many candidates that hold an element.
+    """A constraint: at most so many candidates with an element are measured.
 
     Parameters
     ----------
     most : mapping of str to int
-        Of each element that is limited.
+        Number of candidates for each element that is limited.
     formulas : sequence of str, optional
-        Of the candidates; needed where anything is limited.
+        Formulas of the candidates; needed where any element is limited.
     """
 
     def __init__(self, most: Mapping[str, int], formulas: Sequence[str] | None) -> None:
@@ -27,7 +27,7 @@ class ElementLimits:
             self._elements = [frozenset(e.symbol for e in Composition(f).elements) for f in formulas]
 
     def permits(self, rows: np.ndarray, used: Sequence[int]) -> np.ndarray:
-        """Which rows (k,) may be measured where the rows ``used`` have been; those always may."""
+        """Boolean (k,): the rows that may be measured, given the rows ``used`` already, which may be measured again."""
         if not self.most:
             return np.ones(len(rows), dtype=bool)
         counts = {e: sum(e in self._elements[r] for r in used) for e in self.most}
@@ -37,12 +37,12 @@ class ElementLimits:
 
 
 def check_limits(most: Mapping[str, int], formulas: Sequence[str] | None) -> None:
-    """Refuse limits without formulas, of what is no element, or that are no numbers.
+    """Refuse limits without formulas, for names that are no element, or that are no whole numbers.
 
     Raises
     ------
     ValueError
-        Naming it.
+        For such a limit, naming it.
     """
     if not most:
         return

@@ -1,7 +1,7 @@
-"""Functions of tasks written as text, such as ``N2 - NO`` or ``log(`band gap`) / 2``: parsed, never evaluated as Python.
+"""Functions of tasks as text, such as ``N2 - NO`` or ``log(`band gap`) / 2``: parsed, never evaluated as Python.
 
-Names of tasks that are no identifiers stand between backticks.  Allowed are numbers, names, ``+ - * / **``, and the functions in
-:data:`FUNCTIONS`; so a file that holds an expression can do nothing else.
+Names of tasks that are not Python identifiers stand between backticks.  Allowed are numbers, names, ``+ - * / **``, and
+the functions in :data:`FUNCTIONS`, so reading an expression from a file cannot run code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "min": np.minimum,
     "max": np.maximum,
 }
-"""What may be called; ``min`` and ``max`` take two arguments."""
+"""The functions that may be called; ``min`` and ``max`` take two arguments."""
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -42,9 +42,9 @@ class Expression:
     Parameters
     ----------
     text : str
-        See the module's docstring.
+        Numbers, task names (between backticks where they are not identifiers), operators and :data:`FUNCTIONS`.
     names : sequence of str
-        The tasks that it may speak of.
+        The tasks that the text may name.
 
     Raises
     ------
@@ -83,6 +83,7 @@ class Expression:
     def _compile(
         self, node: ast.AST, names: set[str], aliases: Mapping[str, str]
     ) -> Callable[[Mapping[str, Any]], Any]:
+        """A syntax tree as a function of the labels by task; refuses every node that is not allowed."""
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
             value = float(node.value)
             return lambda _: value
@@ -94,20 +95,20 @@ class Expression:
                 self.used.append(name)
             return lambda values: values[name]
         if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
-            own, inner = _OPERATORS[type(node.op)], self._compile(node.operand, names, aliases)
-            return lambda values: own(inner(values))
+            unary, operand = _OPERATORS[type(node.op)], self._compile(node.operand, names, aliases)
+            return lambda values: unary(operand(values))
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-            both = _OPERATORS[type(node.op)]
+            binary = _OPERATORS[type(node.op)]
             left, right = (self._compile(side, names, aliases) for side in (node.left, node.right))
-            return lambda values: both(left(values), right(values))
+            return lambda values: binary(left(values), right(values))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
             if node.func.id in FUNCTIONS:
-                called = FUNCTIONS[node.func.id]
-                wanted = 2 if node.func.id in ("min", "max") else 1
-                if len(node.args) != wanted:
-                    raise ValueError(f"{self.text!r}: {node.func.id} takes {wanted} argument(s), got {len(node.args)}")
-                inner_ones = [self._compile(a, names, aliases) for a in node.args]
-                return lambda values: called(*(f(values) for f in inner_ones))
+                function = FUNCTIONS[node.func.id]
+                arity = 2 if node.func.id in ("min", "max") else 1
+                if len(node.args) != arity:
+                    raise ValueError(f"{self.text!r}: {node.func.id} takes {arity} argument(s), got {len(node.args)}")
+                arguments = [self._compile(a, names, aliases) for a in node.args]
+                return lambda values: function(*(a(values) for a in arguments))
             raise ValueError(f"{self.text!r} calls {node.func.id!r}; only {', '.join(sorted(FUNCTIONS))} may be called")
         raise ValueError(
             f"{self.text!r} holds {ast.unparse(node)!r}, which is not allowed: numbers, tasks, + - * / ** and "
@@ -115,11 +116,11 @@ class Expression:
         )
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
-        """Its value, from arrays or numbers by task."""
+        """The value of the expression, from arrays or numbers by task."""
         return self._function(values)
 
     def linear(self, names: Sequence[str]) -> tuple[float, np.ndarray] | None:
-        """``(constant, coefficients (T,))`` if it is affine in the tasks ``names``, else None."""
+        """``(constant, coefficients (T,))`` if the expression is affine in the tasks ``names``, else None."""
         points = np.random.default_rng(0).uniform(-2.0, 2.0, (16, len(names)))
         origin = np.ones(len(names))
         with np.errstate(all="ignore"):

@@ -1,13 +1,14 @@
-"""What a campaign is after: a number that is to be large, small, at a value, in a range, above a threshold; or knowledge.
+"""Goals of a campaign: a quantity that is to be large, small, near a value, in a range, above a threshold, or learnt.
 
-A goal says what a quantity's value is worth (``utility``) and what a prediction promises beyond the best so far (``promise``):
+A goal says what a value of its quantity is worth (``utility``), and what measuring it promises given its predicted
+distribution and the best utility so far (``promise``):
 
     Maximise, Minimise, Reach    E[max(u(y) - u*, 0)],  u(y) = y, -y, -abs(y - value)        (expected improvement)
     Between, Above               P(y in the range)
-    Learn                        no utility: how much a measurement tells of the target
+    Learn                        no utility: how much variance of the quantity a measurement removes
 
-The quantity is a task, an expression of tasks (kept in the ledger as text) or a Python function of them (passed again when
-the campaign is opened).
+The quantity is a task, an expression of tasks (kept in the ledger as text) or a Python function of them (passed again
+when the campaign is opened).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.special import ndtr
@@ -26,16 +27,16 @@ from bayestl.active.expressions import Expression
 from bayestl.distributions import Discrete, Empirical, Marginals, NormalMixture, Predictive
 
 LEVELS = (np.arange(200) + 0.5) / 200
-"""At which a distribution without a closed form is summed."""
+"""Quantile levels over which a distribution without a closed form is averaged."""
 
 Function = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
 class Goal(ABC):
-    """Base of all goals; ``quantity`` is a task or an expression of tasks.
+    """Base class of all goals; ``quantity`` is a task or an expression of tasks.
 
-    ``function`` is used instead of an expression where it is given; ``quantity`` is its name then.
+    Where a ``function`` of the labels is given, it replaces the expression and ``quantity`` is only its name.
     """
 
     quantity: str
@@ -47,19 +48,20 @@ class Goal(ABC):
         Raises
         ------
         ValueError
-            See :class:`~bayestl.active.expressions.Expression`.
+            For an expression that is not allowed (see :class:`~bayestl.active.expressions.Expression`) or an unknown
+            task.
         """
         if self.function is None and self.quantity not in tasks:
             Expression(self.quantity, tasks)
 
     def needs(self, tasks: Sequence[str]) -> list[str]:
-        """The tasks that the quantity is made of; of a Python function all."""
+        """The tasks that the quantity is computed from; all tasks for a Python function."""
         if self.quantity in tasks:
             return [self.quantity]
         return list(tasks) if self.function is not None else Expression(self.quantity, tasks).used
 
     def value(self, labels: Mapping[str, Any], tasks: Sequence[str]) -> Any:
-        """The quantity from labels by task."""
+        """The value of the quantity, from labels by task."""
         if self.quantity in tasks:
             return labels[self.quantity]
         return self.function(labels) if self.function is not None else Expression(self.quantity, tasks)(labels)
@@ -68,32 +70,32 @@ class Goal(ABC):
         """The distribution of the quantity, row by row, from a :class:`~bayestl.Posterior`."""
         names = [t.name for t in posterior.tasks]
         if self.quantity in names:
-            return posterior.marginal(self.quantity)  # type: ignore[no-any-return]
+            return posterior.marginal(self.quantity)
         function = self.function if self.function is not None else Expression(self.quantity, names)
-        return posterior.apply(function).marginals  # type: ignore[no-any-return]
+        return posterior.apply(function).marginals
 
     @abstractmethod
     def utility(self, y: np.ndarray) -> np.ndarray:
-        """What values of the quantity are worth; larger is better."""
+        """The utility of values of the quantity; larger is better."""
 
     @abstractmethod
     def promise(self, predicted: Marginals, best: float) -> np.ndarray:
-        """What a measurement of the quantity promises, (n,), where the best utility so far is ``best``."""
+        """Acquisition value (n,) of measuring the quantity, given its predicted distribution and the best utility."""
 
     @property
     @abstractmethod
     def words(self) -> str:
-        """The goal in words."""
+        """A description of the goal in plain words, which :func:`from_words` reads."""
 
     def document(self) -> dict[str, Any]:
-        """A JSON value; a Python function is not part of it."""
+        """The goal as a JSON value; a Python function is not part of it."""
         values = {k: v for k, v in asdict(self).items() if k != "function"}
         return {"goal": type(self).__name__, **values, "python": self.function is not None}
 
 
 @dataclass(frozen=True)
 class _Improve(Goal):
-    """Goals whose promise is the expected improvement of a utility."""
+    """Base class of goals whose promise is the expected improvement of a utility."""
 
     def promise(self, predicted: Marginals, best: float) -> np.ndarray:
         if isinstance(predicted, Empirical):
@@ -107,7 +109,7 @@ class _Improve(Goal):
 
 @dataclass(frozen=True)
 class Maximise(_Improve):
-    """As large as possible."""
+    """Make the quantity as large as possible."""
 
     sign = 1.0
 
@@ -119,8 +121,8 @@ class Maximise(_Improve):
             return super().promise(predicted, best)
         sd = np.sqrt(predicted.variances)
         z = (self.sign * predicted.means - best) / sd
-        each = sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi))
-        return np.asarray(np.maximum(predicted.weights @ each, 0.0))
+        per_component = sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi))
+        return np.asarray(np.maximum(predicted.weights @ per_component, 0.0))
 
     @property
     def words(self) -> str:
@@ -129,7 +131,7 @@ class Maximise(_Improve):
 
 @dataclass(frozen=True)
 class Minimise(Maximise):
-    """As small as possible."""
+    """Make the quantity as small as possible."""
 
     sign = -1.0
 
@@ -140,7 +142,7 @@ class Minimise(Maximise):
 
 @dataclass(frozen=True)
 class Reach(_Improve):
-    """As near to ``target`` as possible."""
+    """Bring the quantity as near to ``target`` as possible."""
 
     target: float = 0.0
 
@@ -154,7 +156,7 @@ class Reach(_Improve):
 
 @dataclass(frozen=True)
 class Between(Goal):
-    """From ``lower`` to ``upper``, as many rows as possible."""
+    """Find as many rows as possible whose quantity lies between ``lower`` and ``upper``."""
 
     lower: float = -math.inf
     upper: float = math.inf
@@ -170,9 +172,9 @@ class Between(Goal):
         if isinstance(predicted, Empirical):
             return np.asarray(self.utility(predicted.draws).mean(axis=0))
         n = len(predicted.mean())
-        whole: Predictive = predicted  # type: ignore[assignment]
-        below = 0.0 if math.isinf(self.lower) else whole.cdf(np.full(n, np.nextafter(self.lower, -np.inf)))
-        upto = 1.0 if math.isinf(self.upper) else whole.cdf(np.full(n, self.upper))
+        predictive = cast(Predictive, predicted)  # only draws have no distribution function
+        below = 0.0 if math.isinf(self.lower) else predictive.cdf(np.full(n, np.nextafter(self.lower, -np.inf)))
+        upto = 1.0 if math.isinf(self.upper) else predictive.cdf(np.full(n, self.upper))
         return np.clip(np.broadcast_to(upto - below, (n,)), 0.0, 1.0)
 
     @property
@@ -182,9 +184,9 @@ class Between(Goal):
 
 @dataclass(frozen=True)
 class Above(Between):
-    """Tell the rows above ``lower`` from the others: measured is where that is least certain.
+    """Separate the rows above ``lower`` from those below: rows on which the model is least certain are measured.
 
-    Rows are not sought for being above (that is ``Between(quantity, lower)``): the boundary is.
+    The boundary is learnt; to find rows above a threshold, use ``Between(quantity, lower)``.
     """
 
     def promise(self, predicted: Marginals, best: float) -> np.ndarray:
@@ -198,13 +200,13 @@ class Above(Between):
 
 @dataclass(frozen=True)
 class Learn(Goal):
-    """Know the quantity best over the whole pool: least variance after each measurement, for its cost."""
+    """Learn the quantity over the whole pool: each measurement removes as much variance as possible for its cost."""
 
     def utility(self, y: np.ndarray) -> np.ndarray:
         return np.zeros(np.shape(y))
 
     def promise(self, predicted: Marginals, best: float) -> np.ndarray:
-        """Its spread: what a measurement at the row would tell of the row itself."""
+        """The spread of each row's prediction: standard deviation of numbers, entropy of classes."""
         if isinstance(predicted, Discrete):
             chances = np.maximum(predicted.probabilities, 1e-12)
             return np.asarray(-(chances * np.log(chances)).sum(axis=1))
@@ -228,7 +230,7 @@ _WORDS: tuple[tuple[str, Callable[..., Goal]], ...] = (
 
 
 def from_words(text: str) -> Goal:
-    """A goal as it is written on the command line, and as ``words`` tells it.
+    """A goal from its description on the command line, which is also the form of ``words``.
 
     Raises
     ------
@@ -250,7 +252,7 @@ def from_words(text: str) -> Goal:
 
 
 def from_document(document: Mapping[str, Any], function: Function | None = None) -> Goal:
-    """The inverse of ``document()``.
+    """A goal from its JSON value, the inverse of ``document()``.
 
     Raises
     ------

@@ -1,8 +1,9 @@
 """Every suggestion and every result of a campaign, on disk before the call returns.
 
-SQLite in WAL mode with ``synchronous=FULL``: a commit is one fsync of the log, readers do not wait for writers, two processes
-take turns (``BEGIN IMMEDIATE``), and after a kill at any point the log is replayed or dropped as a whole.  An append-only file
-would need a lock and a repair of its own for a torn last line.  Values are JSON and numbers: opening runs no code.
+SQLite in WAL mode with ``synchronous=FULL``: a commit is one fsync of the log, readers do not wait for writers, two
+processes take turns (``BEGIN IMMEDIATE``), and after a kill at any point the log is replayed or dropped as a whole.  An
+append-only file would need a lock and a repair of its own for a torn last line.  Values are JSON and numbers: opening
+runs no code.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from bayestl.version import __version__
 
 FORMAT = 1
 SUGGESTED = ("row", "task", "score", "cost", "predicted", "lower", "upper", "reason")
-"""What is told of a suggestion."""
+"""Columns of a suggestion that the campaign chooses; the ledger adds who, when and with which model."""
 WAIT = 60.0
-"""Seconds that one process waits for another one's turn."""
+"""Seconds that a process waits for another one to finish writing."""
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE pool (key TEXT PRIMARY KEY, value BLOB NOT NULL);
@@ -44,16 +45,16 @@ CREATE INDEX by_state ON suggestions (state);
 
 
 class LedgerError(ValueError):
-    """A file that is no ledger, or one of another campaign."""
+    """A file that is not a ledger, is damaged or of another version, or that exists already."""
 
 
 def now() -> str:
-    """The time, as it is written."""
+    """The present time in UTC, as the ledger writes it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def whoever() -> str:
-    """The user's name, or "unknown"."""
+def user_name() -> str:
+    """The user's login name, or "unknown"."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
@@ -66,12 +67,12 @@ class Ledger:
     Parameters
     ----------
     path : path
-        Of a ledger that is there.
+        An existing ledger.
 
     Raises
     ------
     LedgerError
-        If the file is not there, is no ledger, or one of another version.
+        If the file does not exist, is not a ledger, or is one of another version.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -80,57 +81,58 @@ class Ledger:
             raise LedgerError(f"no ledger at {self.path}")
         try:
             with self.reading() as db:
-                found = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+                version = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         except sqlite3.DatabaseError as error:
             raise LedgerError(f"{self.path} is no ledger of a campaign: {error}") from error
-        if found is None or json.loads(found[0]) != FORMAT:
+        if version is None or json.loads(version[0]) != FORMAT:
             raise LedgerError(f"{self.path}: this version reads format {FORMAT} of ledgers")
 
     @classmethod
     def create(
         cls, path: str | Path, meta: Mapping[str, Any], pool: pd.DataFrame, formulas: Sequence[str] | None
     ) -> Ledger:
-        """A new file; it appears under its name only once it is complete.
+        """A new ledger; the file appears under its name only once it is complete.
 
         Raises
         ------
         LedgerError
-            If there is a file already: ``Campaign.open`` goes on with it.
+            If the file exists already: ``Campaign.open`` continues it.
         """
         path = Path(path)
         if path.exists():
-            raise LedgerError(
-                f"{path} is there already: go on with Campaign.open({str(path)!r}), or choose another path"
-            )
+            raise LedgerError(f"{path} already exists: go on with Campaign.open({str(path)!r}), or choose another path")
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.{np.random.default_rng().integers(1 << 62):x}")
         try:
             with _connect(scratch) as db:
                 db.executescript(_SCHEMA)
-                for key, value in {"format": FORMAT, "created": now(), "who": whoever(), **meta}.items():
+                for key, value in {"format": FORMAT, "created": now(), "who": user_name(), **meta}.items():
                     db.execute("INSERT INTO meta VALUES (?, ?)", (key, json.dumps(value)))
-                names = {"columns": [str(c) for c in pool.columns], "rows": [_plain(i) for i in pool.index]}
-                names["formulas"] = None if formulas is None else list(formulas)  # type: ignore[assignment]
+                names: dict[str, Any] = {
+                    "columns": [str(c) for c in pool.columns],
+                    "rows": [_plain(i) for i in pool.index],
+                    "formulas": None if formulas is None else list(formulas),
+                }
                 db.execute("INSERT INTO pool VALUES ('names', ?)", (json.dumps(names).encode(),))
                 values = np.ascontiguousarray(pool.to_numpy(dtype="<f8"))
                 db.execute("INSERT INTO pool VALUES ('values', ?)", (values.tobytes(),))
-            os.link(scratch, path)  # unlike a renaming it fails where somebody else was faster
+            os.link(scratch, path)  # unlike renaming, linking fails where another process was faster
         except FileExistsError as error:
-            raise LedgerError(f"{path} is there already: go on with Campaign.open({str(path)!r})") from error
+            raise LedgerError(f"{path} already exists: go on with Campaign.open({str(path)!r})") from error
         finally:
-            for left in (scratch, Path(f"{scratch}-wal"), Path(f"{scratch}-shm")):
-                left.unlink(missing_ok=True)
+            for leftover in (scratch, Path(f"{scratch}-wal"), Path(f"{scratch}-shm")):
+                leftover.unlink(missing_ok=True)
         return cls(path)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for reading."""
+        """A connection for reading; it does not wait for writers."""
         with _connect(self.path) as db:
             yield db
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: nobody else writes meanwhile; all of it is on disk when the block ends, or nothing."""
+        """A transaction without other writers; when the block ends all of it is on disk, after an error none."""
         with _connect(self.path) as db:
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -143,11 +145,12 @@ class Ledger:
     def suggest(
         self, chosen: Sequence[Mapping[str, Any]], budget: float | None, model: str, seed: int
     ) -> dict[int, Mapping[str, Any]]:
-        """Write suggestions (columns :data:`SUGGESTED`), rows as positions; those that were kept, by number.
+        """Write suggestions (columns :data:`SUGGESTED`, rows as positions) and return those accepted, by their number.
 
-        Left out are those that another process has taken, measured or used up the budget for since they were chosen.
+        A suggestion is skipped if another process has suggested or measured it, or has used up the budget, since it was
+        chosen.
         """
-        kept: dict[int, Mapping[str, Any]] = {}
+        accepted: dict[int, Mapping[str, Any]] = {}
         with self.writing() as db:
             committed = "SELECT cost FROM results UNION ALL SELECT cost FROM suggestions WHERE state = 'open'"
             spent = db.execute(f"SELECT TOTAL(cost) FROM ({committed})").fetchone()[0]
@@ -162,13 +165,13 @@ class Ledger:
                 cursor = db.execute(
                     "INSERT INTO suggestions (batch, time, who, row, task, score, cost, predicted, lower, upper, reason, model, "
                     "version, seed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (number, now(), whoever(), *(pick[c] for c in SUGGESTED), model, __version__, seed),
+                    (number, now(), user_name(), *(pick[c] for c in SUGGESTED), model, __version__, seed),
                 )
-                kept[int(cursor.lastrowid or 0)] = pick
-        return kept
+                accepted[int(cursor.lastrowid or 0)] = pick
+        return accepted
 
     def drop(self, suggestions: Sequence[int]) -> None:
-        """Give open suggestions back."""
+        """Mark open suggestions as dropped: they will not be measured."""
         with self.writing() as db:
             db.executemany(
                 "UPDATE suggestions SET state = 'dropped' WHERE id = ? AND state = 'open'",
@@ -176,36 +179,36 @@ class Ledger:
             )
 
     def record(self, results: Sequence[tuple[int, str, str, float | None, float]]) -> None:
-        """Add results (row as a position, task, value as JSON, standard error, cost); each closes the suggestion it answers."""
+        """Add results (position of the row, task, value as JSON, standard error, cost); each closes its suggestion."""
         with self.writing() as db:
             for row, task, *rest in results:
-                found = db.execute(
+                answered = db.execute(
                     "SELECT id FROM suggestions WHERE row = ? AND task = ? AND state = 'open' ORDER BY id", (row, task)
                 ).fetchone()
-                suggestion = None if found is None else found[0]
+                suggestion = None if answered is None else answered[0]
                 db.execute(
                     "INSERT INTO results (time, who, row, task, value, se, cost, suggestion) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (now(), whoever(), row, task, *rest, suggestion),
+                    (now(), user_name(), row, task, *rest, suggestion),
                 )
                 if suggestion is not None:
                     db.execute("UPDATE suggestions SET state = 'done' WHERE id = ?", (suggestion,))
 
     def meta(self) -> dict[str, Any]:
-        """What the campaign was made with."""
+        """The settings with which the campaign was created."""
         with self.reading() as db:
             return {key: json.loads(value) for key, value in db.execute("SELECT key, value FROM meta")}
 
     def pool(self) -> tuple[pd.DataFrame, list[str] | None]:
-        """The candidates, and their formulas."""
+        """Features of the candidates (n, d), and their formulas where the campaign has any."""
         with self.reading() as db:
-            found = dict(db.execute("SELECT key, value FROM pool"))
-        names = json.loads(found["names"])
-        values = np.frombuffer(found["values"], dtype="<f8").reshape(len(names["rows"]), len(names["columns"]))
+            stored = dict(db.execute("SELECT key, value FROM pool"))
+        names = json.loads(stored["names"])
+        values = np.frombuffer(stored["values"], dtype="<f8").reshape(len(names["rows"]), len(names["columns"]))
         frame = pd.DataFrame(values.copy(), columns=names["columns"], index=pd.Index(names["rows"]))
         return frame, names["formulas"]
 
     def table(self, name: str) -> pd.DataFrame:
-        """``"suggestions"`` or ``"results"``, in the order in which they came."""
+        """The table ``"suggestions"`` or ``"results"``, in the order in which its rows were written."""
         with self.reading() as db:
             cursor = db.execute(f"SELECT * FROM {name} ORDER BY id")
             return pd.DataFrame(cursor.fetchall(), columns=[c[0] for c in cursor.description])
@@ -213,6 +216,7 @@ class Ledger:
 
 @contextmanager
 def _connect(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection in WAL mode that is closed at the end of the block; transactions are explicit."""
     db = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
     try:
         db.execute("PRAGMA journal_mode = WAL")
@@ -223,7 +227,7 @@ def _connect(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _plain(value: Any) -> Any:
-    """A row's name as JSON has it."""
+    """The name of a row as a JSON value."""
     if isinstance(value, np.generic):
         value = value.item()
     return value if isinstance(value, str | int | float) else str(value)

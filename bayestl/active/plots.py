@@ -10,31 +10,37 @@ import numpy as np
 from bayestl.active.campaign import Campaign
 from bayestl.active.goals import Between
 from bayestl.active.simulation import Simulation
-from bayestl.report.plots import (
-    COLOURS,
-    new_axes,
-)
+from bayestl.report.plots import COLOURS, new_axes
 
 
 def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
-    """Each row's quantity against what was spent when it became known, and the best so far, or the rows within the goal's range."""
+    """The quantity of each measured row against the cost spent by then, with the best so far or the goal's range."""
     ax = new_axes(ax, (5.2, 3.4))
-    told = campaign.progress()
+    progress = campaign.progress()
     quantity = campaign.goal.quantity
     units = {t.name: t.label for t in campaign.tasks}
     if isinstance(campaign.goal, Between):
-        inside = told["utility"] > 0
+        inside = progress["utility"] > 0
         low, high = (np.clip(v, -1e300, 1e300) for v in (campaign.goal.lower, campaign.goal.upper))
-        ends = told["value"].min(), told["value"].max()
+        ends = progress["value"].min(), progress["value"].max()
         ax.axhspan(max(low, ends[0]), min(high, ends[1]), color=COLOURS[2], alpha=0.15, lw=0, label=campaign.goal.words)
-        ax.plot(told["cost"][~inside], told["value"][~inside], "o", ms=3, color="0.6")
+        ax.plot(progress["cost"][~inside], progress["value"][~inside], "o", ms=3, color="0.6")
         ax.plot(
-            told["cost"][inside], told["value"][inside], "o", ms=5, color=COLOURS[2], label=f"{inside.sum()} rows in it"
+            progress["cost"][inside],
+            progress["value"][inside],
+            "o",
+            ms=5,
+            color=COLOURS[2],
+            label=f"{inside.sum()} rows in it",
         )
     else:
-        ax.plot(told["cost"], told["value"], "o", ms=3, color="0.6")
+        ax.plot(progress["cost"], progress["value"], "o", ms=3, color="0.6")
         ax.step(
-            told["cost"], told["best"], where="post", color=COLOURS[0], label=f"best so far ({campaign.goal.words})"
+            progress["cost"],
+            progress["best"],
+            where="post",
+            color=COLOURS[0],
+            label=f"best so far ({campaign.goal.words})",
         )
     ax.set_xlabel("cost")
     ax.set_ylabel(units.get(quantity, quantity))
@@ -44,19 +50,19 @@ def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
 
 
 def plot_simulation(simulation: Simulation, column: str | None = None, ax: Any = None) -> Any:
-    """Mean over seeds against cost, a line for each policy, with a band of one standard error.
+    """The mean over seeds of a column of the records against cost: a line per policy, a band of one standard error.
 
-    ``column`` of the records; by default what the goal is judged by.
+    ``column`` defaults to the criterion of the goal.
     """
     ax = new_axes(ax, (5.0, 3.6))
     column = column or simulation.criterion
     last = float(simulation.records.groupby(["policy", "seed"])["cost"].max().min())
     grid = np.linspace(0.0, last, 60)
-    told = simulation.records[simulation.records[column].notna()]
-    for i, policy in enumerate(dict.fromkeys(told["policy"])):
-        own = told[told["policy"] == policy]
+    scored = simulation.records[simulation.records[column].notna()]
+    for i, policy in enumerate(dict.fromkeys(scored["policy"])):
+        played = scored[scored["policy"] == policy]
         curves = []
-        for _, part in own.groupby("seed"):
+        for _, part in played.groupby("seed"):
             at = np.searchsorted(part["cost"].to_numpy(), grid + 1e-9, side="right") - 1
             curves.append(np.where(at >= 0, part[column].to_numpy()[np.maximum(at, 0)], np.nan))
         mean = np.nanmean(curves, axis=0)

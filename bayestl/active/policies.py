@@ -1,4 +1,8 @@
-"""A campaign played again on a table whose answers are known: what would each policy have found, at what cost?"""
+"""Policies of simulated campaigns: measurements chosen at random, or by a model with an acquisition function.
+
+A policy sees what a campaign would see (labels known so far, costs, the budget left) and returns its picks;
+``simulation.py`` plays it on a table whose answers are known.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from bayestl.active.acquisition.pool import Pool, given
+from bayestl.active.acquisition.pool import Pool, observed_labels
 from bayestl.active.batch import Choice, choose_batch
 from bayestl.active.goals import Goal
 from bayestl.table.task import Task
@@ -19,7 +23,7 @@ from bayestl.table.task import Task
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known: features and labels (n, T) of the pool's rows, then of further ones, and what the tasks are."""
+    """All that is known so far: features and labels (n, T) of the pool and of further rows below it, and the tasks."""
 
     X: pd.DataFrame
     labels: pd.DataFrame
@@ -28,24 +32,27 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a policy decided: rows of the pool and positions of tasks, and, where it has a model, what that predicts."""
+    """The picks of a policy, as (row, task) positions, and, where it has a model, the prediction of that model."""
 
     picks: list[tuple[int, int]]
     predicted: Callable[[], np.ndarray] | None = None
-    """The quantity at all rows of the pool, (n,), before the measurements."""
+    """Predicts the quantity at all rows of the pool, (n,), before the measurements."""
 
 
 class Policy(ABC):
-    """How a campaign decides: a choice and evidence in, rows and tasks out."""
+    """Base class of policies: from a choice and the evidence so far to a decision."""
 
     @abstractmethod
     def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> Decision:
-        """Up to ``n`` measurements."""
+        """The decision on up to ``n`` measurements."""
 
 
 @dataclass(frozen=True)
 class Random(Policy):
-    """Any row that lacks a label of the quantity; ``model`` is what learns from them, if anything does."""
+    """Random rows that lack a label of the quantity.
+
+    An optional ``model`` is fitted to them, so that its error can be followed.
+    """
 
     model: Any = None
 
@@ -55,21 +62,22 @@ class Random(Policy):
             None if self.model is None else _prediction(_fitted(self.model, known, pool.tasks), pool, choice.goal)
         )
         generator = np.random.default_rng(seed)
-        needed = [choice.pool.tasks.index(t) for t in choice.goal.needs(choice.pool.tasks)]
-        out: list[tuple[int, int]] = []
-        for row in generator.permutation(len(choice.pool.X)):
+        needed = [pool.tasks.index(t) for t in choice.goal.needs(pool.tasks)]
+        picks: list[tuple[int, int]] = []
+        for row in generator.permutation(len(pool.X)):
             for t in needed:
-                if len(out) < n and choice.free(np.array([row]))[0, t]:
-                    out.append((int(row), t))
+                if len(picks) < n and choice.free(np.array([row]))[0, t]:
+                    picks.append((int(row), t))
                     choice.take(int(row), t)
-        return Decision(out, predicted)
+        return Decision(picks, predicted)
 
 
 @dataclass(frozen=True)
 class ByModel(Policy):
-    """As a :class:`~bayestl.active.Campaign` with this model and acquisition.
+    """The choices of a :class:`~bayestl.active.Campaign` with this model and acquisition.
 
-    ``alone``: the model is given the tasks of the quantity only, the others are not measured (a policy without transfer).
+    With ``alone=True`` the model sees only the tasks of the quantity and no other is measured: a policy without
+    transfer.
     """
 
     model: Any
@@ -77,27 +85,28 @@ class ByModel(Policy):
     alone: bool = False
 
     def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> Decision:
-        every = names = choice.pool.tasks
+        all_names = names = choice.pool.tasks
         if self.alone:
             names = choice.goal.needs(names)
-            kept = [choice.pool.tasks.index(t) for t in names]
+            columns = [all_names.index(t) for t in names]
             pool = choice.pool
-            choice.pool = Pool(pool.X, pool.known[names], pool.possible[:, kept], pool.costs[kept], names)
+            choice.pool = Pool(pool.X, pool.known[names], pool.possible[:, columns], pool.costs[columns], names)
         model = _fitted(self.model, known, names)
         predicted = _prediction(model, choice.pool, choice.goal)
         picks = choose_batch(model, choice, n, self.acquisition, seed)
-        return Decision([(row, every.index(names[t])) for row, t, _ in picks], predicted)
+        return Decision([(row, all_names.index(names[t])) for row, t, _ in picks], predicted)
 
 
 def _fitted(model: Any, known: Evidence, names: Sequence[str]) -> Any:
-    """A copy of a model, fitted to the labels of some tasks."""
+    """A copy of a model, fitted to the labels of the tasks ``names``."""
     labels = known.labels[list(names)].reset_index(drop=True)
-    there = labels.notna().any(axis=1)
-    own = clone(model).set_params(tasks=[t for t in known.tasks if t.name in names], verbose=False)
-    return own.fit(known.X.reset_index(drop=True)[there].reset_index(drop=True), labels[there].reset_index(drop=True))
+    labelled = labels.notna().any(axis=1)
+    copy = clone(model).set_params(tasks=[t for t in known.tasks if t.name in names], verbose=False)
+    X = known.X.reset_index(drop=True)[labelled].reset_index(drop=True)
+    return copy.fit(X, labels[labelled].reset_index(drop=True))
 
 
 def _prediction(model: Any, pool: Pool, goal: Goal) -> Callable[[], np.ndarray]:
-    """Mean of the quantity at the rows of a pool, made when it is asked for."""
+    """A function that predicts the mean of the quantity at the rows of a pool, with the labels known now."""
     known = pool.known.copy()
-    return lambda: goal.marginals(model.posterior(pool.X, observed=given(model, known))).mean()
+    return lambda: goal.marginals(model.posterior(pool.X, observed=observed_labels(model, known))).mean()

@@ -1,7 +1,8 @@
-"""Results as a user brings them, checked before anything is written."""
+"""Results as a user enters them, checked before anything is written, and the tables that a campaign makes of them."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +11,39 @@ import numpy as np
 import pandas as pd
 
 from bayestl.active.goals import Goal
+from bayestl.table.columns import decide, encode
 from bayestl.table.task import Task
 
 
+def ledger_entries(
+    results: pd.DataFrame, candidates: pd.Index, tasks: Sequence[Task]
+) -> list[tuple[int, str, str, float | None, float]]:
+    """Results as the ledger records them: position of the row, task, value as JSON, standard error, cost.
+
+    Raises
+    ------
+    ValueError
+        For a row that is no candidate, an unknown task, or a value that the task cannot have, naming it.
+    """
+    long = long_form(results, candidates, [t.name for t in tasks])
+    costs = {t.name: float(t.cost) for t in tasks}
+    for task in tasks:
+        of_task = long[long["task"] == task.name]
+        if len(of_task):
+            column = pd.Series(list(of_task["value"]), of_task["row"].astype(str), name=task.name)
+            encode(column, decide(task, column), "the results")  # refuses, naming row and value
+    positions = {name: i for i, name in enumerate(candidates)}
+    entries = []
+    for i, entry in enumerate(long.itertuples(index=False)):
+        se, cost = (non_negative(getattr(entry, c, None), c, i) for c in ("se", "cost"))
+        value = entry.value.item() if isinstance(entry.value, np.generic) else entry.value
+        paid = costs[entry.task] if cost is None else cost
+        entries.append((positions[entry.row], entry.task, json.dumps(value), se, paid))
+    return entries
+
+
 def long_form(results: pd.DataFrame, candidates: pd.Index, names: Sequence[str]) -> pd.DataFrame:
-    """One row a result that is there: columns ``row``, ``task``, ``value``, and ``se`` and ``cost`` where given.
+    """Results that have a value, one per row: columns ``row``, ``task``, ``value``, ``se`` and ``cost`` where given.
 
     Raises
     ------
@@ -32,8 +61,8 @@ def long_form(results: pd.DataFrame, candidates: pd.Index, names: Sequence[str])
     else:
         lacking = [c for c in ("row", "task", "value") if c not in results]
         raise ValueError(
-            f"results lack the column {lacking[0]!r}: a row a measurement with row, task, value, or a column for each of the "
-            f"tasks {list(names)}"
+            f"results lack the column {lacking[0]!r}: give one row per measurement with row, task, value, or a column for each "
+            f"of the tasks {list(names)}"
         )
     long = long[long["value"].notna()]
     for i, (row, task) in enumerate(zip(long["row"], long["task"], strict=True)):
@@ -44,44 +73,58 @@ def long_form(results: pd.DataFrame, candidates: pd.Index, names: Sequence[str])
     return long
 
 
-def number(value: Any, what: str, i: int) -> float | None:
-    """A number that is not negative, None where there is none.
+def non_negative(value: Any, what: str, i: int) -> float | None:
+    """A number that is not negative; None for a missing value.
 
     Raises
     ------
     ValueError
-        For anything else, naming the result ``i`` and ``what`` of it.
+        For anything else, naming the number ``i`` of the result and ``what`` the value is.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     try:
-        found = float(value)
+        number = float(value)
     except (TypeError, ValueError):
-        found = math.nan
-    if not (math.isfinite(found) and found >= 0):
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"result {i}: {what} must be a number that is not negative, got {value!r}")
-    return found
+    return number
 
 
 def label_table(results: pd.DataFrame, tasks: Sequence[Task], index: pd.Index) -> pd.DataFrame:
-    """What is known of the candidates, (n, T): the mean of repeated numbers, the last of repeated classes."""
-    out = pd.DataFrame(np.nan, index, [t.name for t in tasks])
+    """Labels (n, T) known of the candidates: the mean of repeated numbers, the last of repeated classes."""
+    labels = pd.DataFrame(np.nan, index, [t.name for t in tasks])
     for task in tasks:
-        own = results[results["task"] == task.name]
-        if task.classes is not None or any(isinstance(v, str) for v in own["value"]):
-            out[task.name] = out[task.name].astype(object).where(out[task.name].notna(), None)
-            last = own.groupby("row")["value"].last()
-            out.loc[last.index, task.name] = last
-        elif len(own):
-            mean = own.assign(value=own["value"].astype(float)).groupby("row")["value"].mean()
-            out.loc[mean.index, task.name] = mean
-    return out
+        of_task = results[results["task"] == task.name]
+        if task.classes is not None or any(isinstance(v, str) for v in of_task["value"]):
+            labels[task.name] = labels[task.name].astype(object).where(labels[task.name].notna(), None)
+            last = of_task.groupby("row")["value"].last()
+            labels.loc[last.index, task.name] = last
+        elif len(of_task):
+            mean = of_task.assign(value=of_task["value"].astype(float)).groupby("row")["value"].mean()
+            labels.loc[mean.index, task.name] = mean
+    return labels
+
+
+def known_quantity(labels: pd.DataFrame, tasks: Sequence[Task], goal: Goal) -> pd.Series:
+    """The goal's quantity for the rows of ``labels`` (n, T) that have all labels it needs."""
+    names = [t.name for t in tasks]
+    complete = labels[goal.needs(names)].dropna().index
+    if len(complete) == 0:
+        return pd.Series(dtype=float)
+    numbers = {}
+    for task in tasks:
+        column = labels.loc[complete, task.name]
+        numbers[task.name] = encode(column, decide(task, column))[0] if column.notna().all() else column.to_numpy()
+    value = goal.value(numbers, names)
+    return pd.Series(np.asarray(value, dtype=float), complete, name=goal.quantity)
 
 
 def training_table(
     results: pd.DataFrame, tasks: Sequence[Task], pool: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
-    """Features, labels and standard errors (None where no result has one); repeated measurements are rows of their own."""
+    """Features, labels and standard errors (None if no result has one); a repeated measurement is a further row."""
     names = [t.name for t in tasks]
     results = results.assign(repeat=results.groupby(["row", "task"]).cumcount())
     wide = results.pivot(index=["row", "repeat"], columns="task", values="value")
@@ -96,7 +139,7 @@ def training_table(
 
 
 def progress_table(results: pd.DataFrame, known: pd.Series, goal: Goal, names: Sequence[str]) -> pd.DataFrame:
-    """The rows whose quantity is ``known``, in the order in which it became so; see ``Campaign.progress``."""
+    """The table of ``Campaign.progress``: the rows whose quantity is ``known``, in the order of the results."""
     results = results.assign(spent=lambda r: r["cost"].cumsum())
     needed = results[results["task"].isin(goal.needs(list(names))) & results["row"].isin(known.index)]
     complete = needed.groupby(["row", "task"])["spent"].first().groupby("row").max().sort_values(kind="stable")

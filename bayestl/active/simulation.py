@@ -1,4 +1,8 @@
-"""A campaign played again on a table whose answers are known: what would each policy have found, at what cost?"""
+"""Simulated campaigns on a table whose answers are known: what would each policy have found, at what cost?
+
+Every policy of ``policies.py`` starts from the same rows for each seed; finished campaigns are kept in a folder, by a
+key of all that they depend on, so that an interrupted simulation continues.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +32,11 @@ class Simulation:
     Attributes
     ----------
     records : DataFrame
-        A row a policy, seed and step: ``cost`` so far, ``best`` utility so far, ``regret`` (utility of the best row of the pool
-        less that; NaN for goals without one), ``found`` (rows of the pool within the goal's range so far), ``measured``; for
-        ``Learn``, ``error``: root mean square error over the pool of the model that decided.
+        One row per policy, seed and step: ``cost`` so far, ``best`` utility so far, ``regret`` (utility of the best row
+        of the pool minus that; NaN for goals without one), ``found`` (rows of the pool within the goal's range so far),
+        ``measured``; for ``Learn``, ``error``: root mean square error over the pool of the model that decided.
+    goal : Goal
+        The goal of all campaigns.
     """
 
     records: pd.DataFrame
@@ -38,23 +44,23 @@ class Simulation:
 
     @property
     def criterion(self) -> str:
-        """What the goal is judged by."""
+        """The column of the records by which the goal is judged: ``found``, ``error`` or ``regret``."""
         return "found" if isinstance(self.goal, Between) else "error" if isinstance(self.goal, Learn) else "regret"
 
     def at_cost(self, cost: float, column: str = "found") -> pd.DataFrame:
-        """Value (policy by seed) of a column when ``cost`` was spent."""
+        """Values of a column when ``cost`` was spent: a row per seed, a column per policy."""
         before = self.records[self.records["cost"] <= cost + 1e-9]
         return before.groupby(["policy", "seed"], sort=False)[column].last().unstack("policy")
 
     def summary(self, cost: float | None = None) -> pd.DataFrame:
-        """Mean over seeds with its standard error, at a cost (default: the least that all policies reached)."""
+        """Criterion of each policy, mean over seeds and standard error, at a cost (default: one that all reached)."""
         if cost is None:
             cost = float(self.records.groupby(["policy", "seed"])["cost"].max().min())
         column = self.criterion
         wide = self.at_cost(cost, column)
-        out = pd.DataFrame({column: wide.mean(), "se": wide.sem()})
-        out.attrs["cost"] = cost
-        return out
+        summary = pd.DataFrame({column: wide.mean(), "se": wide.sem()})
+        summary.attrs["cost"] = cost
+        return summary
 
     def __str__(self) -> str:
         table = self.summary()
@@ -77,21 +83,23 @@ def simulate(
     n_jobs: int | None = None,
     verbose: bool = True,
 ) -> Simulation:
-    """Play campaigns on a table with known answers.
+    """Simulate campaigns on a table with known answers.
 
     Parameters
     ----------
     X, Y : DataFrame
-        The pool and its labels; only labels that are there can be measured.
+        The pool and its labels; only labels in the table can be measured.
     goal : Goal
+        What the campaigns are after.
     policies : mapping of str to Policy
-        :class:`Random`, :class:`ByModel`, :class:`Lolo`.
+        The policies by name: :class:`~bayestl.active.Random`, :class:`~bayestl.active.ByModel`, or others.
     tasks : sequence of Task, optional
-        With their costs; default: one each.
+        The tasks with their costs; by default every measurement costs one.
     start : int or sequence of int
-        Rows whose labels of the quantity are known at the start, drawn anew for each seed, or given by position; free of cost.
+        Rows whose labels of the quantity are known at the start, at no cost: a number, drawn for each seed, or
+        positions.
     known : sequence of str
-        Tasks whose labels are known of the whole pool (a database of calculations).
+        Tasks whose labels are known for the whole pool (a database of calculations).
     further : (X, Y), optional
         Labelled rows that are not candidates: every policy has them from the start.
     budget : float
@@ -99,12 +107,18 @@ def simulate(
     batch : int
         Measurements at a time.
     seeds : sequence of int
+        Seeds of the campaigns of each policy.
     folder : path, optional
-        Each finished campaign is kept there, and not played again; an interrupted simulation goes on.
+        Folder for the finished campaigns, which are not played again: an interrupted simulation continues.
     n_jobs : int, optional
         Processes, as in joblib.
     verbose : bool
         Progress on a terminal.
+
+    Returns
+    -------
+    Simulation
+        The records of all campaigns.
 
     Raises
     ------
@@ -118,8 +132,8 @@ def simulate(
     >>> X = pd.DataFrame({"x": np.linspace(0, 1, 40)})
     >>> Y = pd.DataFrame({"y": np.sin(5 * X["x"])})
     >>> policies = {"random": Random(), "gp": ByModel(btl.IndependentGP(hyperparameters="map", n_starts=1))}
-    >>> found = simulate(X, Y, Maximise("y"), policies, start=3, budget=6, seeds=[0, 1], verbose=False)
-    >>> bool(found.summary().loc["gp", "regret"] < 0.01)
+    >>> simulation = simulate(X, Y, Maximise("y"), policies, start=3, budget=6, seeds=[0, 1], verbose=False)
+    >>> bool(simulation.summary().loc["gp", "regret"] < 0.01)
     True
     """
     frame = label_frame(Y, len(X))
@@ -140,6 +154,8 @@ def simulate(
 
 @dataclass(frozen=True)
 class _Setting:
+    """The arguments of :func:`simulate` that all its campaigns share."""
+
     X: pd.DataFrame
     Y: pd.DataFrame
     goal: Goal
@@ -151,8 +167,8 @@ class _Setting:
     batch: int
 
     def key(self, name: str, policy: Policy, seed: int) -> str:
-        """Of a campaign, for its file: all that it depends on."""
-        what = [
+        """A digest of all that a campaign depends on, the name of its file."""
+        dependencies = [
             name,
             repr(policy),
             seed,
@@ -163,14 +179,14 @@ class _Setting:
             self.budget,
             self.batch,
         ]
-        digest = hashlib.sha256(json.dumps(what).encode())
+        digest = hashlib.sha256(json.dumps(dependencies).encode())
         for table in (self.X, self.Y, *(self.further or ())):
             digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
         return digest.hexdigest()[:24]
 
 
 def _play(setting: _Setting, name: str, policy: Policy, seed: int, home: Path | None) -> pd.DataFrame:
-    """One campaign, or what is left of it in the folder."""
+    """The records of one campaign, read from the folder if it was played before."""
     file = None if home is None else home / f"{setting.key(name, policy, seed)}.csv"
     if file is not None and file.is_file():
         return pd.read_csv(file)
@@ -183,6 +199,7 @@ def _play(setting: _Setting, name: str, policy: Policy, seed: int, home: Path | 
 
 
 def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.DataFrame:
+    """The records of one campaign, step by step."""
     goal, tasks, truth = setting.goal, setting.tasks, setting.Y
     names = [t.name for t in tasks]
     costs = np.array([t.cost for t in tasks])
@@ -207,13 +224,13 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
     step = 0
     while True:
         complete = shown[needed].notna().all(axis=1).to_numpy()
-        mine = complete.copy()
-        mine[list(at_start)] = False
+        measured = complete.copy()
+        measured[list(at_start)] = False
         best = float(np.nanmax(np.where(complete, utility, np.nan))) if complete.any() else -math.inf
         regret = float(np.nanmax(utility)) - best
-        found = int(np.nansum(np.where(mine, utility, 0.0) > 0)) if isinstance(goal, Between) else 0
-        told = {"cost": spent, "best": best, "regret": regret, "found": found, "measured": int(mine.sum())}
-        records.append({"policy": name, "seed": seed, "step": step, **told})
+        hits = int(np.nansum(np.where(measured, utility, 0.0) > 0)) if isinstance(goal, Between) else 0
+        progress = {"cost": spent, "best": best, "regret": regret, "found": hits, "measured": int(measured.sum())}
+        records.append({"policy": name, "seed": seed, "step": step, **progress})
         possible = (shown.isna() & truth.notna()).to_numpy()
         over = spent >= setting.budget - 1e-9 or not possible[:, [names.index(t) for t in needed]].any()
         if over and not isinstance(goal, Learn):
@@ -227,8 +244,8 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
         choice = Choice(pool, goal, best, setting.budget - spent, used)
         decision = policy.choose(choice, evidence, setting.batch, int(generator.integers(1 << 31)))
         if isinstance(goal, Learn):
-            wrong = np.nan if decision.predicted is None else (decision.predicted() - quantity)[reachable]
-            records[-1]["error"] = float(np.sqrt(np.mean(wrong**2)))
+            errors = np.nan if decision.predicted is None else (decision.predicted() - quantity)[reachable]
+            records[-1]["error"] = float(np.sqrt(np.mean(errors**2)))
         if over or not decision.picks:
             break
         for row, t in decision.picks:
@@ -239,9 +256,9 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
 
 
 def _quantities(setting: _Setting) -> np.ndarray:
-    """Each row's quantity, NaN where a label that it needs is missing."""
+    """The quantity of each row (n,), NaN where a label that it needs is missing."""
     names = [t.name for t in setting.tasks]
     numbers = {t.name: encode(setting.Y[t.name], t)[0] for t in setting.tasks}
     value = np.asarray(setting.goal.value(numbers, names), dtype=float)
-    there = setting.Y[setting.goal.needs(names)].notna().all(axis=1).to_numpy()
-    return np.where(there, value, np.nan)
+    complete = setting.Y[setting.goal.needs(names)].notna().all(axis=1).to_numpy()
+    return np.where(complete, value, np.nan)

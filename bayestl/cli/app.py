@@ -1,4 +1,4 @@
-"""What all commands share: the application, common options, and how errors are told."""
+"""The application, and what its commands share: common options, and the printing of errors and warnings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ app = typer.Typer(
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes.", min=1)]
-Seed = Annotated[int, typer.Option(help="Every run repeats exactly from it.", min=0)]
+Seed = Annotated[int, typer.Option(help="Runs with the same seed repeat exactly.", min=0)]
 Likelihoods = Annotated[
     str | None,
     typer.Option(
@@ -29,7 +29,7 @@ Likelihoods = Annotated[
 ]
 
 
-def _tell(
+def _print_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -37,16 +37,16 @@ def _tell(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning as a person reads it, without the line of code that raised it."""
+    """Print a warning as one line, without the line of code that raised it."""
     typer.secho(f"warning: {' '.join(str(message).split())}", fg="yellow", err=True)
 
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """One line and exit code 1 for what the user can mend; anything else is our fault and keeps its traceback."""
+    """A context that prints errors of the user's input in one line, exit code 1; other errors keep their traceback."""
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _tell
+            warnings.showwarning = _print_warning
             yield
     except (ValueError, OSError, ImportError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
@@ -55,5 +55,5 @@ def user_errors() -> Iterator[None]:
 
 
 def printer(quiet: bool) -> Callable[[str], None]:
-    """What prints to the user, or nothing."""
+    """A function that prints to the terminal, or does nothing if ``quiet``."""
     return (lambda text: None) if quiet else typer.echo

@@ -1,4 +1,4 @@
-"""Commands of active learning: suggest, tell, simulate."""
+"""Commands on campaigns of active learning: suggest, tell, simulate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayestl.cli.app import Jobs, Likelihoods, Quiet, Seed, app, printer, user_errors
+from bayestl.cli.app import Jobs, Likelihoods, Quiet, Seed, printer, user_errors
 from bayestl.cli.inputs import (
     ModelName,
     choose_inputs,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bayestl.table.task import Task
 
-Costs = Annotated[str | None, typer.Option(help="TASK=COST of one measurement, comma-separated; default one each.")]
+Costs = Annotated[str | None, typer.Option(help="TASK=COST of one measurement, comma-separated; by default 1.")]
 Goal = Annotated[
     str | None,
     typer.Option(
@@ -36,13 +36,13 @@ Goal = Annotated[
 
 
 def with_costs(names: list[str], likelihoods: str | None, costs: str | None) -> list[Task]:
-    """Tasks with their likelihoods and costs."""
+    """Tasks with the likelihoods and costs named by the options."""
     from dataclasses import replace
 
     import bayestl as btl
 
-    found = {t.name: t for t in make_tasks(names, likelihoods) or ()}
-    tasks = {name: found.get(name, btl.Task(name)) for name in names}
+    specified = {t.name: t for t in make_tasks(names, likelihoods) or ()}
+    tasks = {name: specified.get(name, btl.Task(name)) for name in names}
     for pair in names_in(costs):
         name, sign, value = (part.strip() for part in pair.partition("="))
         try:
@@ -54,15 +54,12 @@ def with_costs(names: list[str], likelihoods: str | None, costs: str | None) -> 
     return list(tasks.values())
 
 
-@app.command()
 def suggest(
     ledger: Annotated[Path, typer.Argument(help="The campaign's file; with --pool a new one.")],
     n: Annotated[int, typer.Option("-n", help="How many measurements.", min=1)] = 1,
     pool: Annotated[
         Path | None,
-        typer.Option(
-            help="To begin a campaign: CSV or Parquet of the candidates; labels that are known already count as results."
-        ),
+        typer.Option(help="To begin a campaign: CSV or Parquet of the candidates; labels in it count as results."),
     ] = None,
     tasks: Annotated[
         str | None, typer.Option(help="To begin: label columns, comma-separated; lowest fidelity first.")
@@ -82,11 +79,11 @@ def suggest(
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Say what to measure next; with --pool, --tasks and --goal begin a campaign first."""
+    """Suggest what to measure next; with --pool, --tasks and --goal begin a campaign first."""
     with user_errors():
         from bayestl.active import Campaign
 
-        tell_user = printer(quiet)
+        say = printer(quiet)
         if pool is None:
             campaign = Campaign.open(ledger, verbose=not quiet)
         else:
@@ -96,17 +93,17 @@ def suggest(
                 ledger, read(pool), names_in(tasks), goal, name, features, presets, model, with_costs(names_in(tasks), likelihoods, costs),
                 budget, acquisition, seed, not quiet,
             )  # fmt: skip
-        found = campaign.suggest(n)
-        tell_user(repr(campaign))
-        if found.empty:
-            tell_user("nothing to suggest: the budget or the pool is used up")
+        suggestions = campaign.suggest(n)
+        say(repr(campaign))
+        if suggestions.empty:
+            say("nothing to suggest: the budget or the pool is used up")
         else:
-            typer.echo(found.drop(columns="reason").to_string(float_format="{:.4g}".format, na_rep="-"))
-            for reason in dict.fromkeys(found["reason"]):
-                tell_user(reason)
+            typer.echo(suggestions.drop(columns="reason").to_string(float_format="{:.4g}".format, na_rep="-"))
+            for reason in dict.fromkeys(suggestions["reason"]):
+                say(reason)
         if output is not None:
-            write(found.reset_index().assign(value=None, se=None), output)
-            tell_user(f"written: {output}; fill in the column value, then: bayestl tell {ledger} {output}")
+            write(suggestions.reset_index().assign(value=None, se=None), output)
+            say(f"written: {output}; fill in the column value, then: bayestl tell {ledger} {output}")
 
 
 def _begin(
@@ -124,6 +121,7 @@ def _begin(
     seed: int,
     verbose: bool,
 ) -> Any:
+    """A new campaign on the candidates of a table, whose labels are its first results."""
     from bayestl.active import Campaign
     from bayestl.active.goals import from_words
 
@@ -150,7 +148,6 @@ def _begin(
     return campaign
 
 
-@app.command()
 def tell(
     ledger: Annotated[Path, typer.Argument(help="The campaign's file.")],
     results: Annotated[
@@ -180,7 +177,6 @@ def tell(
             printer(quiet)(f"best so far: {campaign.goal.quantity} = {best['value']:.4g} at {best['row']}")
 
 
-@app.command()
 def simulate(
     data: Annotated[Path, typer.Argument(help="CSV or Parquet with known answers.")],
     tasks: Annotated[str, typer.Option(help="Label columns, comma-separated; lowest fidelity first.")],
@@ -188,36 +184,38 @@ def simulate(
     features: Annotated[str | None, typer.Option(help="As for fit.")] = None,
     presets: Annotated[str, typer.Option(help="Composition features.")] = "magpie,fractions",
     models: Annotated[
-        str, typer.Option(help="Architectures, comma-separated; chance is always beside them.")
+        str, typer.Option(help="Architectures, comma-separated; random choices are always run too.")
     ] = "independent,difference",
-    known: Annotated[str | None, typer.Option(help="Tasks known of every row, comma-separated.")] = None,
+    known: Annotated[
+        str | None, typer.Option(help="Tasks whose labels are known for every row, comma-separated.")
+    ] = None,
     costs: Costs = None,
     likelihoods: Likelihoods = None,
     start: Annotated[int, typer.Option(help="Rows known at the start.", min=1)] = 10,
     budget: Annotated[float, typer.Option(help="Cost of a campaign.")] = 50.0,
     batch: Annotated[int, typer.Option(help="Measurements at a time.", min=1)] = 1,
-    seeds: Annotated[int, typer.Option(help="Campaigns of each policy.", min=1)] = 5,
+    seeds: Annotated[int, typer.Option(help="Number of campaigns of each policy.", min=1)] = 5,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder for records and a picture; an interrupted run goes on."),
+        typer.Option("-o", "--output", help="Folder for records and a picture; an interrupted run continues."),
     ] = None,
     jobs: Jobs = 2,
     quiet: Quiet = False,
 ) -> None:
-    """Replay campaigns on a table whose answers are known: what each model finds, at what cost."""
+    """Simulate campaigns on a table whose answers are known: what each model finds, at what cost."""
     with user_errors():
-        from bayestl.active import plot_simulation
-        from bayestl.active import simulate as play
+        from bayestl import active
         from bayestl.active.goals import from_words
-        from bayestl.active.policies import ByModel, Policy, Random
 
         frame, names = read(data), names_in(tasks)
         require_columns(frame, names, "--tasks")
         chosen = models_in(models)
         X = choose_inputs(frame, features, presets, names, None).matrix(frame, None, not quiet, jobs)
-        policies: dict[str, Policy] = {"random": Random()}
-        policies |= {m: ByModel(make_model(m, names, None, None, 0, False), alone=m == "independent") for m in chosen}
-        found = play(
+        policies: dict[str, active.Policy] = {"random": active.Random()}
+        for name in chosen:
+            model = make_model(name, names, None, None, 0, False)
+            policies[name] = active.ByModel(model, alone=name == "independent")
+        simulation = active.simulate(
             X,
             frame[names],
             from_words(goal),
@@ -232,8 +230,8 @@ def simulate(
             n_jobs=jobs,
             verbose=not quiet,
         )
-        typer.echo(str(found))
+        typer.echo(str(simulation))
         if output is not None:
-            found.records.to_csv(output / "records.csv", index=False)
-            plot_simulation(found).figure.savefig(output / "curves.png", dpi=130)
+            simulation.records.to_csv(output / "records.csv", index=False)
+            active.plot_simulation(simulation).figure.savefig(output / "curves.png", dpi=130)
             printer(quiet)(f"written: {output}/records.csv, curves.png")

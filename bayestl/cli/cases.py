@@ -1,4 +1,4 @@
-"""What ``bayestl reproduce`` runs: each case with the options that it has."""
+"""The cases of ``bayestl reproduce``: for each a function that runs it with the options that apply to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Case(StrEnum):
-    """What can be reproduced."""
+    """Names of the cases."""
 
     no = "no"
     gap = "gap"
@@ -19,7 +19,7 @@ class Case(StrEnum):
 
 @dataclass(frozen=True)
 class Options:
-    """Of the command line; each case uses those that it has."""
+    """Options of the command line; each case uses those that apply to it."""
 
     repeats: int | None
     hide: str
@@ -31,6 +31,7 @@ class Options:
 
 
 def _no(o: Options) -> Any:
+    """NO decomposition, with the calibration of its models."""
     from bayestl.studies import no
 
     result = no.run(o.repeats or 10, o.hide, o.split, o.only, n_jobs=o.jobs, verbose=o.verbose)
@@ -38,6 +39,7 @@ def _no(o: Options) -> Any:
 
 
 def _gap(o: Options) -> Any:
+    """Band gaps: the official folds (G0, G1) or the curve against the number of measurements (G2)."""
     from bayestl.studies import gap
 
     if o.variant == "G2":
@@ -46,6 +48,7 @@ def _gap(o: Options) -> Any:
 
 
 def _color(o: Options) -> Any:
+    """Colours, with the calibration of the models and the figures of the paper's learner."""
     from bayestl.studies import color
 
     comparison = color.run(o.hide, o.only, o.repeats or 4, n_jobs=o.jobs, verbose=o.verbose)
@@ -54,12 +57,14 @@ def _color(o: Options) -> Any:
 
 
 def _calibration(comparison: Any) -> str:
+    """The calibration table of a comparison as text."""
     from bayestl.evaluation import calibration_table
 
     return f"calibration:\n{calibration_table(comparison).round(3).to_string()}"
 
 
 def _elements(o: Options) -> Any:
+    """Hardness and volumes of the elements."""
     from bayestl.studies import elements
 
     return elements.run(o.hide, o.only, o.repeats or 4, n_jobs=o.jobs, verbose=o.verbose)
@@ -71,6 +76,6 @@ RUN: dict[Case, Callable[[Options], Any]] = {
     Case.color: _color,
     Case.elements: _elements,
 }
-"""Each returns what is printed."""
+"""The function of each case; its result is printed."""
 WRITTEN = (Case.gap,)
-"""Cases whose result can write itself to a folder."""
+"""Cases whose result has a method ``write`` for a folder."""

@@ -1,4 +1,4 @@
-"""From options and files to tables, tasks and models."""
+"""Options and files of the command line as tables, tasks and models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ModelName(StrEnum):
-    """The architectures by name."""
+    """Names of the architectures."""
 
     independent = "independent"
     multi_task = "multi-task"
@@ -22,7 +22,13 @@ class ModelName(StrEnum):
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The rows of a CSV or Parquet file; ValueError where there are none."""
+    """The table in a CSV or Parquet file.
+
+    Raises
+    ------
+    ValueError
+        If the file does not exist, cannot be read or has no rows.
+    """
     import pandas as pd
 
     if not path.is_file():
@@ -44,7 +50,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """A CSV or Parquet file, by its suffix."""
+    """Write a table as CSV or Parquet, by the suffix of the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() in (".parquet", ".pq"):
         frame.to_parquet(path, index=False)
@@ -53,7 +59,7 @@ def write(frame: pd.DataFrame, path: Path) -> None:
 
 
 def names_in(text: str | None) -> list[str]:
-    """Names in a comma-separated text."""
+    """The names in a comma-separated text."""
     return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
@@ -67,7 +73,7 @@ def require_columns(frame: pd.DataFrame, names: list[str], what: str) -> None:
 
 
 class Inputs:
-    """Which columns are features, and how: ``composition:COLUMN`` for formulas, ``COLUMN`` for numbers."""
+    """The feature columns of a file: ``composition:COLUMN`` for formulas, ``COLUMN`` for numbers."""
 
     def __init__(self, spec: list[str], presets: list[str]) -> None:
         self.spec, self.presets = spec, presets
@@ -79,7 +85,7 @@ class Inputs:
             raise ValueError(f"--features: {bad[0]!r} is neither a column nor composition:COLUMN")
 
     def matrix(self, frame: pd.DataFrame, columns: list[str] | None, verbose: bool, jobs: int = 1) -> pd.DataFrame:
-        """Numeric features; ``columns`` are those that an earlier call gave."""
+        """The numeric features of a table; ``columns`` fixes those of an earlier call."""
         from bayestl.features import CompositionFeatures
 
         require_columns(frame, self.numbers + self.formulas, "--features")
@@ -96,13 +102,13 @@ class Inputs:
 def choose_inputs(
     frame: pd.DataFrame, features: str | None, presets: str, tasks: list[str], groups: str | None
 ) -> Inputs:
-    """The features that were named, or all numeric columns that are neither labels nor groups."""
+    """The features named by the option, or all numeric columns that are neither labels nor groups."""
     import pandas as pd
 
     spec = names_in(features)
     if not spec:
-        taken = [*tasks, *([groups] if groups else [])]
-        spec = [str(c) for c in frame.columns if c not in taken and pd.api.types.is_numeric_dtype(frame[c])]
+        others = [*tasks, *([groups] if groups else [])]
+        spec = [str(c) for c in frame.columns if c not in others and pd.api.types.is_numeric_dtype(frame[c])]
         if not spec:
             raise ValueError(
                 "no numeric feature columns are left: name them with --features, formulas as composition:COLUMN"
@@ -122,10 +128,11 @@ LIKELIHOODS = {
     "categorical": "Categorical",
     "ordinal": "Ordinal",
 }
+"""Names of the likelihoods on the command line, with their classes."""
 
 
 def make_tasks(names: list[str], likelihoods: str | None) -> list[Any] | None:
-    """Tasks with the likelihoods that were asked for."""
+    """Tasks with the likelihoods named by the option; None without any."""
     import bayestl as btl
 
     chosen = []
@@ -140,7 +147,7 @@ def make_tasks(names: list[str], likelihoods: str | None) -> list[Any] | None:
 
 
 def models_in(text: str) -> list[str]:
-    """Names of architectures in the option ``--models``."""
+    """The architectures named by the option ``--models``."""
     chosen, allowed = names_in(text), [m.value for m in ModelName]
     if unknown := [m for m in chosen if m not in allowed]:
         raise ValueError(f"--models: unknown architecture {unknown[0]!r}; there are {allowed}")
@@ -150,7 +157,7 @@ def models_in(text: str) -> list[str]:
 def make_model(
     name: str, names: list[str], graph: str | None, tasks: list[Any] | None, seed: int, verbose: bool
 ) -> Any:
-    """The architecture of a name."""
+    """An unfitted model of the named architecture, for the tasks ``names``."""
     import bayestl as btl
 
     common: dict[str, Any] = {"tasks": tasks, "random_state": seed, "verbose": verbose}

@@ -1,6 +1,6 @@
-"""Real tables: in the box, or downloaded on first use with a checksum.
+"""Real tables with sparse labels, built from installed packages or downloaded on first use with a checksum.
 
-``BAYESTL_DATA`` may name a folder with the downloaded files; then no network is touched.
+``BAYESTL_DATA`` may name a folder with the downloaded files; then no network is used.
 """
 
 from __future__ import annotations
@@ -30,4 +30,4 @@ LOADERS: dict[str, Callable[[], Dataset]] = {
     "strehlow_cook": load_strehlow_cook,
     "no_decomposition": load_no_decomposition,
 }
-"""All tables, by name."""
+"""The loaders of all tables, by name."""

@@ -1,36 +1,38 @@
-"""Real tables with sparse labels from several sources.
+"""Measured band gaps of matbench_expt_gap, with the PBE gaps that the Materials Project has for the same compositions.
 
-``load_elements`` is built from what pymatgen and matminer install.  The others are read from the folder that
-``BAYESTL_DATA`` names, or fetched once from their public address; either way the SHA-256 is checked.
+Both files are those of the CrabNet repository (Wang et al. 2021).
 """
 
 from __future__ import annotations
 
 import pandas as pd
 
-from bayestl.datasets.base import Dataset, _File, fetch
+from bayestl.datasets.base import DataFile, Dataset, fetch
 from bayestl.likelihoods import Hurdle
 from bayestl.table.task import Task
 
 _CRABNET = (
     "https://raw.githubusercontent.com/anthony-wang/CrabNet/457b4d4835737ecbe4dd33e53174bd818bd82143/data/matbench/"
 )
-EXPERIMENTAL_GAPS = _File(
+EXPERIMENTAL_GAPS = DataFile(
     "expt_gap.csv", "3de82c37f1db3ab9bbd92366c96633f131913ded5db0969eb36216bdd11cef2f", _CRABNET + "expt_gap.csv"
 )
-MATERIALS_PROJECT_GAPS = _File(
+MATERIALS_PROJECT_GAPS = DataFile(
     "mp_gap.csv", "4084e584467e6f81ec8bf12c438eeb2c049ae39e11401bae694ef6a9983b9d9f", _CRABNET + "mp_gap.csv"
 )
 
 
-# ------------------------------------------------------------------------------------------------------------ band gaps
-
-
 def load_experimental_band_gaps(pbe: bool = True) -> Dataset:
-    """Measured band gaps of 4604 formulas (matbench_expt_gap), and beside them the PBE gap where there is one.
+    """Measured band gaps of 4604 formulas (matbench_expt_gap), with the PBE gap of the composition where it is known.
 
-    ``pbe_gap`` is the median gap over the Materials Project entries of the same reduced composition.  Rows are in the
-    order of the file, so ``KFold(5, shuffle=True, random_state=18012019)`` gives the official folds.
+    ``pbe_gap`` is the median gap over the Materials Project entries of the same reduced composition; ``pbe=False``
+    leaves it out.  Rows are in the order of the file, so ``KFold(5, shuffle=True, random_state=18012019)`` gives the
+    official folds.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or has another checksum.
     """
     measured = pd.read_csv(fetch(EXPERIMENTAL_GAPS))
     Y = pd.DataFrame({"expt_gap": measured["target"].astype(float)})

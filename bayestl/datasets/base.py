@@ -1,7 +1,6 @@
-"""Real tables with sparse labels from several sources.
+"""The class of all datasets, and their files: in the folder of ``BAYESTL_DATA``, or fetched from a public address.
 
-``load_elements`` is built from what pymatgen and matminer install.  The others are read from the folder that
-``BAYESTL_DATA`` names, or fetched once from their public address; either way the SHA-256 is checked.
+A downloaded file is kept; either way its SHA-256 is checked.
 """
 
 from __future__ import annotations
@@ -18,7 +17,23 @@ from bayestl.table.task import Task
 
 @dataclass(frozen=True)
 class Dataset:
-    """A table: features ``X`` (for compositions one column ``formula``), labels ``Y``, ``groups``, ``tasks``."""
+    """A table with its source.
+
+    Attributes
+    ----------
+    name : str
+        Name of the table.
+    X : DataFrame, shape (n, d)
+        Features; for compositions one column ``formula``, see :class:`~bayestl.features.CompositionFeatures`.
+    Y : DataFrame, shape (n, T)
+        Labels, NaN or None where not measured.
+    tasks : tuple of Task
+        The label columns with likelihoods, units and costs.
+    citation, licence, address : str
+        Source of the data.
+    groups : Series, shape (n,), optional
+        A group for each row.
+    """
 
     name: str
     X: pd.DataFrame
@@ -35,23 +50,25 @@ class Dataset:
 
 
 class DataError(ValueError):
-    """A data file that is missing, or not the one that was tested."""
+    """A data file is missing, or is not the one that was tested."""
 
 
 @dataclass(frozen=True)
-class _File:
+class DataFile:
+    """A data file: its name, its checksum and its public address."""
+
     name: str
     sha256: str
     address: str
 
 
-def fetch(file: _File) -> Path:
-    """Path of a data file whose checksum is right.
+def fetch(file: DataFile) -> Path:
+    """The path of a data file, after its checksum was found right.
 
     Raises
     ------
     DataError
-        If it is not in the folder of ``BAYESTL_DATA``, or differs, or cannot be fetched.
+        If the file is not in the folder of ``BAYESTL_DATA``, has another checksum, or cannot be fetched.
     """
     import_tqdm()
     import pooch
@@ -63,10 +80,10 @@ def fetch(file: _File) -> Path:
             raise DataError(
                 f"{file.name} is not in {folder} (BAYESTL_DATA): put it there from {file.address}, or unset BAYESTL_DATA"
             )
-        found = pooch.file_hash(str(path))
-        if found != file.sha256:
+        checksum = pooch.file_hash(str(path))
+        if checksum != file.sha256:
             raise DataError(
-                f"{path} is not the file that was tested (SHA-256 {found[:12]}..., expected {file.sha256[:12]}...)"
+                f"{path} is not the file that was tested (SHA-256 {checksum[:12]}..., expected {file.sha256[:12]}...)"
             )
         return path
     try:
@@ -75,7 +92,7 @@ def fetch(file: _File) -> Path:
                 file.address, known_hash=f"sha256:{file.sha256}", fname=file.name, path=pooch.os_cache("bayestl")
             )
         )
-    except Exception as error:  # pooch passes on whatever its downloader raises
+    except Exception as error:  # pooch passes on any error of its downloader
         raise DataError(
             f"{file.name} could not be fetched from {file.address} ({type(error).__name__}): "
             "download it by hand into a folder and set BAYESTL_DATA to that folder"

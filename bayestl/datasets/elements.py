@@ -1,7 +1,7 @@
-"""Real tables with sparse labels from several sources.
+"""The chemical elements: a table built from what pymatgen and matminer install, without a download.
 
-``load_elements`` is built from what pymatgen and matminer install.  The others are read from the folder that
-``BAYESTL_DATA`` names, or fetched once from their public address; either way the SHA-256 is checked.
+Features come from the periodic table; labels are mechanical and thermal properties, and the volume by DFT and by
+measurement.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import pandas as pd
 from bayestl.datasets.base import DataError, Dataset
 from bayestl.progress import import_tqdm
 from bayestl.table.task import Task
-
-# ------------------------------------------------------------------------------------------------------------ elements
 
 _ELEMENT_TASKS = (
     Task("melting_point", unit="K", cost=1.0),
@@ -36,7 +34,7 @@ _ELEMENT_TASKS = (
 def load_elements() -> Dataset:
     """The chemical elements: periodic-table features, sparse mechanical and thermal labels, DFT and measured volume.
 
-    Moduli, hardness and volumes are natural logarithms (they span decades).  Needs the extra ``materials``.
+    Moduli, hardness and volumes are natural logarithms, since they span decades.  The extra ``materials`` is needed.
 
     Examples
     --------
@@ -55,25 +53,25 @@ def load_elements() -> Dataset:
     for element in sorted(Element, key=lambda e: e.Z):
         if element.Z > 95 or element.symbol in ("D", "T"):
             continue
-        get = {name: magpie.get_elemental_property(element, name) for name in _MAGPIE_FEATURES}
-        number = {key: _number(table[element.symbol].get(key)) for key in _PYMATGEN_LABELS.values()}
-        label = {task: number[key] for task, key in _PYMATGEN_LABELS.items()}
-        label["dft_volume"] = _number(magpie.get_elemental_property(element, "GSvolume_pa"))
-        for task in label:
+        values = {name: magpie.get_elemental_property(element, name) for name in _MAGPIE_FEATURES}
+        numbers = {key: _number(table[element.symbol].get(key)) for key in _PYMATGEN_LABELS.values()}
+        of_element = {task: numbers[key] for task, key in _PYMATGEN_LABELS.items()}
+        of_element["dft_volume"] = _number(magpie.get_elemental_property(element, "GSvolume_pa"))
+        for task in of_element:
             if task not in ("melting_point", "boiling_point"):
-                label[task] = np.log(label[task]) if label[task] > 0 else np.nan
-        features.append(get)
-        labels.append(label)
+                of_element[task] = np.log(of_element[task]) if of_element[task] > 0 else np.nan
+        features.append(values)
+        labels.append(of_element)
         symbols.append(element.symbol)
     index = pd.Index(symbols, name="element")
     X = pd.DataFrame(features, index=index, dtype=float)
     X = X.fillna(X.median())
     Y = pd.DataFrame(labels, index=index)[[t.name for t in _ELEMENT_TASKS]]
-    keep = Y.notna().any(axis=1)
+    labelled = Y.notna().any(axis=1)
     return Dataset(
         "elements",
-        X[keep],
-        Y[keep],
+        X[labelled],
+        Y[labelled],
         _ELEMENT_TASKS,
         "pymatgen (Ong et al. 2013, Comput. Mater. Sci. 68, 314) and Magpie (Ward et al. 2016, npj Comput. Mater. 2, 16028)",
         "MIT (pymatgen), matminer's licence for the Magpie tables",
@@ -99,6 +97,7 @@ _PYMATGEN_LABELS = {
 
 
 def _periodic_table(folder: Path) -> dict[str, dict[str, Any]]:
+    """Pymatgen's table of element properties, by symbol."""
     import gzip
 
     for name in ("periodic_table.json.gz", "periodic_table.json"):
@@ -110,7 +109,7 @@ def _periodic_table(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _number(value: Any) -> float:
-    """The number at the start of an entry such as ``"76.0 GPa"`` or ``{"value": ...}``; NaN where there is none."""
+    """The number at the start of an entry such as ``"76.0 GPa"`` or ``{"value": ...}``; NaN without a number."""
     if isinstance(value, dict):
         value = value.get("data", value.get("value"))
     if value is None:

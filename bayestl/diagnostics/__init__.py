@@ -1,1 +1,1 @@
-"""Whether a fit can be trusted: draws at the rows of a table, their export to ArviZ, and checks with advice."""
+"""Diagnostics of a fit: draws at the rows of its table, their export to ArviZ, and checks with advice."""

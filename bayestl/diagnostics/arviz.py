@@ -1,7 +1,7 @@
-"""A fitted model in ArviZ's form.
+"""Export of a fitted model to ArviZ.
 
-The groups are made with NumPy and xarray alone; only the last step, :func:`assemble`, asks which ArviZ is there: an
-``InferenceData`` for 0.x, an ``xarray.DataTree`` from 1.0 on.
+The groups are built with NumPy and xarray alone; only the last step, :func:`assemble`, depends on the installed ArviZ:
+an ``InferenceData`` for 0.x, an ``xarray.DataTree`` from 1.0 on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def to_arviz(table: Table, scaler: Scaler, posterior: RowDraws, prior: RowDraws | None, seed: int, model: str) -> Any:
-    """Draws from the posterior, and from the prior where there are any, as ArviZ data (see ``model.to_arviz``)."""
+    """Draws from the posterior, and from the prior if given, as ArviZ data (the result of ``model.to_arviz``)."""
     groups = posterior_groups(table, scaler, posterior, seed)
     if prior is not None:
         drawn = posterior_groups(table, scaler, prior, seed)
@@ -31,13 +31,14 @@ def to_arviz(table: Table, scaler: Scaler, posterior: RowDraws, prior: RowDraws 
 
 
 def posterior_groups(table: Table, scaler: Scaler, draws: RowDraws, seed: int) -> dict[str, xr.Dataset]:
-    """The groups that draws at a table's rows give."""
-    from bayestl.diagnostics.draws import draw_labels  # needs torch, the rest of this file does not
+    """The ArviZ groups of draws at the rows of a table, by name."""
+    from bayestl.diagnostics.draws import draw_labels  # imports torch, which the rest of this file does not need
 
     rows = np.asarray(table.index) if table.index.is_unique else np.arange(len(table.x))
     n_chains = draws.n_chains
 
     def by_chain(values: np.ndarray) -> np.ndarray:
+        """Values (D, ...) as (chains, draws, ...)."""
         return np.asarray(values).reshape(n_chains, -1, *np.shape(values)[1:])
 
     names = [name for part in table.parts for name in part.names]
@@ -52,54 +53,56 @@ def posterior_groups(table: Table, scaler: Scaler, draws: RowDraws, seed: int) -
         coords |= {k: list(labels) for k, labels in v.coords.items()}
     groups = {"posterior": _dataset(posterior, coords)}
 
-    generator = np.random.default_rng([1, seed])  # the latent values were drawn with those of ``seed``
+    generator = np.random.default_rng([1, seed])  # independent of the latent values, which ``seed`` drew
     predicted: dict[str, Any] = {}
     observed: dict[str, Any] = {}
     density: dict[str, Any] = {}
-    own: dict[str, Any] = {}
+    row_coords: dict[str, Any] = {}
     for t, task in enumerate(table.tasks):
-        there = np.flatnonzero(table.present[:, t])
-        if len(there) == 0:
+        labelled = np.flatnonzero(table.present[:, t])
+        if len(labelled) == 0:
             continue
         dim = f"{task.name}_row"
-        own[dim] = rows[there]
+        row_coords[dim] = rows[labelled]
         predicted[task.name] = (
             ("chain", "draw", dim),
-            by_chain(draw_labels(table, scaler, draws, t, there, generator)),
+            by_chain(draw_labels(table, scaler, draws, t, labelled, generator)),
         )
-        y, high = table.y[there, t], table.high[there, t]
+        y, high = table.y[labelled, t], table.high[labelled, t]
         observed[task.name] = ((dim,), np.where(np.isfinite(y), y, high))
         if task.name in draws.log_likelihood:
             density[task.name] = (("chain", "draw", dim), by_chain(draws.log_likelihood[task.name]))
-    groups["posterior_predictive"] = _dataset(predicted, own)
+    groups["posterior_predictive"] = _dataset(predicted, row_coords)
     if density:
-        groups["log_likelihood"] = _dataset(density, own)
+        groups["log_likelihood"] = _dataset(density, row_coords)
     if draws.sample_stats:
         groups["sample_stats"] = _dataset(
             {k: (("chain", "draw"), by_chain(v)) for k, v in draws.sample_stats.items()}, {}
         )
-    groups["observed_data"] = xr.Dataset(observed, coords=own)
+    groups["observed_data"] = xr.Dataset(observed, coords=row_coords)
     if draws.fixed:
-        labels = {k: list(v) for one in draws.fixed.values() for k, v in one.coords.items()}
+        labels = {k: list(v) for variable in draws.fixed.values() for k, v in variable.coords.items()}
         points = {name: (v.dims, v.values[0]) for name, v in draws.fixed.items()}
         groups["constant_data"] = xr.Dataset(points, coords=labels)
     return groups
 
 
 def _dataset(variables: Mapping[str, Any], coords: Mapping[str, Any]) -> xr.Dataset:
-    """With chains and draws numbered, and no coordinate that no variable has."""
+    """A dataset with numbered chains and draws, and only the coordinates that a variable uses."""
     shape = np.shape(next(iter(variables.values()))[1])
     used = {dim for dims, _ in variables.values() for dim in dims}
-    kept = {name: values for name, values in coords.items() if name in used}
-    return xr.Dataset(dict(variables), coords={"chain": np.arange(shape[0]), "draw": np.arange(shape[1]), **kept})
+    used_coords = {name: values for name, values in coords.items() if name in used}
+    return xr.Dataset(
+        dict(variables), coords={"chain": np.arange(shape[0]), "draw": np.arange(shape[1]), **used_coords}
+    )
 
 
 def assemble(groups: Mapping[str, xr.Dataset]) -> Any:
-    """The groups as what the installed ArviZ works on."""
+    """The groups in the container of the installed ArviZ."""
     with warnings.catch_warnings():
-        # 0.23 tells at import that 1.0 will be different; what it gives is the same
+        # 0.23 warns at import about changes in 1.0, which do not affect the data
         warnings.filterwarnings("ignore", message=r"\s*ArviZ is undergoing a major refactor", category=FutureWarning)
         import arviz
-    if int(arviz.__version__.split(".")[0]) < 1:  # 1.x answers to InferenceData too, with a DataTree
-        return arviz.InferenceData(**dict(groups))  # type: ignore[arg-type]
+    if int(arviz.__version__.split(".")[0]) < 1:  # 1.x has the name InferenceData too, for a DataTree
+        return arviz.InferenceData(attrs=None, warn_on_custom_groups=False, **dict(groups))
     return xr.DataTree.from_dict(dict(groups))

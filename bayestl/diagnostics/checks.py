@@ -1,8 +1,8 @@
-"""Checks of a fit: each has a value, a threshold, a status and advice in words.
+"""Checks of a fit: each has a value, a threshold, a status and advice.
 
-They are made of plain numbers (predictions of held-out labels, reports of chains and optimisers), so they know no model; each
-model states which of them it asks for.  A check warns beyond two standard errors, or at a chance of one in a hundred, and
-fails where that is out of the question; so of a hundred checks on a table that the model is right about some two or three warn.
+The checks use plain numbers (predictions of held-out labels, reports of chains and optimisers) and no model; each model
+lists the checks that it needs.  A check warns beyond two standard errors or at a p value below 0.01, and fails far
+beyond that; so two or three of a hundred checks warn although the model is right.
 """
 
 from __future__ import annotations
@@ -21,20 +21,25 @@ from bayestl.likelihoods import Gaussian, Likelihood
 from bayestl.table.task import Task
 
 LEAST_LABELS = 10
-"""Fewer labels say nothing of calibration."""
+"""Fewest labels of a task whose calibration is checked."""
 WARN_P, FAIL_P = 0.01, 1e-4
+"""p values of calibration below which the check warns and fails."""
 LEAST_EXPLAINED = 0.05
+"""Fraction of the variance explained below which the check warns."""
 LEAST_EFFECTIVE = 50
+"""Effective sample size below which the check warns."""
 MOST_K = 0.7
+"""Pareto k above which the check warns."""
 SENSITIVE, MOST_SENSITIVE = 0.4, 0.3
-"""Variance of a label's log density over the hyperparameters, and the fraction of labels beyond it that is remarkable."""
+"""Variance of a label's log density over the hyperparameters above which the label is influential, and the fraction of
+influential labels above which the check warns."""
 FAR = 0.1
-"""Fraction of new rows beyond the training table that is remarkable."""
+"""Fraction of new rows beyond the training table above which the check warns."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One row of the table."""
+    """The result of one check: a row of the table of ``diagnose()``."""
 
     check: str
     of: str
@@ -45,92 +50,112 @@ class Check:
 
 
 def judge(bad: bool, hopeless: bool = False) -> str:
-    """The status of a check."""
+    """The status of a check: ``"fail"``, ``"warn"`` or ``"pass"``."""
     return "fail" if hopeless else "warn" if bad else "pass"
 
 
 def as_table(checks: Iterable[Check]) -> pd.DataFrame:
-    """A row a check, worst first."""
+    """The checks as a table, one row per check, worst first."""
     frame = pd.DataFrame([vars(c) for c in checks], columns=list(Check.__dataclass_fields__))
     order = frame["status"].map({"fail": 0, "warn": 1, "pass": 2})
     return frame.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
 
 
 def label_checks(tasks: Sequence[Task], index: pd.Index, held: pd.DataFrame, how: str) -> Iterator[Check]:
-    """Calibration, variance explained and outliers of each task, from its held-out labels (see ``leave_one_out``).
+    """Checks of each task's calibration, variance explained, outliers and influential observations.
 
-    ``index`` names the rows of the table; ``how`` says how the labels were held out.
+    Parameters
+    ----------
+    tasks : sequence of Task
+        The tasks of the model.
+    index : Index
+        The names of the rows of the table.
+    held : DataFrame
+        Predictions of held-out labels, with the columns of ``leave_one_out()``.
+    how : str
+        How the labels were held out: ``"leave-one-out"`` or ``"held-out"``.
     """
     for task, likelihood in ((t.name, t.observes) for t in tasks):
-        own = held[held["task"] == task]
-        pit = own["pit"].to_numpy()
-        if len(own) < LEAST_LABELS:
+        labels = held[held["task"] == task]
+        pit = labels["pit"].to_numpy()
+        if len(labels) < LEAST_LABELS:
             continue
         p = float(stats.kstest(pit, "uniform").pvalue)
-        advice = _shape_of(pit, likelihood) if p < WARN_P else ""
+        advice = _calibration_advice(pit, likelihood) if p < WARN_P else ""
         yield Check(f"{how} calibration (p value)", task, p, WARN_P, judge(p < WARN_P, p < FAIL_P), advice)
-        if "p0" in own and own["p0"].notna().any():
+        if "p0" in labels and labels["p0"].notna().any():
             continue
-        y = own["y"].to_numpy()
-        explained = 1.0 - float(np.mean((y - own["mean"].to_numpy()) ** 2) / max(y.var(), 1e-300))
+        y = labels["y"].to_numpy()
+        explained = 1.0 - float(np.mean((y - labels["mean"].to_numpy()) ** 2) / max(y.var(), 1e-300))
         if np.isfinite(explained) and y.var() > 0:
-            none = explained < LEAST_EXPLAINED
+            unexplained = explained < LEAST_EXPLAINED
             advice = (
-                "no better than the mean of the labels: the features and the other tasks say little of it"
-                if none
+                "no better than the mean of the labels: the features and the other tasks say little about it"
+                if unexplained
                 else ""
             )
-            yield Check(f"variance explained, {how}", task, explained, LEAST_EXPLAINED, judge(none), advice)
+            yield Check(f"variance explained, {how}", task, explained, LEAST_EXPLAINED, judge(unexplained), advice)
         tail = 2 * np.minimum(pit, 1 - pit)
-        far = own["row"].to_numpy()[tail < WARN_P / len(own)]
+        far = labels["row"].to_numpy()[tail < WARN_P / len(labels)]
         advice = (
-            f"far from what all others say: rows {_row_names(index, far)}; check them, or use StudentT()"
+            f"far from their predictions by all others: rows {_row_names(index, far)}; check them, or use StudentT()"
             if len(far)
             else ""
         )
-        yield Check("outliers", task, float(len(far)), 0.0, judge(len(far) > 0, len(far) > 0.05 * len(own) + 1), advice)
-        if "sensitivity" in own and own["sensitivity"].notna().any():
-            yield _sensitivity(index, task, own)
+        yield Check(
+            "outliers", task, float(len(far)), 0.0, judge(len(far) > 0, len(far) > 0.05 * len(labels) + 1), advice
+        )
+        if "sensitivity" in labels and labels["sensitivity"].notna().any():
+            yield _influential_check(index, task, labels)
 
 
-def _sensitivity(index: pd.Index, task: str, own: pd.DataFrame) -> Check:
-    """Whether leave-one-out can be had without fitting again: labels that decide on the hyperparameters cannot be taken away."""
-    much = own["row"].to_numpy()[own["sensitivity"].to_numpy() > SENSITIVE]
-    share = len(much) / len(own)
-    hung = f"the hyperparameters hang on rows {_row_names(index, much)}: leave_one_out(refit=True) for their densities"
-    advice = hung if len(much) else ""
-    return Check("sensitive labels", task, share, MOST_SENSITIVE, judge(share > MOST_SENSITIVE), advice)
+def _influential_check(index: pd.Index, task: str, held: pd.DataFrame) -> Check:
+    """Check of influential observations: labels on which the hyperparameters depend, so that they need a refit."""
+    rows = held["row"].to_numpy()[held["sensitivity"].to_numpy() > SENSITIVE]
+    share = len(rows) / len(held)
+    advice = (
+        f"the hyperparameters depend on rows {_row_names(index, rows)}: leave_one_out(refit=True) for their densities"
+        if len(rows)
+        else ""
+    )
+    return Check("influential observations", task, share, MOST_SENSITIVE, judge(share > MOST_SENSITIVE), advice)
 
 
 def _row_names(index: pd.Index, rows: np.ndarray) -> str:
-    """Rows of the table as its index names them, the first six."""
+    """The names of the first six rows, separated by commas."""
     return ", ".join(str(index[r]) for r in rows[:6]) + (" ..." if len(rows) > 6 else "")
 
 
-def _shape_of(pit: np.ndarray, likelihood: Likelihood) -> str:
-    """What a histogram of PITs that is not flat says, to somebody who has chosen that likelihood."""
+def _calibration_advice(pit: np.ndarray, likelihood: Likelihood) -> str:
+    """Advice for a histogram of PITs that is not flat, given the likelihood of the task."""
     spread, centre = pit.std() * math.sqrt(12), pit.mean()
-    mended = "Recalibrated(model)"
-    plain = isinstance(likelihood, Gaussian)
+    recalibrate = "Recalibrated(model)"
+    gaussian = isinstance(likelihood, Gaussian)
     if abs(centre - 0.5) > 0.08:
-        other = "the labels may be skew (LogNormal, Positive, Hurdle)" if plain else f"mend them with {mended}"
-        return f"predictions are too {'low' if centre > 0.5 else 'high'}: {other}"
+        remedy = "the labels may be skewed (LogNormal, Positive, Hurdle)" if gaussian else f"use {recalibrate}"
+        return f"predictions are too {'low' if centre > 0.5 else 'high'}: {remedy}"
     if spread > 1.1:
-        other = ", or StudentT()" if plain else ""
-        return f"intervals are too narrow: average over hyperparameters (hyperparameters='mcmc'){other}, or {mended}"
-    if plain:
-        return f"intervals are too wide or of the wrong shape: heavy tails (StudentT()), zeros or limits, or {mended}"
-    return f"intervals are too wide or of the wrong shape: mend them with {mended}"
+        remedy = ", or StudentT()" if gaussian else ""
+        return (
+            f"intervals are too narrow: average over hyperparameters (hyperparameters='mcmc'){remedy}, or {recalibrate}"
+        )
+    if gaussian:
+        return (
+            f"intervals are too wide or of the wrong shape: heavy tails (StudentT()), zeros or limits, or {recalibrate}"
+        )
+    return f"intervals are too wide or of the wrong shape: use {recalibrate}"
 
 
 def report_checks(report: SVIReport | ChainReport, more: str = "ask for more n_draws") -> Iterator[Check]:
-    """Whether chains or a guide have settled."""
+    """Checks of convergence: of Markov chains, or of a variational guide."""
     if isinstance(report, ChainReport):
         r_hat, least = report.r_hat, LEAST_EFFECTIVE
-        bad = not r_hat < MOST_R_HAT
-        yield Check("R-hat", "log density", r_hat, MOST_R_HAT, judge(bad, r_hat > 2.0), more if bad else "")
+        not_converged = not r_hat < MOST_R_HAT
+        yield Check(
+            "R-hat", "log density", r_hat, MOST_R_HAT, judge(not_converged, r_hat > 2.0), more if not_converged else ""
+        )
         few = report.effective < least
-        yield Check("effective draws", "log density", report.effective, least, judge(few), more if few else "")
+        yield Check("effective sample size", "log density", report.effective, least, judge(few), more if few else "")
         share = report.divergences / max(len(report.log_density), 1)
         many = share > MOST_DIVERGENT
         advice = "check for labels far outside what their noise allows, or give Y_std" if many else ""
@@ -138,16 +163,16 @@ def report_checks(report: SVIReport | ChainReport, more: str = "ask for more n_d
         return
     advice = "" if report.converged else "the bound was still rising: raise max_steps"
     yield Check("bound settled", "guide", float(report.converged), 1.0, judge(not report.converged), advice)
-    k, bad = report.pareto_k, report.pareto_k > MOST_K
+    k, not_converged = report.pareto_k, report.pareto_k > MOST_K
     advice = (
-        "some of the posterior is hardly ever drawn, so widths may be too small (of hundreds of latent values at once this is "
-        "common): more n_inducing, or inference='mcmc' for up to a few hundred rows"
+        "some of the posterior is hardly ever drawn, so widths may be too small (common for hundreds of latent "
+        "values): raise n_inducing, or use inference='mcmc' for up to a few hundred rows"
     )
-    yield Check("Pareto k of the guide", "guide", k, MOST_K, judge(bad), advice if bad else "")
+    yield Check("Pareto k of the guide", "guide", k, MOST_K, judge(not_converged), advice if not_converged else "")
 
 
 def chain_checks(values: np.ndarray, what: str) -> Iterator[Check]:
-    """Whether one chain of draws (S,) of a quantity has settled."""
+    """Checks of convergence of one chain of draws (S,); ``what`` names the quantity."""
     import torch
     from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 
@@ -156,11 +181,15 @@ def chain_checks(values: np.ndarray, what: str) -> Iterator[Check]:
     more = "ask for more n_draws and n_warmup"
     bad, few = not r_hat < MOST_R_HAT, effective < LEAST_EFFECTIVE
     yield Check("R-hat", what, r_hat, MOST_R_HAT, judge(bad, r_hat > 2.0), more if bad else "")
-    yield Check("effective draws", what, effective, LEAST_EFFECTIVE, judge(few), more if few else "")
+    yield Check("effective sample size", what, effective, LEAST_EFFECTIVE, judge(few), more if few else "")
 
 
 def new_row_check(rows: np.ndarray, new: np.ndarray) -> Check:
-    """How many new rows are farther from the table's ``rows`` than those are from each other (99 % of them); scaled features."""
+    """Check how many new rows lie beyond the table, in scaled features.
+
+    A row does if its nearest row of the table is farther than 99 % of the table's rows are from their nearest
+    neighbour.
+    """
     from sklearn.neighbors import NearestNeighbors
 
     rows = np.unique(rows, axis=0)

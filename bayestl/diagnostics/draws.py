@@ -1,6 +1,6 @@
-"""What a fitted model believes of its own table, by draws: hyperparameters, latent values, and how its labels fit them.
+"""Draws of a model at the rows of its own table: hyperparameters, latent values, and the log likelihood of the labels.
 
-Every model states these (``BayesianModel._draws_at_rows``); :mod:`bayestl.diagnostics.arviz` puts them in ArviZ's form.
+Every model provides them (``BayesianModel._draws_at_rows``); :mod:`bayestl.diagnostics.arviz` exports them to ArviZ.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _SHORT = (
     (r"^sd$", "noise"),
     (r"\.+", "."),
 )
-"""From the names of modules to those that a person reads."""
+"""Patterns that turn the names of parameters in modules into short names of hyperparameters."""
 INDEPENDENT = 4
-"""Draws that are independent of each other count as so many chains, for what ArviZ computes between chains."""
+"""Number of chains that independent draws are laid out as, for ArviZ's comparisons between chains."""
 
 
 class Variable(NamedTuple):
-    """Draws of one quantity: ``values`` (D, ...), and for each further axis its name and, where it has any, its labels."""
+    """Draws of one quantity: ``values`` (D, ...), and for each further axis its name and, if any, its labels."""
 
     values: np.ndarray
     dims: tuple[str, ...] = ()
@@ -46,99 +46,106 @@ class Variable(NamedTuple):
 
 @dataclass
 class RowDraws:
-    """D draws at the rows of a table, scaled units; those of several chains one chain after another."""
+    """D draws at the rows of a table in scaled units, several chains one after another."""
 
     variables: dict[str, Variable]
     latent: np.ndarray
-    """(D, n, C)"""
+    """Latent values (D, n, C)."""
     settings: dict[TaskPart, Setting]
+    """Noise and further hyperparameters of each part."""
     log_likelihood: dict[str, np.ndarray] = field(default_factory=dict)
-    """(D, n_t) of each task's labels, label units."""
+    """Log likelihood (D, n_t) of each task's labels, in label units."""
     n_chains: int = 1
     fixed: dict[str, Variable] = field(default_factory=dict)
-    """Hyperparameters that are points, as draws of one."""
+    """Hyperparameters that are point estimates, as single draws."""
     sample_stats: dict[str, np.ndarray] = field(default_factory=dict)
-    """(D,) each."""
+    """Statistics (D,) of the sampler by ArviZ's names."""
 
 
 def hyperparameters(
     module: gpytorch.Module, inputs: Sequence[str], features: Sequence[str], prefix: str = ""
 ) -> dict[str, Variable]:
-    """The present hyperparameters below a module, as draws of one: length scales by input, scales not their logarithms.
+    """The present hyperparameters of a module as single draws: length scales by input, scales not their logarithms.
 
-    ``inputs`` of its functions are the table's ``features``, or others, which then have an axis of their own.
+    ``inputs`` names the inputs of the functions; if they are not the table's ``features``, they get a separate axis.
     """
     dim = "feature" if list(inputs) == list(features) else f"{prefix}input"
-    out: dict[str, Variable] = {}
+    variables: dict[str, Variable] = {}
     pooled = set()
     with torch.no_grad():
-        for name, inner in module.named_modules():
-            if isinstance(inner, Stationary):
-                pooled |= {f"{name}.{own}" for own in ("log_shared", "log_relative", "raw_tau", "raw_lambda")}
-                out[_short(f"{name}.lengthscale", prefix)] = _by_input(inner.lengthscale.numpy(), inputs, dim)
+        for name, submodule in module.named_modules():
+            if isinstance(submodule, Stationary):
+                pooled |= {f"{name}.{suffix}" for suffix in ("log_shared", "log_relative", "raw_tau", "raw_lambda")}
+                variables[_short(f"{name}.lengthscale", prefix)] = _by_input(submodule.lengthscale.numpy(), inputs, dim)
         for name, parameter in module.named_parameters():
             if name not in pooled and parameter.numel():
                 value = parameter.exp() if name.rsplit(".", 1)[-1].startswith("raw_") else parameter
                 values = value.numpy().copy()
                 short = _short(name, prefix)
                 dims = tuple(f"{short}_{i}" for i in range(values.ndim) if values.size > 1)
-                out[short] = Variable(values[None] if dims else values.reshape(1), dims)
-    return out
+                variables[short] = Variable(values[None] if dims else values.reshape(1), dims)
+    return variables
 
 
 def _by_input(values: np.ndarray, inputs: Sequence[str], dim: str) -> Variable:
+    """Length scales as a variable with one entry per input."""
     if len(values) == len(inputs):
         return Variable(values[None], (dim,), {dim: list(inputs)})
-    return Variable(values[None], (f"block_{len(values)}",))  # of some of the inputs
+    return Variable(values[None], (f"block_{len(values)}",))  # a kernel of some of the inputs
 
 
 def _short(name: str, prefix: str) -> str:
+    """The short name of a hyperparameter."""
     for pattern, to in _SHORT:
         name = re.sub(pattern, to, name)
     return f"{prefix}{name}"
 
 
 def chains_of_independent(n: int) -> int:
-    """How many chains ``n`` independent draws are laid out as."""
+    """The number of chains that ``n`` independent draws are laid out as."""
     return INDEPENDENT if n % INDEPENDENT == 0 and n >= 4 * INDEPENDENT else 1
 
 
-def stack_draws(each: Sequence[Mapping[str, Variable]]) -> dict[str, Variable]:
-    """Draws of one, D times, as D draws."""
+def stack_draws(single_draws: Sequence[Mapping[str, Variable]]) -> dict[str, Variable]:
+    """D single draws as one set of D draws."""
     return {
-        name: Variable(np.concatenate([one[name].values for one in each]), first.dims, first.coords)
-        for name, first in each[0].items()
+        name: Variable(np.concatenate([draw[name].values for draw in single_draws]), first.dims, first.coords)
+        for name, first in single_draws[0].items()
     }
 
 
 def draw_labels(
     table: Table, scaler: Scaler, draws: RowDraws, t: int, rows: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """Labels (D, k) of task ``t`` at ``rows`` (k,) of a table, label units, classes as positions: one for each draw."""
-    made = {}
+    """One label per draw, (D, k), of task ``t`` at ``rows`` (k,) of a table, in label units, classes as positions."""
+    draws_of_parts = {}
     for part in (p for p in table.parts if p.task == t):
         location, scale = scaler.units(part)
         setting = draws.settings[part]._replace(location=location, scale=scale)
-        made[part.role] = part.likelihood.draw(draws.latent[:, rows][:, :, list(part.channels)], setting, generator)
-    return table.tasks[t].observes.combine_draws(made)
+        draws_of_parts[part.role] = part.likelihood.draw(
+            draws.latent[:, rows][:, :, list(part.channels)], setting, generator
+        )
+    return table.tasks[t].observes.combine_draws(draws_of_parts)
 
 
 def density_of_labels(table: Table, scaler: Scaler, draws: RowDraws) -> dict[str, np.ndarray]:
-    """``log p(y_i | latent values)``, (D, n_t) for each task, label units."""
-    out = {}
+    """``log p(y_i | latent values)`` (D, n_t) of each task's labels, in label units."""
+    densities = {}
     for t, task in enumerate(table.tasks):
         rows = np.flatnonzero(table.present[:, t])
         parts = [part for part in table.parts if part.task == t]
         y, high = table.y[rows, t], table.high[rows, t]
-        each = []
+        per_draw = []
         for d in range(len(draws.latent)):
             predicted: dict[str, Predictive] = {}
             for part in parts:
                 f = draws.latent[d][rows][:, list(part.channels)]
-                nothing = np.zeros((1, *f.shape, f.shape[-1]))
+                no_covariance = np.zeros((1, *f.shape, f.shape[-1]))
                 location, scale = scaler.units(part)
                 setting = draws.settings[part].at(np.array([d]))._replace(location=location, scale=scale)
-                predicted[part.role] = part.likelihood.predictive(LatentBlock(np.ones(1), f[None], nothing), setting)
-            each.append(log_density_of(task.observes.combine(predicted), y, high))
-        out[task.name] = np.stack(each) if each else np.zeros((0, len(rows)))
-    return out
+                predicted[part.role] = part.likelihood.predictive(
+                    LatentBlock(np.ones(1), f[None], no_covariance), setting
+                )
+            per_draw.append(log_density_of(task.observes.combine(predicted), y, high))
+        densities[task.name] = np.stack(per_draw) if per_draw else np.zeros((0, len(rows)))
+    return densities

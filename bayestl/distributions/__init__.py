@@ -1,4 +1,4 @@
-"""Predictive distributions, row by row: what a likelihood gives, what is mixed, recalibrated and scored."""
+"""Predictive distributions, row by row: likelihoods return them; they are mixed, recalibrated and scored."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from bayestl.distributions.rows import (
 )
 
 __all__ = [
+    "SMALLEST",
     "Array",
     "Discrete",
     "Empirical",
@@ -34,7 +35,6 @@ __all__ = [
     "NormalMixture",
     "PowerNormalMixture",
     "Predictive",
-    "SMALLEST",
     "TruncatedMixture",
     "bisect",
     "cdf_below",

@@ -1,9 +1,9 @@
-"""Mixtures of predictive distributions: what several models say of one quantity, each with its weight.
+"""Weighted mixtures of predictive distributions, such as those of several models for one quantity.
 
     p(y_i) = sum_k w_ki p_k(y_i)
 
-A mixture of one kind stays of that kind: Gaussians, hurdles (whose positive parts weigh by how likely a positive label is
-under each) and classes; of anything else it is a :class:`WeightedMixture`.
+A mixture of Gaussians, of hurdles (whose positive parts are weighted by the probability of a positive label under each)
+or of classes is again of that family; a mixture of anything else is a :class:`WeightedMixture`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from bayestl.distributions.rows import Discrete, Hurdle, NormalMixture
 
 @dataclass(frozen=True)
 class WeightedMixture:
-    """``weights`` (K, n) of K continuous distributions, summing to one in each row."""
+    """A mixture of K continuous distributions with ``weights`` (K, n), which sum to one in each row."""
 
     weights: Array
     members: Sequence[Predictive]
 
-    def _average(self, each: Sequence[Array]) -> Array:
-        return np.asarray((self.weights * np.stack(each)).sum(axis=0))
+    def _average(self, per_member: Sequence[Array]) -> Array:
+        return np.asarray((self.weights * np.stack(per_member)).sum(axis=0))
 
     def mean(self) -> Array:
         """Mean, (n,)."""
@@ -38,7 +38,7 @@ class WeightedMixture:
         return np.sqrt(np.maximum(second - self.mean() ** 2, 0.0))
 
     def cdf(self, y: Array) -> Array:
-        """``P(Y_i <= y_i)``, (n,), or (k, n) for k values a row."""
+        """``P(Y_i <= y_i)``, (n,), or (k, n) for k values per row."""
         return np.asarray(sum(w * m.cdf(y) for w, m in zip(self.weights, self.members, strict=True)))
 
     def log_density(self, y: Array) -> Array:
@@ -49,19 +49,19 @@ class WeightedMixture:
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,), by bisection between those of the members."""
         q = check_level(q)
-        each = np.stack([m.quantile(q) for m in self.members])
-        return bisect(self.cdf, q, each.min(axis=0), each.max(axis=0))
+        quantiles = np.stack([m.quantile(q) for m in self.members])
+        return bisect(self.cdf, q, quantiles.min(axis=0), quantiles.max(axis=0))
 
 
 def average(weights: Array, members: Sequence[Predictive]) -> Predictive:
-    """The mixture of K predictions of the same n labels.
+    """The mixture of K predictive distributions of the same n labels.
 
     Parameters
     ----------
     weights : ndarray, shape (K,) or (K, n)
-        Summing to one over the members.
+        Weights, which sum to one over the members.
     members : sequence of K distributions
-        Each of n rows.
+        Predictions, each of n rows.
     """
     if len(members) == 1:
         return members[0]
@@ -75,8 +75,8 @@ def average(weights: Array, members: Sequence[Predictive]) -> Predictive:
     columns = weights[:, None] if weights.ndim == 1 else weights
     if all(isinstance(m, Discrete) for m in members):
         classes = [m for m in members if isinstance(m, Discrete)]
-        chances = sum(w[:, None] * m.probabilities for w, m in zip(columns, classes, strict=True))
-        return Discrete(np.asarray(chances), classes[0].classes)
+        probabilities = sum(w[:, None] * m.probabilities for w, m in zip(columns, classes, strict=True))
+        return Discrete(np.asarray(probabilities), classes[0].classes)
     if all(isinstance(m, Hurdle) for m in members):
         hurdles = [m for m in members if isinstance(m, Hurdle)]
         zero = np.stack([m.zero for m in hurdles])

@@ -1,14 +1,15 @@
-"""Predictive distributions of one quantity, row by row: what is left once the latent value is averaged out.
+"""The families of predictive distributions, row by row, with the latent value averaged out.
 
 ``NormalMixture``     p(y_i) = sum_s w_s N(y_i | m_si, v_si)               (S = 1 is the plain Gaussian)
 ``LogNormalMixture``  log y_i follows a ``NormalMixture``
 ``PowerNormalMixture``  a power of y is the absolute value of a ``NormalMixture``
-``TruncatedMixture``  as ``NormalMixture``, each component cut off below zero
+``TruncatedMixture``  as ``NormalMixture``, each component truncated to ``y > 0``
 ``Hurdle``            exactly zero with probability p_i, else one of the positive ones
 ``Discrete``          one of K classes
 ``Empirical``         equally weighted draws, for functions of tasks that are not affine
 
-Means, spreads, distribution functions and quantiles are closed forms or bisections, never draws, except in ``Empirical``.
+Means, standard deviations, distribution functions and quantiles are closed forms, quadratures or bisections, never
+draws, except in ``Empirical``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ NODES = 40
 
 @dataclass(frozen=True)
 class NormalMixture:
-    """``weights`` (S,), ``means`` (S, n), ``variances`` (S, n)."""
+    """A mixture of S Gaussians in each row: ``weights`` (S,), ``means`` (S, n), ``variances`` (S, n)."""
 
     weights: Array
     means: Array
@@ -50,7 +51,7 @@ class NormalMixture:
         return np.sqrt(self.weights @ self.variances + spread)
 
     def cdf(self, y: Array) -> Array:
-        """``P(Y_i <= y_i)``, (n,), or (k, n) for k values a row."""
+        """``P(Y_i <= y_i)``, (n,), or (k, n) for k values per row."""
         z = (np.asarray(y)[..., None, :] - self.means) / np.sqrt(self.variances)
         return np.einsum("s,...sn->...n", self.weights, ndtr(z))
 
@@ -63,23 +64,23 @@ class NormalMixture:
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,): closed form for one component, else bisection to machine precision."""
         q = check_level(q)
-        each = self.means + np.sqrt(self.variances) * ndtri(q)
+        quantiles = self.means + np.sqrt(self.variances) * ndtri(q)  # of the components
         if len(self.weights) == 1:
-            return each[0]
-        return bisect(self.cdf, q, each.min(axis=0), each.max(axis=0))
+            return quantiles[0]
+        return bisect(self.cdf, q, quantiles.min(axis=0), quantiles.max(axis=0))
 
     def scaled(self, location: float, scale: float) -> NormalMixture:
         """The distribution of ``location + scale * y``."""
         return NormalMixture(self.weights, location + scale * self.means, scale**2 * self.variances)
 
     def widened(self, variance: float | Array) -> NormalMixture:
-        """With independent Gaussian noise added."""
+        """The distribution of ``y`` plus independent Gaussian noise of the given variance."""
         return NormalMixture(self.weights, self.means, self.variances + variance)
 
 
 @dataclass(frozen=True)
 class LogNormalMixture:
-    """``log y ~ log``."""
+    """A positive quantity whose logarithm follows ``log``."""
 
     log: NormalMixture
 
@@ -110,7 +111,7 @@ class LogNormalMixture:
 
 @dataclass(frozen=True)
 class PowerNormalMixture:
-    """``y^power = |r|`` with ``r ~ root``."""
+    """A positive quantity with ``y^power = |r|``, ``r ~ root``."""
 
     root: NormalMixture
     power: float
@@ -146,14 +147,17 @@ class PowerNormalMixture:
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,)."""
         q = check_level(q)
-        largest = (np.abs(self.root.means) + 40 * np.sqrt(self.root.variances)).max(axis=0)
-        r = bisect(lambda r: self.root.cdf(r) - self.root.cdf(-r), q, np.zeros_like(largest), largest)
+        upper = (np.abs(self.root.means) + 40 * np.sqrt(self.root.variances)).max(axis=0)
+        r = bisect(lambda r: self.root.cdf(r) - self.root.cdf(-r), q, np.zeros_like(upper), upper)
         return r ** (1.0 / self.power)
 
 
 @dataclass(frozen=True)
 class TruncatedMixture:
-    """``p(y_i) = sum_s w_s N(y_i | m_si, v_si) / P(N(m_si, v_si) > 0)`` for ``y_i > 0``; ``weights`` (S,) or (S, n)."""
+    """A mixture of Gaussians truncated to positive values, with ``weights`` (S,) or (S, n).
+
+    ``p(y_i) = sum_s w_s N(y_i | m_si, v_si) / P(N(m_si, v_si) > 0)`` for ``y_i > 0``.
+    """
 
     weights: Array
     means: Array
@@ -164,9 +168,9 @@ class TruncatedMixture:
         ratio = self.means / sd
         return sd, ratio, log_ndtr(ratio)
 
-    def _average(self, each: Array) -> Array:
+    def _average(self, per_component: Array) -> Array:
         weights = self.weights if self.weights.ndim == 2 else self.weights[:, None]
-        return (weights * each).sum(axis=-2)
+        return (weights * per_component).sum(axis=-2)
 
     def mean(self) -> Array:
         """``E[y]``, (n,)."""
@@ -211,7 +215,7 @@ class TruncatedMixture:
 
 @dataclass(frozen=True)
 class Hurdle:
-    """Exactly zero with probability ``zero`` (n,), else as ``positive``."""
+    """A quantity that is zero with probability ``zero`` (n,), else distributed as ``positive``."""
 
     zero: Array
     positive: Predictive
@@ -232,11 +236,11 @@ class Hurdle:
         return np.where(y < 0, 0.0, self.zero + (1 - self.zero) * self.positive.cdf(y))
 
     def cdf_below(self, y: Array) -> Array:
-        """``P(Y_i < y_i)``: it differs from :meth:`cdf` by the atom, at zero only."""
+        """``P(Y_i < y_i)``, which differs from :meth:`cdf` by the atom, at zero only."""
         return np.where(np.asarray(y) == 0, 0.0, self.cdf(y))
 
     def log_density(self, y: Array) -> Array:
-        """Log probability of the atom at zero, log density elsewhere."""
+        """Log probability of the atom where ``y_i`` is zero, log density elsewhere."""
         y = np.asarray(y, dtype=float)
         size = self.positive.log_density(np.where(y == 0, 1.0, y))
         return np.where(
@@ -244,7 +248,7 @@ class Hurdle:
         )
 
     def quantile(self, q: float | Array) -> Array:
-        """The ``q`` quantile, (n,): exactly 0 where the atom holds ``q``."""
+        """The ``q`` quantile, (n,): exactly 0 where ``q`` is at most the probability of zero."""
         beyond = (np.asarray(q) - self.zero) / np.maximum(1 - self.zero, SMALLEST)
         inside = np.clip(beyond, 1e-12, 1 - 1e-12)
         return np.where(beyond <= 0, 0.0, self.positive.quantile(inside))
@@ -252,7 +256,7 @@ class Hurdle:
 
 @dataclass(frozen=True)
 class Discrete:
-    """``probabilities`` (n, K) of ``classes`` (K,); a class is the number of its position wherever numbers are asked for."""
+    """A class, with ``probabilities`` (n, K) of ``classes`` (K,); methods take and return positions of classes."""
 
     probabilities: Array
     classes: tuple[Hashable, ...]
@@ -273,8 +277,8 @@ class Discrete:
     def cdf(self, y: Array) -> Array:
         """``P(position <= y_i)``."""
         y = np.asarray(y, dtype=float)
-        reached = np.arange(len(self.classes)) <= y[..., None] + 1e-9
-        return np.where(np.isnan(y), np.nan, (self.probabilities * reached).sum(axis=-1))
+        up_to = np.arange(len(self.classes)) <= y[..., None] + 1e-9
+        return np.where(np.isnan(y), np.nan, (self.probabilities * up_to).sum(axis=-1))
 
     def cdf_below(self, y: Array) -> Array:
         """``P(position < y_i)``."""
@@ -284,19 +288,19 @@ class Discrete:
         """Log probability of the class at position ``y_i``, (n,)."""
         y = np.asarray(y, dtype=float)
         position = np.where(np.isnan(y), 0, y).astype(int)
-        chance = self.probabilities[np.arange(len(y)), position]
-        return np.where(np.isnan(y), np.nan, np.log(np.maximum(chance, SMALLEST)))
+        probability = self.probabilities[np.arange(len(y)), position]
+        return np.where(np.isnan(y), np.nan, np.log(np.maximum(probability, SMALLEST)))
 
     def quantile(self, q: float | Array) -> Array:
         """The least position whose cumulated probability reaches ``q``, (n,)."""
-        total = np.cumsum(self.probabilities, axis=1)
-        level = np.broadcast_to(np.asarray(q, dtype=float), (len(total),))[:, None]
-        return np.minimum((total < level - 1e-12).sum(axis=1), len(self.classes) - 1).astype(float)
+        cumulated = np.cumsum(self.probabilities, axis=1)
+        level = np.broadcast_to(np.asarray(q, dtype=float), (len(cumulated),))[:, None]
+        return np.minimum((cumulated < level - 1e-12).sum(axis=1), len(self.classes) - 1).astype(float)
 
 
 @dataclass(frozen=True)
 class Empirical:
-    """Equally weighted ``draws`` (K, n)."""
+    """The empirical distribution of equally weighted ``draws`` (K, n)."""
 
     draws: Array
 

@@ -1,9 +1,10 @@
-"""Recalibration: a predictive distribution with its levels mended by what held-out labels showed.
+"""Recalibration: predictive distributions whose levels are corrected by those observed for held-out labels.
 
     F'(y) = g(F(y)),        g increasing from 0 to 1
 
-Where F is calibrated its value at a held-out label is uniform and g the identity; else g is learnt from those values.
-Atoms stay atoms and supports stay as they are, so it works for every number; classes have their probabilities changed.
+Where F is calibrated, its value at a held-out label (the PIT) is uniform and g the identity; else g is learnt from
+those values.  Atoms and supports stay as they are, so this works for every number; for classes the probabilities are
+changed.
 Kuleshov, Fenner, Ermon 2018, *Accurate uncertainties for deep learning using calibrated regression*;
 Guo et al. 2017, *On calibration of modern neural networks*;
 Chernozhukov, Wuethrich, Zhu 2021, *Distributional conformal prediction*.
@@ -22,15 +23,15 @@ from bayestl.distributions.base import SMALLEST, Array, Predictive, cdf_below, c
 from bayestl.distributions.rows import Discrete
 
 EDGE = 1e-12
-"""Levels are kept so far from zero and one."""
+"""Least distance of levels from zero and one."""
 SCORES = np.linspace(-5.5, 5.5, 151)
 """Normal scores of the levels between which quantiles are interpolated, and over which moments are summed."""
 PER_KNOT, MOST_KNOTS = 10, 20
-"""Held-out labels behind each step of an isotonic warp, and the most steps it has."""
+"""Number of held-out labels per step of an isotonic warp, and its largest number of steps."""
 
 
 class Warp(Protocol):
-    """An increasing function of levels."""
+    """An increasing function g of levels, from 0 to 1."""
 
     def level(self, u: Array) -> Array:
         """``g(u)``."""
@@ -42,28 +43,28 @@ class Warp(Protocol):
         """``log g'(u)``."""
 
     def state(self) -> Array:
-        """Its parameters, as an array."""
+        """The parameters, as an array."""
 
     def apply(self, base: Predictive) -> Predictive:
-        """The distribution with its levels warped."""
+        """The distribution whose distribution function is ``g(F(y))``."""
 
 
-class _Whole:
-    """What warps of a whole distribution share."""
+class _OfDistribution:
+    """Base of the warps that change the whole distribution, not its intervals alone."""
 
     def apply(self: Warp, base: Predictive) -> Predictive:
         return Warped(base, self)
 
 
 @dataclass(frozen=True)
-class Temperature(_Whole):
-    """``g(u) = Phi(Phi^-1(u) / temperature)``: of a Gaussian, all widths times the temperature."""
+class Temperature(_OfDistribution):
+    """``g(u) = Phi(Phi^-1(u) / temperature)``: the standard deviation of a Gaussian times the temperature."""
 
     temperature: float
 
     @classmethod
     def fit(cls, u: Array) -> Temperature:
-        """The likeliest temperature of held-out levels (n,)."""
+        """The maximum-likelihood temperature for held-out levels (n,)."""
         z = ndtri(np.clip(u, EDGE, 1 - EDGE))
         return cls(float(np.sqrt(np.mean(z**2))) or 1.0)
 
@@ -82,19 +83,23 @@ class Temperature(_Whole):
 
 
 @dataclass(frozen=True)
-class Isotonic(_Whole):
-    """Straight lines between ``knots`` (k, 2): levels and how many held-out labels lay below them."""
+class Isotonic(_OfDistribution):
+    """A piecewise linear g through ``knots`` (k, 2): levels, and the fraction of held-out levels below them."""
 
     knots: Array
 
     @classmethod
     def fit(cls, u: Array) -> Isotonic:
-        """The distribution function of held-out levels (n,), a step for every :data:`PER_KNOT` of them."""
+        """The distribution function of held-out levels (n,), one step per :data:`PER_KNOT` of them."""
         steps = int(np.clip(len(u) // PER_KNOT, 1, MOST_KNOTS))
         inner = np.arange(1, steps) / steps
-        at = np.quantile(u, inner)
-        keep = np.concatenate([[True], np.diff(at) > EDGE]) & (at > EDGE) & (at < 1 - EDGE) if len(at) else at > 0
-        return cls(np.vstack([[0.0, 0.0], np.column_stack([at[keep], inner[keep]]), [1.0, 1.0]]))
+        levels = np.quantile(u, inner)
+        keep = (
+            np.concatenate([[True], np.diff(levels) > EDGE]) & (levels > EDGE) & (levels < 1 - EDGE)
+            if len(levels)
+            else levels > 0
+        )
+        return cls(np.vstack([[0.0, 0.0], np.column_stack([levels[keep], inner[keep]]), [1.0, 1.0]]))
 
     def level(self, u: Array) -> Array:
         return np.interp(u, *self.knots.T)
@@ -113,17 +118,17 @@ class Isotonic(_Whole):
 
 @dataclass(frozen=True)
 class Conformal:
-    """Central intervals whose level is met in finite samples: ``spread`` (n,) are sorted ``|2u - 1|`` of n held-out labels.
+    """Central intervals with finite-sample coverage: ``spread`` (n,) is the sorted ``|2u - 1|`` of n held-out labels.
 
-    The interval of level a holds the labels with ``|2u - 1|`` up to the ``ceil((n + 1) a)``-th smallest of them; beyond
-    ``n / (n + 1)`` it is everything.
+    The interval of level a holds the labels with ``|2u - 1|`` up to the ``ceil((n + 1) a)``-th smallest of them; for a
+    beyond ``n / (n + 1)`` it is unbounded.
     """
 
     spread: Array
 
     @classmethod
     def fit(cls, u: Array) -> Conformal:
-        """From held-out levels (n,)."""
+        """The conformal intervals from held-out levels (n,)."""
         return cls(np.sort(np.abs(2 * u - 1)))
 
     def level(self, u: Array) -> Array:
@@ -150,7 +155,7 @@ class Conformal:
 
 @dataclass(frozen=True)
 class Warped:
-    """A distribution of numbers with its levels warped."""
+    """The distribution of a number with the distribution function ``g(F(y))``, F of ``base`` and g the ``warp``."""
 
     base: Predictive
     warp: Warp
@@ -174,30 +179,31 @@ class Warped:
         """The ``q`` quantile, (n,)."""
         n = len(self.base.mean())
         level = self.warp.inverse(np.broadcast_to(np.asarray(check_level(q), dtype=float), (n,)))
-        found = self.base.quantile(np.clip(level, EDGE, 1 - EDGE))
-        return np.where(level <= 0, -np.inf, np.where(level >= 1, np.inf, found))
+        quantile = self.base.quantile(np.clip(level, EDGE, 1 - EDGE))
+        return np.where(level <= 0, -np.inf, np.where(level >= 1, np.inf, quantile))
 
     def _grid(self) -> Array:
-        """Quantiles (k, n) of the base at the levels of :data:`SCORES`, warped."""
+        """Quantiles (k, n) of the warped distribution at the normal scores :data:`SCORES`."""
         n = len(self.base.mean())
         levels = np.clip(self.warp.inverse(ndtr(SCORES)), 1e-15, 1 - 1e-15)
         return np.stack([self.base.quantile(np.full(n, level)) for level in levels])
 
-    def _moment(self, of: Array) -> Array:
+    def _expectation(self, values: Array) -> Array:
+        """The expectation (n,) of values (k, n) at the normal scores :data:`SCORES`."""
         mass = np.exp(-0.5 * SCORES**2)
-        return np.asarray((mass / mass.sum()) @ of)
+        return np.asarray((mass / mass.sum()) @ values)
 
     def mean(self) -> Array:
         """Mean, (n,)."""
-        return self._moment(self._grid())
+        return self._expectation(self._grid())
 
     def std(self) -> Array:
         """Standard deviation, (n,)."""
         grid = self._grid()
-        return np.sqrt(np.maximum(self._moment(grid**2) - self._moment(grid) ** 2, 0.0))
+        return np.sqrt(np.maximum(self._expectation(grid**2) - self._expectation(grid) ** 2, 0.0))
 
     def moved(self, draws: Array, generator: np.random.Generator) -> Array:
-        """Draws (K, n) of the base, each moved to the level that it has here: what belonged together still does."""
+        """Draws (K, n) of the base mapped to the warped distribution, level by level, which keeps their dependence."""
         above, below = self.base.cdf(draws), cdf_below(self.base, draws)
         score = ndtri(np.clip(below + (above - below) * generator.uniform(size=draws.shape), EDGE, 1 - EDGE))
         grid = self._grid()
@@ -207,7 +213,7 @@ class Warped:
 
 @dataclass(frozen=True)
 class WarpedIntervals(Warped):
-    """A distribution whose quantiles alone are warped: its mean, spread, density and draws are those of the base."""
+    """A distribution with warped levels and quantiles, and mean, standard deviation, density and draws of ``base``."""
 
     def log_density(self, y: Array) -> Array:
         """``log p(y_i)``."""
@@ -222,7 +228,7 @@ class WarpedIntervals(Warped):
         return self.base.std()
 
     def moved(self, draws: Array, generator: np.random.Generator) -> Array:
-        """The draws (K, n) as they are."""
+        """The draws (K, n), unchanged."""
         return draws
 
 
@@ -234,26 +240,28 @@ class ClassTemperature:
 
     @classmethod
     def fit(cls, chances: Array, y: Array) -> ClassTemperature:
-        """The likeliest temperature for held-out probabilities (n, K) and class positions (n,)."""
-        logs, at = np.log(np.maximum(chances, SMALLEST)), (np.arange(len(y)), y.astype(int))
-        found = minimize_scalar(
-            lambda t: -float(log_softmax(logs * np.exp(-t), axis=1)[at].sum()), bounds=(-2.0, 2.0), method="bounded"
+        """The maximum-likelihood temperature for held-out probabilities (n, K) and class positions (n,)."""
+        logs, observed = np.log(np.maximum(chances, SMALLEST)), (np.arange(len(y)), y.astype(int))
+        minimum = minimize_scalar(
+            lambda t: -float(log_softmax(logs * np.exp(-t), axis=1)[observed].sum()),
+            bounds=(-2.0, 2.0),
+            method="bounded",
         )
-        return cls(float(np.exp(found.x)))
+        return cls(float(np.exp(minimum.x)))
 
     def apply(self, base: Discrete) -> Discrete:
-        """The distribution with these probabilities."""
+        """The distribution with recalibrated probabilities."""
         logs = np.log(np.maximum(base.probabilities, SMALLEST))
         return Discrete(softmax(logs / self.temperature, axis=1), base.classes)
 
     def state(self) -> Array:
-        """Its parameter, as a vector."""
+        """The parameter, as a vector."""
         return np.array([self.temperature])
 
 
 @dataclass(frozen=True)
 class ClassIsotonic:
-    """The probability of each class through an increasing function of its own, then divided by their sum.
+    """Class probabilities, each mapped by an increasing function of its own (isotonic regression), then normalised.
 
     ``knots`` (K, 2, m): probabilities and how often the class occurred, padded with their last values.
     Zadrozny, Elkan 2002, *Transforming classifier scores into accurate multiclass probability estimates*.
@@ -263,26 +271,26 @@ class ClassIsotonic:
 
     @classmethod
     def fit(cls, chances: Array, y: Array) -> ClassIsotonic:
-        """From held-out probabilities (n, K) and class positions (n,); each class counts as seen once more than it was."""
+        """The fit to held-out probabilities (n, K) and class positions (n,), with Laplace's rule of succession."""
         from sklearn.isotonic import IsotonicRegression
 
         n, n_classes = chances.shape
         fits = []
         for k in range(n_classes):
             occurred = (y == k).astype(float) * (n / (n + 2.0)) + 1.0 / (n + 2.0)
-            found = IsotonicRegression(out_of_bounds="clip").fit(chances[:, k], occurred)
-            fits.append(np.stack([found.X_thresholds_, found.y_thresholds_]))
-        most = max(f.shape[1] for f in fits)
-        return cls(np.stack([np.pad(f, ((0, 0), (0, most - f.shape[1])), mode="edge") for f in fits]))
+            regression = IsotonicRegression(out_of_bounds="clip").fit(chances[:, k], occurred)
+            fits.append(np.stack([regression.X_thresholds_, regression.y_thresholds_]))
+        size = max(f.shape[1] for f in fits)
+        return cls(np.stack([np.pad(f, ((0, 0), (0, size - f.shape[1])), mode="edge") for f in fits]))
 
     def apply(self, base: Discrete) -> Discrete:
-        """The distribution with these probabilities."""
+        """The distribution with recalibrated probabilities."""
         columns = [np.interp(base.probabilities[:, k], *self.knots[k]) for k in range(len(base.classes))]
         chances = np.column_stack(columns)
         return Discrete(chances / chances.sum(axis=1, keepdims=True), base.classes)
 
     def state(self) -> Array:
-        """Its parameters, as an array."""
+        """The parameters, as an array."""
         return self.knots
 
 
@@ -296,11 +304,11 @@ CLASSES: dict[str, type[ClassTemperature] | type[ClassIsotonic]] = {
     "temperature": ClassTemperature,
     "isotonic": ClassIsotonic,
 }
-"""Those of classes."""
+"""The warps of class probabilities by name."""
 
 
 def from_state(method: str, state: Array, classes: bool) -> Warp | ClassTemperature | ClassIsotonic:
-    """The inverse of ``state()``."""
+    """The warp of a method from the array that its ``state()`` returned."""
     if method == "temperature":
         return (ClassTemperature if classes else Temperature)(float(state[0]))
     if classes:

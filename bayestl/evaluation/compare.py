@@ -1,7 +1,7 @@
-"""Which architecture predicts best, and how sure is that: cross-validation with paired differences.
+"""Cross-validation of several models on the same splits.
 
-``hide="row"``: a held-out row loses all labels.  ``hide="target"``: it keeps the labels of its other tasks, which go
-in as ``observed``.  All models see the same splits, so differences are taken fold by fold.
+``hide="row"``: a held-out row loses all its labels.  ``hide="target"``: it keeps the labels of its other tasks, which
+are passed as ``observed``.  The result is a :class:`~bayestl.evaluation.comparison.Comparison`.
 """
 
 from __future__ import annotations
@@ -48,34 +48,35 @@ def compare(
     Parameters
     ----------
     models : mapping of str to model
-        Unfitted; each is cloned for each fold.
+        Unfitted models by name; each is cloned for each fold.
     X, Y, Y_std, groups
-        As for ``fit``.
+        The table, as for ``fit``.
     target : str or list of str, optional
         The tasks to score; default: all.
     cv : int, splitter or iterable of (train, test), optional
-        A number k is ``KFold(k, shuffle=True, random_state=0)`` (default 5); or any scikit-learn splitter.
+        A number k stands for ``KFold(k, shuffle=True, random_state=0)`` (default 5); or any scikit-learn splitter.
     hide : {"target", "row"}
-        What a held-out row keeps: its labels of the other tasks, or nothing.
+        Whether a held-out row loses the labels of the target only, or all its labels.
     functions : mapping of str to callable, optional
-        Functions of several tasks (see :meth:`Posterior.apply`), scored on rows that have all labels they need.
-        With ``hide="row"`` only.
+        Functions of several tasks (as for :meth:`Posterior.apply`), scored on rows that have all labels they need; with
+        ``hide="row"`` only.
     split_groups : array-like, optional
-        Passed to the splitter as ``groups`` (to leave out all rows of a composition or metal together).
+        Passed to the splitter as ``groups``, to hold out all rows of a composition or metal together.
     n_jobs : int, optional
-        Processes, as in joblib; inside ``joblib.parallel_config(backend="dask")`` the folds go to a cluster.
+        Number of processes, as in joblib; inside ``joblib.parallel_config(backend="dask")`` the folds run on a cluster.
     verbose : bool
-        Progress on a terminal.
+        Whether to show progress on a terminal.
 
     Returns
     -------
     Comparison
-        A fit that fails is named in ``failures`` and warned of; the others are kept.
+        Scores and held-out predictions.  A fit that fails is listed in ``failures``, with a warning; the others are
+        kept.
 
     Raises
     ------
     ValueError
-        For unknown targets or modes, or if every fit failed.
+        If a target or ``hide`` is unknown, or if every fit failed.
     """
     if hide not in HIDE:
         raise ValueError(f"hide must be one of {HIDE}, got {hide!r}")
@@ -83,7 +84,7 @@ def compare(
         raise ValueError("no models to compare")
     if functions and hide != "row":
         raise ValueError('functions of several tasks are scored with hide="row" only')
-    table = build_table(X, Y, Y_std, groups, _tasks(models), suggest=False)  # each model's fit suggests for itself
+    table = build_table(X, Y, Y_std, groups, _tasks(models), suggest=False)  # each model's fit gives the hints
     names = table.names
     targets = names if target is None else [target] if isinstance(target, str) else list(target)
     if unknown := [t for t in targets if t not in names]:
@@ -112,19 +113,21 @@ def compare(
         raise ValueError("no held-out label was predicted" + (f": {failures[0]}" if failures else ""))
     predictions = pd.DataFrame(rows)
     units = _units(models)
-    there = table.present.astype(int)
-    shared = pd.DataFrame(there.T @ there, names, names)
+    present = table.present.astype(int)
+    shared = pd.DataFrame(present.T @ present, names, names)
     return Comparison(_summarise(predictions, list(models)), predictions, hide, units, failures, table.x.shape, shared)
 
 
 def splitter_of(cv: Any) -> Any:
-    """The scikit-learn splitter that ``cv`` stands for: a number of shuffled folds (default 5), a splitter or splits."""
+    """The scikit-learn splitter of ``cv``: a number of shuffled folds (default 5), a splitter or splits."""
     folds = 5 if cv is None else cv
     return KFold(folds, shuffle=True, random_state=0) if isinstance(folds, int | np.integer) else check_cv(folds)
 
 
 @dataclass(frozen=True)
 class _Frames:
+    """The table as frames and arrays that can be split by rows."""
+
     X: pd.DataFrame
     Y: pd.DataFrame
     Y_std: pd.DataFrame | None
@@ -134,13 +137,13 @@ class _Frames:
 
 
 def _tasks(models: Mapping[str, Any]) -> list[Task] | None:
-    """The tasks of the first model that has any."""
+    """The tasks of the first model that has ``tasks``."""
     given = [list(model.tasks) for model in models.values() if getattr(model, "tasks", None)]
     return given[0] if given else None
 
 
 def _labels(Y: Any, table: Table) -> pd.DataFrame:
-    """The label columns; those of classes know all classes, so that a fold that lacks one still has its name."""
+    """The label columns; categorical ones list all classes, so that a fold without one of them still knows its name."""
     frame = label_frame(Y, len(table.x)).set_axis(table.index)
     for task in table.tasks:
         if task.classes is not None:
@@ -152,6 +155,7 @@ def _labels(Y: Any, table: Table) -> pd.DataFrame:
 
 
 def _units(models: Mapping[str, Any]) -> dict[str, str]:
+    """The units of the tasks, from all models."""
     return {
         task.name: task.unit for model in models.values() for task in (getattr(model, "tasks", None) or ()) if task.unit
     }
@@ -168,14 +172,14 @@ def _score_fold(
     hide: str,
     functions: dict[str, Function],
 ) -> tuple[str, int, list[dict], str | None]:
-    """Fit one model on one fold: the held-out predictions, or what went wrong."""
-    own = clone(model)
-    if hasattr(own, "verbose"):
-        own.set_params(verbose=False)
+    """Fit one model on one fold: its name, the fold, the held-out predictions, and the error of a failed fit."""
+    member = clone(model)
+    if hasattr(member, "verbose"):
+        member.set_params(verbose=False)
     X_test, Y_test, truth = frames.X.iloc[test], frames.Y.iloc[test], frames.truth.iloc[test]
     groups_test = None if frames.groups is None else frames.groups[test]
     try:
-        own.fit(
+        member.fit(
             frames.X.iloc[train],
             frames.Y.iloc[train],
             Y_std=None if frames.Y_std is None else frames.Y_std.iloc[train],
@@ -183,7 +187,7 @@ def _score_fold(
         )
         rows: list[dict] = []
         if hide == "row":
-            post = own.posterior(X_test, groups=groups_test)
+            post = member.posterior(X_test, groups=groups_test)
             for target in targets:
                 rows += _rows(name, fold, target, test, truth[target].to_numpy(), post.marginal(target))
             for label, function in functions.items():
@@ -191,11 +195,10 @@ def _score_fold(
                 rows += _rows(name, fold, label, test, value, post.apply(function).marginals)
         else:
             for target in targets:
-                there = Y_test[target].notna().to_numpy()
-                if there.any():
-                    kept = Y_test.copy()
-                    kept[target] = None
-                    post = own.posterior(X_test, observed=kept, groups=groups_test)
+                if Y_test[target].notna().any():
+                    observed = Y_test.copy()
+                    observed[target] = None
+                    post = member.posterior(X_test, observed=observed, groups=groups_test)
                     rows += _rows(name, fold, target, test, truth[target].to_numpy(), post.marginal(target))
     except (ValueError, ArithmeticError, RuntimeError) as error:
         return name, fold, [], f"{name}, fold {fold}: {type(error).__name__}: {error}"
@@ -203,7 +206,7 @@ def _score_fold(
 
 
 def _rows(name: str, fold: int, quantity: str, test: np.ndarray, y: np.ndarray, predicted: Any) -> list[dict]:
-    """One record a held-out label that is there."""
+    """One record per held-out label: the label, its prediction and their scores."""
     tail = 0.5 * (1 - LEVEL)
     columns: dict[str, np.ndarray] = {"y": y}
     if isinstance(predicted, Discrete):
@@ -246,17 +249,17 @@ def _rows(name: str, fold: int, quantity: str, test: np.ndarray, y: np.ndarray, 
 
 def _summarise(predictions: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """Scores of each model, quantity and fold; the point is the median for MAE and the mean for RMSE."""
-    out = []
+    records = []
     for (quantity, model, fold), part in predictions.groupby(["quantity", "model", "fold"], sort=False):
-        own: dict[str, Any] = {"model": model, "quantity": quantity, "fold": fold} | dict.fromkeys(SCORES, np.nan)
+        record: dict[str, Any] = {"model": model, "quantity": quantity, "fold": fold} | dict.fromkeys(SCORES, np.nan)
         y = part["y"].to_numpy()
-        own |= {"nlpd": metrics.nlpd(part["log_density"].to_numpy()), "n": len(part)}
+        record |= {"nlpd": metrics.nlpd(part["log_density"].to_numpy()), "n": len(part)}
         if "likeliest" in part and part["likeliest"].notna().any():
             likeliest = part["likeliest"].to_numpy()
-            own |= {"accuracy": metrics.accuracy(y, likeliest), "macro_f1": metrics.macro_f1(y, likeliest)}
+            record |= {"accuracy": metrics.accuracy(y, likeliest), "macro_f1": metrics.macro_f1(y, likeliest)}
         else:
             lower, upper = part["lower"].to_numpy(), part["upper"].to_numpy()
-            own |= {
+            record |= {
                 "mae": metrics.mae(y, part["median"].to_numpy()),
                 "rmse": metrics.rmse(y, part["mean"].to_numpy()),
                 "crps": float(part["crps"].mean()),
@@ -264,7 +267,7 @@ def _summarise(predictions: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame
                 "width": metrics.sharpness(lower, upper),
                 "interval_score": metrics.interval_score(y, lower, upper, LEVEL),
             }
-        out.append(own)
-    frame = pd.DataFrame(out)
+        records.append(record)
+    frame = pd.DataFrame(records)
     rank = {name: i for i, name in enumerate(models)}
     return frame.sort_values("model", key=lambda s: s.map(rank), kind="stable").reset_index(drop=True)

@@ -1,7 +1,6 @@
-"""Which architecture predicts best, and how sure is that: cross-validation with paired differences.
+"""The result of a cross-validation: scores of each model, quantity and fold, and paired differences between models.
 
-``hide="row"``: a held-out row loses all labels.  ``hide="target"``: it keeps the labels of its other tasks, which go
-in as ``observed``.  All models see the same splits, so differences are taken fold by fold.
+All models are scored on the same splits, so differences are taken fold by fold, with their standard error over folds.
 """
 
 from __future__ import annotations
@@ -11,31 +10,37 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 LEVEL = 0.9
-"""Of the intervals whose coverage and width are reported."""
+"""Level of the central intervals whose coverage and width are reported."""
 SCORES = ("mae", "rmse", "crps", "nlpd", "coverage", "width", "interval_score", "accuracy", "macro_f1")
-"""The columns of a comparison: ``coverage`` is best at :data:`LEVEL`, ``accuracy`` and ``macro_f1`` are higher-is-better,
-the others lower.  Classes have the last two and ``nlpd``, which is their log loss; numbers have all but the last two."""
+"""The scores of a comparison: ``coverage`` is best at :data:`LEVEL`, ``accuracy`` and ``macro_f1`` are
+higher-is-better, the others lower-is-better.  Classes have the last two and ``nlpd`` (the log loss); numbers have all
+but the last two."""
 HIGHER = ("accuracy", "macro_f1")
+"""The scores that are higher-is-better."""
 
 
 @dataclass
 class Comparison:
-    """Result of :func:`compare`.
+    """Result of :func:`bayestl.compare`.
 
     Attributes
     ----------
     scores : DataFrame
-        One row a model, quantity (task or function of tasks) and fold; columns :data:`SCORES` and ``n``.
+        One row per model, quantity (task or function of tasks) and fold; columns :data:`SCORES` and ``n``.
     predictions : DataFrame
-        One row a model, fold, quantity and held-out label: ``row``, ``y``, ``mean``, ``std``, ``lower``, ``upper``,
-        ``median``, ``log_density``, ``crps``, ``pit``; classes as positions, ``likeliest`` the predicted one, ``p0``,
-        ``p1`` ... their probabilities (``zero`` that of an exact zero).
+        One row per model, fold, quantity and held-out label: ``row``, ``y``, ``mean``, ``std``, ``lower``, ``upper``,
+        ``median``, ``log_density``, ``crps``, ``pit``; classes as positions, ``likeliest`` the predicted class, ``p0``,
+        ``p1`` ... the class probabilities; ``zero`` the probability of an exact zero.
+    hide : {"target", "row"}
+        Which labels a held-out row lost.
+    units : dict of str to str
+        The unit of each task that has one.
     failures : list of str
-        Fits that raised, by model and fold, with the error.
+        The model, fold and error of each fit that raised.
     shape : (int, int)
-        Rows and features of the table.
+        Number of rows and features of the table.
     shared : DataFrame
-        Rows that have labels of two tasks (T, T), on the diagonal those of one.
+        Number of rows with labels of both tasks (T, T); on the diagonal, of the task.
     """
 
     scores: pd.DataFrame
@@ -48,24 +53,23 @@ class Comparison:
 
     @property
     def models(self) -> list[str]:
-        """Names of the models, in the order given."""
+        """The names of the models, in the order given."""
         return list(dict.fromkeys(self.scores["model"]))
 
     @property
     def quantities(self) -> list[str]:
-        """Tasks and functions that were scored."""
+        """The tasks and functions of tasks that were scored."""
         return list(dict.fromkeys(self.scores["quantity"]))
 
     @property
     def table(self) -> pd.DataFrame:
         """Mean over folds and its standard error, index (quantity, model), columns (score, "mean"/"se").
 
-        The standard error is that of the mean over folds as if folds were independent; training sets overlap, so it
-        is somewhat too small.
+        The standard error treats folds as independent; training sets overlap, so it is somewhat too small.
         """
         grouped = self.scores.groupby(["quantity", "model"], sort=False)[list(SCORES)]
-        out = pd.concat({"mean": grouped.mean(), "se": grouped.sem()}, axis=1).swaplevel(axis=1)
-        return out[[(score, side) for score in SCORES for side in ("mean", "se")]]
+        columns = pd.concat({"mean": grouped.mean(), "se": grouped.sem()}, axis=1).swaplevel(axis=1)
+        return columns[[(score, side) for score in SCORES for side in ("mean", "se")]]
 
     def paired(self, reference: str, score: str = "mae") -> pd.DataFrame:
         """Difference to a reference model, fold by fold: mean, standard error, and their ratio.
@@ -82,16 +86,16 @@ class Comparison:
         wide = self.scores.pivot(index=["quantity", "fold"], columns="model", values=score)
         difference = wide.drop(columns=reference).sub(wide[reference], axis=0).stack().rename("difference")
         grouped = difference.groupby(level=["quantity", "model"], sort=False)
-        out = pd.DataFrame({"difference": grouped.mean(), "se": grouped.sem()})
-        out["ratio"] = out["difference"] / out["se"]
-        return out
+        paired = pd.DataFrame({"difference": grouped.mean(), "se": grouped.sem()})
+        paired["ratio"] = paired["difference"] / paired["se"]
+        return paired
 
     def classified(self, quantity: str) -> bool:
         """Whether the quantity is a class."""
         return bool(self.scores.loc[self.scores["quantity"] == quantity, "accuracy"].notna().any())
 
     def best(self, quantity: str, score: str | None = None) -> str:
-        """The model with the best mean score of a quantity: by default MAE, of classes the log loss."""
+        """The model with the best mean score of a quantity; the default score is MAE, for classes the log loss."""
         score = score or ("nlpd" if self.classified(quantity) else "mae")
         column = self.table.xs(quantity, level="quantity")[score, "mean"]
         return str(column.idxmax() if score in HIGHER else column.idxmin())
@@ -101,7 +105,7 @@ class Comparison:
 
 
 def format_table(comparison: Comparison) -> str:
-    """The table as text: one block a quantity, one line a model."""
+    """The table as text: one block per quantity, one line per model."""
     lines = []
     table = comparison.table
     width = max(len(m) for m in comparison.models)

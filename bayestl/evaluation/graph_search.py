@@ -1,4 +1,4 @@
-"""Which task follows which: graphs of tasks ranked by how well they predict held-out labels."""
+"""Search for the graph of a latent-variable model: graphs of tasks ranked by the log density of held-out labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bayestl.parallel import in_parallel
 from bayestl.table.columns import label_frame
 
 MOST_TASKS = 5
-"""Of more there are too many graphs (1296 of five)."""
+"""Most tasks that are searched: five tasks have 1296 graphs."""
 
 
 def suggest_graph(
@@ -30,33 +30,34 @@ def suggest_graph(
 ) -> pd.DataFrame:
     """Rank the graphs in which a task has at most one parent, by held-out log density.
 
-    A graph's density of a row's labels is the product of those of each label given its parent's, so each pair of tasks is
-    cross-validated once: a held-out row keeps its label of the parent.  With T tasks that is T^2 fits a fold.
+    A graph's density of a row's labels is the product of the densities of each label given its parent's label, so each
+    pair of tasks is cross-validated once: a held-out row keeps its label of the parent.  T tasks need T^2 fits per
+    fold.
 
     Parameters
     ----------
     X, Y
-        As for the models; two to five label columns.
+        The table, as for ``fit``, with two to five label columns.
     model : LatentVariableGP, optional
-        What is fitted to each pair, its ``graph`` aside; default: ``LatentVariableGP()``.
+        The unfitted model for each pair, its ``graph`` ignored; default: ``LatentVariableGP()``.
     cv, split_groups
-        As for :func:`~bayestl.compare`.
+        The splits, as for :func:`~bayestl.compare`.
     n_jobs : int, optional
-        Processes, as in joblib.
+        Number of processes, as in joblib.
     verbose : bool
-        Progress on a terminal.
+        Whether to show progress on a terminal.
 
     Returns
     -------
     DataFrame
-        Best first: ``graph`` (as ``LatentVariableGP(graph=...)`` takes it), ``elpd`` (nats, summed over the held-out labels
-        of all tasks), ``difference`` to the best and its standard error ``se`` over labels.  Two directions of one edge
-        often differ by less than that: the labels then do not tell which task follows which.
+        Best first: ``graph`` (as ``LatentVariableGP(graph=...)`` takes it), ``elpd`` (nats, summed over the held-out
+        labels of all tasks), ``difference`` to the best and its standard error ``se`` over labels.  The two directions
+        of an edge often differ by less than that: the labels then do not determine which task follows which.
 
     Raises
     ------
     ValueError
-        For fewer than two label columns, or more than five.
+        If there are fewer than two label columns, or more than five.
 
     Examples
     --------
@@ -72,20 +73,20 @@ def suggest_graph(
     if not 2 <= len(names) <= MOST_TASKS:
         raise ValueError(f"suggest_graph: 2 to {MOST_TASKS} label columns are compared, got {len(names)}: {names}")
     pairs = [(p, t) for t in names for p in (None, *names) if p != t]
-    given = LatentVariableGP() if model is None else model
-    calls = [(X, frame, given, p, t, cv, split_groups) for p, t in pairs]
-    found = dict(zip(pairs, in_parallel(_held_out, calls, n_jobs, "pairs of tasks", verbose), strict=True))
+    template = LatentVariableGP() if model is None else model
+    calls = [(X, frame, template, p, t, cv, split_groups) for p, t in pairs]
+    density_of_pair = dict(zip(pairs, in_parallel(_held_out, calls, n_jobs, "pairs of tasks", verbose), strict=True))
     graphs = list(_forests(names))
-    each = [np.concatenate([found[parents.get(t), t] for t in names]) for parents in graphs]
-    elpd = np.array([values.sum() for values in each])
+    density_of_graph = [np.concatenate([density_of_pair[parents.get(t), t] for t in names]) for parents in graphs]
+    elpd = np.array([values.sum() for values in density_of_graph])
     order = np.argsort(-elpd, kind="stable")
-    best = each[order[0]]
+    best_density = density_of_graph[order[0]]
     return pd.DataFrame(
         {
             "graph": [{t: [p] for t, p in graphs[k].items()} for k in order],
             "elpd": elpd[order],
             "difference": elpd[order] - elpd[order[0]],
-            "se": [np.sqrt(len(best)) * (each[k] - best).std() for k in order],
+            "se": [np.sqrt(len(best_density)) * (density_of_graph[k] - best_density).std() for k in order],
         }
     )
 
@@ -99,19 +100,19 @@ def _held_out(
     cv: Any,
     split_groups: Any,
 ) -> np.ndarray:
-    """Log densities of the held-out labels of a task given its parent's, in the order of the rows."""
+    """Log densities of a task's held-out labels given its parent's labels, in the order of the rows."""
     names = [target] if parent is None else [parent, target]
-    own = clone(model).set_params(graph={} if parent is None else {target: [parent]}, verbose=False)
-    if own.tasks is not None:
-        own.set_params(tasks=[task for task in own.tasks if task.name in names] or None)
-    comparison = compare({"": own}, X, Y[names], target, cv, split_groups=split_groups, n_jobs=1, verbose=False)
+    member = clone(model).set_params(graph={} if parent is None else {target: [parent]}, verbose=False)
+    if member.tasks is not None:
+        member.set_params(tasks=[task for task in member.tasks if task.name in names] or None)
+    comparison = compare({"": member}, X, Y[names], target, cv, split_groups=split_groups, n_jobs=1, verbose=False)
     if comparison.failures:
         raise ValueError(f"suggest_graph: {comparison.failures[0].lstrip(', ')}")
     return comparison.predictions.sort_values(["row", "fold"])["log_density"].to_numpy()
 
 
 def _forests(names: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Parents of the tasks that have one, in all graphs without a cycle."""
+    """All graphs without a cycle in which a task has at most one parent: the parent of each task that has one."""
     for choice in product(*([None, *(p for p in names if p != t)] for t in names)):
         parents = {t: p for t, p in zip(names, choice, strict=True) if p is not None}
         if not any(_reaches(parents, t) for t in parents):
@@ -119,12 +120,12 @@ def _forests(names: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def _reaches(parents: dict[str, str], start: str) -> bool:
-    """Whether going up from a task leads back to it."""
+    """Whether the chain of parents of a task leads back to it."""
     seen = set()
-    at = parents.get(start)
-    while at is not None and at not in seen:
-        if at == start:
+    ancestor = parents.get(start)
+    while ancestor is not None and ancestor not in seen:
+        if ancestor == start:
             return True
-        seen.add(at)
-        at = parents.get(at)
+        seen.add(ancestor)
+        ancestor = parents.get(ancestor)
     return False

@@ -1,4 +1,4 @@
-"""Does the transfer help, and how many labels does it save: a model against its target alone, by cross-validation."""
+"""The gain of transfer by cross-validation: a model against a model of the target alone, and learning curves."""
 
 from __future__ import annotations
 
@@ -30,29 +30,31 @@ def transfer_gain(
     n_jobs: int | None = None,
     verbose: bool = True,
 ) -> pd.Series:
-    """How much the other tasks help a target: difference in expected log predictive density to a model of the target alone.
+    """The gain of a target from the other tasks: its log predictive density less that of a model of the target alone.
 
     Parameters
     ----------
     model : model
-        Unfitted.
+        An unfitted model of all tasks.
     X, Y, cv, hide, split_groups, n_jobs, verbose
-        As for :func:`~bayestl.compare`.
+        The same as for :func:`~bayestl.compare`.
     target : str
         A column of ``Y``.
     alone : model, optional
-        Of the target alone; default: :class:`~bayestl.IndependentGP` with the model's kernel and hyperparameters.
+        An unfitted model of the target alone; default: :class:`~bayestl.IndependentGP` with the model's kernel and
+        ``hyperparameters``.
 
     Returns
     -------
     Series
-        ``elpd`` of the model and ``alone`` of the other (nats, summed over the ``n`` held-out labels), their ``difference`` and
-        its standard error ``se`` over labels.  Below minus two standard errors the other tasks harm.
+        ``elpd``: expected log predictive density of the model; ``alone``: that of the target alone (both in nats,
+        summed over the ``n`` held-out labels); ``difference`` and its standard error ``se`` over labels.  A difference
+        below minus two standard errors says that the other tasks harm the target.
 
     Raises
     ------
     ValueError
-        If the target is no column of ``Y``, or there is no other one, or a fit fails.
+        If the target is not a column of ``Y``, if it is the only column, or if a fit fails.
 
     Examples
     --------
@@ -88,7 +90,7 @@ def transfer_gain(
 
 
 def _densities(comparison: Comparison) -> np.ndarray:
-    """Log densities of the held-out labels, in the order of the rows."""
+    """Log densities of the held-out labels in the order of the rows."""
     return comparison.predictions.sort_values(["row", "fold"])["log_density"].to_numpy()
 
 
@@ -105,33 +107,33 @@ def learning_curve(
     n_jobs: int | None = None,
     verbose: bool = True,
 ) -> pd.DataFrame:
-    """Scores of each model against the number of labels of the target in training; the other tasks keep all of theirs.
+    """Scores of each model against the number of training labels of the target; the other tasks keep all their labels.
 
     Parameters
     ----------
     models : mapping of str to model
-        Unfitted.
+        Unfitted models by name.
     X, Y, hide, n_jobs, verbose
-        As for :func:`~bayestl.compare`.
+        The same as for :func:`~bayestl.compare`.
     target : str
         A column of ``Y``.
     sizes : sequence of int
-        Numbers of its labels.
+        Numbers of training labels of the target.
     n_repeats : int
-        Splits, each with labels of its own; larger sizes contain the smaller ones.
+        Number of random splits; within a split, larger sizes contain the smaller ones.
     test_size : float or int
-        Held-out part of the rows that have a label of the target, as in scikit-learn.
+        Held-out fraction or number of the rows with a label of the target, as in scikit-learn.
 
     Returns
     -------
     DataFrame
-        One row a model, size and repeat: ``model``, ``n``, ``seed``, and the scores of :class:`~bayestl.Comparison`;
+        One row per model, size and repeat: ``model``, ``n``, ``seed``, and the scores of :class:`~bayestl.Comparison`;
         drawn by :func:`bayestl.report.plots.plot_learning_curve`.
 
     Raises
     ------
     ValueError
-        If the target is no column of ``Y``, or a size is larger than its labels in training.
+        If the target is not a column of ``Y``, or a size is larger than its number of training labels.
     """
     frame = label_frame(Y, len(X))
     if target not in frame:
@@ -144,15 +146,15 @@ def learning_curve(
     for repeat, (train, test) in enumerate(splits):
         order = labelled[np.random.default_rng([seed, repeat]).permutation(train)]
         for n in sizes:
-            few = frame.copy()
-            few.loc[few.index[order[n:]], target] = None if frame[target].dtype == object else np.nan
+            reduced = frame.copy()
+            reduced.loc[reduced.index[order[n:]], target] = None if frame[target].dtype == object else np.nan
             rows = np.setdiff1d(np.arange(len(frame)), labelled[test])
-            calls.append((dict(models), X, few, target, (rows, labelled[test]), hide, int(n), repeat))
-    found = in_parallel(_at_size, calls, n_jobs, "learning curve", verbose)
-    return pd.concat(found, ignore_index=True)
+            calls.append((dict(models), X, reduced, target, (rows, labelled[test]), hide, int(n), repeat))
+    frames = in_parallel(_scores_at_size, calls, n_jobs, "learning curve", verbose)
+    return pd.concat(frames, ignore_index=True)
 
 
-def _at_size(
+def _scores_at_size(
     models: dict[str, Any],
     X: Any,
     Y: pd.DataFrame,
@@ -162,5 +164,6 @@ def _at_size(
     n: int,
     repeat: int,
 ) -> pd.DataFrame:
+    """Scores of the models on one split, with ``n`` training labels of the target."""
     scores = compare(models, X, Y, target, [split], hide, n_jobs=1, verbose=False).scores
     return scores.assign(n=n, seed=repeat)[["model", "n", "seed", *SCORES]]

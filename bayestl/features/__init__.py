@@ -1,4 +1,4 @@
-"""Turning what a material is called into numbers."""
+"""Numeric features from the formulas of materials."""
 
 from __future__ import annotations
 

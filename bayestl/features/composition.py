@@ -1,6 +1,6 @@
-"""From what a materials table holds (a formula) to numbers: scikit-learn transformers on matminer.
+"""Features of compositions: a scikit-learn transformer from chemical formulas to numbers, by matminer.
 
-Needs the extra ``materials`` (matminer, pymatgen).
+The extra ``materials`` (matminer, pymatgen) is needed.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from bayestl.parallel import in_parallel
 from bayestl.progress import import_tqdm
 
 PRESETS = ("magpie", "fractions", "stoichiometry", "valence", "deml", "matminer")
+"""Names of the sets of features."""
 BLOCK = 64
-"""Formulas handed to a worker at a time."""
+"""Number of formulas that a worker computes at a time."""
 
 
 class FormulaError(ValueError):
-    """A formula that does not parse, named with its row."""
+    """A formula does not parse, or a feature of it is unknown; the message names the row."""
 
 
 def parse_formulas(formulas: pd.Series) -> list[Any]:
@@ -33,10 +34,10 @@ def parse_formulas(formulas: pd.Series) -> list[Any]:
     Raises
     ------
     FormulaError
-        Naming the column, the row and the formula.
+        For a cell that is no formula, naming the column, the row and the value.
     """
-    composition = _pymatgen()
-    out = []
+    composition = _composition_class()
+    compositions = []
     for row, formula in formulas.items():
         try:
             parsed = composition(formula) if isinstance(formula, str) and formula.strip() else None
@@ -50,13 +51,14 @@ def parse_formulas(formulas: pd.Series) -> list[Any]:
             fault = True
         if fault:
             raise FormulaError(
-                f"column {formulas.name!r} holds {formula!r} in row {row!r}, which is not a chemical formula: mend it or drop the row"
+                f"column {formulas.name!r} holds {formula!r} in row {row!r}, which is not a chemical formula: correct it or drop the row"
             )
-        out.append(parsed)
-    return out
+        compositions.append(parsed)
+    return compositions
 
 
-def _pymatgen() -> Any:
+def _composition_class() -> Any:
+    """Pymatgen's class of compositions."""
     try:
         import_tqdm()
         from pymatgen.core import Composition
@@ -66,6 +68,7 @@ def _pymatgen() -> Any:
 
 
 def _symbols() -> set[str]:
+    """Symbols of the chemical elements (pymatgen also parses made-up ones)."""
     import_tqdm()
     from pymatgen.core import Element
 
@@ -73,11 +76,12 @@ def _symbols() -> set[str]:
 
 
 def reduced_formula(formula: str) -> str:
-    """One spelling for all formulas of a composition, such as ``"Ga2O3"`` for ``"Ga4O6"``."""
-    return str(_pymatgen()(formula).get_integer_formula_and_factor()[0])
+    """The reduced formula, one spelling for all formulas of a composition: ``"Ga2O3"`` for ``"Ga4O6"``."""
+    return str(_composition_class()(formula).get_integer_formula_and_factor()[0])
 
 
 def _featurizer(preset: str) -> Any:
+    """The matminer featurizer of a preset."""
     from matminer.featurizers import composition as mm
 
     if preset == "fractions":
@@ -90,6 +94,7 @@ def _featurizer(preset: str) -> Any:
 
 
 def _featurize(presets: Sequence[str], compositions: list[Any]) -> np.ndarray:
+    """Features (n, d) of compositions, those of the presets side by side."""
     with _imputed_silently():
         featurizers = [_featurizer(preset) for preset in presets]
         return np.array(
@@ -99,7 +104,7 @@ def _featurize(presets: Sequence[str], compositions: list[Any]) -> np.ndarray:
 
 @contextmanager
 def _imputed_silently() -> Iterator[None]:
-    """An element without a value gets the mean of the others, as matminer was told: nothing to warn of."""
+    """A context without matminer's warnings that missing values of elements are imputed, which is wanted here."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore",
@@ -111,17 +116,17 @@ def _imputed_silently() -> Iterator[None]:
 
 
 class CompositionFeatures(TransformerMixin, BaseEstimator):
-    """Numbers from chemical formulas, by matminer.
+    """Numeric features of chemical formulas, by matminer.
 
     Parameters
     ----------
     presets : sequence of str
-        Of ``"magpie"`` (statistics of 22 elemental properties), ``"fractions"`` (one column an element),
+        Some of ``"magpie"`` (statistics of 22 elemental properties), ``"fractions"`` (one column per element),
         ``"stoichiometry"`` (norms), ``"valence"`` (orbital occupations), ``"deml"``, ``"matminer"``.
     column : str
-        The column that holds the formulas; the others are passed through, in front.
+        The column with the formulas; the other columns are passed through, in front.
     drop_constant : bool
-        Drop columns that do not vary in the table that ``fit`` sees (elements that do not occur).
+        Whether columns that are constant in the table given to ``fit`` are dropped (elements that do not occur).
     n_jobs : int, optional
         Processes, as in joblib.
     verbose : bool
@@ -155,22 +160,22 @@ class CompositionFeatures(TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(self, X: Any, y: Any = None, **_: Any) -> pd.DataFrame:
-        """Choose the columns and compute them, once."""
+        """Choose the columns and return them; each feature is computed once."""
         frame, all_columns = self._compute(X)
         rest = [c for c in frame.columns if c not in all_columns]
         numbers = frame[all_columns].to_numpy()
         varies = (numbers != numbers[0]).any(axis=0)
-        kept = [c for c, v in zip(all_columns, varies, strict=True) if v or not self.drop_constant]
-        self.columns_ = rest + (kept or all_columns[:1])
+        varying = [c for c, v in zip(all_columns, varies, strict=True) if v or not self.drop_constant]
+        self.columns_ = rest + (varying or all_columns[:1])
         return frame[self.columns_]
 
     def transform(self, X: Any) -> pd.DataFrame:
-        """The columns that ``fit`` chose.
+        """The columns that ``fit`` chose, computed for another table.
 
         Raises
         ------
         FormulaError
-            Naming the row of a formula that does not parse.
+            For a formula that does not parse, naming its row.
         """
         check_is_fitted(self, "columns_")
         frame, _ = self._compute(X)
@@ -179,20 +184,17 @@ class CompositionFeatures(TransformerMixin, BaseEstimator):
         return frame[self.columns_]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns."""
+        """Names of the columns that ``transform`` returns."""
         check_is_fitted(self, "columns_")
         return np.asarray(self.columns_, dtype=object)
 
     def _compute(self, X: Any) -> tuple[pd.DataFrame, list[str]]:
+        """The table with all features in place of the formulas, and the names of these features."""
         presets = [self.presets] if isinstance(self.presets, str) else list(self.presets)
         if unknown := [p for p in presets if p not in PRESETS]:
             raise ValueError(f"unknown preset {unknown[0]!r}; the presets are {list(PRESETS)}")
         if not isinstance(X, pd.DataFrame):
-            X = (
-                pd.Series(X, name=self.column).to_frame()
-                if not isinstance(X, pd.Series)
-                else X.rename(self.column).to_frame()
-            )
+            X = (X.rename(self.column) if isinstance(X, pd.Series) else pd.Series(X, name=self.column)).to_frame()
         if self.column not in X.columns:
             raise ValueError(f"no column {self.column!r} with formulas; the columns are {list(X.columns)}")
         compositions = parse_formulas(X[self.column])
@@ -200,12 +202,13 @@ class CompositionFeatures(TransformerMixin, BaseEstimator):
             names = [name for preset in presets for name in _featurizer(preset).feature_labels()]
         blocks = [compositions[i : i + BLOCK] for i in range(0, len(compositions), BLOCK)]
         n_jobs = self.n_jobs if len(blocks) > 4 else 1
-        what = f"features of compositions, {BLOCK} at a time"
-        parts = list(in_parallel(_featurize, [(presets, block) for block in blocks], n_jobs, what, self.verbose))
-        numbers = pd.DataFrame(np.concatenate(parts), index=X.index, columns=[str(n) for n in names])
-        bad = ~np.isfinite(numbers.to_numpy())
-        if bad.any():
-            i, j = (int(k) for k in np.argwhere(bad)[0])
+        description = f"features of compositions, {BLOCK} at a time"
+        jobs = [(presets, block) for block in blocks]
+        features = list(in_parallel(_featurize, jobs, n_jobs, description, self.verbose))
+        numbers = pd.DataFrame(np.concatenate(features), index=X.index, columns=[str(n) for n in names])
+        unknown_values = ~np.isfinite(numbers.to_numpy())
+        if unknown_values.any():
+            i, j = (int(k) for k in np.argwhere(unknown_values)[0])
             raise FormulaError(
                 f"feature {names[j]!r} is not known for {X[self.column].iloc[i]!r} in row {X.index[i]!r}: leave the preset out"
             )

@@ -1,4 +1,4 @@
-"""Tasks and parameters of models as JSON has them, and back."""
+"""Conversion of tasks and model parameters to JSON values and back."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bayestl.table.task import Task
 
 
 def task_to_document(task: Task) -> dict[str, Any]:
-    """A task as JSON has it."""
+    """A task as a JSON object."""
     likelihood = task.likelihood
     entry = None if likelihood is None else {"name": type(likelihood).__name__, "parameters": plain(vars(likelihood))}
     return {"name": task.name, "likelihood": entry, "unit": task.unit, "cost": task.cost}
 
 
 def task_from_document(entry: dict[str, Any]) -> Task:
-    """The inverse of :func:`task_to_document`."""
+    """The task of a JSON object written by :func:`task_to_document`."""
     kind = entry["likelihood"]
     if kind is not None and kind["name"] not in NAMED:
         raise FileError(f"unknown likelihood {kind['name']!r}: written by a newer version?")
@@ -28,7 +28,7 @@ def task_from_document(entry: dict[str, Any]) -> Task:
 
 
 def plain(value: Any) -> Any:
-    """A JSON value for a parameter or group; NumPy scalars become Python's."""
+    """A parameter or group as a JSON value; NumPy scalars become Python's."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A folder with one JSON document and named arrays, written so that a crash leaves the earlier files."""
+"""A folder with one JSON document and named arrays; files are replaced atomically, so a crash loses nothing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DOCUMENT, ARRAYS = "model.json", "arrays.safetensors"
 
 
 class FileError(ValueError):
-    """A folder that does not hold a model, or one of another format."""
+    """A folder holds no model, or a model of another format."""
 
 
 def write_folder(path: str | os.PathLike[str], document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write both files to the folder ``path`` (made if it is not there); each is replaced in one step."""
+    """Write both files to the folder ``path``, created if it does not exist; each file is replaced atomically."""
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -31,7 +31,7 @@ def write_folder(path: str | os.PathLike[str], document: Mapping[str, Any], arra
 
 
 def read_folder(path: str | os.PathLike[str], version: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The document and the arrays of a folder.
+    """Read the document and the arrays of a folder.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Models by name: how each is written to a folder and read again, without pickle and without running code.
+"""Writing models to a folder and reading them, without pickle and without running code.
 
-Classes join by themselves when they are defined (:func:`register`); a file names one of them, parameters are plain JSON, arrays
-are safetensors.
+A file names a class of the registry, which models join when they are defined (:func:`register`); parameters are plain
+JSON, arrays are safetensors.
 """
 
 from __future__ import annotations
@@ -19,28 +19,30 @@ from bayestl.kernels.combined import from_document, to_document
 from bayestl.table.table import Table
 
 FORMAT = 1
+"""Version of the file format."""
 _MODELS: dict[str, type] = {}
 
 
 def register(model: type) -> None:
-    """Let files name a class of models."""
+    """Add a model class to the registry, so that a file may name it."""
     _MODELS[model.__name__] = model
 
 
 def registered() -> dict[str, Any]:
-    """The classes that a file may name."""
+    """The model classes that a file may name."""
     return {name: model for name, model in _MODELS.items() if not inspect.isabstract(model)}
 
 
 def model_to_document(model: Any) -> dict[str, Any]:
-    """The class and parameters of a model, and of those within it."""
+    """The class and parameters of a model as a JSON object; models among the parameters become nested objects."""
     parameters = {k: _parameter_to_document(k, v) for k, v in model.get_params(deep=False).items() if k != "tasks"}
-    given = model.tasks
-    tasks = None if given is None else [task_to_document(t) for t in given]
+    own_tasks = model.tasks
+    tasks = None if own_tasks is None else [task_to_document(t) for t in own_tasks]
     return {"class": type(model).__name__, "parameters": parameters, "tasks_given": tasks}
 
 
 def _parameter_to_document(name: str, value: Any) -> Any:
+    """A constructor parameter as a JSON value."""
     if name == "kernel":
         return to_document(value)
     if name == "models":
@@ -51,28 +53,29 @@ def _parameter_to_document(name: str, value: Any) -> Any:
 
 
 def model_from_document(document: dict[str, Any]) -> Any:
-    """An unfitted model.
+    """The unfitted model of a document written by :func:`model_to_document`.
 
     Raises
     ------
     FileError
-        For a class that no model has, or parameters that it does not have.
+        If the class is unknown, or does not have the parameters.
     """
     models = registered()
     if document.get("class") not in models:
         raise FileError(f"unknown model {document.get('class')!r}: one of {sorted(models)} is expected")
-    given = document["tasks_given"]
+    tasks = document["tasks_given"]
     try:
         parameters = {k: _parameter_from_document(k, v) for k, v in document["parameters"].items()}
-        kind = models[document["class"]]
-        if "kernel" in kind._get_param_names() and "kernel" not in parameters:
+        model_class = models[document["class"]]
+        if "kernel" in model_class._get_param_names() and "kernel" not in parameters:
             raise FileError("the kernel of the model is missing")
-        return kind(**parameters, tasks=None if given is None else [task_from_document(t) for t in given])
+        return model_class(**parameters, tasks=None if tasks is None else [task_from_document(t) for t in tasks])
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(str(error)) from error
 
 
 def _parameter_from_document(name: str, value: Any) -> Any:
+    """The constructor parameter of a JSON value."""
     if name == "kernel":
         return from_document(value)
     if name == "models":
@@ -83,7 +86,7 @@ def _parameter_from_document(name: str, value: Any) -> Any:
 
 
 def write_model(model: Any, path: str | os.PathLike[str]) -> None:
-    """Write a fitted model to the folder ``path`` (made if it is not there); a crash leaves the earlier files."""
+    """Write a fitted model to the folder ``path``, created if it does not exist; a crash leaves the earlier files."""
     table = model.table_
     document = {
         "format": FORMAT,

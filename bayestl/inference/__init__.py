@@ -1,4 +1,4 @@
-"""The engines, which know no architecture."""
+"""Inference engines for any prior and likelihood: exact Gaussian, Markov chains, stochastic variational."""
 
 from bayestl.progress import import_tqdm
 

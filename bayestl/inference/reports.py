@@ -1,4 +1,7 @@
-"""How chains of states went: whether they agree, and how many draws they are worth."""
+"""Reports of inference: convergence of Markov chains (split R-hat, effective sample size), and of the optimiser.
+
+Gelman et al. 2013, *Bayesian Data Analysis*, sections 11.4 and 11.5.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +11,32 @@ from dataclasses import dataclass, field
 import numpy as np
 
 MOST_R_HAT = 1.2
-"""Of the log density: the halves of chains that have settled agree."""
+"""Split R-hat of the log density from which chains do not count as converged."""
 MOST_DIVERGENT = 0.05
+"""Largest share of divergent trajectories, relative to the number of states, of chains that count as converged."""
 
 
 @dataclass
 class ChainReport:
-    """What is told of one or several chains of the same length."""
+    """The convergence diagnostics of one or several chains of the same length."""
 
     log_density: np.ndarray
-    """(S,) nats, of the states that were kept, one chain after another."""
+    """(S,) log density of the kept states in nats, one chain after another."""
     r_hat: float
-    """Of the log density, between the halves of all chains."""
+    """Split R-hat of the log density, between the halves of all chains."""
     effective: float
-    """Effective number of draws of the log density."""
+    """Effective sample size (ESS) of the log density."""
     divergences: int
+    """Number of divergent trajectories at temperature one."""
     acceptance: float
+    """Mean acceptance probability at temperature one."""
     step: float
+    """Adapted step size at temperature one, in preconditioned coordinates."""
     n_chains: int = 1
 
     @classmethod
     def of(cls, log_density: np.ndarray, divergences: int, acceptance: float, step: float) -> ChainReport:
-        """From log densities (chains, S)."""
+        """The report of chains with the given log densities (chains, S)."""
         import torch
         from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 
@@ -43,7 +50,7 @@ class ChainReport:
         return self.r_hat < MOST_R_HAT and self.divergences <= MOST_DIVERGENT * len(self.log_density)
 
     def warn_unless_converged(self) -> None:
-        """Tell of chains that have not settled.
+        """Warn if the chains have not converged.
 
         Warns
         -----
@@ -60,16 +67,16 @@ class ChainReport:
 
     @property
     def message(self) -> str:
-        """In words."""
+        """R-hat, effective sample size and divergences, in a phrase for messages."""
         return (
-            f"R-hat of the log density {self.r_hat:.2f}, {self.effective:.0f} effective draws, "
+            f"R-hat of the log density {self.r_hat:.2f}, effective sample size {self.effective:.0f}, "
             f"{self.divergences} divergences"
         )
 
 
 @dataclass
 class FitReport:
-    """How the optimisation went: numbers for a person and for ``diagnose()``."""
+    """The result of maximising the posterior of the hyperparameters, for users and for ``diagnose()``."""
 
     log_posterior: float
     gradient_norm: float
@@ -78,8 +85,8 @@ class FitReport:
     n_evaluations: int
     n_starts: int
     jitter: float = 0.0
-    """Added to the diagonal of the labels' covariance, scaled units."""
+    """Jitter added to the diagonal of the labels' covariance, scaled units."""
     starts: list[float] = field(default_factory=list)
     """Best log posterior of each start on the subset."""
     chain: ChainReport | None = None
-    """Of the hyperparameters, where they are averaged over chains."""
+    """The report of the chains over the hyperparameters, where they are averaged."""

@@ -1,4 +1,4 @@
-"""Latent values that are known by draws only, and what is asked of them."""
+"""Latent values represented by joint draws, and the correlation of functions over such draws."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bayestl.table.task import PartDraws, TaskPart
 
 
 class SampledLatent:
-    """The latent values of n rows in S joint draws, each with a Gaussian conditional of its own (``bayestl.posterior.Latent``).
+    """The latent values of n rows in S joint draws, each with a Gaussian conditional (a ``bayestl.posterior.Latent``).
 
     Parameters
     ----------
     means, variances : ndarray, shape (S, n, C)
-        Of each latent value, given what it follows from in that draw.
+        Moments of each latent value, given the quantities of that draw from which it follows.
     values : ndarray, shape (S, n, C)
-        A draw from that.
+        A draw of each latent value from that Gaussian.
     settings : mapping of TaskPart to Setting
         Noise and further hyperparameters of each part in each draw.
     """
@@ -36,7 +36,7 @@ class SampledLatent:
         return self._means
 
     def block(self, part: TaskPart) -> LatentBlock:
-        """The latent values of a part: a component a draw."""
+        """The latent values of a part, one mixture component per draw."""
         channels = list(part.channels)
         size = len(self._means)
         covariances = self._variances[:, :, channels][..., None] * np.eye(len(channels))
@@ -47,11 +47,11 @@ class SampledLatent:
         return self._settings[part]
 
     def moments(self) -> None:
-        """Only draws know how the tasks of a row vary together."""
+        """None: the joint distribution of the tasks of a row is known by draws only."""
         return
 
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
-        """``n`` draws behind each part: all S in a random order before any is used again."""
+        """``n`` draws of the latent values of each part; all S are used in random order before any is used again."""
         size = len(self._values)
         chosen = np.concatenate([generator.permutation(size) for _ in range(-(-n // size))])[:n]
         return [
@@ -61,10 +61,10 @@ class SampledLatent:
 
 
 def correlation_over_rows(values: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
-    """Correlation between functions (S, n, C) over the rows: mean over draws, ``.attrs["std"]`` their spread."""
+    """Correlation between functions (S, n, C) over rows: mean over draws, ``.attrs["std"]`` the standard deviation."""
     centred = values - values.mean(axis=1, keepdims=True)
-    size = np.sqrt((centred**2).sum(axis=1)) + 1e-300
-    stack = np.einsum("snt,snu->stu", centred, centred) / (size[:, :, None] * size[:, None, :])
-    out = pd.DataFrame(stack.mean(axis=0), names, names)
-    out.attrs["std"] = pd.DataFrame(stack.std(axis=0), names, names)
-    return out
+    norm = np.sqrt((centred**2).sum(axis=1)) + 1e-300
+    stack = np.einsum("snt,snu->stu", centred, centred) / (norm[:, :, None] * norm[:, None, :])
+    correlation = pd.DataFrame(stack.mean(axis=0), names, names)
+    correlation.attrs["std"] = pd.DataFrame(stack.std(axis=0), names, names)
+    return correlation

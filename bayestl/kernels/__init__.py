@@ -1,1 +1,1 @@
-"""Covariance functions over features, their hyperparameters with priors, and the Cholesky factor of a covariance."""
+"""Covariance functions over features, hyperparameters with priors, and the Cholesky factor of a covariance matrix."""

@@ -1,9 +1,11 @@
-"""Kernels over named blocks of features, as a user writes them: sums and products.
+"""Kernels over named blocks of features as a user writes them, and their sums and products.
 
-    Kernel("matern52", "MagpieData*") + Kernel("rbf", ["H", "C", "O"])        Kernel("rbf", "T") * Kernel("rbf", "frac*")
+    Kernel("matern52", "MagpieData*") + Kernel("rbf", ["H", "C", "O"])
+    Kernel("rbf", "T") * Kernel("rbf", "frac*")
 
-A description holds no numbers that are learnt; :func:`build_kernel` makes the covariance of a fit from it, always of unit
-variance (the weights of a sum add up to one).  Duvenaud 2014, *Automatic model construction with Gaussian processes*.
+A description holds no learnt numbers; :func:`build_kernel` makes the covariance function of a fit from it, always of
+unit variance (the weights of a sum add up to one).  Duvenaud 2014, *Automatic model construction with Gaussian
+processes*.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from bayestl.kernels.stationary import KERNELS, Pull, UnitKernel
 
 
 class Covariance(ABC):
-    """A description of a covariance over features; ``+`` and ``*`` combine two."""
+    """A description of a covariance function over features; ``+`` and ``*`` combine two."""
 
     def __add__(self, other: Covariance) -> Sum:
         if not isinstance(other, Covariance):
@@ -39,12 +41,12 @@ class Covariance(ABC):
 
     @abstractmethod
     def build(self, columns: Sequence[str]) -> UnitKernel:
-        """The covariance over inputs with these names, hyperparameters at a first guess.
+        """The covariance function over inputs with these names, its hyperparameters at their starting values.
 
         Raises
         ------
         ValueError
-            Where a block names no column.
+            If a block names no column.
         """
 
 
@@ -54,12 +56,13 @@ def _terms(covariance: Covariance, kind: type[Sum] | type[Product]) -> tuple[Cov
 
 @dataclass(frozen=True)
 class Kernel(Covariance):
-    """A stationary kernel with a length scale for each feature of a block.
+    """A stationary kernel with one length scale per feature of a block.
 
     Parameters
     ----------
     name : {"matern52", "matern32", "rbf", "exponential", "rational-quadratic", "sparse-matern52", "sparse-rbf"}
-        The sparse ones expect that few features matter; average over their hyperparameters (``hyperparameters="mcmc"``).
+        The sparse kernels expect that few features matter; average over their hyperparameters
+        (``hyperparameters="mcmc"``).
     columns : str or sequence of str, optional
         Names of the block's features; ``*`` stands for any characters.  Default: all.
 
@@ -92,7 +95,7 @@ class Kernel(Covariance):
 
 @dataclass(frozen=True)
 class Sum(Covariance):
-    """Functions of the blocks added up: what one block says does not depend on the others."""
+    """A sum of covariances: the function is a sum of independent functions, one per term."""
 
     terms: tuple[Covariance, ...]
 
@@ -102,7 +105,7 @@ class Sum(Covariance):
 
 @dataclass(frozen=True)
 class Product(Covariance):
-    """Rows are alike only where all blocks are alike."""
+    """A product of covariances: rows are correlated only where they are alike in all blocks."""
 
     terms: tuple[Covariance, ...]
 
@@ -111,7 +114,7 @@ class Product(Covariance):
 
 
 def build_kernel(kernel: str | Covariance, columns: Sequence[str]) -> UnitKernel:
-    """A covariance of unit variance over inputs with the given names, from a kernel's name or a description.
+    """A covariance function of unit variance over inputs with the given names, from a kernel's name or a description.
 
     Raises
     ------
@@ -126,15 +129,16 @@ def build_kernel(kernel: str | Covariance, columns: Sequence[str]) -> UnitKernel
 
 
 def with_sources(kernel: str | Covariance, columns: Sequence[str], sources: Sequence[str]) -> UnitKernel:
-    """For a function of features and of other tasks' values: one of those values alone, plus one of everything.
+    """The covariance function of a function of features and of other tasks' values (``sources``).
 
-    Few labels suffice for the first, where the second has many features to tell apart.
+    It is a sum of two kernels, one over the sources alone and one over all inputs: a few labels determine the first,
+    where the second has many features to separate.
     """
     if not sources:
         return build_kernel(kernel, columns)
-    everything = kernel if isinstance(kernel, Covariance) else Kernel(kernel)
-    alone = Kernel(kernel if isinstance(kernel, str) else "matern52", list(sources))
-    return build_kernel(alone + everything, [*columns, *sources])
+    over_all = kernel if isinstance(kernel, Covariance) else Kernel(kernel)
+    over_sources = Kernel(kernel if isinstance(kernel, str) else "matern52", list(sources))
+    return build_kernel(over_sources + over_all, [*columns, *sources])
 
 
 def to_document(kernel: str | Covariance) -> Any:
@@ -148,12 +152,12 @@ def to_document(kernel: str | Covariance) -> Any:
 
 
 def from_document(value: Any) -> str | Covariance:
-    """The inverse of :func:`to_document`.
+    """The kernel's name or description from its JSON value: the inverse of :func:`to_document`.
 
     Raises
     ------
     ValueError
-        For anything else.
+        If ``value`` is not such a document.
     """
     if isinstance(value, str):
         return value
@@ -168,7 +172,7 @@ def from_document(value: Any) -> str | Covariance:
 
 
 class _OnBlock(UnitKernel):
-    """A kernel on some of the features."""
+    """A kernel over a subset of the features."""
 
     def __init__(self, base: UnitKernel, columns: Sequence[int]) -> None:
         super().__init__()
@@ -179,15 +183,15 @@ class _OnBlock(UnitKernel):
         return self.base.argument()
 
     def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
-        own = x1[..., self.columns]
-        return self.base.covariance(argument, own, own if x1 is x2 else x2[..., self.columns])
+        block1 = x1[..., self.columns]
+        return self.base.covariance(argument, block1, block1 if x1 is x2 else x2[..., self.columns])
 
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
         return self.base.evaluate(argument, x[:, self.columns])
 
 
 class _Terms(UnitKernel):
-    """Kernels that are evaluated one by one."""
+    """Base of the kernels that combine several terms, each evaluated separately."""
 
     def __init__(self, terms: Sequence[UnitKernel]) -> None:
         super().__init__()
@@ -195,11 +199,11 @@ class _Terms(UnitKernel):
         self.sizes = [term.argument().numel() for term in terms]
 
     def covariances(self, arguments: Tensor, x1: Tensor, x2: Tensor) -> list[Tensor]:
-        """What each term is between any points."""
+        """``k_b(x1_i, x2_j)`` (..., n, m) of each term b."""
         return [t.covariance(a, x1, x2) for t, a in zip(self.terms, arguments.split(self.sizes, dim=-1), strict=True)]
 
-    def each(self, arguments: Tensor, x: Tensor) -> tuple[list[Tensor], list[Pull]]:
-        """What each term is at one set of points, and its way back."""
+    def evaluate_terms(self, arguments: Tensor, x: Tensor) -> tuple[list[Tensor], list[Pull]]:
+        """``k_b(x_i, x_j)`` (..., n, n) of each term b, and the pull-back of a gradient with respect to it."""
         pairs = [t.evaluate(a, x) for t, a in zip(self.terms, arguments.split(self.sizes, dim=-1), strict=True)]
         return [value for value, _ in pairs], [pull for _, pull in pairs]
 
@@ -215,7 +219,7 @@ class _WeightedSum(_Terms):
         return torch.cat([self.log_weight.softmax(0), *(term.argument() for term in self.terms)])
 
     def split(self, argument: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The weight of each term (..., 1, 1), and the arguments of all."""
+        """The weight (..., 1, 1) of each term, and the arguments of all terms."""
         k = len(self.sizes)
         return [argument[..., b, None, None] for b in range(k)], argument[..., k:]
 
@@ -225,7 +229,7 @@ class _WeightedSum(_Terms):
 
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
         weights, arguments = self.split(argument)
-        values, pulls = self.each(arguments, x)
+        values, pulls = self.evaluate_terms(arguments, x)
 
         def pull(gradient: Tensor) -> Tensor:
             in_weights = torch.stack([(gradient * value).sum(dim=(-2, -1)) for value in values], dim=-1)
@@ -235,7 +239,7 @@ class _WeightedSum(_Terms):
 
 
 class _Product(_Terms):
-    """``prod_b k_b``"""
+    """``prod_b k_b``."""
 
     def argument(self) -> Tensor:
         return torch.cat([term.argument() for term in self.terms])
@@ -244,7 +248,7 @@ class _Product(_Terms):
         return reduce(mul, self.covariances(argument, x1, x2))
 
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
-        values, pulls = self.each(argument, x)
+        values, pulls = self.evaluate_terms(argument, x)
 
         def pull(gradient: Tensor) -> Tensor:
             others = [reduce(mul, values[:b] + values[b + 1 :], gradient) for b in range(len(values))]

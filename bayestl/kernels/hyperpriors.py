@@ -1,6 +1,7 @@
-"""Hyperparameters with proper priors: how a module gets them, and the density of all that are below a module.
+"""Hyperparameters with proper priors: how a module registers them, and the joint density of all those in a module.
 
-Scales are stored as logarithms and optimised there, Jacobian included, so no scale is drawn to zero or runs away.
+Scales are stored and optimised as logarithms, with the Jacobian in the density, so that no scale collapses to zero or
+diverges.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 
 def positive() -> gpytorch.constraints.Interval:
-    """A constraint whose raw parameter is the logarithm."""
+    """A GPyTorch constraint to positive values whose raw parameter is the logarithm."""
     return gpytorch.constraints.Positive(transform=torch.exp, inv_transform=torch.log)
 
 
@@ -41,7 +42,7 @@ def register_real(module: gpytorch.Module, name: str, value: Tensor, prior: gpyt
 
 
 def draw_from_priors(module: gpytorch.Module, seed: int) -> None:
-    """Set all hyperparameters below a module to a draw from their priors."""
+    """Set all hyperparameters of a module and its submodules to a draw from their priors."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for _, owner, prior, closure, setter in module.named_priors():
@@ -51,10 +52,10 @@ def draw_from_priors(module: gpytorch.Module, seed: int) -> None:
 
 
 class HyperPrior:
-    """``log p(raw hyperparameters)`` of all that are registered below a module, Jacobians of the logarithms included.
+    """``log p(raw hyperparameters)`` of all priors in a module and its submodules, Jacobians of logarithms included.
 
-    A normal prior on a number and a log-normal one on a scale are both normal on what is stored, so all of those are one
-    density; the walk over the modules, which costs as much as a small fit, is done once.
+    A normal prior on a number and a log-normal one on a scale are both normal in the stored value, so all of these are
+    evaluated as one density.  The modules are traversed once, since that costs as much as a small fit.
     """
 
     def __init__(self, module: gpytorch.Module) -> None:
@@ -62,23 +63,25 @@ class HyperPrior:
         self._others: list[tuple[Tensor, gpytorch.priors.Prior, np.ndarray]] = []
         means, sds, positions = [], [], []
         ends = np.cumsum([p.numel() for p in module.parameters()])
-        place = {id(p): np.arange(end - p.numel(), end) for p, end in zip(module.parameters(), ends, strict=True)}
+        positions_of = {
+            id(p): np.arange(end - p.numel(), end) for p, end in zip(module.parameters(), ends, strict=True)
+        }
         for _, owner, prior, _, _ in module.named_priors():
             raw = getattr(owner, prior.stored_as)
             if isinstance(prior, NormalPrior | LogNormalPrior):
                 self._normal.append(raw)
-                positions.append(place[id(raw)])
+                positions.append(positions_of[id(raw)])
                 means.append(torch.as_tensor(prior.loc).double().expand(raw.shape).ravel())
                 sds.append(torch.as_tensor(prior.scale).double().expand(raw.shape).ravel())
             else:
-                self._others.append((raw, prior, place[id(raw)]))
+                self._others.append((raw, prior, positions_of[id(raw)]))
         self._positions = np.concatenate(positions) if positions else np.zeros(0, dtype=int)
         self._mean = torch.cat(means) if means else torch.zeros(0, dtype=torch.float64)
         self._sd = torch.cat(sds) if sds else torch.zeros(0, dtype=torch.float64)
         self._constant = -float(self._sd.log().sum()) - 0.5 * len(self._sd) * math.log(2 * math.pi)
 
     def log_density(self) -> Tensor:
-        """At the present values, a differentiable scalar."""
+        """Log density at the present values, a differentiable scalar."""
         total = torch.zeros((), dtype=torch.float64)
         if self._normal:
             z = (torch.cat([p.ravel() for p in self._normal]) - self._mean) / self._sd
@@ -96,9 +99,9 @@ class HyperPrior:
         gradients[:, self._positions] = -z / sd
         for _, prior, positions in self._others:
             raw = torch.from_numpy(raws[:, positions]).requires_grad_(True)
-            each = (prior.log_prob(raw.exp()) + raw).sum(dim=1)
-            each.sum().backward()
-            values += each.detach().numpy()
+            log_densities = (prior.log_prob(raw.exp()) + raw).sum(dim=1)
+            log_densities.sum().backward()
+            values += log_densities.detach().numpy()
             assert raw.grad is not None
             gradients[:, positions] = raw.grad.numpy()
         return values, gradients

@@ -1,7 +1,7 @@
-"""Stationary kernels, each one formula of the scaled distance, with length scales that the features of a kernel share in part.
+"""Stationary kernels ``k(x, x') = phi(r^2)`` of the scaled distance r, length scales partially pooled over features.
 
-The covariance of points with themselves, which every step of a fit needs with its gradient, has closed forms for both, and
-for many sets of hyperparameters at once (any leading dimensions).
+The covariance matrix of one set of points, which every step of a fit needs with its gradient, has both in closed form,
+also for many sets of hyperparameters at once (any leading dimensions).
 
 The length-scale prior scales with the dimension: Hvarfner, Hellsten, Nardi 2024, *Vanilla Bayesian
 optimization performs great in high dimensions* (arXiv 2402.02229).
@@ -28,18 +28,20 @@ RELATIVE_LOG_SD = math.sqrt(3.0)
 TAU = 0.1
 """Prior scale of the inverse squared length scale that the features of a sparse kernel share."""
 LEAST_LENGTH_SCALE = 1e-3
-"""Of a feature's standard deviation.  Shorter ones count as this: a function that is as rough is white noise already, and
-the rounding of squared distances, which grows as their inverse square, would tell equal points apart."""
+"""Least length scale, relative to a feature's standard deviation.  Shorter ones count as this: so rough a function is
+white noise already, and the rounding of squared distances, which grows as their inverse square, would separate equal
+points."""
 SHORTEST = math.log(LEAST_LENGTH_SCALE)
 Pull = Callable[[Tensor], Tensor]
-"""From a gradient in a matrix (..., n, n), itself symmetric, to one in what the matrix was evaluated from."""
+"""Pull-back (vector-Jacobian product): from the symmetric gradient with respect to a matrix (..., n, n) to the gradient
+with respect to the argument (..., k) from which the matrix was evaluated."""
 
 
 class _OfSquaredDistance(torch.autograd.Function):
     """``phi(|z1_i - z2_j|^2)`` with its derivative kept from the forward pass: one matrix product each way."""
 
     @staticmethod
-    def forward(ctx: Any, z1: Tensor, z2: Tensor, profile: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, z1: Tensor, z2: Tensor, profile: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
         norms = (z1 * z1).sum(-1, keepdim=True) + (z2 * z2).sum(-1).unsqueeze(-2)
         multiply = torch.addmm if z1.ndim == 2 else torch.baddbmm
         d2 = multiply(norms, z1, z2.mT, alpha=-2.0).clamp_min_(0.0)
@@ -50,7 +52,7 @@ class _OfSquaredDistance(torch.autograd.Function):
         return value
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         z1, z2, slope = ctx.saved_tensors
         g = grad * slope
         g1 = 2.0 * (g.sum(-1, keepdim=True) * z1 - g @ z2)
@@ -59,28 +61,28 @@ class _OfSquaredDistance(torch.autograd.Function):
 
 
 class UnitKernel(gpytorch.kernels.Kernel, ABC):
-    """A covariance over x of unit variance."""
+    """A covariance function over x with unit variance."""
 
     @abstractmethod
     def argument(self) -> Tensor:
-        """What the covariance depends on, shape (k,), differentiable in the hyperparameters."""
+        """What the covariance depends on (log length scales, ...), (k,), differentiable in the hyperparameters."""
 
     @abstractmethod
     def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
-        """``k(x1_i, x2_j)`` (..., n, m) at arguments (..., k), differentiable in all three; points (..., n, d) or (n, d)."""
+        """``k(x1_i, x2_j)`` (..., n, m) at arguments (..., k), differentiable in all; points (..., n, d) or (n, d)."""
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
         return x1.new_ones(x1.shape[:-1]) if diag else self.covariance(self.argument(), x1, x2)
 
     @abstractmethod
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
-        """``k(x_i, x_j)`` (..., n, n) at arguments (..., k), and how a symmetric gradient in it becomes one in them."""
+        """``k(x_i, x_j)`` (..., n, n) at arguments (..., k), and its :data:`Pull` to the arguments."""
 
 
 class Stationary(UnitKernel):
     """``k(x, x') = phi(r^2)``, ``r^2 = sum_j (x_j - x'_j)^2 / l_j^2``: a subclass states ``profile``.
 
-    Length scales are pooled: ``log l_j = s + e_j`` with ``s ~ N(log(scale sqrt(d)), SHARED_LOG_SD^2)`` and
+    Length scales are partially pooled: ``log l_j = s + e_j`` with ``s ~ N(log(scale sqrt(d)), SHARED_LOG_SD^2)`` and
     ``e_j ~ N(0, RELATIVE_LOG_SD^2)``, for features scaled to unit variance.  Where most features do not matter,
     ``s`` grows and only those that do pay for a short ``l_j``.
     """
@@ -128,12 +130,12 @@ def _inverse_lengthscale(log_lengthscale: Tensor) -> Tensor:
 
 
 def _squared_distances(x: Tensor, log_lengthscale: Tensor) -> tuple[Tensor, Pull]:
-    """``r^2`` of points with themselves, and how a symmetric gradient in it becomes one in ``log l``."""
+    """``r^2`` between all pairs of points, and its :data:`Pull` to ``log l``."""
     z = x * _inverse_lengthscale(log_lengthscale)
     norms = (z * z).sum(-1)
-    both = norms[..., :, None] + norms[..., None, :]
+    pair_norms = norms[..., :, None] + norms[..., None, :]
     multiply = torch.addmm if z.ndim == 2 else torch.baddbmm
-    d2 = multiply(both, z, z.mT, alpha=-2.0).clamp_min_(0.0)
+    d2 = multiply(pair_norms, z, z.mT, alpha=-2.0).clamp_min_(0.0)
     torch.diagonal(d2, dim1=-2, dim2=-1).zero_()
 
     def pull(gradient: Tensor) -> Tensor:
@@ -144,7 +146,7 @@ def _squared_distances(x: Tensor, log_lengthscale: Tensor) -> tuple[Tensor, Pull
 
 
 class RBF(Stationary):
-    """``exp(-r^2 / 2)``"""
+    """``exp(-r^2 / 2)``."""
 
     @staticmethod
     def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,7 +155,7 @@ class RBF(Stationary):
 
 
 class Matern52(Stationary):
-    """``(1 + a + a^2/3) exp(-a)``, ``a = sqrt(5) r``"""
+    """``(1 + a + a^2/3) exp(-a)``, ``a = sqrt(5) r``."""
 
     @staticmethod
     def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
@@ -164,7 +166,7 @@ class Matern52(Stationary):
 
 
 class Matern32(Stationary):
-    """``(1 + a) exp(-a)``, ``a = sqrt(3) r``"""
+    """``(1 + a) exp(-a)``, ``a = sqrt(3) r``."""
 
     @staticmethod
     def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
@@ -174,7 +176,7 @@ class Matern32(Stationary):
 
 
 class Exponential(Stationary):
-    """``exp(-r)`` (Matern 1/2)"""
+    """``exp(-r)`` (Matern 1/2)."""
 
     @staticmethod
     def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
@@ -184,7 +186,7 @@ class Exponential(Stationary):
 
 
 class RationalQuadratic(Stationary):
-    """``(1 + r^2 / (2 a))^-a``: squared exponentials of many length scales; ``a ~ LogNormal(0, 1)`` is learnt."""
+    """``(1 + r^2 / (2 a))^-a``, ``a ~ LogNormal(0, 1)``: a mixture of squared exponentials of many length scales."""
 
     raw_alpha: Tensor
 
@@ -219,11 +221,11 @@ class RationalQuadratic(Stationary):
 
 
 class Sparse(Stationary):
-    """Length scales of which most are long: ``1 / l_j^2 = tau lambda_j``, ``tau ~ HalfCauchy(0.1)``, ``lambda_j ~ HalfCauchy(1)``.
+    """Mostly long length scales: ``1 / l_j^2 = tau lambda_j``, ``tau ~ HalfCauchy(0.1)``, ``lambda_j ~ HalfCauchy(1)``.
 
-    A feature matters only where the labels say so.  Average over it (``hyperparameters="mcmc"``): the best point of such a
-    prior is one choice of features among many.  Eriksson, Jankowiak 2021, *High-dimensional Bayesian optimization with
-    sparse axis-aligned subspaces*.
+    A feature matters only where the labels say so.  Average over the hyperparameters (``hyperparameters="mcmc"``):
+    their posterior mode is one choice of features among many.  Eriksson, Jankowiak 2021, *High-dimensional Bayesian
+    optimization with sparse axis-aligned subspaces*.
     """
 
     raw_tau: Tensor
@@ -241,7 +243,7 @@ class Sparse(Stationary):
 
 
 def _half_cauchy(scale: float) -> HalfCauchyPrior:
-    """Its density rounds values to the type of its scale."""
+    """A half-Cauchy prior in double precision: its density rounds values to the type of its scale."""
     return HalfCauchyPrior(torch.tensor(scale, dtype=torch.float64))
 
 
@@ -262,4 +264,4 @@ KERNELS: dict[str, type[Stationary]] = {
     "sparse-matern52": SparseMatern52,
     "sparse-rbf": SparseRBF,
 }
-"""The kernels that a model may be asked for by name."""
+"""The stationary kernels by the names that ``kernel=`` takes."""

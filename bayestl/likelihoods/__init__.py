@@ -1,11 +1,11 @@
 """How a label arises from latent values: ``y ~ Likelihood(z)``.
 
-A likelihood is a prior-free description: its log density, the expectation of that under a Gaussian (which is all that an
-inference engine asks for), the predictive distribution of a label, and draws of labels.  It holds no inference code and
+A likelihood is a prior-free description: its log density, the expectation of that under a Gaussian (which is all that
+an inference engine needs), the predictive distribution of a label, and draws of labels.  It holds no inference code and
 no fitted numbers: the noise of a task, cutpoints and degrees of freedom belong to the fitted model and are passed in.
 
-A label has one or more *parts*, each with latent functions of its own.  Most have one; a hurdle label has two, whether it
-is zero and how large it is otherwise, so that its second part can stay exact.
+A label has one or more *parts*, each with its own latent functions.  Most labels have one part; a hurdle label has
+two, whether it is zero and how large it is otherwise, so that the second part can stay exact.
 """
 
 from __future__ import annotations
@@ -53,4 +53,4 @@ NAMED: dict[str, type[Likelihood]] = {
         Hurdle,
     )
 }
-"""The likelihoods by name: what a file may hold."""
+"""The likelihoods by name, as model files hold them."""

@@ -1,4 +1,4 @@
-"""What a likelihood is: parts, each from latent values to one label."""
+"""The interface of a likelihood: one or more parts, each a distribution ``p(y | f)`` given latent values f."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class LatentBlock(NamedTuple):
     """(S, n, L, L)"""
 
     def single(self) -> NormalMixture:
-        """The first latent value alone."""
+        """The marginal distribution of the first latent value."""
         return NormalMixture(self.weights, self.means[:, :, 0], np.maximum(self.covariances[:, :, 0, 0], 1e-12))
 
 
 class Setting(NamedTuple):
-    """What labels of a part depend on beside the latent values, in S components or draws."""
+    """The quantities besides the latent values on which labels of a part depend, in S components or draws."""
 
     noise: np.ndarray
     """(S,) noise variance, scaled units."""
@@ -48,11 +48,11 @@ class Setting(NamedTuple):
     scale: float = 1.0
 
     def units(self, scaled: np.ndarray) -> np.ndarray:
-        """Numbers in label units."""
+        """Scaled numbers in label units."""
         return self.location + self.scale * scaled
 
     def at(self, component: np.ndarray) -> Setting:
-        """That of the given components."""
+        """The setting of the given components."""
         return self._replace(noise=self.noise[component], further=self.further[component])
 
 
@@ -81,14 +81,14 @@ class Likelihood(ABC):
 
     def scale(self, y: np.ndarray) -> tuple[float, float]:
         """Location and scale (label units of the main part) from the labels (n,) with NaN."""
-        there = y[np.isfinite(y)]
-        mean, sd = (float(there.mean()), float(there.std())) if len(there) else (0.0, 1.0)
+        finite = y[np.isfinite(y)]
+        mean, sd = (float(finite.mean()), float(finite.std())) if len(finite) else (0.0, 1.0)
         if sd <= 1e-12 * abs(mean):
             sd = abs(mean)
         return mean, sd if sd > 0 else 1.0
 
     def check(self, y: np.ndarray) -> tuple[np.ndarray, str]:
-        """Which labels (n,) it cannot explain, and what to do about them."""
+        """A mask of the labels (n,) that the likelihood cannot explain, and advice for the error message."""
         return np.zeros(len(y), dtype=bool), ""
 
     @property
@@ -97,11 +97,11 @@ class Likelihood(ABC):
         return None
 
     def combine(self, parts: dict[str, Predictive]) -> Predictive:
-        """The distribution of a label from those of its parts."""
+        """The distribution of a label from the distributions of its parts."""
         return parts[""]
 
     def combine_draws(self, parts: dict[str, np.ndarray]) -> np.ndarray:
-        """Draws of labels from draws of its parts."""
+        """Draws of labels from draws of their parts."""
         return parts[""]
 
 
@@ -111,7 +111,7 @@ class Part(Likelihood, ABC):
 
     @property
     def n_latent(self) -> int:
-        """How many latent functions it needs."""
+        """The number of latent functions."""
         return 1
 
     @property
@@ -120,16 +120,16 @@ class Part(Likelihood, ABC):
         return True
 
     def log_jacobian(self, y: np.ndarray) -> np.ndarray:
-        """Logarithm of the derivative (n,) of what ``split`` makes of labels (n,)."""
+        """Logarithm of the derivative (n,) of the transformation that ``split`` applies to labels (n,)."""
         return np.zeros(len(y))
 
     @property
     def amplitude(self) -> float:
-        """How large its latent functions are expected to be, scaled units: one for numbers, two for classes."""
+        """The expected amplitude of the latent functions, scaled units: one for numbers, two for classes."""
         return 1.0 if self.has_noise else 2.0
 
     def further(self) -> gpytorch.Module | None:
-        """A module with further hyperparameters; called, it gives them as a vector."""
+        """A module with further hyperparameters, which it returns as a vector when called; None if there are none."""
         return None
 
     def parts(self) -> dict[str, Part]:
@@ -156,7 +156,7 @@ class Part(Likelihood, ABC):
 
     @abstractmethod
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        """Labels (K, n) in label units for draws ``f`` (K, n, L), each with its own setting."""
+        """Labels (K, n) in label units for draws ``f`` (K, n, L), one component of ``setting`` per draw."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Likelihoods of classes: two, in an order, without one."""
+"""Likelihoods of classes: two classes (probit), ordered classes (cumulative probit), unordered classes (softmax)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CLASS_DRAWS = 512
-"""Quasi-random normal draws behind the probabilities of more than two classes."""
+"""Number of quasi-random normal draws over which the probabilities of unordered classes are averaged."""
 
 
 @dataclass(frozen=True)
 class Classified(Part):
-    """Base of the likelihoods whose label is a class; ``classes`` are learnt from the column where they are not given."""
+    """Base of the likelihoods whose label is a class; ``classes`` are taken from the column where not given."""
 
     classes: Sequence[Hashable] | None = None
 
     def __post_init__(self) -> None:
         self._check()
 
-    def _check(self, most: int | None = None) -> None:
+    def _check(self, max_classes: int | None = None) -> None:
         classes, name = self.classes, type(self).__name__
         if classes is None:
             return
@@ -40,9 +40,9 @@ class Classified(Part):
             raise ValueError(f"{name}: classes must be a list of names, got the string {classes!r}")
         object.__setattr__(self, "classes", tuple(classes))
         if len(set(classes)) < len(classes):
-            raise ValueError(f"{name}: a class stands twice in {list(classes)}")
-        if len(classes) < 2 or (most is not None and len(classes) > most):
-            raise ValueError(f"{name} takes 2{'' if most else ' or more'} classes, got {list(classes)}")
+            raise ValueError(f"{name}: a class is listed twice in {list(classes)}")
+        if len(classes) < 2 or (max_classes is not None and len(classes) > max_classes):
+            raise ValueError(f"{name} takes 2{'' if max_classes else ' or more'} classes, got {list(classes)}")
 
     @property
     def classes_(self) -> tuple[Hashable, ...]:
@@ -63,11 +63,11 @@ class Bernoulli(Classified):
     Parameters
     ----------
     classes : pair, optional
-        Their names; learnt from the column where not given (False before True, else sorted).
+        Names of the classes; taken from the column where not given (False before True, else sorted).
     """
 
     def __post_init__(self) -> None:
-        self._check(most=2)
+        self._check(max_classes=2)
 
     @property
     def classes_(self) -> tuple[Hashable, ...]:
@@ -89,12 +89,12 @@ class Bernoulli(Classified):
 
 @dataclass(frozen=True)
 class Ordinal(Classified):
-    """Classes in an order: ``P(position <= k) = Phi(c_k - z)`` with increasing cutpoints ``c``, which are learnt.
+    """Ordered classes: ``P(position <= k) = Phi(c_k - z)`` with increasing cutpoints ``c``, which are learnt.
 
     Parameters
     ----------
     classes : sequence, optional
-        Their names from lowest to highest; taken from the column where that is an ordered categorical.
+        Names of the classes from lowest to highest; taken from the column where that is an ordered categorical.
     """
 
     def further(self) -> gpytorch.Module:
@@ -115,24 +115,24 @@ class Ordinal(Classified):
 
     def predictive(self, latent: LatentBlock, setting: Setting) -> Discrete:
         z = latent.single()
-        total = ndtr((setting.further[:, :, None] - z.means[:, None]) / np.sqrt(1.0 + z.variances)[:, None])
-        below = np.einsum("s,skn->nk", z.weights, total)
+        cumulative = ndtr((setting.further[:, :, None] - z.means[:, None]) / np.sqrt(1.0 + z.variances)[:, None])
+        below = np.einsum("s,skn->nk", z.weights, cumulative)
         edges = np.column_stack([np.zeros(len(below)), below, np.ones(len(below))])
         return Discrete(np.maximum(np.diff(edges, axis=1), 0.0), self.classes_)
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        seen = f[:, :, 0] + generator.standard_normal(f.shape[:2])
-        return (seen[:, :, None] > setting.further[:, None, :]).sum(axis=2).astype(float)
+        noisy = f[:, :, 0] + generator.standard_normal(f.shape[:2])
+        return (noisy[:, :, None] > setting.further[:, None, :]).sum(axis=2).astype(float)
 
 
 @dataclass(frozen=True)
 class Categorical(Classified):
-    """Classes without an order: ``P(class k) = exp(z_k) / sum_j exp(z_j)``, a latent function for each.
+    """Unordered classes: ``P(class k) = exp(z_k) / sum_j exp(z_j)``, one latent function per class.
 
     Parameters
     ----------
     classes : sequence, optional
-        Their names; learnt from the column where not given (sorted).
+        Names of the classes; taken from the column where not given (sorted).
 
     Notes
     -----
@@ -153,8 +153,8 @@ class Categorical(Classified):
     def expected_log_density(
         self, labels: LabelBlock, mean: Tensor, variance: Tensor, noise: Tensor, further: Tensor
     ) -> Tensor:
-        own = mean.gather(1, labels.y.long()[:, None])[:, 0]
-        return own - (mean + 0.5 * variance).logsumexp(1)
+        mean_observed = mean.gather(1, labels.y.long()[:, None])[:, 0]
+        return mean_observed - (mean + 0.5 * variance).logsumexp(1)
 
     def predictive(self, latent: LatentBlock, setting: Setting) -> Discrete:
         normal = _class_draws(self.n_latent)

@@ -1,4 +1,4 @@
-"""Labels that are exactly zero or positive: two parts, whether and how large."""
+"""The hurdle likelihood of labels that are exactly zero or positive: one part for whether, one for how large."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ SIZES: dict[str, Part] = {
     "power-0.5-t": PowerStudentT(0.5),
     "power-0.75-t": PowerStudentT(0.75),
 }
-"""What the positive part of a hurdle label may follow."""
+"""The likelihoods that the positive part of a hurdle label may have, by name."""
 AUTO = ("log-normal", "power-0.5", "power-0.75", "truncated-normal")
-"""Those among which the evidence decides: whether tails are heavy shows only where the prediction is sharp."""
+"""The sizes among which ``size="auto"`` chooses by evidence; heavy tails show only where the prediction is sharp."""
 
 
 @dataclass(frozen=True)
 class Hurdle(Likelihood):
-    """Exactly zero with a probability of its own, else positive: band gaps, of which metals have none.
+    """Labels that are zero with a probability of their own, else positive: band gaps, which metals do not have.
 
         P(y > 0) = Phi(z_1),      y | y > 0 ~ log-normal, power-normal, power-t or truncated normal around z_2
 
     Parameters
     ----------
     size : {"auto", "log-normal", "power-0.5", "power-0.75", "truncated-normal", "power-0.5-t", "power-0.75-t"}
-        What a positive label follows, from errors in proportion to it to errors that are the same everywhere; "auto" takes the
-        one of the first four with the highest evidence on the column.  The last two have heavier tails.
+        Distribution of a positive label, from errors in proportion to it to errors that are the same everywhere; "auto"
+        takes the one of the first four with the highest evidence on the column.  The last two have heavier tails.
     """
 
     size: str = "auto"
@@ -46,7 +46,7 @@ class Hurdle(Likelihood):
             raise ValueError(f"Hurdle: size must be one of {['auto', *SIZES]}, got {self.size!r}")
 
     def of_size(self, size: str) -> Self:
-        """The same with the positive part decided."""
+        """The likelihood with its size replaced."""
         return replace(self, size=size)
 
     @property
@@ -64,7 +64,7 @@ class Hurdle(Likelihood):
         return self._size.scale(np.where(y > 0, y, np.nan))
 
     def check(self, y: np.ndarray) -> tuple[np.ndarray, str]:
-        return y < 0, "a hurdle label is zero or positive; mend it, or use another likelihood"
+        return y < 0, "a hurdle label is zero or positive; correct it, or use another likelihood"
 
     def combine(self, parts: dict[str, Predictive]) -> HurdleDistribution:
         atom = parts["nonzero"]

@@ -15,15 +15,15 @@ from bayestl.kernels.hyperpriors import register_positive, register_real
 
 
 class Noise(gpytorch.Module):
-    """Gaussian noise with one standard deviation a task: ``log sigma_t ~ N(log 0.05, 1)`` on unit-variance labels.
+    """Gaussian noise with one standard deviation per task: ``log sigma_t ~ N(log 0.05, 1)`` on unit-variance labels.
 
-    The optimiser starts from more noise than the prior expects: from too little, a task that is all noise drives it
-    into a poor optimum from which the other tasks suffer.
+    The optimiser starts from more noise than the prior expects: from too little, a task of nothing but noise drives it
+    into an optimum that is poor for the other tasks too.
 
     Parameters
     ----------
     present : int or sequence of bool
-        How many latent functions have noise, or which do; the variance of the others is zero.
+        Number of latent functions with noise, or one flag per latent function; the variance of the others is zero.
     """
 
     MEDIAN, START = 0.05, 0.15
@@ -37,15 +37,17 @@ class Noise(gpytorch.Module):
         register_positive(self, "sd", start, LogNormalPrior(math.log(self.MEDIAN), 1.0))
 
     def variance(self) -> Tensor:
-        """``sigma_t^2``, shape (T,), never below 1e-8: labels that are exact to 1e-4 of their spread."""
-        own = (2.0 * self.raw_sd).exp() + 1e-8
-        if len(own) == len(self.present):
-            return own
-        return torch.where(self.present, own[self.position], 0.0) if len(own) else own.new_zeros(len(self.present))
+        """``sigma_t^2``, shape (T,), never below 1e-8 (labels exact to 1e-4 of their standard deviation)."""
+        variance = (2.0 * self.raw_sd).exp() + 1e-8  # of the latent functions that have noise
+        if len(variance) == len(self.present):
+            return variance
+        if not len(variance):
+            return variance.new_zeros(len(self.present))
+        return torch.where(self.present, variance[self.position], 0.0)
 
 
 class DegreesOfFreedom(gpytorch.Module):
-    """Of Student's t: ``log dof ~ N(log 4, 0.7^2)``."""
+    """Degrees of freedom of Student's t: ``log dof ~ N(log 4, 0.7^2)``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +59,7 @@ class DegreesOfFreedom(gpytorch.Module):
 
 
 class Cutpoints(gpytorch.Module):
-    """Increasing ``c_1 < ... < c_(K-1)``: the first normal, the gaps log-normal, centred on equally likely classes."""
+    """Increasing cutpoints ``c_1 < ... < c_(K-1)``: c_1 normal, gaps log-normal, centred on equally likely classes."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Likelihoods of numbers: Gaussian, with outliers, beyond limits, positive."""
+"""Likelihoods of numbers: Gaussian, Student t (outliers), censored (detection limits), and those of positive labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import log_ndtr, ndtri_exp, roots_genlaguerre
 
-from bayestl.distributions import LogNormalMixture, NormalMixture, PowerNormalMixture, TruncatedMixture
+from bayestl.distributions import LogNormalMixture, NormalMixture, PowerNormalMixture, Predictive, TruncatedMixture
 from bayestl.likelihoods.base import QUADRATURE, LabelBlock, LatentBlock, Part, Setting, log_normal_density
 
 if TYPE_CHECKING:
@@ -18,23 +18,42 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SCALE_NODES = 16
-"""Gaussians in whose mixture a Student t label is predicted."""
+"""Number of Gaussians in the mixture by which a Student t label is predicted."""
 
 
 @dataclass(frozen=True)
 class _Noisy(Part):
-    """``z + e`` with Gaussian noise, however much of it a label tells."""
+    """Base of the likelihoods of a number ``z + e``, or of a transform of it (:class:`_Warped`)."""
 
-    def predictive(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
-        return latent.single().widened(setting.noise[:, None]).scaled(setting.location, setting.scale)
+    @abstractmethod
+    def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
+        """The distribution of ``z + e``, in the units of what ``split`` makes of labels."""
+
+    @abstractmethod
+    def _draw_noisy(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+        """``z + e`` (K, n), in the units of what ``split`` makes of labels."""
+
+    def predictive(self, latent: LatentBlock, setting: Setting) -> Predictive:
+        return self._noisy(latent, setting)
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+        return self._draw_noisy(f, setting, generator)
+
+
+@dataclass(frozen=True)
+class _NormalNoise(_Noisy):
+    """``z + e`` with Gaussian noise, whether labels are exact or censored."""
+
+    def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
+        return latent.single().widened(setting.noise[:, None]).scaled(setting.location, setting.scale)
+
+    def _draw_noisy(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
         error = np.sqrt(setting.noise)[:, None] * generator.standard_normal(f.shape[:2])
         return setting.units(f[:, :, 0] + error)
 
 
 @dataclass(frozen=True)
-class Gaussian(_Noisy):
+class Gaussian(_NormalNoise):
     """``y = z + e``, ``e ~ N(0, sigma_t^2 + s_i^2)``, ``s_i`` the known standard error of label i (``Y_std``)."""
 
     def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
@@ -47,17 +66,17 @@ class Gaussian(_Noisy):
 
 
 @dataclass(frozen=True)
-class StudentT(Part):
+class StudentT(_Noisy):
     """``y = z + sigma_t e``, ``e ~ t(dof)``: labels with outliers.
 
     Parameters
     ----------
     dof : float, optional
-        Degrees of freedom; learnt where it is not given (prior median 4).
+        Degrees of freedom; learnt where not given (prior median 4).
 
     Notes
     -----
-    Inference uses the scale mixture of Gaussians: ``e ~ N(0, 1/w)``, ``w ~ Gamma(dof/2, dof/2)``, one ``w`` a label.
+    Inference uses the scale mixture of Gaussians: ``e ~ N(0, 1/w)``, ``w ~ Gamma(dof/2, dof/2)``, one ``w`` per label.
     """
 
     dof: float | None = field(default=None, kw_only=True)
@@ -91,7 +110,7 @@ class StudentT(Part):
         # the bound maximised over q(w): the t density at the expected square
         return self._log_t((labels.y - mean[:, 0]) ** 2 + variance[:, 0], noise + labels.se2, further)
 
-    def predictive(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
+    def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
         z = latent.single()
         weights, means, variances = [], [], []
         for s in range(len(z.weights)):
@@ -104,18 +123,18 @@ class StudentT(Part):
             setting.location, setting.scale
         )
 
-    def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
+    def _draw_noisy(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
         dof = np.broadcast_to(self._dof(setting.further), (len(f),))[:, None]
         error = generator.standard_t(dof, size=f.shape[:2])
         return setting.units(f[:, :, 0] + np.sqrt(setting.noise)[:, None] * error)
 
 
 @dataclass(frozen=True)
-class Censored(_Noisy):
-    """A Gaussian label of which some are known only to lie beyond a limit, or in an interval.
+class Censored(_NormalNoise):
+    """Gaussian labels, some of which are known only to lie beyond a limit or in an interval.
 
     A cell of the label column may be a number, or text: ``"<0.1"`` (below), ``">5"`` (above), ``"0.1..0.3"`` (between).
-    Predictions are of the value itself, which no limit hides.
+    Predictions are of the underlying value, without limits.
 
     Parameters
     ----------
@@ -160,11 +179,11 @@ def log_interval(low: Tensor, high: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Positive(Part):
-    """``y ~ N(z, sigma_t^2 + s_i^2)`` cut off below zero."""
+    """``y ~ N(z, sigma_t^2 + s_i^2)`` truncated to ``y > 0``."""
 
     def scale(self, y: np.ndarray) -> tuple[float, float]:
-        there = y[np.isfinite(y)]
-        return 0.0, (float(np.sqrt((there**2).mean())) if len(there) else 0.0) or 1.0
+        finite = y[np.isfinite(y)]
+        return 0.0, (float(np.sqrt((finite**2).mean())) if len(finite) else 0.0) or 1.0
 
     def check(self, y: np.ndarray) -> tuple[np.ndarray, str]:
         return y <= 0, "a positive label is expected"
@@ -192,12 +211,12 @@ class Positive(Part):
 
 
 @dataclass(frozen=True)
-class _Warped(Part):
-    """A likelihood of numbers on another scale, for positive labels."""
+class _Warped(_Noisy):
+    """Base of the likelihoods of positive labels that apply to a transformed label."""
 
     @abstractmethod
     def _warp(self, y: np.ndarray) -> np.ndarray:
-        """From label units to the scale on which errors are as the likelihood says."""
+        """Labels transformed to the scale on which errors are as the likelihood says."""
 
     def split(self, y: np.ndarray) -> dict[str, np.ndarray]:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -220,11 +239,11 @@ class LogNormal(_Warped, Gaussian):
     def log_jacobian(self, y: np.ndarray) -> np.ndarray:
         return -np.log(y)
 
-    def predictive(self, latent: LatentBlock, setting: Setting) -> LogNormalMixture:  # type: ignore[override]
-        return LogNormalMixture(super().predictive(latent, setting))
+    def predictive(self, latent: LatentBlock, setting: Setting) -> LogNormalMixture:
+        return LogNormalMixture(self._noisy(latent, setting))
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        return np.exp(super().draw(f, setting, generator))
+        return np.exp(self._draw_noisy(f, setting, generator))
 
 
 @dataclass(frozen=True)
@@ -244,41 +263,41 @@ class _Power(_Warped):
         return np.log(self.power) + (self.power - 1.0) * np.log(y)
 
     def predictive(self, latent: LatentBlock, setting: Setting) -> PowerNormalMixture:
-        return PowerNormalMixture(super().predictive(latent, setting), self.power)  # type: ignore[safe-super,arg-type]
+        return PowerNormalMixture(self._noisy(latent, setting), self.power)
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        drawn = super().draw(f, setting, generator)  # type: ignore[safe-super]
-        return np.maximum(np.abs(drawn), 1e-100) ** (1.0 / self.power)
+        return np.maximum(np.abs(self._draw_noisy(f, setting, generator)), 1e-100) ** (1.0 / self.power)
 
 
 @dataclass(frozen=True)
-class PowerNormal(_Power, Gaussian):  # type: ignore[misc]
-    """``y^power = |z + e|``, ``e ~ N(0, sigma_t^2)``: positive labels whose errors grow with the label, but less than it.
+class PowerNormal(_Power, Gaussian):
+    """``y^power = |z + e|``, ``e ~ N(0, sigma_t^2)``: positive labels, errors growing less than in proportion.
 
     Parameters
     ----------
     power : float
-        Between 0 (errors in proportion, as :class:`LogNormal`) and 1 (the same everywhere, as :class:`Positive`).
+        Exponent between 0 (errors in proportion to the label, as for :class:`LogNormal`) and 1 (errors that are the
+        same everywhere, as for :class:`Positive`).
 
     Notes
     -----
-    Box, Cox 1964, *An analysis of transformations*.  Inference takes ``z + e`` for positive, which is right where ``z`` is some
-    ``sigma_t`` above zero.
+    Box, Cox 1964, *An analysis of transformations*.  Inference takes ``z + e`` for positive, which is right where ``z``
+    is some ``sigma_t`` above zero.
     """
 
 
 @dataclass(frozen=True)
-class PowerStudentT(_Power, StudentT):  # type: ignore[misc]
+class PowerStudentT(_Power, StudentT):
     """``y^power = |z + sigma_t e|``, ``e ~ t(dof)``: :class:`PowerNormal` with heavier tails.
 
-    Many small errors and some large ones, as where most rows are alike and some are not: a normal spread is too wide for most.
+    It is for many small errors and a few large ones, where a normal distribution would be too wide for most rows.
 
     Parameters
     ----------
     power : float
-        As for :class:`PowerNormal`.
+        Exponent, as for :class:`PowerNormal`.
     dof : float, optional
-        Degrees of freedom, keyword-only; learnt where it is not given (prior median 4).
+        Degrees of freedom, keyword-only; learnt where not given (prior median 4).
     """
 
     def __post_init__(self) -> None:

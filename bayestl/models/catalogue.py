@@ -1,4 +1,4 @@
-"""All models of the package, imported, so that a file may name any of them."""
+"""All models of the package in one import, so that :func:`load` knows every class that a file may name."""
 
 from __future__ import annotations
 

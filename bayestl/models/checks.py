@@ -1,4 +1,4 @@
-"""Checks of a model on its own labels, held out: exactly where the model has leave-one-out, else by folds where asked for."""
+"""Checks of models without leave-one-out, on labels held out in folds of rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bayestl.models.crossfit import held_out_labels
 
 
 def fold_checks(model: BayesianModel, cv: int | None) -> Iterator[Check]:
-    """Of labels that are held out by folds of rows, if ``cv`` names their number."""
+    """Checks of the labels held out in ``cv`` folds of rows; none if ``cv`` is None."""
     if cv is not None:
         held = held_out_labels(model, cv, int(model.random_state), model.verbose)
         yield from label_checks(model.table_.tasks, model.table_.index, held, "held-out")

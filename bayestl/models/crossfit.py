@@ -1,4 +1,4 @@
-"""Labels of a model's own table predicted by the same model without them: exactly where it can, else by folds of rows."""
+"""Held-out predictions of a model's own labels: exact leave-one-out where available, else cross-fitting by rows."""
 
 from __future__ import annotations
 
@@ -19,41 +19,42 @@ from bayestl.table.scaler import Scaler
 from bayestl.table.table import Known, Table, row_groups
 
 FOLDS = 5
-"""Where a model has no leave-one-out."""
+"""Default number of folds for a model without leave-one-out."""
 REFIT_SENSITIVITY = 0.2
-"""Half of where importance ratios are known to fail."""
+"""Sensitivity above which a label's leave-one-out is refitted: half of where importance ratios are known to fail."""
 
 
 def refitted(model: BayesianModel, table: Table, scaler: Scaler) -> BayesianModel:
-    """A clone of a model, fitted to a table whose tasks are decided, in the units of ``scaler``, silently."""
-    own: BayesianModel = clone(model)
-    own.set_params(verbose=False, tasks=None)
-    return _become(own, table, scaler, own._learn(table, scaler))
+    """A clone of a model, fitted silently to a table with its tasks, in the units of ``scaler``."""
+    member: BayesianModel = clone(model)
+    member.set_params(verbose=False, tasks=None)
+    return _become(member, table, scaler, member._learn(table, scaler))
 
 
 def restored(
     model: BayesianModel, table: Table, scaler: Scaler, state: Mapping[str, np.ndarray], prefix: str
 ) -> BayesianModel:
-    """A clone of a model as :func:`refitted` left it, from what it saved in ``state`` under names with a prefix."""
-    own: BayesianModel = clone(model)
-    own.set_params(verbose=False, tasks=None)
-    kept = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    return _become(own, table, scaler, own._restore(table, scaler, kept))
+    """The clone that :func:`refitted` returned, restored from the arrays of ``state`` whose names have the prefix."""
+    member: BayesianModel = clone(model)
+    member.set_params(verbose=False, tasks=None)
+    arrays = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    return _become(member, table, scaler, member._restore(table, scaler, arrays))
 
 
-def _become(own: BayesianModel, table: Table, scaler: Scaler, learnt: dict[str, Any]) -> BayesianModel:
-    own._become(table, scaler, learnt)
-    own.n_features_in_, own.output_ = table.x.shape[1], "frame"
-    return own
+def _become(member: BayesianModel, table: Table, scaler: Scaler, learnt: dict[str, Any]) -> BayesianModel:
+    """The clone with the fitted attributes set."""
+    member._become(table, scaler, learnt)
+    member.n_features_in_, member.output_ = table.x.shape[1], "frame"
+    return member
 
 
 def check_folds(cv: Any, n: int) -> None:
-    """Refuse a number of folds that ``n`` rows do not have.
+    """Check that ``n`` rows can be split into ``cv`` folds.
 
     Raises
     ------
     ValueError
-        Naming it.
+        If ``cv`` is not an integer from 2 to ``n``.
     """
     if cv is not None and not (isinstance(cv, int | np.integer) and 2 <= cv <= n):
         raise ValueError(f"cv must be a number of folds from 2 to the {n} rows, got {cv!r}")
@@ -62,44 +63,44 @@ def check_folds(cv: Any, n: int) -> None:
 def predicted_without(
     model: BayesianModel, table: Table, rows: np.ndarray, tasks: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray, Predictive]]:
-    """For each task: its position, the rows (of those given) with a label of it, and their predictions.
+    """Predictions of the labels at unseen ``rows``: for each task its position, its labelled rows and the distribution.
 
-    The model has not seen the rows; each label is hidden, the other labels of its row are known.
+    The predicted label is hidden; the other labels of its row are known.
     """
     for t in tasks:
-        own = rows[table.present[rows, t]]
-        if len(own):
-            y, high = table.y[own].copy(), table.high[own].copy()
+        labelled = rows[table.present[rows, t]]
+        if len(labelled):
+            y, high = table.y[labelled].copy(), table.high[labelled].copy()
             y[:, t] = high[:, t] = np.nan
             known = None if np.isnan(y).all() else Known(y, high)
-            yield t, own, _predicted(model, table, own, known)[t]
+            yield t, labelled, _predicted(model, table, labelled, known)[t]
 
 
 def _predicted(model: BayesianModel, table: Table, rows: np.ndarray, known: Known | None) -> list[Predictive]:
-    """The labels of each task at rows of a table that the model may not have seen, where some are known."""
+    """Predictive distribution of each task's labels at rows of a table, given the ``known`` labels of those rows."""
     latent = model._latent(model.scaler_.features(table.x[rows]), row_groups(table)[rows], known)
     return model._posterior_type(latent, table.tasks, model.scaler_, pd.RangeIndex(len(rows))).marginals
 
 
 def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
-    """Every label of a fitted model's table, predicted from the others.
+    """Predict every label of a fitted model's table from the other labels.
 
     Parameters
     ----------
     model : BayesianModel
         Fitted.
     cv : int, optional
-        Folds of rows; the model is fitted once more a fold.  Default: exact leave-one-out where the model has it and its
-        table was small enough, else :data:`FOLDS`.
+        Number of folds of rows, with one more fit per fold.  Default: exact leave-one-out where the model has it and
+        its table was small enough, else :data:`FOLDS`.
     seed : int
-        Of the folds, and of the draws at atoms.
+        Seed of the folds, and of the draws at atoms.
     verbose : bool
         Progress on a terminal.
 
     Returns
     -------
     DataFrame
-        See :meth:`~bayestl.models.exact.model.ExactModel.leave_one_out`.
+        The columns of :meth:`~bayestl.models.exact.model.ExactModel.leave_one_out`.
     """
     if cv is None and model._has_leave_one_out():
         return model.leave_one_out()
@@ -108,33 +109,33 @@ def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, 
     frames = []
     with progress(f"{type(model).__name__}: held-out labels", total=len(splits), verbose=verbose) as update:
         for i, (train, test) in enumerate(splits):
-            own = refitted(model, table.at(train), model.scaler_)
-            for t, rows, marginal in predicted_without(own, table, test, range(len(table.tasks))):
+            member = refitted(model, table.at(train), model.scaler_)
+            for t, rows, marginal in predicted_without(member, table, test, range(len(table.tasks))):
                 frames.append(_frame(table, t, rows, marginal, seed + i))
             update(completed=i + 1)
-    found = pd.concat(frames, ignore_index=True)
-    order = found["task"].map({name: t for t, name in enumerate(table.names)})
-    return found.iloc[np.lexsort([found["row"], order])].reset_index(drop=True)
+    labels = pd.concat(frames, ignore_index=True)
+    order = labels["task"].map({name: t for t, name in enumerate(table.names)})
+    return labels.iloc[np.lexsort([labels["row"], order])].reset_index(drop=True)
 
 
-def with_refits(model: BayesianModel, found: pd.DataFrame) -> pd.DataFrame:
-    """The labels of :meth:`~bayestl.models.exact.model.ExactModel.leave_one_out`, the sensitive ones predicted by fits without them."""
-    table, found = model.table_, found.copy()
-    again = np.flatnonzero(found["sensitivity"].to_numpy() > REFIT_SENSITIVITY)
-    with progress(f"{type(model).__name__}: fits without a label", total=len(again), verbose=model.verbose) as update:
-        for done, i in enumerate(again):
-            t, rows = table.names.index(found["task"].iloc[i]), found["row"].to_numpy()[[i]]
+def with_refits(model: BayesianModel, labels: pd.DataFrame) -> pd.DataFrame:
+    """The leave-one-out table ``found``, with its most influential labels predicted by a fit without each."""
+    table, labels = model.table_, labels.copy()
+    refits = np.flatnonzero(labels["sensitivity"].to_numpy() > REFIT_SENSITIVITY)
+    with progress(f"{type(model).__name__}: fits without a label", total=len(refits), verbose=model.verbose) as update:
+        for done, i in enumerate(refits):
+            t, rows = table.names.index(labels["task"].iloc[i]), labels["row"].to_numpy()[[i]]
             y, high = table.y.copy(), table.high.copy()
             y[rows, t] = high[rows, t] = np.nan
-            own = refitted(model, replace(table, y=y, high=high), model.scaler_)
-            marginal = _predicted(own, table, rows, None)[t]
-            if isinstance(marginal, NormalMixture):  # the known error of a label is part of what is foretold
+            member = refitted(model, replace(table, y=y, high=high), model.scaler_)
+            marginal = _predicted(member, table, rows, None)[t]
+            if isinstance(marginal, NormalMixture):  # the prediction of a label includes its known standard error
                 marginal = marginal.widened(table.se[rows, t] ** 2)
             new = _frame(table, t, rows, marginal, t)
             for column in new.columns.difference(["task", "row", "y"]):
-                found.iloc[i, found.columns.get_loc(column)] = new[column].iloc[0]
+                labels.iloc[i, labels.columns.get_loc(column)] = new[column].iloc[0]
             update(completed=done + 1)
-    return found
+    return labels
 
 
 def _frame(table: Table, t: int, rows: np.ndarray, marginal: Predictive, seed: int) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Choices that the labels make: what the positive part of a hurdle task follows, by its evidence under a single GP."""
+"""The likelihood of a hurdle task's positive part, chosen by its log evidence under a single GP."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
 
 LARGEST = 200
-"""Positive labels that decide; of more a random subset."""
+"""Most positive labels that the evidence is computed from; of more, a random subset."""
 
 
 def decide_sizes(table: Table, seed: int = 0) -> Table:
-    """The table with every ``Hurdle(size="auto")`` decided."""
+    """The table with every ``Hurdle(size="auto")`` replaced by the size of largest evidence."""
     tasks = list(table.tasks)
     for t, task in enumerate(tasks):
         likelihood = task.observes
@@ -33,24 +33,24 @@ def decide_sizes(table: Table, seed: int = 0) -> Table:
 
 
 def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
-    """Log evidence (a bound, nats, label units) of the positive labels of a task under each candidate."""
+    """Log evidence (a bound, nats, label units) of a task's positive labels under each candidate of ``AUTO``."""
     rows = np.flatnonzero(table.y[:, t] > 0)
     rows = np.random.default_rng(seed).permutation(rows)[:LARGEST]
     if len(rows) == 0:
         return dict.fromkeys(AUTO, 0.0)
     x = torch.from_numpy(Scaler.of(table).features(table.x)[rows])
     y = table.y[rows, t]
-    every, zero = torch.arange(len(rows)), torch.zeros(len(rows), dtype=torch.long)
-    out = {}
+    rows_of_part, zeros = torch.arange(len(rows)), torch.zeros(len(rows), dtype=torch.long)
+    evidence = {}
     for name in AUTO:
         likelihood = SIZES[name]
         location, scale = likelihood.scale(y)
-        value = torch.from_numpy((likelihood.split(y)[""] - location) / scale)
+        scaled = torch.from_numpy((likelihood.split(y)[""] - location) / scale)
         part = TaskPart(0, "", likelihood, (0,), ("",))
-        block = LabelBlock(value, torch.zeros_like(value), value)
-        data = Observations(x, zero, [PartLabels(0, likelihood, (0,), every, block)]).simplest()
+        block = LabelBlock(scaled, torch.zeros_like(scaled), scaled)
+        data = Observations(x, zeros, [PartLabels(0, likelihood, (0,), rows_of_part, block)]).simplest()
         prior = independent_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
         report = exact.fit(prior, data, seed=seed, n_starts=1, max_iterations=50)
         jacobian = likelihood.log_jacobian(y).sum() - len(rows) * np.log(scale)
-        out[name] = float(report.log_posterior + jacobian)
-    return out
+        evidence[name] = float(report.log_posterior + jacobian)
+    return evidence

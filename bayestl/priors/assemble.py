@@ -1,17 +1,14 @@
-"""Covariance over (x, task, group), written as the formula is.
+"""The covariance matrix of one set of points under a prior, with its gradient in closed form.
 
-Every exact architecture is a linear model of unit-variance processes,
+    K = sum_p w_p w_p' o K_p,        w_p[i] = W[task_i, p],        o the elementwise product
 
-    f_t(x, g) = sum_p W[t, p] u_p(x, g),        u_p ~ GP(0, k_p),
-
-and differs from the others only in which processes it has and in how it fills ``W``.
-So this file holds the processes (a smooth function of x, a constant, one value a group) and :class:`Prior`, which sums
-them up.  The covariance of points with themselves, which every step of a fit needs with its gradient, is one node of the
-graph of derivatives, with closed forms inside: on small tables the graph is what costs.
+Every step of a fit needs it, so it is a single node in automatic differentiation, whose overhead dominates on small
+tables; it can also be evaluated for many sets of hyperparameters at once (any leading dimensions).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -22,7 +19,7 @@ from bayestl.priors.processes import Points, Process
 
 
 class Term(NamedTuple):
-    """A process among points: its position, itself, the points that have it and where they are."""
+    """A process among points: its index p, the process, the points whose task has it, and their places among all."""
 
     p: int
     process: Process
@@ -30,51 +27,75 @@ class Term(NamedTuple):
     place: slice | Tensor
 
 
+class RecentTerms:
+    """The terms of the last few sets of points at which a prior was evaluated.
+
+    Each step of a fit evaluates the prior at the same points, and finding out which of them have which process would cost as
+    much as the covariance of a small table.  Points are the same if they are one object; their numbers are not compared.  A
+    deep copy is empty: its prior has other processes.
+    """
+
+    def __init__(self, size: int = 4) -> None:
+        self._entries: deque[tuple[Points, list[Term]]] = deque(maxlen=size)
+
+    def at(self, points: Points) -> list[Term] | None:
+        """The terms at some points, None if they are not among the last ones."""
+        return next((terms for known, terms in self._entries if known is points), None)
+
+    def add(self, points: Points, terms: list[Term]) -> None:
+        """Keep the terms at some points, in the place of the oldest."""
+        self._entries.append((points, terms))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RecentTerms:
+        return RecentTerms(self._entries.maxlen or 0)
+
+
 class Assembled(NamedTuple):
-    """``sum_p w_p w_p' o k_p`` of points with themselves, shape (..., n, n), and the way back from a gradient in it."""
+    """The covariance matrix ``sum_p w_p w_p' o K_p``, shape (..., n, n), and the pull-back of a gradient."""
 
     covariance: Tensor
     pull: Callable[[Tensor], list[Tensor]]
-    """To gradients in ``W`` and in what each process was evaluated from; the gradient in the covariance is symmetric."""
+    """From a symmetric gradient in the covariance to the gradients in ``W`` and in the argument of each process."""
 
 
 def assemble(n: int, terms: Sequence[Term], weights: Tensor, arguments: Sequence[Tensor]) -> Assembled:
-    """From ``W`` (..., T, P) and the arguments (..., k) of each term."""
+    """The covariance matrix of n points from ``W`` (..., T, P) and the argument (..., k) of each term."""
     total = weights.new_zeros(*weights.shape[:-2], n, n)
-    kept = []
+    evaluated = []
     for (p, process, points, place), argument in zip(terms, arguments, strict=True):
         value, pull_value = process.evaluate(argument, points)
         w = weights[..., points.task, p]
-        total[_places(place, place)] += (w[..., None] * value).mul_(w[..., None, :])
-        kept.append((value, pull_value, w))
+        total[block_index(place, place)] += (w[..., None] * value).mul_(w[..., None, :])
+        evaluated.append((value, pull_value, w))
 
     def pull(gradient: Tensor) -> list[Tensor]:
         in_weights = torch.zeros_like(weights)
         in_arguments = []
-        for (p, _, points, place), (value, pull_value, w) in zip(terms, kept, strict=True):
-            own = gradient[_places(place, place)]
-            in_weights[..., p].index_add_(-1, points.task, 2.0 * ((own * value) @ w[..., None])[..., 0])
-            in_arguments.append(pull_value((w[..., None] * own).mul_(w[..., None, :])))
+        for (p, _, points, place), (value, pull_value, w) in zip(terms, evaluated, strict=True):
+            block = gradient[block_index(place, place)]
+            in_weights[..., p].index_add_(-1, points.task, 2.0 * ((block * value) @ w[..., None])[..., 0])
+            in_arguments.append(pull_value((w[..., None] * block).mul_(w[..., None, :])))
         return [in_weights, *in_arguments]
 
     return Assembled(total, pull)
 
 
-def _places(rows: slice | Tensor, columns: slice | Tensor) -> tuple:
+def block_index(rows: slice | Tensor, columns: slice | Tensor) -> tuple:
+    """Index of a block of a matrix (..., n, m)."""
     if isinstance(rows, Tensor) and isinstance(columns, Tensor):
         return ..., rows[:, None], columns
     return ..., rows, columns
 
 
-class _Covariance(torch.autograd.Function):
-    """:func:`assemble` as one node of a graph of derivatives."""
+class PriorCovariance(torch.autograd.Function):
+    """The matrix of :func:`assemble` as one node in automatic differentiation."""
 
     @staticmethod
-    def forward(ctx: Any, n: int, terms: Sequence[Term], weights: Tensor, *arguments: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, n: int, terms: Sequence[Term], weights: Tensor, *arguments: Tensor) -> Tensor:
         total, ctx.pull = assemble(n, terms, weights, arguments)
         return total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         return None, None, *ctx.pull(0.5 * (grad + grad.mT))

@@ -1,4 +1,4 @@
-"""Draws from a prior over functions: of the processes, and of what they add up to."""
+"""Draws from a prior over functions: of its processes, and of the latent values that these mix to."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def draw_processes(prior: Prior, x: np.ndarray, group: np.ndarray, generator: np
 
 
 def mix(prior: Prior, values: np.ndarray) -> np.ndarray:
-    """Latent values (n, C) of all channels from those of the processes (P, n)."""
+    """Latent values (n, C) of all channels from the values of the processes (P, n)."""
     with torch.no_grad():
         return np.asarray(values.T @ prior.mixing.weights().numpy().T)

@@ -1,13 +1,8 @@
-"""Covariance over (x, task, group), written as the formula is.
+"""Unit-variance Gaussian processes ``u_p(x, g) ~ GP(0, k_p)`` over features x and groups g.
 
-Every exact architecture is a linear model of unit-variance processes,
-
-    f_t(x, g) = sum_p W[t, p] u_p(x, g),        u_p ~ GP(0, k_p),
-
-and differs from the others only in which processes it has and in how it fills ``W``.
-So this file holds the processes (a smooth function of x, a constant, one value a group) and :class:`Prior`, which sums
-them up.  The covariance of points with themselves, which every step of a fit needs with its gradient, is one node of the
-graph of derivatives, with closed forms inside: on small tables the graph is what costs.
+They are a smooth function of x, a constant, and one value per group; a prior mixes them linearly to the tasks
+(:class:`~bayestl.priors.prior.Prior`).  Each gives ``k_p`` between any points, and the matrix of one set of points
+together with the pull-back of a gradient (:data:`~bayestl.kernels.stationary.Pull`).
 """
 
 from __future__ import annotations
@@ -23,7 +18,7 @@ from bayestl.kernels.stationary import Pull, UnitKernel
 
 
 class Points(NamedTuple):
-    """Where functions are evaluated: ``x`` (n, d) scaled features, ``task`` (n,) and ``group`` (n,) codes."""
+    """Points at which functions are evaluated: ``x`` (n, d) scaled features, ``task`` (n,) and ``group`` (n,) codes."""
 
     x: Tensor
     task: Tensor
@@ -34,7 +29,7 @@ class Points(NamedTuple):
         return Points(self.x[index], self.task[index], self.group[index])
 
     def join(self, other: Points) -> Points:
-        """These points, then the other ones."""
+        """The points followed by the other points."""
         return Points(*(torch.cat(pair) for pair in zip(self, other, strict=True)))
 
 
@@ -47,11 +42,11 @@ class Process(gpytorch.Module, ABC):
 
     @abstractmethod
     def argument(self) -> Tensor:
-        """What :meth:`evaluate` depends on, shape (k,), differentiable in the hyperparameters."""
+        """The argument (k,) of :meth:`evaluate`, differentiable in the hyperparameters."""
 
     @abstractmethod
     def evaluate(self, argument: Tensor, at: Points) -> tuple[Tensor, Pull]:
-        """``k(at_i, at_j)`` at arguments (..., k), and how a symmetric gradient (..., n, n) in it becomes one in them."""
+        """``k(at_i, at_j)`` (..., n, n) at arguments (..., k), and its pull-back to the arguments."""
 
 
 class Smooth(Process):
@@ -82,14 +77,14 @@ class _Fixed(Process):
 
 
 class Constant(_Fixed):
-    """One number: ``u ~ N(0, 1)`` everywhere."""
+    """A constant: the same ``u ~ N(0, 1)`` everywhere."""
 
     def covariance(self, a: Points, b: Points) -> Tensor:
         return a.x.new_ones(len(a.x), len(b.x))
 
 
 class PerGroup(_Fixed):
-    """One number a group: ``u_g ~ N(0, 1)``."""
+    """One number per group: ``u_g ~ N(0, 1)``."""
 
     def covariance(self, a: Points, b: Points) -> Tensor:
         return (a.group[:, None] == b.group[None, :]).to(a.x.dtype)

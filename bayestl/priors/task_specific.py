@@ -1,6 +1,8 @@
-"""Parts of a prior that every exact architecture has: each latent function's own process, constant and group spread.
+"""The task-specific part of the prior of every exact architecture: a process, a constant and group effects per task.
 
-f_c(x, g) = m_c + v_c(x) [+ c_{c,g}],   v_c ~ GP(0, kappa^2 k),   m_c ~ N(0, 1),   c_{c,g} ~ N(0, tau^2)
+    f_c(x, g) = m_c + v_c(x) [+ c_{c,g}],   v_c ~ GP(0, kappa^2 k),   m_c ~ N(0, 1),   c_{c,g} ~ N(0, tau^2)
+
+for each latent function c; the last term only for tables with groups.
 """
 
 from __future__ import annotations
@@ -18,24 +20,24 @@ from bayestl.priors.processes import Constant, PerGroup, Process, Smooth
 from bayestl.table.task import TaskPart
 
 AMPLITUDE = 1.0
-"""Prior median of the standard deviation of a task's function, on labels of unit variance."""
+"""Prior median of the standard deviation ``kappa`` of a latent function, on labels of unit variance."""
 GROUP_SPREAD = 0.5
-"""Scale of the half-normal prior of the standard deviation between groups, on labels of unit variance."""
+"""Scale of the half-normal prior of the standard deviation ``tau`` between groups, on labels of unit variance."""
 
 
 class TaskSpecific(Mixing):
-    """Diagonal blocks: each latent function has an amplitude, a constant and, with groups, a spread between groups.
+    """Diagonal blocks of ``W``: amplitude, constant and, with groups, group standard deviation of each latent function.
 
-    The latent functions of one part (classes of one label) share amplitude and spread.
+    The latent functions of one part (classes of one label) share amplitude and group standard deviation.
 
     Parameters
     ----------
     parts : sequence of TaskPart
-        Of the family.
+        Parts of the family of tasks.
     grouped : bool
         Whether rows have groups.
     amplitude : float
-        Prior median of the amplitude of a number; of classes it is :attr:`Part.amplitude` times as large.
+        Prior median of the amplitude for numbers; for classes it is :attr:`Part.amplitude` times as large.
     """
 
     def __init__(self, parts: Sequence[TaskPart], grouped: bool, amplitude: float = AMPLITUDE) -> None:
@@ -58,23 +60,23 @@ class TaskSpecific(Mixing):
 
 
 def likelihood_hyperparameters(parts: Sequence[TaskPart]) -> tuple[Noise, list[gpytorch.Module | None]]:
-    """The hyperparameters of the likelihoods of a family: noise of its latent functions, and further ones by part."""
+    """The hyperparameters of the likelihoods of a family: noise per latent function, and further ones per part."""
     return Noise([p.likelihood.has_noise for p in parts for _ in p.channels]), [p.likelihood.further() for p in parts]
 
 
 def task_specific_processes(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> list[Process]:
-    """The processes that :class:`TaskSpecific` weighs; the latent functions of one part share a kernel."""
+    """The processes that :class:`TaskSpecific` mixes; the latent functions of one part share a kernel."""
     kernels = [smooth().kernel for _ in parts]
     n_channels = sum(len(p.channels) for p in parts)
-    out: list[Process] = [Smooth(kernel) for kernel, p in zip(kernels, parts, strict=True) for _ in p.channels]
-    out += [Constant() for _ in range(n_channels)]
+    processes: list[Process] = [Smooth(kernel) for kernel, p in zip(kernels, parts, strict=True) for _ in p.channels]
+    processes += [Constant() for _ in range(n_channels)]
     if grouped:
-        out += [PerGroup() for _ in range(n_channels)]
-    return out
+        processes += [PerGroup() for _ in range(n_channels)]
+    return processes
 
 
 def independent_prior(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> Prior:
-    """Nothing but own parts: latent functions that do not inform each other."""
+    """The prior of independent latent functions, with task-specific processes only."""
     return Prior(
         task_specific_processes(parts, grouped, smooth),
         TaskSpecific(parts, grouped),

@@ -1,4 +1,4 @@
-"""All raw hyperparameters of a prior as one vector (P,), and functions of it with their gradients."""
+"""The raw hyperparameters of a prior as one vector (P,), and functions of them with their gradients."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from torch import Tensor
 from bayestl.priors.prior import Prior
 
 RAW_BOUND = 12.0
-"""Raw hyperparameters are logarithms and coefficients of unit-scale quantities: this is far outside every prior."""
+"""Largest absolute value of a raw hyperparameter.  These are logarithms and coefficients of unit-scale quantities, so
+it is far outside every prior."""
 
 
 def get_raw(prior: Prior) -> np.ndarray:
-    """All raw hyperparameters as one vector."""
+    """All raw hyperparameters as one vector (P,)."""
     return torch.cat([p.detach().ravel() for p in prior.raw_parameters()]).numpy().copy()
 
 
 def set_raw(prior: Prior, raw: np.ndarray) -> None:
-    """The inverse of :func:`get_raw`."""
+    """Set all raw hyperparameters from one vector (P,), the inverse of :func:`get_raw`."""
     vector = torch.as_tensor(raw, dtype=torch.float64)
     offset = 0
     with torch.no_grad():
@@ -32,7 +33,7 @@ def set_raw(prior: Prior, raw: np.ndarray) -> None:
 
 
 def call_at(module: torch.nn.Module, raw: Tensor, *arguments: Any) -> Any:
-    """What a module gives with its parameters taken from one vector (P,): differentiable in it, and for many under ``vmap``."""
+    """The output of a module with its parameters from one vector (P,): differentiable in it, batched under ``vmap``."""
     named = list(module.named_parameters())
     pieces = raw.split([p.numel() for _, p in named])
     state = {name: piece.view(p.shape) for (name, p), piece in zip(named, pieces, strict=True)}
@@ -40,7 +41,7 @@ def call_at(module: torch.nn.Module, raw: Tensor, *arguments: Any) -> Any:
 
 
 def differentiate(prior: Prior, function: Callable[[], Tensor]) -> tuple[float, np.ndarray]:
-    """Value of a function of the present raw hyperparameters, and its gradient."""
+    """The value of a function of the present raw hyperparameters, and its gradient (P,)."""
     for parameter in prior.raw_parameters():
         parameter.grad = None
     value = function()
@@ -52,7 +53,7 @@ def differentiate(prior: Prior, function: Callable[[], Tensor]) -> tuple[float, 
 def one_by_one(prior: Prior, function: Callable[[], Tensor], raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values (S,) of a function of the hyperparameters at each of the vectors (S, P), and gradients (S, P).
 
-    ``-inf`` and zeros where it cannot be computed; the prior is left at the last vector.
+    Where the function cannot be computed, ``-inf`` and zeros; the prior is left at the last vector.
     """
     values, gradients = np.full(len(raws), -math.inf), np.zeros_like(raws)
     for s, raw in enumerate(raws):

@@ -1,4 +1,4 @@
-"""What a person looks at: pictures, and reports of comparisons and of fitted models as one HTML file."""
+"""Pictures and reports: self-contained HTML files of a comparison or of a fitted model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One self-contained HTML file that a person reads: tables and SVG figures, no network, light and dark."""
+"""The sections of a report on a comparison: the data, a table of scores, relative errors, parity plots and calibration.
+
+``html.py`` renders them; the command ``bayestl compare -o`` and the demonstration write them to a file.
+"""
 
 from __future__ import annotations
 
@@ -12,46 +15,54 @@ from bayestl.report.html import Section
 
 
 def comparison_sections(comparison: Comparison, parity: str | None = None) -> list[Section]:
-    """Data, table, relative errors, parity and calibration of a comparison.
+    """The sections of a report: data, table of scores, relative errors, parity and calibration.
 
     Parameters
     ----------
     comparison : Comparison
+        The result of :func:`bayestl.compare`.
     parity : str, optional
-        The model whose parity plots are shown; default: for each quantity the one with the lowest CRPS.
+        The model whose parity plots are shown; by default, for each quantity, the one with the lowest CRPS.
+
+    Returns
+    -------
+    list of Section
+        The sections, for :func:`bayestl.report.write`.
     """
     data = Section("The data")
     rows, features = comparison.shape
-    data.text(f"{rows} rows, {features} features. Labels of each task, and of how many rows two tasks have one.")
-    named = [_named(comparison, task) for task in comparison.shared]
-    data.frame(comparison.shared.set_axis(named, axis=1).set_axis(pd.Index(named, name="task")).astype(str))
-    kept = "loses all its labels" if comparison.hide == "row" else "keeps the labels of its other tasks"
+    data.text(f"{rows} rows, {features} features. Number of labels of each task, and of rows with labels of two tasks.")
+    labels = [_with_unit(comparison, task) for task in comparison.shared]
+    data.frame(comparison.shared.set_axis(labels, axis=1).set_axis(pd.Index(labels, name="task")).astype(str))
+    held_out = "loses all its labels" if comparison.hide == "row" else "keeps the labels of its other tasks"
     table = Section("Which architecture predicts best")
     table.text(
-        f"Cross-validation, the same folds for every model; a held-out row {kept}. Mean over folds ± standard error; "
-        f"the {LEVEL:.0%} interval should hold {LEVEL:.0%} of the labels. The lowest CRPS (of classes the lowest log loss) "
+        f"Cross-validation, the same folds for every model; a held-out row {held_out}. Mean over folds ± standard error; "
+        f"the {LEVEL:.0%} interval should hold {LEVEL:.0%} of the labels. The lowest CRPS (for classes the lowest log loss) "
         "is marked."
     )
     for quantity in comparison.quantities:
-        table.body.append(f"<h3>{html.escape(_named(comparison, quantity))}</h3>{_score_table(comparison, quantity)}")
+        table.body.append(
+            f"<h3>{html.escape(_with_unit(comparison, quantity))}</h3>{_score_table(comparison, quantity)}"
+        )
     relative = Section("Errors relative to the baseline")
-    numbers = [q for q in comparison.quantities if not comparison.classified(q)]
-    if numbers:
+    numeric = [q for q in comparison.quantities if not comparison.classified(q)]
+    if numeric:
         relative.figure(
             plots.plot_comparison(comparison, "mae"), "mean absolute error of each model relative to the first"
         )
         relative.figure(plots.plot_comparison(comparison, "crps"), "CRPS of each model relative to the first")
-    if len(numbers) < len(comparison.quantities):
+    if len(numeric) < len(comparison.quantities):
         relative.figure(plots.plot_comparison(comparison, "nlpd"), "log loss of each model relative to the first")
     parities, calibration = Section("Predictions against labels"), Section("Calibration")
-    calibration.text("On the diagonal, intervals hold as many labels as they claim; above it they are too wide.")
+    calibration.text("On the diagonal, intervals hold as many labels as their level says; above it they are too wide.")
     for quantity in comparison.quantities:
-        if quantity in numbers:
+        if quantity in numeric:
             model = parity or comparison.best(quantity, "crps")
             alt = f"{quantity}: predicted against label, {model}"
             parities.figure(plots.plot_parity(comparison, model, quantity), alt)
         calibration.figure(plots.plot_calibration(comparison, quantity), f"{quantity}: coverage against level")
-    sections = [data, table, relative, *([parities] if numbers else []), calibration]
+    sections = [data, table, relative, *([parities] if numeric else []), calibration]
     if comparison.failures:
         failed = Section("Fits that failed")
         for failure in comparison.failures:
@@ -60,12 +71,14 @@ def comparison_sections(comparison: Comparison, parity: str | None = None) -> li
     return sections
 
 
-def _named(comparison: Comparison, quantity: str) -> str:
+def _with_unit(comparison: Comparison, quantity: str) -> str:
+    """The name of a quantity with its unit."""
     unit = comparison.units.get(quantity, "")
     return f"{quantity} ({unit})" if unit else quantity
 
 
 def _score_table(comparison: Comparison, quantity: str) -> str:
+    """The scores of a quantity as an HTML table, one row per model, the best one marked."""
     classified = comparison.classified(quantity)
     best = comparison.best(quantity, "nlpd" if classified else "crps")
     names = (

@@ -1,4 +1,7 @@
-"""One self-contained HTML file that a person reads: tables and SVG figures, no network, light and dark."""
+"""One self-contained HTML page: sections of text, tables and SVG figures, without scripts, in light and dark.
+
+It knows no model and no comparison; ``comparison.py`` and ``model.py`` fill the sections.
+"""
 
 from __future__ import annotations
 
@@ -32,29 +35,29 @@ figure svg{max-width:100%;height:auto;display:block}footer{margin-top:2rem;font-
 
 @dataclass
 class Section:
-    """A heading and the HTML below it."""
+    """A section of the page: a heading and the HTML below it."""
 
     title: str
     body: list[str] = field(default_factory=list)
 
     @property
     def anchor(self) -> str:
-        """The heading as an anchor."""
+        """The anchor to which the contents link."""
         return "".join(c if c.isalnum() else "-" for c in self.title.lower()).strip("-")
 
     def text(self, sentence: str) -> Section:
-        """Add a paragraph."""
+        """Add a paragraph and return the section."""
         self.body.append(f"<p>{html.escape(sentence)}</p>")
         return self
 
     def frame(self, table: pd.DataFrame, digits: int = 3) -> Section:
-        """Add a table."""
+        """Add a table, numbers with so many significant ``digits``, and return the section."""
         shown = table.map(lambda v: f"{v:.{digits}g}" if isinstance(v, float) else str(v))
         self.body.append(f'<div class="scroll">{shown.to_html(border=0)}</div>')
         return self
 
     def figure(self, ax: Any, alt: str) -> Section:
-        """Add the figure of the axes."""
+        """Add the figure of the axes with an alternative text, and return the section."""
         self.body.append(f'<figure role="img" aria-label="{html.escape(alt)}">{to_svg(ax)}</figure>')
         return self
 
@@ -71,7 +74,7 @@ def to_svg(ax: Any) -> str:
 
 
 def render(title: str, sections: Sequence[Section]) -> str:
-    """The whole page."""
+    """The page as HTML: title, contents and sections."""
     contents = "".join(f'<li><a href="#{s.anchor}">{html.escape(s.title)}</a></li>' for s in sections)
     body = "".join(
         f'<section><h2 id="{s.anchor}">{html.escape(s.title)}</h2>{"".join(s.body)}</section>' for s in sections
@@ -85,7 +88,7 @@ def render(title: str, sections: Sequence[Section]) -> str:
 
 
 def write(path: str | os.PathLike[str], title: str, sections: Sequence[Section]) -> Path:
-    """Write the page, replacing an earlier one whole; returns its path."""
+    """Write the page to a file, which replaces an earlier one at once, and return its path."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(target.name + ".part")

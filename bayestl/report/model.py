@@ -1,4 +1,4 @@
-"""The report of one fitted model: what it was given, what the tasks share, how it predicts its own labels, what to mind."""
+"""The report on one fitted model: its data, what the tasks share, predictions of its own labels, and a diagnosis."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ from bayestl.report import plots
 from bayestl.report.html import Section, write
 
 SHOWN_ROWS = 60
-"""Predictions that are shown; the file that ``bayestl predict`` writes has all."""
+"""Largest number of predictions that are shown; the file that ``bayestl predict`` writes has all."""
 TRANSFER_LABELS = 400
-"""Up to so many labels the diagnosis fits the model again without each source."""
+"""Largest number of labels for which the diagnosis fits the model again without each source."""
 
 
 def write_model_report(
     model: BayesianModel, path: str | os.PathLike[str], predictions: Posterior | None = None, title: str | None = None
 ) -> Path:
-    """Write a fitted model's report as one HTML file; returns its path.
+    """Write the report on a fitted model as one HTML file and return its path.
 
     Parameters
     ----------
     model : BayesianModel
-        Fitted.
+        A fitted model.
     path : path
-        Of the file; an earlier one is replaced whole.
+        Path of the file; an earlier file is replaced at once.
     predictions : Posterior, optional
-        Of new rows, which are shown too.
+        The posterior of new rows, whose predictions are shown too.
     title : str, optional
+        Title of the page; by default the class of the model.
 
     Raises
     ------
@@ -57,7 +58,9 @@ def model_sections(model: BayesianModel, predictions: Posterior | None = None) -
     if isinstance(model, StackedModel):
         sections.append(
             Section("Weights of the architectures")
-            .text("How much each counts, by the log density of labels that it had not seen.")
+            .text(
+                "Each architecture counts by its weight, which comes from the log density of labels that it had not seen."
+            )
             .frame(pd.DataFrame({"weight": model.weights_, "elpd": model.elpd_}))
         )
     if isinstance(model, DifferenceGP):
@@ -65,21 +68,21 @@ def model_sections(model: BayesianModel, predictions: Posterior | None = None) -
         sections.append(
             Section("From one level to the next")
             .text(
-                "level = rho x the one before + offset + deviation of the group + a smooth difference; 90 % intervals."
+                "level = rho x previous level + offset + deviation of the group + a smooth difference; 90 % intervals."
             )
             .frame(offsets.reset_index().set_index("level"))
             .figure(plots.plot_offsets(offsets), "posterior of rho and the offsets")
         )
     if isinstance(model, LatentVariableGP) and len(edges := model.edges()):
-        own = Section("How the tasks follow each other")
-        own.text(
+        dependences = Section("How the tasks follow each other")
+        dependences.text(
             "Slope of each dependence in label units, its strength from 0, and how far it is from a straight line."
         )
-        own.frame(edges.reset_index().set_index("task"))
+        dependences.frame(edges.reset_index().set_index("task"))
         curves = model.edge_curves()
         for task, source in edges.index:
-            own.figure(plots.plot_edge(curves, task, source), f"{task} against {source}")
-        sections.append(own)
+            dependences.figure(plots.plot_edge(curves, task, source), f"{task} against {source}")
+        sections.append(dependences)
     if model._has_leave_one_out():
         sections.append(_held_out(model))
     sections.append(_diagnosis(model))
@@ -89,11 +92,12 @@ def model_sections(model: BayesianModel, predictions: Posterior | None = None) -
 
 
 def _data(model: BayesianModel) -> Section:
+    """Size of the table, and the unit, labels and likelihood of each task."""
     table = model.table_
-    own = Section("The data")
+    section = Section("The data")
     groups = f", {len(table.groups)} groups" if table.groups else ""
-    own.text(f"{len(table.x)} rows, {len(table.features)} features{groups}; {type(model).__name__}.")
-    return own.frame(
+    section.text(f"{len(table.x)} rows, {len(table.features)} features{groups}; {type(model).__name__}.")
+    return section.frame(
         pd.DataFrame(
             {
                 "unit": [t.unit for t in table.tasks],
@@ -106,19 +110,21 @@ def _data(model: BayesianModel) -> Section:
 
 
 def _shared(model: BayesianModel) -> Section:
-    own = Section("What the tasks share")
+    """The task correlation; empty for a single task."""
+    section = Section("What the tasks share")
     correlation = model.task_correlation()
     if len(correlation) > 1:
-        own.text("Correlation of the tasks' functions over the features, with its standard deviation.")
-        own.figure(plots.plot_task_correlation(correlation), "task correlation")
-    return own
+        section.text("Correlation of the tasks' functions over the features, with its standard deviation.")
+        section.figure(plots.plot_task_correlation(correlation), "task correlation")
+    return section
 
 
 def _held_out(model: BayesianModel) -> Section:
-    own = Section("Each label from all others")
-    own.text(
+    """Leave-one-out predictions of each task, and the histogram of their probability integral transforms."""
+    section = Section("Each label from all others")
+    section.text(
         "Every label of the table predicted from all others: points on the line are predicted well, and the histogram of their "
-        "levels is flat where intervals hold what they claim."
+        "probability integral transforms is flat where intervals hold as many labels as their level says."
     )
     held = held_out_labels(model)
     for task in model.table_.tasks:
@@ -126,30 +132,34 @@ def _held_out(model: BayesianModel) -> Section:
         if len(part) < 3:
             continue
         if task.classes is None:
-            own.figure(
+            section.figure(
                 plots.plot_held_out(part, task.label), f"{task.name}: label against its prediction from the others"
             )
-        own.figure(plots.plot_levels(part["pit"].to_numpy(), task.label), f"{task.name}: histogram of levels")
-    return own
+        transforms = plots.plot_levels(part["pit"].to_numpy(), task.label)
+        section.figure(transforms, f"{task.name}: histogram of probability integral transforms")
+    return section
 
 
 def _diagnosis(model: BayesianModel) -> Section:
-    own = Section("Diagnosis")
+    """The checks of ``diagnose()``, advice on those that do not pass first."""
+    section = Section("Diagnosis")
     small = int(model.table_.present.sum()) <= TRANSFER_LABELS
-    found = model.diagnose(transfer=small)
-    if found.empty:
-        return own
-    bad = found[found["status"] != "pass"]
-    own.text(f"{len(found)} checks, {len(bad)} to mind." if len(bad) else f"{len(found)} checks, all passed.")
-    for _, row in bad.iterrows():
-        own.body.append(
+    checks = model.diagnose(transfer=small)
+    if checks.empty:
+        return section
+    open_checks = checks[checks["status"] != "pass"]
+    verdict = f"{len(open_checks)} to look at" if len(open_checks) else "all passed"
+    section.text(f"{len(checks)} checks, {verdict}.")
+    for _, row in open_checks.iterrows():
+        section.body.append(
             f'<p class="note"><b>{html.escape(row["check"])}</b> ({html.escape(row["of"])}): {html.escape(row["advice"])}</p>'
         )
-    return own.frame(found.drop(columns="advice").set_index("check"))
+    return section.frame(checks.drop(columns="advice").set_index("check"))
 
 
 def _predictions(predictions: Posterior) -> Section:
-    own = Section("Predictions")
+    """Medians and intervals of new rows, for classes the likeliest one and its probability."""
+    section = Section("Predictions")
     point, interval = predictions.point("absolute"), predictions.interval(0.9)
     columns: dict[str, Any] = {}
     for task in predictions.tasks:
@@ -161,5 +171,5 @@ def _predictions(predictions: Posterior) -> Section:
             columns[f"{task.name}, probability"] = predictions.probabilities(task.name).max(axis=1)
     frame = pd.DataFrame(columns)
     more = f" The first {SHOWN_ROWS} of {len(frame)} rows." if len(frame) > SHOWN_ROWS else ""
-    own.text(f"Median (of classes the likeliest) and 90 % interval of a new label.{more}")
-    return own.frame(frame.iloc[: int(np.minimum(SHOWN_ROWS, len(frame)))])
+    section.text(f"Median (for classes the likeliest one) and 90 % interval of a new label.{more}")
+    return section.frame(frame.iloc[: int(np.minimum(SHOWN_ROWS, len(frame)))])

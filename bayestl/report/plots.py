@@ -1,12 +1,13 @@
-"""Pictures: matplotlib, each function takes ``ax=`` and returns the axes; colours are safe for the colour-blind.
+"""Matplotlib pictures of comparisons, of calibration on simulated tables, and of fitted models.
 
-They are of a comparison, of simulated tables, or of a fitted model (or the table that its method of the same name gives).
+Each function takes ``ax=`` and returns the axes; the colours can be told apart by the colour-blind.  Pictures of a
+model take the fitted model, or the table that its method of the same name returns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,17 +17,14 @@ from bayestl.evaluation.calibration import confidence_of
 from bayestl.evaluation.comparison import LEVEL, Comparison
 from bayestl.evaluation.simulated import Calibration, uniform_band
 
-if TYPE_CHECKING:
-    pass
-
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette."""
 MANY_ROWS = 400
-"""From so many rows on points are drawn without their intervals."""
+"""Above this number of rows, points are drawn without their intervals."""
 
 
 def new_axes(ax: Any, size: tuple[float, float]) -> Any:
-    """The given axes, or new ones of their own figure (not registered with pyplot, so nothing needs closing)."""
+    """The given axes, or those of a new figure that is not registered with pyplot, so nothing needs closing."""
     if ax is not None:
         return ax
     from matplotlib.figure import Figure
@@ -35,14 +33,15 @@ def new_axes(ax: Any, size: tuple[float, float]) -> Any:
 
 
 def _label(comparison: Comparison, quantity: str) -> str:
+    """The name of a quantity with its unit."""
     unit = comparison.units.get(quantity, "")
     return f"{quantity} ({unit})" if unit else quantity
 
 
 def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) -> Any:
-    """Each model's mean score relative to the first model's, a row a quantity that has it; bars are standard errors.
+    """Mean score of each model relative to that of the first model, one row per quantity; bars are standard errors.
 
-    A log density has no natural zero, so ``"nlpd"`` is shown of classes only, where it is the log loss.
+    A log density has no natural zero, so ``"nlpd"`` is shown for classes only, where it is the log loss.
     """
     scored = comparison.scores.groupby("quantity")[score].count()
     quantities = [q for q in comparison.quantities if scored[q] and (score != "nlpd" or comparison.classified(q))]
@@ -68,13 +67,13 @@ def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) 
 
 
 def plot_parity(comparison: Comparison, model: str, quantity: str, ax: Any = None) -> Any:
-    """Held-out labels against predicted medians with the 90 % interval; one point a row (the first time it is held out).
+    """Predicted medians with 90 % intervals against held-out labels; one point per row (the first time it is held out).
 
-    Of more than :data:`MANY_ROWS` rows the intervals are not drawn, only whether they hold the label.
+    For more than :data:`MANY_ROWS` rows only the colour says whether the interval holds the label.
     """
     ax = new_axes(ax, (3.6, 3.4))
-    p = comparison.predictions
-    p = p[(p["model"] == model) & (p["quantity"] == quantity)].drop_duplicates("row")
+    predictions = comparison.predictions
+    p = predictions[(predictions["model"] == model) & (predictions["quantity"] == quantity)].drop_duplicates("row")
     inside = (p["y"] >= p["lower"]) & (p["y"] <= p["upper"])
     for mask, colour, text in ((inside, COLOURS[0], "inside"), (~inside, COLOURS[1], "outside")):
         q = p[mask]
@@ -108,7 +107,7 @@ def plot_parity(comparison: Comparison, model: str, quantity: str, ax: Any = Non
 
 
 def plot_calibration(comparison: Comparison, quantity: str, ax: Any = None) -> Any:
-    """How many held-out labels the central intervals hold, against their level; on the diagonal is calibrated."""
+    """Fraction of held-out labels in central intervals against their level; a calibrated model lies on the diagonal."""
     ax = new_axes(ax, (3.8, 3.4))
     ax.plot([0, 1], [0, 1], color="0.5", lw=1)
     for j, model in enumerate(comparison.models):
@@ -126,10 +125,10 @@ def plot_calibration(comparison: Comparison, quantity: str, ax: Any = None) -> A
 
 
 def plot_pit(comparison: Comparison, quantity: str, model: str | None = None, bins: int = 10, ax: Any = None) -> Any:
-    """Histogram of the probability integral transforms of held-out labels; flat is calibrated, within the band by chance.
+    """Histogram of the probability integral transforms of held-out labels; it is flat for a calibrated model.
 
-    A hump in the middle: intervals are too wide.  High at both ends: too narrow.  A slope: predictions are too high or low.
-    ``model`` defaults to the first; the band holds 95 % of the bars of as many uniform numbers.
+    A hump in the middle: intervals are too wide.  High bars at both ends: too narrow.  A slope: predictions are too
+    high or too low.  ``model`` defaults to the first; the band holds 95 % of the bars of as many uniform numbers.
     """
     model = model or comparison.models[0]
     p = comparison.predictions
@@ -138,7 +137,7 @@ def plot_pit(comparison: Comparison, quantity: str, model: str | None = None, bi
 
 
 def plot_levels(values: np.ndarray, title: str = "", bins: int = 10, ax: Any = None) -> Any:
-    """Histogram of probability integral transforms (n,), such as the ``pit`` of ``leave_one_out()``: see :func:`plot_pit`."""
+    """Histogram of probability integral transforms (n,), such as ``pit`` of ``leave_one_out()``: :func:`plot_pit`."""
     from scipy import stats
 
     ax = new_axes(ax, (3.8, 2.8))
@@ -155,15 +154,15 @@ def plot_levels(values: np.ndarray, title: str = "", bins: int = 10, ax: Any = N
 
 
 def plot_held_out(held: pd.DataFrame, label: str, ax: Any = None) -> Any:
-    """Labels of one task against their prediction from all others, with two standard deviations.
+    """Predictions of the labels of one task from all others, with two standard deviations, against the labels.
 
-    ``held`` are the rows of one task of ``leave_one_out()``; ``label`` names it, with its unit.
+    ``held`` holds the rows of one task of ``leave_one_out()``; ``label`` is the name of the task with its unit.
     """
     ax = new_axes(ax, (3.6, 3.4))
     known = held[np.isfinite(held["y"])]
     many = len(known) > MANY_ROWS
-    spread = None if many else 2 * known["std"]
-    ax.errorbar(known["y"], known["mean"], yerr=spread, fmt="o", ms=3, lw=0.7, alpha=0.6, color=COLOURS[0])
+    two_sd = None if many else 2 * known["std"]
+    ax.errorbar(known["y"], known["mean"], yerr=two_sd, fmt="o", ms=3, lw=0.7, alpha=0.6, color=COLOURS[0])
     low, high = (float(f([f(known["y"]), f(known["mean"])])) for f in (np.min, np.max))
     pad = 0.05 * (high - low) or 1.0
     ax.plot([low - pad, high + pad], [low - pad, high + pad], color="0.5", lw=1, zorder=0)
@@ -175,7 +174,13 @@ def plot_held_out(held: pd.DataFrame, label: str, ax: Any = None) -> Any:
 
 
 def plot_reliability(comparison: Comparison, quantity: str, bins: int = 8, ax: Any = None) -> Any:
-    """Of classes: how often the predicted one is right, against the probability it was given; bins of equal numbers."""
+    """Accuracy of the predicted class against its probability, in bins with equally many labels.
+
+    Raises
+    ------
+    ValueError
+        If the quantity is a number.
+    """
     if not comparison.classified(quantity):
         raise ValueError(f"{quantity!r} is a number: plot_calibration and plot_pit show its calibration")
     ax = new_axes(ax, (3.8, 3.4))
@@ -196,12 +201,12 @@ def plot_reliability(comparison: Comparison, quantity: str, bins: int = 8, ax: A
 
 
 def _table(source: Any, method: str) -> pd.DataFrame:
-    """A table, or what a fitted model's method gives."""
+    """The table itself, or the table that a method of a fitted model returns."""
     return source if isinstance(source, pd.DataFrame) else getattr(source, method)()
 
 
 def plot_task_correlation(model: Any, ax: Any = None) -> Any:
-    """Correlation of the tasks' functions: a cell a pair, its standard deviation beneath; of a model or ``task_correlation()``."""
+    """Correlation between functions of tasks with its standard deviation, of a model or its ``task_correlation()``."""
     correlation = _table(model, "task_correlation")
     size = 0.62 * len(correlation) + 1.6
     ax = new_axes(ax, (size + 0.6, size))
@@ -221,7 +226,7 @@ def plot_task_correlation(model: Any, ax: Any = None) -> Any:
 
 
 def plot_offsets(model: Any, ax: Any = None) -> Any:
-    """Scale factors, offsets and groups' deviations, mean and interval; of a :class:`~bayestl.DifferenceGP` or ``offsets()``."""
+    """Scale factors, offsets and group deviations with intervals, of a ``DifferenceGP`` or its ``offsets()``."""
     offsets = _table(model, "offsets")
     ax = new_axes(ax, (5.0, 0.32 * len(offsets) + 1.0))
     y = np.arange(len(offsets))
@@ -236,7 +241,7 @@ def plot_offsets(model: Any, ax: Any = None) -> Any:
 
 
 def plot_learning_curve(curve: pd.DataFrame, unit: str = "", ax: Any = None) -> Any:
-    """Error against the number of labels, a line a model: ``curve`` has columns ``n``, ``model``, ``mae`` (and repeats)."""
+    """Error against the number of labels, a line per model: ``curve`` has columns ``n``, ``model``, ``mae``."""
     ax = new_axes(ax, (4.6, 3.4))
     for j, (model, part) in enumerate(curve.groupby("model", sort=False)):
         grouped = part.groupby("n")["mae"]
@@ -255,12 +260,14 @@ def plot_learning_curve(curve: pd.DataFrame, unit: str = "", ax: Any = None) -> 
 
 
 def plot_edge(model: Any, task: str | None = None, source: str | None = None, ax: Any = None) -> Any:
-    """One edge of a :class:`~bayestl.LatentVariableGP` or of its ``edge_curves()``, with its interval; default the first edge.
+    """The dependence of one task on another with its interval, of a ``LatentVariableGP`` or its ``edge_curves()``.
+
+    ``task`` and ``source`` choose the edge, by default the first one.
 
     Raises
     ------
     ValueError
-        If there is no such edge.
+        If the graph has no such edge.
     """
     curves = _table(model, "edge_curves")
     ax = new_axes(ax, (4.2, 3.4))
@@ -269,9 +276,9 @@ def plot_edge(model: Any, task: str | None = None, source: str | None = None, ax
     if not chosen:
         raise ValueError(f"no edge from {source!r} to {task!r}; the edges (task, source) are {edges}")
     child, parent = chosen[0]
-    one = curves[(curves["task"] == child) & (curves["source"] == parent)]
-    ax.fill_between(one["value"], one["lower"], one["upper"], color=COLOURS[0], alpha=0.25, lw=0, label="interval")
-    ax.plot(one["value"], one["mean"], color=COLOURS[0], label="mean")
+    edge = curves[(curves["task"] == child) & (curves["source"] == parent)]
+    ax.fill_between(edge["value"], edge["lower"], edge["upper"], color=COLOURS[0], alpha=0.25, lw=0, label="interval")
+    ax.plot(edge["value"], edge["mean"], color=COLOURS[0], label="mean")
     ax.set_xlabel(parent)
     ax.set_ylabel(f"{child}, given {parent}")
     ax.legend(frameon=False, fontsize=8)
@@ -280,7 +287,7 @@ def plot_edge(model: Any, task: str | None = None, source: str | None = None, ax
 
 
 def plot_ranks(calibration: Calibration, quantities: Sequence[Hashable] | None = None, ax: Any = None) -> Any:
-    """Ranks on simulated tables: their distribution functions less that of a uniform, and the band of 95 % of such curves."""
+    """Distribution functions of ranks on simulated tables minus that of a uniform, with a 95 % band of such curves."""
     ax = new_axes(ax, (5.4, 3.6))
     n = int(calibration.ranks.notna().sum().max())
     grid = np.linspace(0, 1, 101)
@@ -294,7 +301,7 @@ def plot_ranks(calibration: Calibration, quantities: Sequence[Hashable] | None =
         )
     ax.axhline(0.0, color="0.5", lw=0.8)
     ax.set_xlabel("rank of the truth among the draws")
-    ax.set_ylabel("ranks below, less what is expected")
+    ax.set_ylabel("fraction of ranks below, minus that of a uniform")
     ax.legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -1,4 +1,4 @@
-"""The cases of the benchmarks, each with its protocol and the peers' figures."""
+"""The cases of ``bayestl reproduce``, with their protocols and the figures of other learners, and the demonstration."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def choose(models: dict[str, Any], only: Sequence[str] | None) -> dict[str, Any]:
-    """The models that were asked for, all where nothing was.
+    """The models with the names ``only``, all by default.
 
     Raises
     ------
     ValueError
-        For a name that no model has.
+        For a name that is not among the models.
     """
     if unknown := sorted(set(only or ()) - set(models)):
         raise ValueError(f"no such model {unknown[0]!r}; the models are {list(models)}")

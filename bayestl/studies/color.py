@@ -1,7 +1,7 @@
 """Case C: colour with band gap (Hutchinson et al. 2017: multi-task wins).
 
-The parseable formulas of Strehlow and Cook: 495 band gaps, 80 colours in six classes.
-``RepeatedStratifiedKFold(5, n_repeats=4, random_state=0)`` over the rows with a colour; the others are always in training.
+The formulas of Strehlow and Cook that parse: 495 band gaps, 80 colours in six classes. ``RepeatedStratifiedKFold(5,
+n_repeats=4, random_state=0)`` over the rows with a colour; the other rows are always in training.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ PEERS = pd.DataFrame(
     {"accuracy": [0.306, 0.341, 0.500], "macro F1": [0.244, 0.236, 0.379], "log loss": [1.682, 1.768, 1.535]},
     index=["lolo, single task", "lolo, explicit latent, gap unknown", "lolo, explicit latent, gap known"],
 )
-"""The paper's learner on the same splits, as measured beforehand."""
+"""Scores of the paper's learner on the same splits, as measured beforehand."""
 
 
 def models(tasks: list[Task], seed: int = 0) -> dict[str, Any]:
-    """The architectures by name."""
+    """The unfitted architectures by name."""
     common: dict[str, Any] = {"tasks": tasks, "random_state": seed}
     return {
         "chain": ChainGP([SOURCE, TARGET], inputs=None, **common),
@@ -52,16 +52,22 @@ def run(
     n_jobs: int | None = 2,
     verbose: bool = True,
 ) -> Comparison:
-    """The protocol.
+    """Run the protocol.
 
     Parameters
     ----------
     hide : {"target", "row"}
-        Whether the gap of a held-out row is known.
+        Whether the gap of a held-out row is known (``"target"``) or hidden too.
     only : list of str, optional
-        Names of the models to run.
+        Names of the models to run; by default all.
     n_repeats : int
-        Of the five folds.
+        Repeats of the five folds.
+    seed : int
+        Seed of the models; the folds are fixed.
+    n_jobs : int, optional
+        Processes, as in joblib.
+    verbose : bool
+        Progress on a terminal.
     """
     data = load_strehlow_cook()
     chosen = choose(models(list(data.tasks), seed), only)

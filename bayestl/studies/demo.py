@@ -1,7 +1,7 @@
-"""The demonstration on the chemical elements: real data that is in the box, four architectures, one report.
+"""The demonstration on the chemical elements: real data without a download, four architectures, one report.
 
-Two questions.  Sparse hardness (39 Vickers, 59 Brinell numbers) from what is measured more often (moduli, melting
-points); and the measured molar volume from DFT volumes, on few measurements.
+Two questions: how well is sparse hardness (39 Vickers, 59 Brinell numbers) predicted from properties that are measured
+more often (moduli, melting points), and the measured molar volume from DFT volumes and few measurements?
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bayestl.table.task import Task
 HARDNESS = ("melting_point", "bulk_modulus", "brinell_hardness", "vickers_hardness")
 VOLUME = ("dft_volume", "measured_volume")
 KEPT_VOLUMES = 30
-"""Measured volumes that the demonstration keeps: the others are hidden, to make the table sparse."""
+"""Number of measured volumes that the demonstration keeps; the others are hidden, to make the table sparse."""
 
 
 @dataclass
@@ -43,6 +43,7 @@ class Demonstration:
 
 
 def _tasks(data: Dataset, names: tuple[str, ...]) -> list[Task]:
+    """The tasks of a dataset with these names."""
     return [t for t in data.tasks if t.name in names]
 
 
@@ -69,7 +70,7 @@ def volume_models(tasks: list[Task], seed: int = 0) -> dict[str, Any]:
 
 
 def run(n_splits: int = 4, seed: int = 0, n_jobs: int | None = 2, verbose: bool = True) -> Demonstration:
-    """Both comparisons, by cross-validation."""
+    """Run both comparisons by cross-validation, and fit the multi-task and the difference model to the whole tables."""
     data = load_elements()
     hard = data.Y[list(HARDNESS)]
     rows = hard.notna().any(axis=1)
@@ -101,7 +102,7 @@ def run(n_splits: int = 4, seed: int = 0, n_jobs: int | None = 2, verbose: bool 
 
 
 def sparse_volumes(data: Dataset, seed: int = 0) -> pd.DataFrame:
-    """All DFT volumes and :data:`KEPT_VOLUMES` measured ones."""
+    """Labels with all DFT volumes and :data:`KEPT_VOLUMES` measured ones."""
     volumes = data.Y[list(VOLUME)].copy()
     known = np.flatnonzero(volumes["measured_volume"].notna())
     hidden = np.random.default_rng(seed).permutation(known)[KEPT_VOLUMES:]
@@ -110,7 +111,7 @@ def sparse_volumes(data: Dataset, seed: int = 0) -> pd.DataFrame:
 
 
 def write_report(demonstration: Demonstration, path: str | Path) -> Path:
-    """The report as one HTML file."""
+    """Write the report as one HTML file and return its path."""
     d = demonstration
     data = report.Section("The data")
     data.text(
@@ -138,11 +139,11 @@ def write_report(demonstration: Demonstration, path: str | Path) -> Path:
             f"Molar volume with {KEPT_VOLUMES} measurements, helped by DFT volumes of all elements.",
         ),
     ):
-        own = report.comparison_sections(comparison)
-        own[0].body.insert(0, f"<p>{sentence}</p>")
-        for section in own:
+        chapter = report.comparison_sections(comparison)
+        chapter[0].body.insert(0, f"<p>{sentence}</p>")
+        for section in chapter:
             section.title = f"{title}: {section.title[0].lower()}{section.title[1:]}"
-        sections += own
+        sections += chapter
     transfer = report.Section("What the tasks share")
     transfer.text(
         "Correlation of the tasks' functions, from the multi-task model fitted to all labels, with its standard deviation."
@@ -151,7 +152,8 @@ def write_report(demonstration: Demonstration, path: str | Path) -> Path:
     offsets = report.Section("From DFT to measurement")
     offsets.text(
         "The difference model: measured = rho x DFT + offset + a smooth difference. On logarithms of volumes; "
-        "from cubic angstroms an atom to cubic centimetres a mole alone the offset would be ln 0.602 = -0.507."
+        "the change of unit alone, from cubic angstroms per atom to cubic centimetres per mole, is an offset of "
+        "ln 0.602 = -0.507."
     )
     table = d.difference.offsets()
     offsets.frame(table.reset_index().drop(columns="group").set_index("parameter"))

@@ -1,4 +1,4 @@
-"""Case E: the chemical elements, in the box.  The sparsest tasks from the denser ones; DFT volume beside the measured one.
+"""Case E: the chemical elements.  Hardness, the sparsest tasks, from denser ones, and measured from DFT volumes.
 
 ``RepeatedKFold(5, n_repeats=4, random_state=0)`` over the rows with any label of the table in question.
 """
@@ -21,13 +21,13 @@ TARGETS = {HARDNESS: ["brinell_hardness", "vickers_hardness"], VOLUME: ["measure
 
 @dataclass
 class Result:
-    """Hardness and volume."""
+    """The comparisons for hardness and for volume."""
 
     comparisons: list[Comparison]
 
     def __str__(self) -> str:
-        each = [f"{c}\n\ncalibration:\n{calibration_table(c).round(3).to_string()}" for c in self.comparisons]
-        return "\n\n".join(each)
+        texts = [f"{c}\n\ncalibration:\n{calibration_table(c).round(3).to_string()}" for c in self.comparisons]
+        return "\n\n".join(texts)
 
 
 def run(
@@ -38,26 +38,32 @@ def run(
     n_jobs: int | None = 2,
     verbose: bool = True,
 ) -> Result:
-    """The protocol, of hardness and of volume.
+    """Run the protocol for hardness and for volume.
 
     Parameters
     ----------
     hide : {"target", "row"}
-        What a held-out element keeps.
+        Whether a held-out element keeps its other labels (``"target"``) or loses all.
     only : list of str, optional
-        Names of the models to run; default: those that are exact.
+        Names of the models to run; by default the exact ones.
     n_repeats : int
-        Of the five folds.
+        Repeats of the five folds.
+    seed : int
+        Seed of the models; the folds are fixed.
+    n_jobs : int, optional
+        Processes, as in joblib.
+    verbose : bool
+        Progress on a terminal.
     """
     data = load_elements()
     folds = RepeatedKFold(n_splits=5, n_repeats=n_repeats, random_state=0)
-    found = []
+    comparisons = []
     for names, models in ((HARDNESS, hardness_models), (VOLUME, volume_models)):
         labels = data.Y[list(names)]
         rows = labels.notna().any(axis=1)
         tasks = [task for task in data.tasks if task.name in names]
         chosen = choose(models(tasks, seed), only or ["independent", "multi-task", "difference"])
-        found.append(
+        comparisons.append(
             compare(
                 chosen,
                 data.X[rows],
@@ -69,4 +75,4 @@ def run(
                 verbose=verbose,
             )
         )
-    return Result(found)
+    return Result(comparisons)

@@ -1,10 +1,11 @@
 """Case G: band gaps from DFT and experiment (Hutchinson et al. 2017: difference wins).
 
-The 4604 measured gaps of matbench_expt_gap, more than half of them exactly zero, and the PBE gap of the same composition
-where the Materials Project has one.  ``KFold(5, shuffle=True, random_state=18012019)`` are the official folds.
+The 4604 measured gaps of matbench_expt_gap, more than half of them exactly zero, and the PBE gap of the same
+composition where the Materials Project has one.  ``KFold(5, shuffle=True, random_state=18012019)`` are the official
+folds.
 
-G1  held-out rows keep their PBE gap (``hide="target"``);  G0  there is no PBE gap anywhere;
-G2  only n training rows keep their measured gap: the curve of error against n, with transfer and without.
+G0  no PBE gaps at all;  G1  held-out rows keep their PBE gap (``hide="target"``);
+G2  only n training rows keep their measured gap: the curve of the error against n, with transfer and without.
 """
 
 from __future__ import annotations
@@ -34,9 +35,11 @@ from bayestl.table.task import Task
 
 TARGET, SOURCE = "expt_gap", "pbe_gap"
 OFFICIAL = KFold(5, shuffle=True, random_state=18012019)
+"""The folds of matbench_expt_gap."""
 CHAIN_SIZE = "power-0.75-t"
-"""What the size of a measured gap follows in the chain: trees leave many small errors and some large ones."""
+"""Distribution of the size of a measured gap in the chain: trees leave many small errors and some large ones."""
 SIZES = (50, 100, 200, 400, 800)
+"""Numbers of measured gaps in training, for G2."""
 PEERS = pd.DataFrame(
     [
         ("G0", "lolo, single task", 0.437, 0.798, 0.311, 0.967),
@@ -50,12 +53,12 @@ PEERS = pd.DataFrame(
     ],
     columns=["case", "model", "MAE", "RMSE", "CRPS", "in 90 %"],
 )
-"""As measured beforehand on the official folds, or published for them."""
+"""Scores of other learners, as measured beforehand on the official folds or published for them."""
 
 
 @dataclass
 class Result:
-    """The comparison on the official folds, and the checks of calibration, one row a model."""
+    """The comparison on the official folds, and the checks of its calibration, one row per model."""
 
     case: str
     comparison: Comparison
@@ -69,7 +72,7 @@ class Result:
         )
 
     def write(self, folder: Path) -> None:
-        """Predictions as CSV, and a picture: labels against predictions, and the calibration."""
+        """Write the predictions as CSV, and a picture of predictions against labels and of the calibration."""
         from matplotlib.figure import Figure
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +86,7 @@ class Result:
 
 @dataclass
 class Curve:
-    """G2: ``records`` has a row a size, seed and model."""
+    """The result of G2: ``records`` has one row per size, seed and model."""
 
     records: pd.DataFrame
 
@@ -92,7 +95,7 @@ class Curve:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """Mean MAE over seeds with its standard error, and by how much transfer cuts it."""
+        """Mean absolute error over seeds with its standard error, and the fraction that transfer saves."""
         wide = self.records.pivot(index=["n", "seed"], columns="model", values="mae")
         mean, se = wide.groupby("n").mean(), wide.groupby("n").sem()
         cut = (1 - wide["transfer"] / wide["independent"]).groupby("n")
@@ -108,7 +111,7 @@ class Curve:
         )
 
     def write(self, folder: Path) -> None:
-        """The curve as CSV and as a picture."""
+        """Write the curve as CSV and as a picture."""
         folder.mkdir(parents=True, exist_ok=True)
         self.records.to_csv(folder / "gap-G2.csv", index=False)
         plots.plot_learning_curve(self.records, unit="eV").figure.savefig(folder / "gap-G2.png", dpi=130)
@@ -117,18 +120,18 @@ class Curve:
 def table(
     transfer: bool, n_jobs: int | None = 2, verbose: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Task]]:
-    """Features (all that matminer makes of a composition alone), labels and tasks."""
+    """Features (all that matminer computes from a composition alone), labels and tasks."""
     data = load_experimental_band_gaps(pbe=transfer)
     X = CompositionFeatures(PRESETS, n_jobs=n_jobs, verbose=verbose).fit_transform(data.X)
     return X, data.Y, list(data.tasks)
 
 
 def models(tasks: list[Task], seed: int = 0) -> dict[str, Any]:
-    """The architectures by name; without a source only those that need none."""
+    """The unfitted architectures by name; without a source only those that need none."""
     names = [task.name for task in tasks]
     common: dict[str, Any] = {"tasks": tasks, "random_state": seed, "n_starts": 1}
-    heavy = [replace(t, likelihood=Hurdle(CHAIN_SIZE)) if t.name == TARGET else t for t in tasks]
-    chain = ChainGP(names, **{**common, "tasks": heavy})
+    heavy_tailed = [replace(t, likelihood=Hurdle(CHAIN_SIZE)) if t.name == TARGET else t for t in tasks]
+    chain = ChainGP(names, **{**common, "tasks": heavy_tailed})
     if len(tasks) == 1:
         return {"chain": chain, "independent": IndependentGP(**common)}
     return {
@@ -139,21 +142,19 @@ def models(tasks: list[Task], seed: int = 0) -> dict[str, Any]:
 
 
 def checks(comparison: Comparison) -> pd.DataFrame:
-    """What a hurdle prediction must hold, for each model: see the columns."""
-    p = comparison.predictions
+    """Checks of the hurdle predictions, one row per model: accuracy of zero or not, and calibration of each part."""
+    predictions = comparison.predictions
     rows = {}
     for model in comparison.models:
-        own = p[p["model"] == model]
-        metal, positive = own["y"] == 0, own[own["y"] > 0]
+        p = predictions[predictions["model"] == model]
+        metal, positive = p["y"] == 0, p[p["y"] > 0]
         inside = positive["y"].between(positive["positive_lower"], positive["positive_upper"])
         rows[model] = {
-            "accuracy of metal or not": float(((own["zero"] > 0.5) == metal).mean()),
-            "PIT within the central 90 %": float(
-                metrics.calibration_curve(own["pit"].to_numpy(), np.array([0.9]))[1][0]
-            ),
+            "accuracy of metal or not": float(((p["zero"] > 0.5) == metal).mean()),
+            "PIT within the central 90 %": float(metrics.calibration_curve(p["pit"].to_numpy(), np.array([0.9]))[1][0]),
             "positive part in 90 %": float(inside.mean()),
             "calibration error of P(gap = 0)": metrics.expected_calibration_error(
-                metal.to_numpy(float), own["zero"].to_numpy()
+                metal.to_numpy(float), p["zero"].to_numpy()
             ),
         }
     return pd.DataFrame(rows).T
@@ -167,15 +168,27 @@ def run(
     n_jobs: int | None = 2,
     verbose: bool = True,
 ) -> Result:
-    """G0 or G1 on the official folds.
+    """Run G0 or G1 on the official folds.
 
     Parameters
     ----------
     case : {"G0", "G1"}
+        Without PBE gaps, or with those of the held-out rows known.
     only : list of str, optional
-        Names of the models to run; default the chain.
+        Names of the models to run; by default the chain.
     n_folds : int
-        The first so many of the five.
+        Number of folds that are run, of the five.
+    seed : int
+        Seed of the models; the folds are fixed.
+    n_jobs : int, optional
+        Processes, as in joblib.
+    verbose : bool
+        Progress on a terminal.
+
+    Raises
+    ------
+    ValueError
+        For another case, or a name that is not among the models.
     """
     if case not in ("G0", "G1"):
         raise ValueError(f"case must be G0 or G1, got {case!r}")
@@ -188,25 +201,25 @@ def run(
 
 
 def scarcity(sizes: tuple[int, ...] = SIZES, n_seeds: int = 5, n_jobs: int | None = 2, verbose: bool = True) -> Curve:
-    """G2: error on the held-out fold against the number of measured gaps."""
+    """Run G2: the error on the held-out fold against the number of measured gaps in training."""
     X, Y, tasks = table(True, n_jobs, verbose)
     jobs = [(n, seed) for seed in range(n_seeds) for n in sizes]
     calls = [(X, Y, tasks, *job) for job in jobs]
-    records = [one for found in in_parallel(_scarce, calls, n_jobs, "scarcity", verbose) for one in found]
-    return Curve(pd.DataFrame(records))
+    per_job = in_parallel(_scarce, calls, n_jobs, "scarcity", verbose)
+    return Curve(pd.DataFrame([record for records in per_job for record in records]))
 
 
 def _scarce(X: pd.DataFrame, Y: pd.DataFrame, tasks: list[Task], n: int, seed: int) -> list[dict[str, Any]]:
-    """With ``n`` measured gaps in training: scores on the held-out fold with transfer and without."""
+    """Scores on the held-out fold with transfer and without, for ``n`` measured gaps in training."""
     folds = list(OFFICIAL.split(X))
     train, test = folds[seed % len(folds)]
     chosen = np.random.default_rng(seed).permutation(train)[:n]
     few = Y.iloc[train].copy()
     few.loc[~few.index.isin(Y.index[chosen]), TARGET] = np.nan
-    own = few[TARGET].notna()
+    measured = few[TARGET].notna()
     common: dict[str, Any] = {"random_state": seed, "verbose": False}
     with_source = ChainGP([SOURCE, TARGET], tasks=tasks, **common).fit(X.iloc[train], few)
-    alone = ChainGP([TARGET], tasks=tasks[1:], **common).fit(X.iloc[train][own], few.loc[own, [TARGET]])
+    alone = ChainGP([TARGET], tasks=tasks[1:], **common).fit(X.iloc[train][measured], few.loc[measured, [TARGET]])
     known = Y.iloc[test].assign(**{TARGET: np.nan})
     predictions = {
         "transfer": with_source.posterior(X.iloc[test], observed=known).marginal(TARGET),

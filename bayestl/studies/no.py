@@ -1,7 +1,7 @@
 """Case N: activation energies of NO decomposition (Hutchinson et al. 2017: explicit latent variables win).
 
 10 metals x 5 facets, three steps, 118 labels.  ``RepeatedKFold(5, n_repeats=10, random_state=0)`` or leave one metal
-out; beside the three tasks the function ``N2 - NO``, in which errors may cancel.
+out; besides the three tasks the function ``N2 - NO`` is scored, in which errors may cancel.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ PEERS = pd.DataFrame(
     },
     index=["lolo, single", "lolo, multi-task", "lolo, difference", "lolo, explicit latent"],
 )
-"""MAE in eV of the paper's learner (lolopy 3.0.7, 100 trees) on the same splits, ``hide="row"``, as measured beforehand."""
+"""MAE in eV of the paper's learner (lolopy 3.0.7, 100 trees), same splits, ``hide="row"``, as measured beforehand."""
 
 GRAPH = {"N2": ["NO"], "O2": ["NO"]}
-"""The task that the features tell most of comes first, the others follow it."""
+"""Graph of tasks: ``NO``, which the features explain best, comes first and the others follow it."""
 FUNCTIONS = {"N2 - NO": lambda y: y["N2"] - y["NO"]}
+"""Functions of several tasks that are scored too."""
 
 
 @dataclass
 class Result:
-    """The comparison, the ratio by which errors cancel in ``N2 - NO``, and whether the peers had the same protocol."""
+    """The comparison, the ratio by which errors cancel in ``N2 - NO``, and whether :data:`PEERS` apply."""
 
     data: Dataset
     comparison: Comparison
@@ -60,30 +61,28 @@ class Result:
 
 
 def models(seed: int = 0, data: Dataset | None = None) -> dict[str, Any]:
-    """The architectures, and lolo where lolopy is installed."""
+    """The unfitted architectures by name, and lolo where lolopy is installed."""
     tasks = None if data is None else list(data.tasks)
-    out: dict[str, Any] = {
+    architectures: dict[str, Any] = {
         "independent": IndependentGP(tasks=tasks, random_state=seed),
         "multi-task": MultiTaskGP(tasks=tasks, random_state=seed, kernel="matern32"),
         "difference": DifferenceGP(levels=["N2", "NO", "O2"], tasks=tasks, random_state=seed, kernel="matern32"),
         "latent variable": LatentVariableGP(graph=GRAPH, tasks=tasks, random_state=seed),
     }
     if lolo_installed():
-        out["lolo, single"] = LoloForests(random_state=seed)
-    return out
+        architectures["lolo, single"] = LoloForests(random_state=seed)
+    return architectures
 
 
 def cancellation(comparison: Comparison) -> pd.Series:
-    """Standard deviation of the error of ``N2 - NO`` over that of independent errors, for each model; below one is cancellation."""
-    p = comparison.predictions
-    out = {}
+    """Standard deviation of each model's error of ``N2 - NO`` over that of independent errors; cancelling is below one."""
+    predictions = comparison.predictions
+    ratios = {}
     for model in comparison.models:
-        own = p[p["model"] == model].assign(error=lambda f: f["y"] - f["mean"])
-        wide = own.pivot(index=["fold", "row"], columns="quantity", values="error").dropna(
-            subset=["N2", "NO", "N2 - NO"]
-        )
-        out[model] = float(wide["N2 - NO"].std() / np.sqrt(wide["N2"].var() + wide["NO"].var()))
-    return pd.Series(out, name="cancellation ratio")
+        p = predictions[predictions["model"] == model].assign(error=lambda f: f["y"] - f["mean"])
+        wide = p.pivot(index=["fold", "row"], columns="quantity", values="error").dropna(subset=["N2", "NO", "N2 - NO"])
+        ratios[model] = float(wide["N2 - NO"].std() / np.sqrt(wide["N2"].var() + wide["NO"].var()))
+    return pd.Series(ratios, name="cancellation ratio")
 
 
 def run(
@@ -95,18 +94,29 @@ def run(
     n_jobs: int | None = 2,
     verbose: bool = True,
 ) -> Result:
-    """The protocol.
+    """Run the protocol.
 
     Parameters
     ----------
     n_repeats : int
-        Of the five folds.
+        Repeats of the five folds.
     hide : {"row", "target"}
-        What a held-out surface keeps; the function ``N2 - NO`` is scored with ``"row"``.
+        Whether a held-out surface loses all labels (then ``N2 - NO`` is scored too) or keeps those of the other steps.
     split : {"kfold", "metal"}
         Random folds, or leave one metal out.
     only : list of str, optional
-        Names of the models to run.
+        Names of the models to run; by default all.
+    seed : int
+        Seed of the models; the folds are fixed.
+    n_jobs : int, optional
+        Processes, as in joblib.
+    verbose : bool
+        Progress on a terminal.
+
+    Raises
+    ------
+    ValueError
+        For another split, or a name that is not among the models.
     """
     if split not in ("kfold", "metal"):
         raise ValueError(f"split must be kfold or metal, got {split!r}")

@@ -1,4 +1,4 @@
-"""Other people's learners behind our contract, so that they are scored in the same run on the same splits."""
+"""Other learners behind the interface of the models, so that they are scored in the same run on the same splits."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bayestl.distributions import NormalMixture
 
 
 def lolo_installed() -> bool:
-    """Whether lolopy can be imported and there is a Java to run it."""
+    """Whether lolopy can be imported and Java is installed to run it."""
     import shutil
 
     return importlib.util.find_spec("lolopy") is not None and shutil.which("java") is not None
 
 
 class GaussianMarginals:
-    """The part of a posterior that a comparison needs: independent Gaussian marginals."""
+    """A posterior with independent Gaussian marginals, as far as a comparison needs one."""
 
     def __init__(self, marginals: dict[str, NormalMixture]) -> None:
         self._marginals = marginals
@@ -30,7 +30,7 @@ class GaussianMarginals:
         return self._marginals[task]
 
     def apply(self, function: Any) -> Any:
-        """A difference of two tasks with independent errors (forests know no other)."""
+        """The distribution of a linear function of tasks; the errors of the tasks are independent."""
         names = list(self._marginals)
         at = {n: np.zeros(1) for n in names}
         slope = {n: float(function({**at, n: np.ones(1)})[0] - function(at)[0]) for n in names}
@@ -40,34 +40,36 @@ class GaussianMarginals:
 
 
 class _Marginals:
+    """The result of ``apply``: the distribution of the function, row by row."""
+
     def __init__(self, marginals: NormalMixture) -> None:
         self.marginals = marginals
 
 
 class LoloForests(BaseEstimator):
-    """One lolo random forest a task (the paper's baseline), jackknife uncertainties; needs lolopy and Java."""
+    """One lolo random forest per task (the paper's baseline) with jackknife uncertainties; needs lolopy and Java."""
 
     def __init__(self, n_trees: int = 100, random_state: int = 0) -> None:
         self.n_trees = n_trees
         self.random_state = random_state
 
     def fit(self, X: pd.DataFrame, Y: pd.DataFrame, Y_std: Any = None, groups: Any = None) -> Self:
-        """One forest a column, on the rows that have its label."""
+        """Fit one forest per column, to the rows that have its label."""
         from lolopy.learners import RandomForestRegressor
 
         self.forests_ = {}
         for name in Y.columns:
-            there = Y[name].notna().to_numpy()
+            labelled = Y[name].notna().to_numpy()
             forest = RandomForestRegressor(num_trees=self.n_trees)
-            labels = Y[name].to_numpy(dtype=float)[there]
-            forest.fit(X.to_numpy(dtype=float)[there], labels, random_seed=self.random_state)
+            labels = Y[name].to_numpy(dtype=float)[labelled]
+            forest.fit(X.to_numpy(dtype=float)[labelled], labels, random_seed=self.random_state)
             self.forests_[name] = forest
         return self
 
     def posterior(self, X: pd.DataFrame, observed: Any = None, groups: Any = None) -> GaussianMarginals:
-        """Marginals of each task; other labels of a row are not used."""
-        out = {}
+        """The marginals of each task; other labels of a row are not used."""
+        marginals = {}
         for name, forest in self.forests_.items():
             mean, std = forest.predict(X.to_numpy(dtype=float), return_std=True)
-            out[name] = NormalMixture(np.ones(1), mean[None], np.maximum(std, 1e-6)[None] ** 2)
-        return GaussianMarginals(out)
+            marginals[name] = NormalMixture(np.ones(1), mean[None], np.maximum(std, 1e-6)[None] ** 2)
+        return GaussianMarginals(marginals)

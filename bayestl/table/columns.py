@@ -1,4 +1,4 @@
-"""Columns of a user's tables: read as numbers, classes or intervals, and refused with column, row and value named."""
+"""Reading of user columns as numbers, classes or intervals; errors name the column, the row and the value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bayestl.likelihoods import Bernoulli, Categorical, Censored, Classified, Or
 from bayestl.table.task import Task
 
 MOST_CLASSES = 50
-"""More distinct strings than this in a column are taken for a mistake."""
+"""Most classes of a column; more distinct values are taken for a mistake."""
 
 
 def _row(index: pd.Index, i: int) -> str:
@@ -32,7 +32,7 @@ def _unique_names(columns: Sequence[Hashable], what: str) -> list[str]:
 
 
 def _numeric_column(values: pd.Series, name: str, what: str, advice: str) -> np.ndarray:
-    """One column as floats; text that is not a number is named with its row."""
+    """One column as floats; the error for text that is not a number names its row."""
     if pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values):
         if pd.api.types.is_complex_dtype(values):
             raise ValueError(f"Complex data not supported: column {name!r} of {what}")
@@ -61,7 +61,7 @@ def refuse(mask: np.ndarray, values: np.ndarray, names: Sequence[str], index: pd
 
 
 def read_features(X: Any) -> tuple[np.ndarray, list[str], pd.Index, bool]:
-    """Feature matrix (n, d), column names, row names, and whether the names are the user's own.
+    """Feature matrix (n, d), column names, row names, and whether the user gave the names.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def read_features(X: Any) -> tuple[np.ndarray, list[str], pd.Index, bool]:
 
 
 def label_frame(Y: Any, n: int, what: str = "Y", columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Labels as a table of n rows with a named column a task.
+    """Labels as a table of n rows with one named column per task.
 
     Raises
     ------
@@ -123,14 +123,14 @@ def label_frame(Y: Any, n: int, what: str = "Y", columns: Sequence[str] | None =
 
 
 def read_numbers(Y: pd.DataFrame, what: str) -> np.ndarray:
-    """All columns as floats (n, T), NaN where there is nothing.
+    """All columns as floats (n, T), NaN where a cell is empty.
 
     Raises
     ------
     ValueError
         For text or infinity.
     """
-    y = np.column_stack([_numeric_column(Y[name], name, what, "mend it") for name in Y.columns])
+    y = np.column_stack([_numeric_column(Y[name], name, what, "correct it") for name in Y.columns])
     refuse(np.isinf(y), y, list(Y.columns), Y.index, what, "use NaN for what is not known")
     return y
 
@@ -141,7 +141,7 @@ def decide(task: Task, column: pd.Series) -> Task:
     Raises
     ------
     ValueError
-        For classes that cannot be told from the column.
+        If the classes cannot be inferred from the column.
     """
     likelihood = task.likelihood
     is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
@@ -173,30 +173,30 @@ def decide(task: Task, column: pd.Series) -> Task:
 
 
 def _holds_classes(column: pd.Series) -> bool:
-    """Whether a column that is not of numbers holds names: one that is mostly numbers has a misprint instead."""
-    there = column.dropna()
-    if len(there) == 0:
+    """Whether a non-numeric column holds classes; one that is mostly numbers has a misprint instead."""
+    labels = column.dropna()
+    if len(labels) == 0:
         return False
-    if isinstance(column.dtype, pd.CategoricalDtype) or all(isinstance(v, bool | np.bool_) for v in there):
+    if isinstance(column.dtype, pd.CategoricalDtype) or all(isinstance(v, bool | np.bool_) for v in labels):
         return True
-    return pd.to_numeric(there, errors="coerce").notna().mean() < 0.5
+    return pd.to_numeric(labels, errors="coerce").notna().mean() < 0.5
 
 
 def _classes(column: pd.Series) -> tuple[Hashable, ...]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return tuple(column.cat.categories)
-    found = list(dict.fromkeys(v.item() if isinstance(v, np.generic) else v for v in column.dropna()))
+    distinct = list(dict.fromkeys(v.item() if isinstance(v, np.generic) else v for v in column.dropna()))
     try:
-        return tuple(sorted(found))
+        return tuple(sorted(distinct))
     except TypeError:
-        return tuple(sorted(found, key=str))
+        return tuple(sorted(distinct, key=str))
 
 
 _CENSORED = re.compile(r"\s*(?:([<>])\s*=?\s*(.*)|(.+?)\s*\.\.\s*(.+))\s*")
 
 
 def encode(column: pd.Series, task: Task, what: str = "Y") -> tuple[np.ndarray, np.ndarray]:
-    """Labels of one task as numbers (n,): the label or lower end of its interval, and the upper end.
+    """Labels of one task as numbers (n,): the label or the lower end of its interval, and the upper end.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def encode(column: pd.Series, task: Task, what: str = "Y") -> tuple[np.ndarray, 
     if isinstance(likelihood, Censored):
         y, high = _intervals(column, likelihood, name, what)
     else:
-        y = _numeric_column(column, name, what, "mend it, or give the task a likelihood for classes")
+        y = _numeric_column(column, name, what, "correct it, or give the task a likelihood for classes")
         high = y
         refuse(
             np.isinf(y)[:, None], y[:, None], [name], column.index, what, "use NaN for a label that was not measured"
@@ -231,7 +231,7 @@ def _positions(column: pd.Series, classes: Sequence[Hashable], name: str, what: 
         if value not in position:
             raise ValueError(
                 f"column {name!r} of {what} holds {value!r} in {_row(column.index, i)}, which is none of the classes "
-                f"{list(classes)}: mend it, or name all classes in the task's likelihood"
+                f"{list(classes)}: correct it, or name all classes in the task's likelihood"
             )
         y[i] = position[value]
     return y
@@ -255,15 +255,15 @@ def _intervals(column: pd.Series, likelihood: Censored, name: str, what: str) ->
     for i, value in enumerate(column):
         if pd.isna(value):
             continue
-        found = _CENSORED.fullmatch(value) if isinstance(value, str) else None
-        if found is None:
+        match = _CENSORED.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
             y[i] = high[i] = number(value, i)
-        elif found[1] == "<":
-            y[i], high[i] = -np.inf, number(found[2], i)
-        elif found[1] == ">":
-            y[i], high[i] = number(found[2], i), np.inf
+        elif match[1] == "<":
+            y[i], high[i] = -np.inf, number(match[2], i)
+        elif match[1] == ">":
+            y[i], high[i] = number(match[2], i), np.inf
         else:
-            y[i], high[i] = number(found[3], i), number(found[4], i)
+            y[i], high[i] = number(match[3], i), number(match[4], i)
             if y[i] > high[i]:
                 raise ValueError(
                     f"column {name!r} of {what} holds {value!r} in {_row(column.index, i)}: the lower end comes first"

@@ -1,16 +1,17 @@
-"""What is measured: a task is one label column, with the likelihood of its labels, its unit and its cost."""
+"""Orders of tasks: fidelity levels, and graphs in which a task depends on its parents."""
 
 from __future__ import annotations
 
+import graphlib
 from collections.abc import Mapping, Sequence
 
 from bayestl.table.task import TaskPart
 
 
 def parent_channels(parts: Sequence[TaskPart], child: TaskPart, parent: int) -> tuple[TaskPart, bool]:
-    """The part of the task ``parent`` that a part of another task follows, and whether the two are of one kind.
+    """The part of the task ``parent`` that a part of another task depends on, and whether the two are of one kind.
 
-    The part of the same role where there is one with as many latent functions, else the main one.
+    It is the part with the same role if that has as many latent functions, else the main part.
     """
     main = next(p for p in parts if p.task == parent and not p.role)
     for p in parts:
@@ -25,7 +26,7 @@ def order_levels(levels: Sequence[str] | None, columns: Sequence[str]) -> tuple[
     Raises
     ------
     ValueError
-        If a level is no column, stands twice, or a column is no level.
+        If a level is not a column or is named twice, or if a column is not a level.
     """
     if levels is None:
         return tuple(range(len(columns)))
@@ -54,7 +55,7 @@ def order_graph(graph: Mapping[str, Sequence[str]] | None, columns: Sequence[str
     columns = list(columns)
     if graph is None:
         return {i: (i - 1,) if i else () for i in range(len(columns))}
-    parents: dict[str, tuple[str, ...]] = dict.fromkeys(columns, ())
+    parents: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(columns)), ())
     for child, names in graph.items():
         if isinstance(names, str):
             raise ValueError(f"graph={{{child!r}: {names!r}}}: parents must be a list, such as [{names!r}]")
@@ -63,15 +64,16 @@ def order_graph(graph: Mapping[str, Sequence[str]] | None, columns: Sequence[str
                 raise ValueError(f"graph= names {name!r}, which is no column of Y; the columns are {columns}")
         if len(set(names)) < len(names):
             raise ValueError(f"graph= gives {child!r} the same parent twice: {list(names)}")
-        parents[child] = tuple(names)
-    done: dict[int, tuple[int, ...]] = {}
-    while len(done) < len(columns):
-        ready = [
-            n for n in columns if columns.index(n) not in done and all(columns.index(p) in done for p in parents[n])
-        ]
-        if not ready:
-            left = [n for n in columns if columns.index(n) not in done]
-            raise ValueError(f"graph= has a cycle among {left}: a task cannot be its own ancestor")
-        for name in ready:
-            done[columns.index(name)] = tuple(columns.index(p) for p in parents[name])
-    return done
+        parents[columns.index(child)] = tuple(columns.index(name) for name in names)
+    sorter = graphlib.TopologicalSorter(parents)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        cycle = [columns[i] for i in sorted(set(error.args[1]))]
+        raise ValueError(f"graph= has a cycle among {cycle}: a task cannot be its own ancestor") from None
+    order: list[int] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())  # tasks whose parents are all placed, in the order of the columns
+        order += ready
+        sorter.done(*ready)
+    return {task: parents[task] for task in order}

@@ -1,8 +1,4 @@
-"""The validated table: the one border at which user data is checked, scaled and put in long form.
-
-Behind it nothing sees a missing label: a table becomes :class:`~bayestl.inference.gaussian.labels.Labels`, one entry a label.
-Scaling (features and labels to zero mean and unit variance) is made here and undone here, by :class:`Scaler`.
-"""
+"""Groups of rows as integer codes."""
 
 from __future__ import annotations
 
@@ -16,34 +12,28 @@ import pandas as pd
 def encode_groups(
     groups: Any, n: int, known: Sequence[Hashable] | None = None
 ) -> tuple[np.ndarray, tuple[Hashable, ...]]:
-    """Codes (n,) into the known groups, then into new ones; -1 where a row's group is missing.
+    """Codes (n,) of the rows' groups, -1 where the group is missing, and the names of all groups.
+
+    Known groups come first, in their order, then new ones in the order in which they appear.
 
     Raises
     ------
     ValueError
-        If there is not one entry a row.
+        If ``groups`` does not have one entry per row.
     """
-    values = list(
-        groups.to_numpy() if isinstance(groups, pd.Series | pd.Index) else np.asarray(groups, dtype=object).ravel()
-    )
+    is_pandas = isinstance(groups, pd.Series | pd.Index)
+    values = list(groups.to_numpy() if is_pandas else np.asarray(groups, dtype=object).ravel())
     if len(values) != n:
         raise ValueError(f"groups= has {len(values)} entries for {n} rows")
-    names = list(known or ())
-    codes: dict[Hashable, int] = {name: i for i, name in enumerate(names)}
-    out = np.full(n, -1)
-    for i, value in enumerate(values):
-        if pd.isna(value):
-            continue
-        if value not in codes:
-            codes[value] = len(names)
-            names.append(value)
-        out[i] = codes[value]
-    return out, tuple(names)
+    known = tuple(known or ())
+    entries = pd.Series([*known, *values], dtype=object).to_numpy()  # of any types, tuples too
+    codes, names = pd.factorize(entries)
+    return codes[len(known) :], tuple(names)
 
 
 def distinct_codes(codes: np.ndarray, n_groups: int) -> np.ndarray:
     """The codes with each -1 (unknown) replaced by a number of its own."""
     unknown = codes < 0
-    out = codes.copy()
-    out[unknown] = n_groups + np.arange(unknown.sum())
-    return out
+    distinct = codes.copy()
+    distinct[unknown] = n_groups + np.arange(unknown.sum())
+    return distinct

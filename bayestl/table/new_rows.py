@@ -1,4 +1,4 @@
-"""Further rows of a table that a model was fitted to: their features, the labels known of them, their groups."""
+"""New rows for a fitted model: their features, known labels and groups, matched to the fitted table."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bayestl.table.task import Task
 def feature_rows(X: Any, features: Sequence[str], named: bool, model: str) -> tuple[np.ndarray, pd.Index]:
     """Features (n, d) in the order of the fitted ones, and the names of the rows.
 
-    ``named``: the fitted features have names, and columns are matched by them.  ``model`` is named in errors.
+    ``named``: the fitted features have names, by which columns are matched.  ``model``: the name for error messages.
 
     Raises
     ------
     ValueError
-        For a missing column or another number of them.
+        If a column is missing or the number of columns differs.
     """
     features = list(features)
     if isinstance(X, pd.DataFrame) and named:
@@ -44,7 +44,7 @@ def known_labels(Y: Any, n: int, what: str, tasks: Sequence[Task]) -> Known:
     Raises
     ------
     ValueError
-        For a column that is no task, or labels that a task cannot have.
+        If a column is no task, or a label is not one that its task can have.
     """
     names = [t.name for t in tasks]
     frame = label_frame(Y, n, what, names if not isinstance(Y, pd.DataFrame | pd.Series) else None)
@@ -60,15 +60,15 @@ def known_labels(Y: Any, n: int, what: str, tasks: Sequence[Task]) -> Known:
 
 
 def group_codes(groups: Any, n: int, table: Table) -> np.ndarray:
-    """Codes (n,) of the groups of new rows; a row without one gets a code of its own.
+    """Codes (n,) of the groups of new rows; each row without a group gets a new code.
 
     Raises
     ------
     ValueError
-        Where the fitted table has no groups.
+        If the fitted table has no groups.
     """
     if groups is not None and table.group is None:
         raise ValueError("groups= was given, but the model was fitted without groups")
-    known = table.groups
-    codes, names = encode_groups(groups, n, known) if groups is not None else (np.full(n, -1), known)
+    fitted = table.groups
+    codes, names = encode_groups(groups, n, fitted) if groups is not None else (np.full(n, -1), fitted)
     return distinct_codes(codes, len(names))

@@ -1,7 +1,7 @@
-"""The validated table: the one border at which user data is checked, scaled and put in long form.
+"""Scaling of features and labels: to zero mean and unit variance for the engines, and back to label units.
 
-Behind it nothing sees a missing label: a table becomes :class:`~bayestl.inference.gaussian.labels.Labels`, one entry a label.
-Scaling (features and labels to zero mean and unit variance) is made here and undone here, by :class:`Scaler`.
+Label units are ``location + scale * scaled units``, with the location and scale that the likelihood of a task gives for
+its labels.
 """
 
 from __future__ import annotations
@@ -10,10 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayestl.table.table import (
-    Known,
-    Table,
-)
+from bayestl.table.table import Known, Table
 from bayestl.table.task import Task, TaskPart
 
 
@@ -28,7 +25,7 @@ class Scaler:
 
     @classmethod
     def of(cls, table: Table) -> Scaler:
-        """Learn from the table; a task whose labels are all equal gets the scale ``|label|``, or one if that is 0."""
+        """The scaler of a table; a task whose labels are all equal has the scale ``|label|``, or one if that is 0."""
         x_scale = table.x.std(axis=0)
         x_mean = table.x.mean(axis=0)
         x_scale[x_scale <= 1e-12 * np.maximum(np.abs(x_mean), 1e-300)] = 1.0
@@ -38,7 +35,7 @@ class Scaler:
 
     @classmethod
     def identity(cls, table: Table) -> Scaler:
-        """No scaling: for tables that are drawn in scaled units."""
+        """A scaler that changes nothing, for tables drawn in scaled units."""
         d, n_tasks = table.x.shape[1], table.y.shape[1]
         return cls(np.zeros(d), np.ones(d), np.zeros(n_tasks), np.ones(n_tasks))
 
@@ -47,13 +44,13 @@ class Scaler:
         return (x - self.x_mean) / self.x_scale
 
     def units(self, part: TaskPart) -> tuple[float, float]:
-        """Location and scale of a part: label units are ``location + scale * scaled units``; only main parts have any."""
+        """Location and scale of a part; 0 and 1 for all parts but the main one."""
         if part.role:
             return 0.0, 1.0
         return float(self.y_mean[part.task]), float(self.y_scale[part.task])
 
     def labels(self, y: np.ndarray, part: TaskPart, task: Task) -> np.ndarray:
-        """Scaled labels (n,) of a part from those of its task (n,), NaN where it has none."""
+        """Scaled labels (n,) of a part from the labels of its task (n,), NaN where the part has none."""
         location, scale = self.units(part)
         return (task.observes.split(y)[part.role] - location) / scale
 
@@ -63,5 +60,5 @@ class Scaler:
         return y, (se[:, part.task] / self.units(part)[1]) ** 2, high
 
     def label_units(self, z: np.ndarray) -> np.ndarray:
-        """The inverse of :meth:`labels`, for arrays whose last axis is the task."""
+        """Label units from scaled units, for arrays whose last axis is the task; the inverse of :meth:`labels`."""
         return self.y_mean + self.y_scale * z

@@ -1,7 +1,7 @@
-"""The validated table: the one border at which user data is checked, scaled and put in long form.
+"""The validated table of features, labels, standard errors and groups, in label units: the border for user data.
 
-Behind it nothing sees a missing label: a table becomes :class:`~bayestl.inference.gaussian.labels.Labels`, one entry a label.
-Scaling (features and labels to zero mean and unit variance) is made here and undone here, by :class:`Scaler`.
+:func:`build_table` is the one place where data are checked.  Missing labels are NaN here and nowhere beyond: engines
+take labels in long form, one entry per label (:mod:`bayestl.inference.gaussian.table_labels`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,15 +18,12 @@ from bayestl.table.columns import decide, encode, label_frame, read_features, re
 from bayestl.table.groups import distinct_codes, encode_groups
 from bayestl.table.task import Task, TaskPart, match_tasks, task_parts
 
-if TYPE_CHECKING:
-    pass
-
 MANY_ZEROS = 0.2
-"""From this fraction of exact zeros in a column without negatives a hurdle likelihood is suggested."""
+"""Fraction of exact zeros in a column without negatives from which a hurdle likelihood is suggested."""
 
 
 class Known(NamedTuple):
-    """Labels of new rows, both (n, T) with NaN where not known: ``y`` and the upper end of its interval."""
+    """Known labels of new rows, (n, T) with NaN where not known: ``y``, and ``high``, the upper end of its interval."""
 
     y: np.ndarray
     high: np.ndarray
@@ -36,8 +33,8 @@ class Known(NamedTuple):
 class Table:
     """Validated data in label units.
 
-    ``x`` (n, d); ``y`` (n, T) with NaN where not measured, classes as positions; ``high`` (n, T) the upper end of labels
-    that are known to lie in an interval (``y`` is the lower end, infinite where there is none), else equal to ``y``;
+    ``x`` (n, d); ``y`` (n, T) with NaN where not measured, classes as positions; ``high`` (n, T) the upper end of
+    labels known to lie in an interval (``y`` is the lower end, infinite where there is none), else equal to ``y``;
     ``se`` (n, T) known standard errors, 0 where not known; ``group`` (n,) codes into ``groups`` (-1: unknown) or None;
     ``index`` the rows' names.
     """
@@ -59,7 +56,7 @@ class Table:
 
     @property
     def present(self) -> np.ndarray:
-        """Boolean (n, T): which labels there are."""
+        """Boolean (n, T): which labels were measured."""
         return ~np.isnan(self.y)
 
     def at(self, rows: np.ndarray) -> Table:
@@ -67,10 +64,10 @@ class Table:
         values = {name: getattr(self, name)[rows] for name in ("x", "y", "high", "se", "index")}
         return replace(self, **values, group=None if self.group is None else self.group[rows])
 
-    def only(self, kept: Sequence[int]) -> Table:
+    def only(self, positions: Sequence[int]) -> Table:
         """The table with the tasks at the given positions."""
-        labels = {name: getattr(self, name)[:, list(kept)] for name in ("y", "high", "se")}
-        return replace(self, tasks=tuple(self.tasks[t] for t in kept), **labels)
+        labels = {name: getattr(self, name)[:, list(positions)] for name in ("y", "high", "se")}
+        return replace(self, tasks=tuple(self.tasks[t] for t in positions), **labels)
 
     @property
     def parts(self) -> tuple[TaskPart, ...]:
@@ -79,11 +76,11 @@ class Table:
 
 
 def _suggest_hurdle(y: np.ndarray, name: str) -> None:
-    there = y[~np.isnan(y)]
-    zeros = int((there == 0).sum())
-    if zeros >= 5 and zeros >= MANY_ZEROS * len(there) and (there >= 0).all() and zeros < len(there):
+    labels = y[~np.isnan(y)]
+    zeros = int((labels == 0).sum())
+    if zeros >= 5 and zeros >= MANY_ZEROS * len(labels) and (labels >= 0).all() and zeros < len(labels):
         warnings.warn(
-            f"{zeros} of the {len(there)} labels of task {name!r} are exactly 0 and none is negative: "
+            f"{zeros} of the {len(labels)} labels of task {name!r} are exactly 0 and none is negative: "
             f"Task({name!r}, likelihood=Hurdle()) gives zero a probability of its own",
             UserWarning,
             stacklevel=4,
@@ -99,14 +96,14 @@ def build_table(
     suggest: bool = True,
     unlabelled: bool = False,
 ) -> Table:
-    """Check what the user passed to ``fit``; ``suggest`` a likelihood where the default is a poor choice.
+    """The validated table of what the user passed to ``fit``.
 
-    A column without any label is refused unless ``unlabelled``.
+    ``suggest``: warn where the default likelihood is a poor choice.  ``unlabelled``: accept columns without labels.
 
     Raises
     ------
     ValueError
-        Naming the column, the row and the value, and saying what to do.
+        For invalid data; the message names the column, the row and the value, and says what to do.
     """
     x, features, index, _ = read_features(X)
     frame = label_frame(Y, len(x))
@@ -124,12 +121,14 @@ def build_table(
             _suggest_hurdle(y[:, t], task.name)
     se = np.zeros_like(y)
     if Y_std is not None:
-        spread = label_frame(Y_std, len(x), "Y_std", names)
-        if list(spread.columns) != names:
-            if set(spread.columns) != set(names):
-                raise ValueError(f"Y_std has the columns {list(spread.columns)}, Y has {names}: they must be the same")
-            spread = spread[names]
-        se = read_numbers(spread, "Y_std")
+        std_frame = label_frame(Y_std, len(x), "Y_std", names)
+        if list(std_frame.columns) != names:
+            if set(std_frame.columns) != set(names):
+                raise ValueError(
+                    f"Y_std has the columns {list(std_frame.columns)}, Y has {names}: they must be the same"
+                )
+            std_frame = std_frame[names]
+        se = read_numbers(std_frame, "Y_std")
         refuse(se < 0, se, names, index, "Y_std", "a standard error cannot be negative")
         se = np.where(np.isnan(se) | np.isnan(y), 0.0, se)
     group, group_names = (None, ()) if groups is None else encode_groups(groups, len(x))
@@ -137,12 +136,12 @@ def build_table(
 
 
 def refuse_empty_parts(table: Table, parts: Sequence[TaskPart]) -> None:
-    """Refuse labels that leave a part without any.
+    """Raise if one of the parts has no labels.
 
     Raises
     ------
     ValueError
-        A hurdle task whose labels are all zero has no positive part.
+        For a hurdle task whose labels are all zero: its positive part has no labels.
     """
     for part in parts:
         task = table.tasks[part.task]

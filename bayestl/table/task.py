@@ -1,4 +1,4 @@
-"""What is measured: a task is one label column, with the likelihood of its labels, its unit and its cost."""
+"""Tasks: a task is one label column, with the likelihood of its labels, their unit and the cost of a measurement."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Task:
         How a label arises from the latent value; by default numbers are Gaussian, and strings, bools and categories
         are classified.
     unit : str
-        For tables and plots, such as ``"eV"``.
+        Unit of the labels for tables and plots, such as ``"eV"``.
     cost : float
-        Of one measurement, in any unit that all tasks share; positive.
+        Cost of one measurement, in any unit that all tasks share; positive.
 
     Raises
     ------
@@ -70,7 +70,7 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskPart:
-    """A part of a task's label with the latent functions (channels) behind it."""
+    """A part of a task's label, with the latent functions (channels) on which it depends."""
 
     task: int
     """Position of the task."""
@@ -84,31 +84,31 @@ class TaskPart:
 
 
 class PartDraws(NamedTuple):
-    """Draws of the latent values behind a part, each with the hyperparameters of its likelihood."""
+    """Draws of the latent values of a part, each with the hyperparameters of its likelihood."""
 
     part: TaskPart
     f: np.ndarray
     """(K, n, L)"""
     setting: Setting
-    """Of each draw."""
+    """Noise and further hyperparameters of the likelihood, one component per draw."""
 
 
 def task_parts(tasks: Sequence[Task]) -> tuple[TaskPart, ...]:
-    """The parts of all tasks, channels counted through in their order."""
-    out: list[TaskPart] = []
-    used = 0
+    """The parts of all tasks, their channels numbered consecutively."""
+    parts: list[TaskPart] = []
+    first = 0
     for t, task in enumerate(tasks):
         for role, likelihood in task.observes.parts().items():
             stem = f"{task.name}: {role}" if role else task.name
             k = likelihood.n_latent
             names = (stem,) if k == 1 else tuple(f"{stem} = {c}" for c in likelihood.classes_ or range(k))
-            out.append(TaskPart(t, role, likelihood, tuple(range(used, used + k)), names))
-            used += k
-    return tuple(out)
+            parts.append(TaskPart(t, role, likelihood, tuple(range(first, first + k)), names))
+            first += k
+    return tuple(parts)
 
 
 def match_tasks(columns: Sequence[str], tasks: Sequence[Task] | None) -> tuple[Task, ...]:
-    """A task for each label column: the given one of that name, else the default.
+    """One task per label column: the given task of that name, else the default.
 
     Raises
     ------

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import bayestl as btl
-from bayestl.active.acquisition.look_ahead import _with
+from bayestl.active.acquisition.look_ahead import _posterior_with
 from bayestl.active.botorch import as_botorch
 from bayestl.table.table import Known
 
@@ -72,7 +72,7 @@ def test_fantasies_are_exact_conditioning(table):
     new = torch.rand(5, 3, dtype=D)
     family = model.families_[0]
     scaled = torch.from_numpy(model.scaler_.features(x.numpy()))
-    posterior = _with(model, family, scaled, Known(y.numpy(), y.numpy()))
+    posterior = _posterior_with(model, family, scaled, Known(y.numpy(), y.numpy()))
     means, covariances = posterior.at(
         torch.from_numpy(model.scaler_.features(new.numpy())), torch.arange(-5, 0)
     ).moments()

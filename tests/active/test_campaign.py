@@ -190,7 +190,7 @@ def test_files_that_are_none_are_refused(tmp_path):
     with pytest.raises(LedgerError, match="is no ledger"):
         Campaign.open(tmp_path / "text.db")
     campaign(tmp_path / "c.db")
-    with pytest.raises(LedgerError, match="is there already"):
+    with pytest.raises(LedgerError, match="already exists"):
         campaign(tmp_path / "c.db")
     with sqlite3.connect(tmp_path / "c.db") as db:
         db.execute("UPDATE meta SET value = '99' WHERE key = 'format'")

@@ -96,7 +96,7 @@ def test_rows_that_are_no_candidates_are_learnt_from(table):
 
 @pytest.mark.skipif(not lolo_installed(), reason="needs lolopy and Java")
 def test_the_paper_s_learner_plays_too(table):
-    from bayestl.studies.lolo_policy import Lolo
+    from benchmarks.lolo_policy import Lolo
 
     found = simulate(
         *table, Maximise("exp"), {"lolo": Lolo(20)}, TASKS, start=10, known=["dft"], budget=60, seeds=[0], verbose=False

@@ -1,1 +1,1 @@
-"""Simulated tables, speed and other people's models: scripts, run with ``python tests/benchmarks/run.py``."""
+"""Benchmarks: simulated tables, speed, other libraries; scripts, run with ``python tests/benchmarks/run.py``."""

@@ -17,11 +17,11 @@ from bayestl.studies.no import GRAPH
 
 CHAINS, WARMUP = 8, 100
 CLOSE_MEAN, CLOSE_SPREAD = 0.1, 0.15
-"""Of a mean, in posterior standard deviations; of a standard deviation, relative."""
+"""Tolerances: of a mean, in posterior standard deviations; of a standard deviation, relative."""
 
 
 def reference(graph: LatentGraph, n: int, seed: int, verbose: bool = True) -> Chain:
-    """``n`` draws of the latent values at the hyperparameters of ``graph``."""
+    """A chain of ``n`` draws of the latent values at the hyperparameters of ``graph``."""
     density = CollapsedDensity(graph, vary=False)
     start = density.start()
     states = -(-n // CHAINS)
@@ -42,25 +42,25 @@ def reference(graph: LatentGraph, n: int, seed: int, verbose: bool = True) -> Ch
 
 
 def compare_latent(model: LatentVariableGP, n_draws: int, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
-    """A row a latent value that a label informs: how far the model's posterior is from the reference's.
+    """The distance of the model's posterior from the reference: one row per latent value that a label informs.
 
-    Columns: ``task``; ``mean``, the difference of the means in standard deviations of the reference; ``spread``, the ratio
-    of the standard deviations.
+    The columns are ``task``; ``mean``, the difference of the means in standard deviations of the reference; and
+    ``spread``, the ratio of the standard deviations.
     """
     graph = model.posterior_.graph
     chain = latent_draws(reference(graph, n_draws, seed, verbose), n_draws, seed)
-    ours = latent_draws(model.posterior_, 4 * n_draws, seed)
+    variational = latent_draws(model.posterior_, 4 * n_draws, seed)
     sd = chain.std(axis=0)
-    shift, ratio = (ours.mean(axis=0) - chain.mean(axis=0)) / sd, ours.std(axis=0) / sd
-    each = [
+    shift, ratio = (variational.mean(axis=0) - chain.mean(axis=0)) / sd, variational.std(axis=0) / sd
+    per_task = [
         pd.DataFrame({"task": graph.names[c], "mean": shift[rows, c], "spread": ratio[rows, c]})
         for c, rows in ((c, graph.rows[c].numpy()) for c in graph.learnt)
     ]
-    return pd.concat(each, ignore_index=True)
+    return pd.concat(per_task, ignore_index=True)
 
 
 def run(n_draws: int = 8000, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
-    """For each task of case N, and for all: latent values, and how many have mean and spread within the tolerances."""
+    """For each task of case N, and all: latent values, and the fractions with mean and spread within the tolerances."""
     data = load_no_decomposition()
     model = LatentVariableGP(
         graph=GRAPH,
@@ -69,10 +69,10 @@ def run(n_draws: int = 8000, seed: int = 0, verbose: bool = True) -> pd.DataFram
         random_state=seed,
         verbose=verbose,
     ).fit(data.X, data.Y)
-    found = compare_latent(model, n_draws, seed, verbose)
-    found["mean close"] = found["mean"].abs() < CLOSE_MEAN
-    found["spread close"] = (found["spread"] - 1).abs() < CLOSE_SPREAD
-    grouped = pd.concat([found, found.assign(task="all")]).groupby("task", sort=False)
+    agreement = compare_latent(model, n_draws, seed, verbose)
+    agreement["mean close"] = agreement["mean"].abs() < CLOSE_MEAN
+    agreement["spread close"] = (agreement["spread"] - 1).abs() < CLOSE_SPREAD
+    grouped = pd.concat([agreement, agreement.assign(task="all")]).groupby("task", sort=False)
     return pd.DataFrame(
         {
             "latent values": grouped.size(),

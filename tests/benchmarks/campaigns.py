@@ -1,9 +1,9 @@
-"""Active learning replayed: compounds with a measured gap of 1.3 to 1.5 eV, from 50 measurements on.
+"""Simulated active learning: find compounds with a measured gap of 1.3 to 1.5 eV, starting from 50 measurements.
 
-The pool is one official fold of the measured gaps (about 920 formulas), the PBE gap known where the Materials Project has one; a
-measurement costs 20 calculations.  Policies: chance; a Gaussian process of the measured gap alone; lolo's forest (the paper's
-learner) with the PBE gap as a feature, where lolopy is installed; and the chain from PBE to measurement.  All but chance rank by
-the probability of a gap in the range.
+The pool is one official fold of the measured gaps (about 920 formulas), with the PBE gap where the Materials Project
+has one; a measurement costs 20 calculations.  The policies are random choice; a Gaussian process of the measured gap
+alone; lolo's forest (the paper's learner) with the PBE gap as a feature, where lolopy is installed; and the chain from
+PBE to measured gap.  All but the first rank by the probability of a gap in the range.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bayestl.studies.lolo_policy import Lolo
 from matplotlib.figure import Figure
 
 from bayestl.active.goals import Between
@@ -28,13 +27,14 @@ from bayestl.studies import choose
 from bayestl.studies.gap import OFFICIAL, SOURCE, TARGET
 from bayestl.studies.peers import lolo_installed
 from bayestl.table.task import Task
+from benchmarks.lolo_policy import Lolo
 
 GOAL = Between(TARGET, 1.3, 1.5)
 START, BATCH, MEASUREMENTS = 50, 10, 100
 COST = 20.0
-"""Of a measurement, in calculations."""
+"""Cost of a measurement, in calculations."""
 FURTHER = 350
-"""Rows with a PBE gap alone that the source is learnt from too."""
+"""Number of further rows with only a PBE gap, from which the source is learnt too."""
 
 
 def policies(tasks: list[Task], seed: int = 0) -> dict[str, Policy]:
@@ -46,18 +46,18 @@ def policies(tasks: list[Task], seed: int = 0) -> dict[str, Policy]:
         "hyperparameters": "map",
         "n_starts": 1,
     }
-    out: dict[str, Policy] = {
+    by_name: dict[str, Policy] = {
         "random": Random(),
         "single task": ByModel(IndependentGP(**common), alone=True),
         "chain": ByModel(ChainGP([SOURCE, TARGET], inputs=None, **common)),
     }
     if lolo_installed():
-        out["lolo"] = Lolo()
-    return out
+        by_name["lolo"] = Lolo()
+    return by_name
 
 
 class Result:
-    """The simulation, and how much more each policy finds than chance."""
+    """The simulation, and how many rows each policy finds."""
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
@@ -67,12 +67,12 @@ class Result:
         for measured in (20, 50, MEASUREMENTS):
             wide = self.simulation.at_cost(measured * COST)
             mean, se = wide.mean(), wide.sem()
-            found = ", ".join(f"{p} {mean[p]:.1f} ± {se[p]:.1f}" for p in wide)
-            lines.append(f"after {measured} measurements: {found}")
+            counts = ", ".join(f"{p} {mean[p]:.1f} ± {se[p]:.1f}" for p in wide)
+            lines.append(f"after {measured} measurements: {counts}")
         return "\n".join(lines)
 
     def write(self, folder: Path) -> None:
-        """The records as CSV and the curves as a picture."""
+        """Write the records as CSV and the curves as a picture."""
         folder.mkdir(parents=True, exist_ok=True)
         self.simulation.records.to_csv(folder / "campaigns.csv", index=False)
         figure = Figure(figsize=(5.2, 3.7), layout="constrained")
@@ -87,12 +87,12 @@ def run(
     folder: Path | None = None,
     verbose: bool = True,
 ) -> Result:
-    """``n_seeds`` campaigns a policy; the pool is the fold of the seed.
+    """Simulate ``n_seeds`` campaigns of each policy; the pool is the fold of the seed.
 
     Parameters
     ----------
     folder : path, optional
-        Finished campaigns are kept there, an interrupted run goes on.
+        Folder for finished campaigns: an interrupted run continues.
     """
     data = load_experimental_band_gaps(pbe=True)
     features = CompositionFeatures(("magpie", "fractions"), n_jobs=n_jobs, verbose=verbose)
@@ -106,10 +106,10 @@ def run(
         seeds = [s for s in range(n_seeds) if s % OFFICIAL.get_n_splits() == fold]
         if not seeds:
             continue
-        others = train[Y[SOURCE].iloc[train].notna().to_numpy()]
-        others = np.random.default_rng(fold).permutation(others)[:FURTHER]
-        further = (X.iloc[others], Y.iloc[others].assign(**{TARGET: np.nan}))
-        found = simulate(
+        with_source = train[Y[SOURCE].iloc[train].notna().to_numpy()]
+        chosen_rows = np.random.default_rng(fold).permutation(with_source)[:FURTHER]
+        further = (X.iloc[chosen_rows], Y.iloc[chosen_rows].assign(**{TARGET: np.nan}))
+        simulation = simulate(
             X.iloc[pool],
             Y.iloc[pool],
             GOAL,
@@ -125,5 +125,5 @@ def run(
             n_jobs=n_jobs,
             verbose=verbose,
         )
-        frames.append(found.records)
+        frames.append(simulation.records)
     return Result(Simulation(pd.concat(frames, ignore_index=True), GOAL))

@@ -1,4 +1,4 @@
-"""Known truth: models fitted in the units in which their functions were drawn."""
+"""Fits to tables drawn from a model's own prior, in the units in which they were drawn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bayestl.table.table import build_table
 def fit_unscaled(
     model: BayesianModel, x: np.ndarray, Y: pd.DataFrame, groups: np.ndarray | None = None
 ) -> BayesianModel:
-    """Fit without scaling features and labels: the prior is then the one from which they were drawn."""
+    """Fit a model without scaling features and labels: its prior is then the one from which they were drawn."""
     table = build_table(x, Y, tasks=model.tasks, groups=groups)
     scaler = Scaler.identity(table)
     model._become(table, scaler, model._learn(table, scaler))

@@ -1,7 +1,7 @@
-"""Many tasks with few labels: tables whose coefficients lie in a subspace, and whether it is found.
+"""Many tasks with few labels: tables whose coefficients lie in a subspace of known rank, and whether the rank is found.
 
-50 tasks with five labels each, ten features, the rank of the subspace known; the peer is ridge regression of each task alone
-with its penalty by leave-one-out.
+There are 50 tasks with five labels each and ten features; the reference is ridge regression of each task alone, its
+penalty chosen by leave-one-out.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from bayestl.parallel import in_parallel
 
 N_TASKS, N_LABELS, N_FEATURES, N_NEW = 50, 5, 10, 200
 NOISE = 0.1
-"""Standard deviation of the labels' errors; functions have about unit variance for each direction."""
+"""Standard deviation of the noise; functions have about unit variance per direction."""
 RANKS = (1, 2, 3)
 
 
-class SampledLatent(NamedTuple):
-    """Features and labels of training, and functions (n, T) at new rows."""
+class DrawnTable(NamedTuple):
+    """Features and labels for training, new rows, and the functions (n, T) there."""
 
     x: np.ndarray
     Y: pd.DataFrame
@@ -31,29 +31,30 @@ class SampledLatent(NamedTuple):
     truth: np.ndarray
 
 
-def draw_table(rank: int, seed: int) -> SampledLatent:
-    """Coefficients ``U a_t`` with ``U`` (d, rank) and ``a_t`` normal; each row has a label of one task."""
+def draw_table(rank: int, seed: int) -> DrawnTable:
+    """A table with coefficients ``U a_t``, ``U`` (d, rank) and ``a_t`` normal; each row has a label of one task."""
     generator = np.random.default_rng(seed)
     n = N_TASKS * N_LABELS
     x, new = (generator.standard_normal((rows, N_FEATURES)) for rows in (n, N_NEW))
     directions = generator.standard_normal((N_FEATURES, rank)) / np.sqrt(N_FEATURES)
     w = directions @ generator.standard_normal((rank, N_TASKS))
-    own = np.repeat(np.arange(N_TASKS), N_LABELS)
+    task = np.repeat(np.arange(N_TASKS), N_LABELS)
     Y = np.full((n, N_TASKS), np.nan)
-    Y[np.arange(n), own] = (x @ w)[np.arange(n), own] + NOISE * generator.standard_normal(n)
-    return SampledLatent(x, pd.DataFrame(Y, columns=[f"t{t}" for t in range(N_TASKS)]), new, new @ w)
+    Y[np.arange(n), task] = (x @ w)[np.arange(n), task] + NOISE * generator.standard_normal(n)
+    return DrawnTable(x, pd.DataFrame(Y, columns=[f"t{t}" for t in range(N_TASKS)]), new, new @ w)
 
 
 def ridge(x: np.ndarray, Y: pd.DataFrame, new: np.ndarray) -> np.ndarray:
-    """Predictions (n, T) of each task alone."""
-    out = []
+    """Predictions (n, T) by ridge regression of each task alone."""
+    predictions = []
     for name in Y:
-        there = Y[name].notna().to_numpy()
-        out.append(RidgeCV(np.logspace(-3, 3, 13)).fit(x[there], Y[name][there]).predict(new))
-    return np.column_stack(out)
+        labelled = Y[name].notna().to_numpy()
+        predictions.append(RidgeCV(np.logspace(-3, 3, 13)).fit(x[labelled], Y[name][labelled]).predict(new))
+    return np.column_stack(predictions)
 
 
-def _one(rank: int, seed: int) -> dict[str, float]:
+def _scores(rank: int, seed: int) -> dict[str, float]:
+    """The rank found in one table, errors relative to the size of the functions, and coverage."""
     drawn = draw_table(rank, seed)
     model = LowRankLinear(random_state=seed, verbose=False).fit(drawn.x, drawn.Y)
     post = model.posterior(drawn.new, noise=False)
@@ -72,7 +73,7 @@ def _one(rank: int, seed: int) -> dict[str, float]:
 
 
 def run(n_tables: int = 20, n_jobs: int | None = 2, verbose: bool = True) -> pd.DataFrame:
-    """For each rank the means over tables: how often it is found, errors over the size of the functions, coverage."""
+    """Means over tables for each rank: how often it is found, errors relative to the size of functions, coverage."""
     jobs = [(rank, seed) for rank in RANKS for seed in range(n_tables)]
-    records = pd.DataFrame(in_parallel(_one, jobs, n_jobs, "tables of many tasks", verbose))
+    records = pd.DataFrame(in_parallel(_scores, jobs, n_jobs, "tables of many tasks", verbose))
     return records.groupby("true rank").mean()

@@ -1,10 +1,11 @@
-"""Optimisation with a cheap source: simple regret against cost, beside BoTorch's multi-fidelity knowledge gradient.
+"""Optimisation with a cheap source: regret against cost, compared with BoTorch's multi-fidelity knowledge gradient.
 
-The functions of ``functions.py`` without noise; a source costs a fifth of the target.  Both start from the same points.  Ours:
-:class:`~bayestl.DifferenceGP` and the exact knowledge gradient for its cost over points drawn anew each time, half of them near
-the best so far.  BoTorch's: ``SingleTaskMultiFidelityGP`` and ``qMultiFidelityKnowledgeGradient``, optimised over the cube, as in
-its tutorial on discrete fidelities.  What is recommended is the greatest posterior mean of the target, found by BoTorch's
-optimiser on both models; its regret is told in standard deviations of the target over the cube.
+The functions are those of ``functions.py`` without noise; a source costs a fifth of the target.  Both optimisers start
+from the same points.  bayestl uses :class:`~bayestl.DifferenceGP` and the exact knowledge gradient per cost over points
+drawn anew each time, half of them near the best so far.  BoTorch uses ``SingleTaskMultiFidelityGP`` and
+``qMultiFidelityKnowledgeGradient``, optimised over the cube, as in its tutorial on discrete fidelities.  The
+recommended point has the greatest posterior mean of the target, found by BoTorch's optimiser on both models; its regret
+is given in standard deviations of the target over the cube.
 """
 
 from __future__ import annotations
@@ -28,28 +29,28 @@ from bayestl.studies import choose
 from benchmarks.functions import PAIRS, Pair
 
 COSTS = np.array([0.2, 1.0])
-"""Of the source and the target."""
+"""Costs of the source and of the target."""
 CHECKS = (0.0, 1.0, 2.0, 3.0, 5.0)
-"""Costs beyond the first points at which the regret is told; the last is the budget."""
+"""Costs beyond the first points at which the regret is recorded; the last is the budget."""
 CANDIDATES = 512
 FANTASIES = 32
-"""Of BoTorch's knowledge gradient; its tutorial has 128."""
+"""Number of fantasies of BoTorch's knowledge gradient; its tutorial has 128."""
 GOAL = Maximise("target")
 
 
 class Optimiser(ABC):
-    """Labels in, the next measurement and the recommended point out."""
+    """Base class of optimisers: from labels to the next measurement and the recommended point."""
 
     def __init__(self, pair: Pair, seed: int) -> None:
         self.pair, self.seed = pair, seed
 
     @abstractmethod
     def fit(self, x: np.ndarray, level: np.ndarray, y: np.ndarray) -> None:
-        """To labels y (n,) of points (n, d), of the source where ``level`` is 0 and the target where it is 1."""
+        """Fit to labels y (n,) of points (n, d), of the source where ``level`` is 0 and of the target where it is 1."""
 
     @abstractmethod
     def next(self, step: int) -> tuple[np.ndarray, int]:
-        """A point (d,) and which of the two functions to measure there."""
+        """The next point (d,), and which of the two functions is measured there."""
 
     @abstractmethod
     def mean(self) -> Any:
@@ -67,8 +68,8 @@ class Optimiser(ABC):
         return x[0].numpy(), float(value)
 
 
-class Ours(Optimiser):
-    """See the module's docstring."""
+class BayestlOptimiser(Optimiser):
+    """The difference model with the exact knowledge gradient over drawn points."""
 
     def fit(self, x: np.ndarray, level: np.ndarray, y: np.ndarray) -> None:
         labels = np.where(level[:, None] == np.arange(2), y[:, None], np.nan)
@@ -93,8 +94,8 @@ class Ours(Optimiser):
         return PosteriorMean(as_botorch(self.model, ["target"]))
 
 
-class Botorchs(Optimiser):
-    """See the module's docstring."""
+class BotorchOptimiser(Optimiser):
+    """BoTorch's multi-fidelity model and knowledge gradient."""
 
     def fit(self, x: np.ndarray, level: np.ndarray, y: np.ndarray) -> None:
         from botorch.fit import fit_gpytorch_mll
@@ -148,23 +149,23 @@ class Botorchs(Optimiser):
         )
 
 
-OPTIMISERS: dict[str, Any] = {"bayestl": Ours, "BoTorch": Botorchs}
+OPTIMISERS: dict[str, Any] = {"bayestl": BayestlOptimiser, "BoTorch": BotorchOptimiser}
 
 
 def _play(pair: Pair, name: str, seed: int) -> list[dict[str, Any]]:
-    """One run: the regret at each of :data:`CHECKS`."""
+    """The regret of one run at each of :data:`CHECKS`."""
     x = qmc.Sobol(pair.d, seed=seed).random_base2(4 if pair.d == 2 else 5)
     level = np.array([0, 0, 1] * len(x))[: len(x)]
     y = np.where(level == 1, pair.target(x), pair.source(x))
     scale = float(pair.target(qmc.Sobol(pair.d, seed=0).random(2**12)).std())
-    own = OPTIMISERS[name](pair, seed)
+    optimiser = OPTIMISERS[name](pair, seed)
     records: list[dict[str, Any]] = []
     spent, step = 0.0, 0
     while True:
-        own.fit(x, level, y)
+        optimiser.fit(x, level, y)
         following = next((c for c in CHECKS[len(records) :] if c <= spent + 1e-9), None)
         if following is not None:
-            point = own.recommended()[0]
+            point = optimiser.recommended()[0]
             regret = pair.maximum - float(pair.target(point[None])[0])
             records.append(
                 {
@@ -179,43 +180,43 @@ def _play(pair: Pair, name: str, seed: int) -> list[dict[str, Any]]:
             )
         if len(records) == len(CHECKS):
             return records
-        point, which = own.next(step)
+        point, which = optimiser.next(step)
         value = pair.target(point[None]) if which else pair.source(point[None])
         x, level, y = np.vstack([x, point]), np.append(level, which), np.append(y, value)
         spent, step = spent + float(COSTS[which]), step + 1
 
 
 class Result:
-    """A record a function, model, seed and cost."""
+    """The regrets: one record per function, model, seed and cost."""
 
     def __init__(self, records: pd.DataFrame) -> None:
         self.records = records
 
     def table(self) -> pd.DataFrame:
-        """Mean over seeds of log10 of the regret, with its standard error, and the paired difference."""
+        """The mean over seeds of log10 of the regret with its standard error, and the paired difference."""
         logs = np.log10(self.records["regret"].clip(lower=1e-8))
         wide = self.records.assign(log=logs).pivot_table(
             index=["function", "cost", "seed"], columns="model", values="log"
         )
         grouped = wide.groupby(level=["function", "cost"], sort=False)
-        out = pd.concat({"log10 regret": grouped.mean(), "se": grouped.sem()}, axis=1)
+        table = pd.concat({"log10 regret": grouped.mean(), "se": grouped.sem()}, axis=1)
         if {"bayestl", "BoTorch"} <= set(wide):
             difference = (wide["bayestl"] - wide["BoTorch"]).groupby(level=["function", "cost"], sort=False)
-            out["bayestl less BoTorch"], out["its se"] = difference.mean(), difference.sem()
-        return out
+            table["bayestl less BoTorch"], table["its se"] = difference.mean(), difference.sem()
+        return table
 
     def __str__(self) -> str:
         return self.table().round(2).to_string()
 
     def write(self, folder: Path) -> None:
-        """The records as CSV."""
+        """Write the records as CSV."""
         folder.mkdir(parents=True, exist_ok=True)
         self.records.to_csv(folder / "fidelities.csv", index=False)
 
 
 def run(n_seeds: int = 5, only: list[str] | None = None, n_jobs: int | None = 2, verbose: bool = True) -> Result:
-    """``n_seeds`` runs of each function and model (``only``: names of models); needs botorch."""
+    """Run each function and model (``only``: names of models) for ``n_seeds`` seeds; botorch is needed."""
     names = list(choose(OPTIMISERS, only))
     jobs = [(pair, name, seed) for seed in range(n_seeds) for pair in PAIRS for name in names]
-    found = in_parallel(_play, jobs, n_jobs, "optimisations", verbose)
-    return Result(pd.DataFrame([record for records in found for record in records]))
+    per_run = in_parallel(_play, jobs, n_jobs, "optimisations", verbose)
+    return Result(pd.DataFrame([record for records in per_run for record in records]))

@@ -1,8 +1,9 @@
-"""Calibration of each likelihood: tables drawn from a model's own prior, and the PIT of new labels.
+"""Calibration of each likelihood: PITs (probability integral transforms) of labels drawn from a model's own prior.
 
-Hyperparameters, functions and labels come from the prior of :class:`~bayestl.models.exact.independent.IndependentGP`; the model
-is fitted to most rows, and the randomised probability integral transform of the others is uniform where inference is
-calibrated.  Talts et al. 2018, *Validating Bayesian inference algorithms with simulation-based calibration*.
+Hyperparameters, functions and labels come from the prior of :class:`~bayestl.models.exact.independent.IndependentGP`;
+the model is fitted to most rows, and the randomised probability integral transform of the others is uniform where
+inference is calibrated.  Talts et al. 2018, *Validating Bayesian inference algorithms with simulation-based
+calibration*.
 """
 
 from __future__ import annotations
@@ -52,12 +53,12 @@ def draw_labels(likelihood: Likelihood, x: np.ndarray, seed: int) -> np.ndarray:
 
 
 def pits(kind: str, seed: int) -> np.ndarray:
-    """Randomised PIT (n,) of the test rows of one drawn table.
+    """Randomised PITs (n,) of the test rows of one drawn table.
 
-    Empty where its labels tell nothing: one class, or fewer than three labels within the limits.
+    Empty for a table that cannot be fitted: with a single class, or with fewer than three labels within the limits.
     """
     likelihood = KINDS[kind]
-    generator = np.random.default_rng([1, seed])  # not the numbers that the labels are drawn with
+    generator = np.random.default_rng([1, seed])  # another stream than that of the labels
     x = generator.standard_normal((N_TRAIN + N_TEST, N_FEATURES))
     y = draw_labels(likelihood, x, seed)
     classes = likelihood.classes_
@@ -72,26 +73,26 @@ def pits(kind: str, seed: int) -> np.ndarray:
 
 
 def uniform_p_value(tables: list[np.ndarray]) -> float:
-    """That PITs have the mean and the spread of a uniform: Hotelling's test over tables, whose own PITs are not independent."""
-    each = np.array([[u.mean() - 1 / 2, ((u - 1 / 2) ** 2).mean() - 1 / 12] for u in tables])
-    n, k = each.shape
-    mean = each.mean(axis=0)
-    t2 = n * mean @ np.linalg.solve(np.cov(each.T), mean)
+    """The p value that PITs have the moments of a uniform: Hotelling's test over tables, since PITs within one depend."""
+    moments = np.array([[u.mean() - 1 / 2, ((u - 1 / 2) ** 2).mean() - 1 / 12] for u in tables])
+    n, k = moments.shape
+    mean = moments.mean(axis=0)
+    t2 = n * mean @ np.linalg.solve(np.cov(moments.T), mean)
     return float(stats.f.sf(t2 * (n - k) / (k * (n - 1)), k, n - k))
 
 
 def run(n_tables: int = 100, n_jobs: int | None = 2, verbose: bool = True) -> pd.DataFrame:
-    """For each likelihood: labels, p value of uniform PITs, and how many lie in the central 90 %."""
+    """For each likelihood: the number of labels, the p value of uniform PITs, and the fraction in the central 90 %."""
     jobs = [(kind, seed) for kind in KINDS for seed in range(n_tables)]
-    found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
+    by_kind: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     for (kind, _), values in zip(jobs, in_parallel(pits, jobs, n_jobs, "drawn tables", verbose), strict=True):
-        found[kind].append(values)
+        by_kind[kind].append(values)
     rows = {}
-    for kind, parts in found.items():
-        inside = np.array([metrics.calibration_curve(p, np.array([0.9]))[1][0] for p in parts if len(p)])
+    for kind, tables in by_kind.items():
+        inside = np.array([metrics.calibration_curve(p, np.array([0.9]))[1][0] for p in tables if len(p)])
         rows[kind] = {
-            "labels": sum(map(len, parts)),
-            "p value": uniform_p_value([p for p in parts if len(p)]),
+            "labels": sum(map(len, tables)),
+            "p value": uniform_p_value([p for p in tables if len(p)]),
             "in 90 %": inside.mean(),
             "standard error": inside.std(ddof=1) / np.sqrt(len(inside)),
         }

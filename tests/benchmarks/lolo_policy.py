@@ -1,4 +1,4 @@
-"""A campaign played again on a table whose answers are known: what would each policy have found, at what cost?"""
+"""The paper's learner, lolo's random forest, as a policy of simulated campaigns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bayestl.active.policies import Decision, Evidence, Policy
 
 @dataclass(frozen=True)
 class Lolo(Policy):
-    """The paper's learner, one forest of the target with jackknife spreads, under the same promise; needs lolopy and Java."""
+    """A forest of the target with jackknife uncertainties and the goal's acquisition value; needs lolopy and Java."""
 
     n_trees: int = 100
 

@@ -1,4 +1,4 @@
-"""Case S: tables drawn from the difference model's own prior, and how often its intervals hold the truth."""
+"""Known truth: tables drawn from the difference model's prior, and how often its intervals hold ``rho`` and offsets."""
 
 from __future__ import annotations
 
@@ -38,40 +38,40 @@ def draw_table(seed: int) -> tuple[np.ndarray, pd.DataFrame, np.ndarray, dict[tu
     return x, Y, groups, truth
 
 
-def _one(seed: int, rescale: bool) -> list[dict]:
+def _intervals(seed: int, rescale: bool) -> list[dict]:
+    """Whether the interval of each parameter holds the truth, and the z score of the truth."""
     x, Y, groups, truth = draw_table(seed)
     model = DifferenceGP(levels=["low", "high"], verbose=False)
     if rescale:
         model.fit(x, Y, groups=groups)
     else:
         fit_unscaled(model, x, Y, groups)
-    found = model.offsets(LEVEL)
-    out = []
+    offsets = model.offsets(LEVEL)
+    records = []
     for key, value in truth.items():
-        row = found.loc[key]
-        out.append(
+        row = offsets.loc[key]
+        records.append(
             {
                 "parameter": key[1],
                 "inside": bool(row["lower"] <= value <= row["upper"]),
                 "z": (value - row["mean"]) / row["std"],
             }
         )
-    return out
+    return records
 
 
 def run(n_tables: int = 200, n_jobs: int = 2, rescale: bool = False, verbose: bool = True) -> pd.DataFrame:
     """Fraction of 90 % intervals that hold the truth, with its binomial standard error, and the spread of z scores.
 
-    ``rescale`` fits as a user does, on labels scaled by their own standard deviation: the prior is then no longer the
-    one that the table was drawn from.
+    With ``rescale`` labels are scaled by their own standard deviation, as for a user: the prior is then no longer the
+    one from which the table was drawn.
     """
     jobs = [(seed, rescale) for seed in range(n_tables)]
-    each = in_parallel(_one, jobs, n_jobs, "tables from the prior", verbose)
-    records = [one for found in each for one in found]
-    frame = pd.DataFrame(records)
+    per_table = in_parallel(_intervals, jobs, n_jobs, "tables from the prior", verbose)
+    frame = pd.DataFrame([record for records in per_table for record in records])
     grouped = frame.groupby("parameter", sort=False)
-    out = pd.DataFrame(
+    summary = pd.DataFrame(
         {"intervals": grouped.size(), "inside 90 %": grouped["inside"].mean(), "sd of z": grouped["z"].std()}
     )
-    out["standard error"] = np.sqrt(LEVEL * (1 - LEVEL) / n_tables)
-    return out.round(3)
+    summary["standard error"] = np.sqrt(LEVEL * (1 - LEVEL) / n_tables)
+    return summary.round(3)

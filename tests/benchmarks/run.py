@@ -1,6 +1,7 @@
 """Run a benchmark and print its figures: ``python tests/benchmarks/run.py sbc --repeats 200 -j 2``.
 
-``bayestl reproduce`` has the cases of the paper; these are of tables whose truth is known, of speed, and of other people's models.
+``bayestl reproduce`` runs the cases of the paper; these are about tables whose truth is known, speed, and other
+libraries.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bayestl.cli.app import Jobs, Quiet, user_errors
 
 
 class Case(StrEnum):
-    """What can be run, with what ``--repeats`` counts."""
+    """Names of the benchmarks."""
 
     agreement = "agreement"
     campaigns = "campaigns"
@@ -35,7 +36,7 @@ class Case(StrEnum):
 
 
 DIGITS = {Case.harm: 2, Case.full_bayes: 2}
-"""Shown of a table; three of the others."""
+"""Decimals of the printed table; three by default."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -46,7 +47,7 @@ def main(
         Case,
         typer.Argument(
             help="agreement: variational inference against Markov chains; campaigns: active learning of band gaps; few-shot: many tasks "
-            "with few labels; fidelities: optimisation with a cheap source; full-bayes: chains beside BoTorch's; harm: bad sources; "
+            "with few labels; fidelities: optimisation with a cheap source; full-bayes: chains and those of BoTorch; harm: bad sources; "
             "likelihoods, recovery: known truth; sbc: ranks on simulated tables; speed: time to fit."
         ),
     ],
@@ -81,14 +82,14 @@ def main(
                 options[name] = value
         if "n_jobs" in takes:
             options["n_jobs"] = jobs
-        found = run(**options)
-        typer.echo(found.round(DIGITS.get(case, 3)).to_string() if hasattr(found, "to_string") else str(found))
+        result = run(**options)
+        typer.echo(result.round(DIGITS.get(case, 3)).to_string() if hasattr(result, "to_string") else str(result))
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
-            if hasattr(found, "write"):
-                found.write(output)
+            if hasattr(result, "write"):
+                result.write(output)
             else:
-                found.to_csv(output / f"{case.value}.csv")
+                result.to_csv(output / f"{case.value}.csv")
 
 
 if __name__ == "__main__":

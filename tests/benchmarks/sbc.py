@@ -1,4 +1,4 @@
-"""Simulation-based calibration of the three architectures at small n: 30 labels of a source, 15 of a target, two features."""
+"""Simulation-based calibration of three architectures at small n: 30 source labels, 15 target labels, two features."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ N_SOURCE, N_TARGET = 30, 15
 
 
 def models() -> dict[str, Any]:
-    """The architectures by name, all averaged over chains of their hyperparameters."""
+    """The unfitted architectures by name, all averaged over chains of their hyperparameters."""
     return {
         "multi-task": MultiTaskGP(hyperparameters="mcmc"),
         "difference": DifferenceGP(["source", "target"], hyperparameters="mcmc"),
@@ -32,22 +32,22 @@ def models() -> dict[str, Any]:
 class Result:
     """The calibration of each model."""
 
-    found: dict[str, Calibration]
+    calibrations: dict[str, Calibration]
 
     def __str__(self) -> str:
-        return "\n\n".join(f"{name}\n{calibration}" for name, calibration in self.found.items())
+        return "\n\n".join(f"{name}\n{calibration}" for name, calibration in self.calibrations.items())
 
     def write(self, folder: Path) -> None:
-        """Ranks as CSV and a picture each."""
+        """Write the ranks of each model as CSV and as a picture."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name, calibration in self.found.items():
+        for name, calibration in self.calibrations.items():
             stem = f"sbc-{name.replace(' ', '-')}"
             calibration.ranks.to_csv(folder / f"{stem}.csv", index_label="table")
             plots.plot_ranks(calibration).figure.savefig(folder / f"{stem}.png", dpi=130)
 
 
 def pattern() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Features, and labels that only say where there are any."""
+    """Features, and labels of which only the missing ones count: they say where a drawn table has labels."""
     x = np.random.default_rng(0).standard_normal((N_SOURCE, 2))
     labels = pd.DataFrame({"source": np.zeros(N_SOURCE), "target": np.zeros(N_SOURCE)})
     labels.loc[N_TARGET:, "target"] = np.nan
@@ -57,7 +57,7 @@ def pattern() -> tuple[pd.DataFrame, pd.DataFrame]:
 def run(
     n_tables: int = 200, only: list[str] | None = None, n_jobs: int | None = 2, seed: int = 0, verbose: bool = True
 ) -> Result:
-    """``n_tables`` of each."""
+    """Rank the truth on ``n_tables`` tables for each model."""
     chosen = choose(models(), only)
     return Result(
         {

@@ -1,4 +1,4 @@
-"""The speed protocol: a two-task table with d = 20, labels 1600 + 400, and how long an exact fit of it takes.
+"""Speed: time of an exact fit to a two-task table with 20 features and up to 1600 + 400 labels.
 
     low(x)  = sin(4 x0) + 2 x1^2 + cos(3 x2 x3) + N(0, 0.05^2)
     high(x) = 1.2 low(x) + 0.5 sin(3 x4) + 0.3 + N(0, 0.1^2)      (low without its noise)
@@ -31,7 +31,7 @@ def high(x: Array) -> Array:
 
 
 def table(n_low: int, n_high: int, seed: int = 0) -> tuple[Array, pd.DataFrame, Array, Array]:
-    """Features, labels, fresh features and the truth there."""
+    """Features and labels for training, fresh features, and the target's function at those."""
     generator = np.random.default_rng(seed)
     x = generator.random((n_low + n_high, 20))
     Y = pd.DataFrame({"low": np.nan, "high": np.nan}, index=range(n_low + n_high))

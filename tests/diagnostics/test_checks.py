@@ -92,9 +92,9 @@ def test_chains_and_guides_are_judged(two_tasks):
     model.report_ = ChainReport(np.zeros(100), 3.0, 5.0, 40, 0.2, 0.01)
     found = model.diagnose()
     assert status(found, "R-hat") == status(found, "divergences") == "fail"
-    assert status(found, "effective draws") == "warn"
+    assert status(found, "effective sample size") == "warn"
     chain = btl.LowRankLinear(max_rank=2, n_draws=400, n_warmup=200, verbose=False).fit(X, Y).diagnose()
-    assert set(chain["check"]) == {"R-hat", "effective draws"}
+    assert set(chain["check"]) == {"R-hat", "effective sample size"}
 
 
 def test_it_wants_a_fitted_model():

@@ -139,7 +139,7 @@ def test_a_function_that_is_not_affine_is_drawn(fitted, two_tasks, name):
     assert ratio.mean.name == "ratio"
     assert (ratio.interval(0.8)["lower"] < ratio.quantile(0.5)).all()
     assert ratio.sample(5, seed=3).dims == ("sample", "row")
-    with pytest.raises(ValueError, match="one value a sample and row"):
+    with pytest.raises(ValueError, match="one value per sample and row"):
         post.apply(lambda y: y["target"].mean("row"))
 
 

@@ -200,6 +200,9 @@ def test_pareto_k_tells_a_narrow_guide_from_a_wide_one():
     assert pareto_k(-0.5 * (narrow * x) ** 2 + 0.5 * x**2) == pytest.approx(1 - narrow**2, abs=0.25)
     assert pareto_k(-0.5 * (wide * x) ** 2 + 0.5 * x**2) < 0.3
     assert pareto_k(np.full(1000, -3.0)) == 0.0
+    assert pareto_k(300.0 * x) > 10.0
+    assert pareto_k(1e5 * x) == np.inf
+    assert pareto_k(np.where(np.arange(1000) < 2, 0.0, -1e4)) == np.inf
 
 
 def test_an_unknown_inference_is_refused():

@@ -93,8 +93,8 @@ def test_averaged_over_hyperparameters_it_is_near_a_fit_without_the_label():
     assert seen - found.sum() > 3.0
 
 
-def test_labels_that_decide_on_the_hyperparameters_are_told_and_fitted_without():
-    """One label far from all others: without it the noise is small, with it large, and nothing weighs that back."""
+def test_influential_observations_are_named_and_predicted_by_a_fit_without_them():
+    """One label far from all others: without it the noise is small, with it large, and importance weights cannot correct for that."""
     Y = labels()[["a"]].assign(b=lambda f: 1 - 2 * f["a"] + 0.1 * X["q"])
     Y.loc[[6, 12], "b"] = [np.nan, 5.0]
     se = pd.DataFrame(0.05, Y.index, Y.columns)
@@ -111,7 +111,7 @@ def test_labels_that_decide_on_the_hyperparameters_are_told_and_fitted_without()
     post = make().fit(X, less, Y_std=se).posterior(X.iloc[[12]])
     # the same but for the scale of the labels, which the row had a part in
     assert exact.loc[("b", 12), "mean"] == pytest.approx(post.mean["b"].iloc[0], abs=0.15)
-    advice = model.diagnose(transfer=False).set_index(["check", "of"])["advice"]["sensitive labels", "b"]
+    advice = model.diagnose(transfer=False).set_index(["check", "of"])["advice"]["influential observations", "b"]
     assert "12" in advice
     assert "refit=True" in advice
     fixed = btl.MultiTaskGP(hyperparameters="map", n_starts=1, verbose=False).fit(X, Y).leave_one_out()

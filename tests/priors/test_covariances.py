@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from bayestl.models.exact.difference import Autoregression, Link
 from bayestl.models.exact.multitask import Coregionalisation
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, PerGroup, Points, Smooth
+from bayestl.priors.vector import get_raw, set_raw
 from bayestl.table.task import Task, task_parts
 
 
@@ -197,3 +200,16 @@ def test_sparse_length_scales_find_the_features_that_matter():
     Xn = rng.uniform(-1, 1, (200, 12))
     error = model.predict(Xn) - np.sin(3 * Xn[:, 3]) - Xn[:, 7]
     assert np.sqrt((error**2).mean()) < 0.2
+
+
+def test_a_copy_of_a_prior_has_hyperparameters_of_its_own():
+    prior, p = multitask_prior(), points(9, 3, 2)
+    with torch.no_grad():
+        before, density = prior.covariance(p, p), prior.log_density()
+        twin = copy.deepcopy(prior)
+        twin.draw_hyperparameters(1)
+        set_raw(again := multitask_prior(), get_raw(twin))
+        np.testing.assert_array_equal(twin.covariance(p, p).numpy(), again.covariance(p, p).numpy())
+        assert twin.log_density() == again.log_density() != density
+        np.testing.assert_array_equal(prior.covariance(p, p).numpy(), before.numpy())
+        assert prior.log_density() == density

@@ -91,6 +91,15 @@ def test_parents_come_first():
     assert order[0] == (1, 2)
 
 
+def test_tasks_without_an_order_keep_that_of_the_columns():
+    assert list(order_graph({"a": ["e"], "d": ["e"]}, list("abcde"))) == [1, 2, 4, 0, 3]
+
+
+def test_a_cycle_is_named_by_its_tasks():
+    with pytest.raises(ValueError, match=r"cycle among \['b', 'd'\]"):
+        order_graph({"a": ["b"], "b": ["d"], "d": ["b", "c"]}, list("abcd"))
+
+
 def test_unknown_and_repeated_tasks_are_refused():
     with pytest.raises(ValueError, match="'z', which is no column"):
         build_table(X, Y, tasks=[btl.Task("z")])
@@ -106,6 +115,13 @@ def test_groups_are_encoded_and_missing_ones_marked():
     assert names == ("b", "a")
     with pytest.raises(ValueError, match="2 entries for 3 rows"):
         encode_groups(["a", "b"], 3)
+
+
+def test_groups_may_be_of_any_type_and_known_ones_come_first():
+    groups = pd.Series([("x", 1), 2.0, "2", None, 3, np.nan, ("x", 1)], dtype=object)
+    codes, names = encode_groups(groups, 7, known=(2, "z"))
+    assert codes.tolist() == [2, 0, 3, -1, 4, -1, 2]
+    assert names == (2, "z", ("x", 1), "2", 3)
 
 
 @settings(max_examples=50, deadline=None)

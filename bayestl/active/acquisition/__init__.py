@@ -1,1 +1,1 @@
-"""What each possible measurement is worth, for its cost (``rates``)."""
+"""Acquisition functions: the score of each possible measurement per unit of cost (``rates.rates``)."""

@@ -1,15 +1,6 @@
-"""What each possible measurement is worth, for its cost.
+"""Scores of rows by BoTorch's acquisition functions, evaluated on the BoTorch form of a fitted model (``as_botorch``).
 
-Of a row, a goal has a promise P_i (``goals.py``) that costs C_i to redeem: the measurements that its quantity still lacks.
-The best rate of all rows is R* = max P_i / C_i.  A measurement of task t at row i costs c_t and leaves C'_i to pay; after it one may
-go on with the row or spend the rest on the best other one, so its rate is
-
-    E_y[max(P_i(y), R* C'_i)] / (c_t + C'_i)
-
-which is P_i / c_t for the last measurement that a quantity lacks, and tells whether a cheap source is worth asking first.
-``Learn`` has a closed form instead: the variance of the quantity over target rows that a measurement takes away, for its cost.
-BoTorch's acquisition functions score rows through ``as_botorch()``.  Frazier, Powell, Dayanik 2009, *The knowledge-gradient policy
-for correlated normal beliefs*, is the knowledge gradient over a pool, exact for any task.
+They score the goal's quantity as a whole, so the score of a row counts for each measurement that its quantity lacks.
 """
 
 from __future__ import annotations
@@ -20,28 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from bayestl.active.acquisition.knowledge import (
-    _spread_over,
-)
-from bayestl.active.acquisition.pool import CHUNK, Pool
+from bayestl.active.acquisition.pool import CHUNK, Pool, spread_over
 from bayestl.active.goals import Goal, Maximise
 from bayestl.models.base import BayesianModel
 
 BOTORCH = ("logei", "noisy-ei", "ucb", "thompson", "max-value-entropy")
-
-
-# ---------------------------------------------------------------------------------------------------------- BoTorch
+"""Names of BoTorch's acquisition functions."""
 
 
 def botorch_scores(
     model: BayesianModel, pool: Pool, goal: Goal, best: float, acquisition: str, seed: int
 ) -> np.ndarray:
-    """Score (n,) of each row by one of BoTorch's acquisition functions, on the model's own BoTorch form.
+    """The score (n,) of each row by one of BoTorch's acquisition functions.
 
     Raises
     ------
     ValueError
-        For goals other than a largest or smallest quantity, and models without a BoTorch form.
+        For goals other than ``Maximise`` and ``Minimise``, and models without a BoTorch form.
     ImportError
         If botorch is not installed.
     """
@@ -54,25 +40,27 @@ def botorch_scores(
     from bayestl.active.botorch import as_botorch
 
     quantity = goal.quantity if goal.sign > 0 else f"-({_quoted(goal, pool.tasks)})"
-    own = as_botorch(model, quantity if goal.sign < 0 or goal.quantity not in pool.tasks else [goal.quantity])
+    botorch_model = as_botorch(model, quantity if goal.sign < 0 or goal.quantity not in pool.tasks else [goal.quantity])
     x = torch.from_numpy(model._new_rows(pool.X)[0])
     with manual_seed(seed), torch.no_grad():
         if acquisition == "thompson":
-            rows = _spread_over(len(x), CHUNK)
-            drawn = own.posterior(x[torch.from_numpy(rows)]).rsample(torch.Size([1]))[0, :, 0].numpy()
+            rows = spread_over(len(x), CHUNK)
+            draw = botorch_model.posterior(x[torch.from_numpy(rows)]).rsample(torch.Size([1]))[0, :, 0].numpy()
             scores = np.full(len(x), -np.inf)
-            scores[rows] = drawn
+            scores[rows] = draw
             return scores
         if acquisition == "logei":
-            function: Any = LogExpectedImprovement(own, best_f=best)
+            function: Any = LogExpectedImprovement(botorch_model, best_f=best)
         elif acquisition == "ucb":
-            function = UpperConfidenceBound(own, beta=4.0)
+            function = UpperConfidenceBound(botorch_model, beta=4.0)
         elif acquisition == "noisy-ei":
-            function = qLogNoisyExpectedImprovement(own, own.train_inputs[0], cache_root=False, prune_baseline=True)
+            baseline = botorch_model.train_inputs[0]
+            function = qLogNoisyExpectedImprovement(botorch_model, baseline, cache_root=False, prune_baseline=True)
         else:
-            function = qLowerBoundMaxValueEntropy(own, x[torch.from_numpy(_spread_over(len(x), CHUNK))])
+            function = qLowerBoundMaxValueEntropy(botorch_model, x[torch.from_numpy(spread_over(len(x), CHUNK))])
         return np.concatenate([function(part.unsqueeze(1)).numpy() for part in x.split(CHUNK)])
 
 
 def _quoted(goal: Goal, tasks: Sequence[str]) -> str:
+    """The quantity as part of an expression: the name of a task stands between backticks."""
     return f"`{goal.quantity}`" if goal.quantity in tasks else goal.quantity

@@ -1,15 +1,8 @@
-"""What each possible measurement is worth, for its cost.
+"""Knowledge of the quantity over the whole pool, in closed form for exact models of Gaussian labels.
 
-Of a row, a goal has a promise P_i (``goals.py``) that costs C_i to redeem: the measurements that its quantity still lacks.
-The best rate of all rows is R* = max P_i / C_i.  A measurement of task t at row i costs c_t and leaves C'_i to pay; after it one may
-go on with the row or spend the rest on the best other one, so its rate is
-
-    E_y[max(P_i(y), R* C'_i)] / (c_t + C'_i)
-
-which is P_i / c_t for the last measurement that a quantity lacks, and tells whether a cheap source is worth asking first.
-``Learn`` has a closed form instead: the variance of the quantity over target rows that a measurement takes away, for its cost.
-BoTorch's acquisition functions score rows through ``as_botorch()``.  Frazier, Powell, Dayanik 2009, *The knowledge-gradient policy
-for correlated normal beliefs*, is the knowledge gradient over a pool, exact for any task.
+For the goal ``Learn``, the variance of the quantity that a measurement removes, summed over target rows; for
+``Maximise`` and ``Minimise`` the knowledge gradient over the pool, exact for a measurement of any task: Frazier,
+Powell, Dayanik 2009, *The knowledge-gradient policy for correlated normal beliefs*.
 """
 
 from __future__ import annotations
@@ -18,7 +11,7 @@ import numpy as np
 import torch
 from scipy.special import ndtr
 
-from bayestl.active.acquisition.pool import CHUNK, TARGET_ROWS, Pool, _lacking, given
+from bayestl.active.acquisition.pool import CHUNK, TARGET_ROWS, Pool, lacking_labels, observed_labels, spread_over
 from bayestl.active.expressions import Expression
 from bayestl.active.goals import Goal, Maximise
 from bayestl.likelihoods import Gaussian
@@ -26,30 +19,31 @@ from bayestl.models.base import BayesianModel
 from bayestl.models.exact.model import ExactModel, jointly_gaussian
 from bayestl.priors.processes import Points
 
-# ------------------------------------------------------------------------------------ closed forms for exact models
-
 
 def knowledge(model: BayesianModel, pool: Pool, goal: Goal) -> np.ndarray:
-    """Variance of the quantity, summed over target rows, that each measurement takes away, for its cost, (n, T).
+    """The variance of the quantity that each measurement removes, summed over target rows, per unit of cost, (n, T).
 
-    Closed form for Gaussian labels of exact models and linear quantities; else the spread of the quantity at the row itself.
+    The closed form holds for Gaussian labels of exact models and linear quantities; otherwise the score is the
+    predicted spread of the quantity at the row itself.
     """
     if not has_closed_form(model, goal):
-        spread = goal.promise(goal.marginals(model.posterior(pool.X, observed=given(model, pool.known))), 0.0)
-        return np.where(_lacking(pool, goal), spread[:, None] / pool.costs, -np.inf)
-    targets = _spread_over(len(pool.X), TARGET_ROWS)
+        posterior = model.posterior(pool.X, observed=observed_labels(model, pool.known))
+        spread = goal.promise(goal.marginals(posterior), 0.0)
+        return np.where(lacking_labels(pool, goal), spread[:, None] / pool.costs, -np.inf)
+    targets = spread_over(len(pool.X), TARGET_ROWS)
     covariance, variance = covariances(model, pool, goal, targets)
     reduction = (covariance**2).sum(axis=1) / variance
     return np.asarray(reduction / pool.costs)
 
 
 def knowledge_gradient(model: BayesianModel, pool: Pool, goal: Goal) -> np.ndarray:
-    """``E[max_j mean_j after the measurement] - max_j mean_j`` over the rows that might be best, (n, T), exact.
+    """The knowledge gradient of each measurement, ``E[max_j mean_j after it] - max_j mean_j`` over rows j, (n, T).
 
     Raises
     ------
     ValueError
-        For goals other than a largest or smallest linear quantity, or models that are not exact and Gaussian.
+        For goals other than ``Maximise`` or ``Minimise`` of a linear quantity, or models that are not exact and
+        Gaussian.
     """
     if not (isinstance(goal, Maximise) and has_closed_form(model, goal)):
         raise ValueError(
@@ -57,17 +51,17 @@ def knowledge_gradient(model: BayesianModel, pool: Pool, goal: Goal) -> np.ndarr
             "IndependentGP, MultiTaskGP or DifferenceGP: use 'auto'"
         )
     sign = goal.sign
-    post = model.posterior(pool.X, observed=given(model, pool.known), noise=False)
-    predicted = goal.marginals(post)
+    posterior = model.posterior(pool.X, observed=observed_labels(model, pool.known), noise=False)
+    predicted = goal.marginals(posterior)
     mean, sd = sign * predicted.mean(), predicted.std()
     rivals = np.argsort(-(mean + 2.5 * sd), kind="stable")[:TARGET_ROWS]
     covariance, variance = covariances(model, pool, goal, rivals)
     slopes = sign * covariance / np.sqrt(variance)[:, None, :]
-    out = np.empty((len(pool.X), len(pool.tasks)))
+    gradient = np.empty((len(pool.X), len(pool.tasks)))
     for i in range(len(pool.X)):
         for t in range(len(pool.tasks)):
-            out[i, t] = expected_maximum(mean[rivals], slopes[i, :, t]) if pool.possible[i, t] else -np.inf
-    return out
+            gradient[i, t] = expected_maximum(mean[rivals], slopes[i, :, t]) if pool.possible[i, t] else -np.inf
+    return gradient
 
 
 def expected_maximum(a: np.ndarray, b: np.ndarray) -> float:
@@ -95,7 +89,7 @@ def expected_maximum(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def has_closed_form(model: BayesianModel, goal: Goal) -> bool:
-    """Whether covariances between the quantity and labels are known: exact models, Gaussian labels, a linear quantity."""
+    """Whether quantity and labels are jointly Gaussian: an exact model, Gaussian labels and a linear quantity."""
     if not jointly_gaussian(model) or goal.function is not None:
         return False
     if any(type(task.observes) is not Gaussian for task in model.tasks_):
@@ -104,53 +98,50 @@ def has_closed_form(model: BayesianModel, goal: Goal) -> bool:
     return goal.quantity in names or Expression(goal.quantity, names).linear(names) is not None
 
 
-def _affine(goal: Goal, names: list[str]) -> tuple[float, np.ndarray]:
+def affine_quantity(goal: Goal, names: list[str]) -> tuple[float, np.ndarray]:
     """Constant and coefficients (T,) of a linear quantity."""
     if goal.quantity in names:
         return 0.0, np.array([float(n == goal.quantity) for n in names])
-    found = Expression(goal.quantity, names).linear(names)
-    assert found is not None
-    return found
+    coefficients = Expression(goal.quantity, names).linear(names)
+    assert coefficients is not None
+    return coefficients
 
 
 @torch.no_grad()
 def covariances(model: BayesianModel, pool: Pool, goal: Goal, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior covariance (n, k, T) of the quantity at target rows with a label of each row and task, and its variance (n, T).
+    """Covariance (n, k, T) of a label of each row and task with the quantity at targets, and its variance (n, T).
 
-    In label units; at the first set of hyperparameters of the model.
+    Both are posterior ones in label units, at the first set of hyperparameters of the model.
     """
     assert isinstance(model, ExactModel)
     x = torch.from_numpy(model.scaler_.features(model._new_rows(pool.X)[0]))
     n, n_tasks = len(x), len(pool.tasks)
     scale = model.scaler_.y_scale
-    weights = _affine(goal, model.table_.names)[1] * scale
-    out = np.zeros((n, len(targets), n_tasks))
+    weights = affine_quantity(goal, model.table_.names)[1] * scale
+    covariance = np.zeros((n, len(targets), n_tasks))
     variance = np.empty((n, n_tasks))
     for family in model.families_:
         c = family.posterior.components[0]
         local = {channel: i for i, channel in enumerate(family.channels)}
-        own = x[torch.from_numpy(targets)]
+        x_targets = x[torch.from_numpy(targets)]
         noise = c.prior.noise.variance().numpy()
         quantity = torch.zeros(len(c.labels), len(targets), dtype=torch.float64)
         for channel, i in local.items():
-            quantity += weights[channel] * c.prior.covariance(c.labels.points, _points(own, i))
+            quantity += weights[channel] * c.prior.covariance(c.labels.points, _points(x_targets, i))
         half_targets = torch.linalg.solve_triangular(c.factor, quantity, upper=False)
         for channel, i in local.items():
             for start in range(0, n, CHUNK):
                 rows = slice(start, min(start + CHUNK, n))
                 points = _points(x[rows], i)
                 half = torch.linalg.solve_triangular(c.factor, c.prior.covariance(c.labels.points, points), upper=False)
-                prior = sum(weights[d] * c.prior.covariance(points, _points(own, k)) for d, k in local.items())
-                out[rows, :, channel] = ((prior - half.T @ half_targets) * scale[channel]).numpy()
-                left = (c.prior.variance(points) - (half * half).sum(0)).numpy()
-                variance[rows, channel] = scale[channel] ** 2 * (np.maximum(left, 1e-12) + noise[i])
-    return out, variance
+                prior = sum(weights[d] * c.prior.covariance(points, _points(x_targets, k)) for d, k in local.items())
+                covariance[rows, :, channel] = ((prior - half.T @ half_targets) * scale[channel]).numpy()
+                latent = (c.prior.variance(points) - (half * half).sum(0)).numpy()
+                variance[rows, channel] = scale[channel] ** 2 * (np.maximum(latent, 1e-12) + noise[i])
+    return covariance, variance
 
 
 def _points(x: torch.Tensor, channel: int) -> Points:
+    """Rows (n, d) as points of one channel, each in an unknown group of its own."""
     n = len(x)
     return Points(x, torch.full((n,), channel, dtype=torch.long), -1 - torch.arange(n))
-
-
-def _spread_over(n: int, k: int) -> np.ndarray:
-    return np.unique(np.linspace(0, n - 1, min(n, k)).astype(int))

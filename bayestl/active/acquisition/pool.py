@@ -1,15 +1,7 @@
-"""What each possible measurement is worth, for its cost.
+"""The pool that acquisition functions score: features, known labels, possible measurements and their costs.
 
-Of a row, a goal has a promise P_i (``goals.py``) that costs C_i to redeem: the measurements that its quantity still lacks.
-The best rate of all rows is R* = max P_i / C_i.  A measurement of task t at row i costs c_t and leaves C'_i to pay; after it one may
-go on with the row or spend the rest on the best other one, so its rate is
-
-    E_y[max(P_i(y), R* C'_i)] / (c_t + C'_i)
-
-which is P_i / c_t for the last measurement that a quantity lacks, and tells whether a cheap source is worth asking first.
-``Learn`` has a closed form instead: the variance of the quantity over target rows that a measurement takes away, for its cost.
-BoTorch's acquisition functions score rows through ``as_botorch()``.  Frazier, Powell, Dayanik 2009, *The knowledge-gradient policy
-for correlated normal beliefs*, is the knowledge gradient over a pool, exact for any task.
+Also the quantities of a pool that all scores share: which labels the goal's quantity still lacks, and which labels a
+model must be given as observed.
 """
 
 from __future__ import annotations
@@ -24,41 +16,47 @@ from bayestl.models.base import BayesianModel
 from bayestl.models.exact.model import jointly_gaussian
 
 NODES = np.array([0.05, 0.275, 0.5, 0.725, 0.95])
-"""Levels of a measurement's predictive distribution at which one looks ahead."""
+"""Quantile levels of a measurement's predictive distribution at which look-ahead evaluates it."""
 LOOKAHEAD_ROWS = 300
-"""The most promising rows, for which one looks ahead."""
+"""Number of most promising rows for which look-ahead is computed."""
 TARGET_ROWS = 400
-"""Rows of the pool over which knowledge counts."""
+"""Largest number of rows of the pool over which knowledge is summed or maximised."""
 CHUNK = 2048
+"""Rows that are evaluated at a time."""
 
 
 @dataclass
 class Pool:
-    """What is asked about: features of n rows, the labels (n, T) that are known of them, which may be measured, and costs (T,)."""
+    """Candidates: features of n rows, their known labels (n, T), which measurements are possible, and costs (T,)."""
 
     X: pd.DataFrame
     known: pd.DataFrame
     possible: np.ndarray
-    """Boolean (n, T)."""
+    """Boolean (n, T): which measurements are possible."""
     costs: np.ndarray
     tasks: list[str]
 
     def at(self, rows: np.ndarray) -> Pool:
-        """Some of the rows."""
+        """The pool of some of the rows."""
         return replace(self, X=self.X.iloc[rows], known=self.known.iloc[rows], possible=self.possible[rows])
 
 
-def _lacking(pool: Pool, goal: Goal) -> np.ndarray:
-    """Boolean (n, T): which measurements the quantity still lacks."""
+def lacking_labels(pool: Pool, goal: Goal) -> np.ndarray:
+    """Boolean (n, T): the labels that the quantity of each row still lacks."""
     needed = np.isin(pool.tasks, goal.needs(pool.tasks))
     return needed & pool.known.isna().to_numpy()
 
 
-def _by_row(pool: Pool, goal: Goal, scores: np.ndarray) -> np.ndarray:
-    """Scores (n,) of rows as those of the measurements that the quantity lacks."""
-    return np.where(_lacking(pool, goal), scores[:, None], -np.inf)
+def scores_by_row(pool: Pool, goal: Goal, scores: np.ndarray) -> np.ndarray:
+    """Scores (n,) of rows as scores (n, T) of the measurements that the quantity lacks; minus infinity elsewhere."""
+    return np.where(lacking_labels(pool, goal), scores[:, None], -np.inf)
 
 
-def given(model: BayesianModel, known: pd.DataFrame) -> pd.DataFrame | None:
-    """What a prediction of rows of the pool must be told: exact models were fitted to these very rows and know."""
+def spread_over(n: int, k: int) -> np.ndarray:
+    """Positions of up to ``k`` of ``n`` rows, evenly spaced."""
+    return np.unique(np.linspace(0, n - 1, min(n, k)).astype(int))
+
+
+def observed_labels(model: BayesianModel, known: pd.DataFrame) -> pd.DataFrame | None:
+    """Labels to pass as ``observed=`` for rows of the pool; None for exact models, which were fitted to these rows."""
     return None if jointly_gaussian(model) or known.isna().all().all() else known

@@ -1,1 +1,1 @@
-"""Markov chains over hyperparameters and latent values, many walkers at once."""
+"""Markov chain Monte Carlo over hyperparameters and latent values, vectorised over chains and temperatures."""

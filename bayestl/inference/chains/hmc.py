@@ -1,9 +1,10 @@
-"""Draws from a posterior by tempered Hamiltonian Monte Carlo, such as those of the hyperparameters of an exact model.
+"""Hamiltonian Monte Carlo with parallel tempering, vectorised over all chains and temperatures.
 
-The curvature at a good point is the preconditioner: in its coordinates the posterior is near a unit normal, so a few long
-steps suffice.  Small tables often have several explanations (a rough function, or a smooth one and noise), between which
-a single chain does not move: walkers at several temperatures, in which the labels count less and less, exchange their
-states.  All walkers of all chains go in step, since the gradients of many cost little more than that of one.
+The curvature at a good point is the preconditioner: in its coordinates the posterior is near a unit normal, so a few
+long steps suffice.  Small tables often have several explanations (a rough function, or a smooth one and noise), between
+which a single chain does not move.  So each chain has walkers at several temperatures, ``p(y | .)^power p(.)``, and
+walkers at neighbouring temperatures exchange their states.  The walkers of all chains are vectorised, since the
+gradients of many cost little more than the gradient of one.
 Neal 2011, *MCMC using Hamiltonian dynamics*; Earl, Deem 2005, *Parallel tempering*.
 """
 
@@ -24,25 +25,29 @@ from bayestl.priors.prior import Prior
 from bayestl.priors.vector import RAW_BOUND, get_raw, set_raw
 
 TEMPERATURES = (1.0, 0.4, 0.1)
-"""Powers of the likelihood."""
+"""Powers of the likelihood in parallel tempering (inverse temperatures), the first of them one."""
 TARGET_ACCEPTANCE = 0.8
+"""Mean acceptance probability to which the step sizes are adapted."""
 LEAST_STEP = 1e-3
-"""A chain with shorter steps, in standard deviations, stays where it is."""
+"""Step size in standard deviations below which a chain counts as not moving."""
 SHORT_CHAINS, SHORT_WARMUP, SHORT_STATES = 4, 40, 24
-"""Of :func:`short_chains`: the chains, their first states that are dropped, and the least number of those kept."""
-LEAST_OF_STEP, LEARNING, LEARNT = 0.8, 0.1, 0.3
-"""Least part of a step that is drawn, and where the covariance is learnt, in that time and after it: a posterior that is not round
-has narrow places, in which a walker needs shorter steps.
+"""Settings of :func:`short_chains`: chains, warmup states, and the least number of kept states per chain."""
+SHORTEST_STEP, SHORTEST_WHILE_LEARNING, SHORTEST_LEARNT = 0.8, 0.1, 0.3
+LONGEST_STEP = 1.2
+"""Each trajectory draws its step size uniformly between the shortest and the longest multiple of the adapted one.  The
+shortest is smaller while the covariance is learnt, and after it: a posterior for which the given covariance is not good
+enough has narrow regions, in which a walker needs shorter steps.
 """
 PRIOR_DRAWS = 10
-"""Draws that the present covariance counts for where it is learnt."""
+"""Number of draws with which the present covariance is weighted when it is learnt anew."""
 MOST_ERROR = 1000.0
-"""Of the energy along a trajectory, nats: beyond, it has broken down."""
+"""Energy error along a trajectory, nats, beyond which it is divergent."""
 MEAN_STEPS = 4
+"""Mean number of leapfrog steps of a trajectory."""
 
 
 class Evaluated(NamedTuple):
-    """Log likelihood and log prior density (R,) at points (R, P), and their gradients (R, P); ``-inf`` where there is none."""
+    """Log likelihood and log prior density (R,) at points (R, P), ``-inf`` where undefined, and gradients (R, P)."""
 
     likelihood: np.ndarray
     prior: np.ndarray
@@ -51,30 +56,31 @@ class Evaluated(NamedTuple):
 
 
 class Density(Protocol):
-    """A posterior density as the chains see it; what counts as its likelihood is what temperatures weaken."""
+    """A posterior density for the chains, as likelihood times prior; temperatures weaken the likelihood."""
 
     def at(self, points: np.ndarray) -> Evaluated:
-        """At points (R, P)."""
+        """Log likelihood, log prior density and gradients at points (R, P)."""
 
 
-class _OfHyperparameters:
-    """The posterior of the raw hyperparameters of a prior, within bounds that are far outside every prior."""
+class _HyperparameterPosterior:
+    """The posterior density of the raw hyperparameters of a prior, within bounds that are far outside every prior."""
 
     def __init__(self, prior: Prior, data: Data) -> None:
         self.prior, self.data = prior, data
 
     def at(self, points: np.ndarray) -> Evaluated:
         inside = np.abs(points).max(axis=1) <= RAW_BOUND
-        out = Evaluated(*(np.full(len(points), -np.inf) for _ in range(2)), *(np.zeros_like(points) for _ in range(2)))
+        likelihood, prior = np.full(len(points), -np.inf), np.full(len(points), -np.inf)
+        slope_likelihood, slope_prior = np.zeros_like(points), np.zeros_like(points)
         if inside.any():
-            out.likelihood[inside], out.slope_likelihood[inside] = self.data.evidences(self.prior, points[inside])
-            out.prior[inside], out.slope_prior[inside] = self.prior.hyperprior.at(points[inside])
-        return out
+            likelihood[inside], slope_likelihood[inside] = self.data.evidences(self.prior, points[inside])
+            prior[inside], slope_prior[inside] = self.prior.hyperprior.at(points[inside])
+        return Evaluated(likelihood, prior, slope_likelihood, slope_prior)
 
 
 @dataclass
 class _Walkers:
-    """Points (R, P) in preconditioned coordinates: log likelihoods and log prior densities (R,), and their gradients."""
+    """Walkers at ``w`` (R, P) in preconditioned coordinates: log likelihoods and log priors (R,), gradients (R, P)."""
 
     w: np.ndarray
     likelihood: np.ndarray
@@ -89,19 +95,20 @@ class _Walkers:
         return power[:, None] * self.slope_likelihood + self.slope_prior
 
     def where(self, chosen: np.ndarray, other: _Walkers) -> _Walkers:
-        """These where ``chosen`` (R,), the other ones elsewhere."""
+        """The walkers where ``chosen`` (R,), the other ones elsewhere."""
         pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
         return _Walkers(*(np.where(chosen if a.ndim == 1 else chosen[:, None], a, b) for a, b in pairs))
 
     def at(self, order: np.ndarray) -> _Walkers:
-        """In another order."""
+        """The walkers in the given order."""
         return _Walkers(*(getattr(self, f.name)[order] for f in fields(self)))
 
 
 def short_chains(prior: Prior, data: Data, n: int, seed: int) -> np.ndarray:
-    """``n`` draws (n, P) for an average: chains at temperature one, all but one from a draw of the Laplace approximation on.
+    """``n`` draws (n, P) of raw hyperparameters for an average, from short chains at temperature one.
 
-    A few dozen states do not tell whether they have settled, but have wider tails and fewer wrong turns than that approximation.
+    All chains but the first start at a draw from the Laplace approximation.  A few dozen states are too few to judge
+    convergence, but have wider tails and fewer implausible values than draws from that approximation.
     """
     states = max(SHORT_STATES, -(-n // SHORT_CHAINS))
     draws, _ = hmc_draws(prior, data, states, seed, warmup=SHORT_WARMUP, temperatures=(1.0,), chains=SHORT_CHAINS)
@@ -119,21 +126,21 @@ def hmc_draws(
     chains: int = 1,
     callback: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, ChainReport]:
-    """States (chains * n, P) over the raw hyperparameters of a prior, and how the chains went (see :func:`vectorised_chains`).
+    """States (chains * n, P) of the raw hyperparameters of a prior, and the report of the chains.
 
-    ``prior`` is at the maximum, where the first chain starts, and left as it was; the others start at a draw from the
-    Laplace approximation.
+    ``prior`` is at the maximum, where the first chain starts, and left as it was; each other chain starts at a draw
+    from the Laplace approximation.  The keyword arguments are those of :func:`vectorised_chains`.
 
     Warns
     -----
     RuntimeWarning
-        If the chains do not move: their states then tell nothing of the uncertainty.
+        If the chains do not move: their states then carry no information on the uncertainty.
     """
     centre = get_raw(prior)
     root = covariance_root(laplace_covariance(prior, data))
     with threads_for(len(data)):
         states, report = vectorised_chains(
-            _OfHyperparameters(prior, data),
+            _HyperparameterPosterior(prior, data),
             centre,
             root,
             n,
@@ -168,58 +175,61 @@ def vectorised_chains(
     mean_steps: int = MEAN_STEPS,
     callback: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, ChainReport]:
-    """Successive states (chains * n, P) at temperature one, one chain after another, and how the chains went.
+    """Successive states (chains * n, P) at temperature one, one chain after another, and the report of the chains.
 
     Parameters
     ----------
     density : Density
+        The posterior density.
     centre : ndarray, shape (P,)
-        Where the first chain starts.
+        Start of the first chain.
     root : ndarray, shape (P, P)
-        Of a covariance that is roughly that of the posterior; the other chains start at a draw with it around the centre.
+        Root of a covariance near that of the posterior; the other chains start at a draw from the normal distribution
+        with this covariance around the centre.
     n : int
-        States of a chain that are kept, after ``warmup`` others in which the step sizes are adapted, one a temperature.
+        Number of states kept per chain, after ``warmup`` others in which one step size per temperature is adapted.
     seed : int
+        Seed of all random numbers.
     temperatures : tuple of float
         Powers of the likelihood, the first of them one.
     chains : int
-        Each with all temperatures.
+        Number of chains, each with one walker per temperature.
     learn : int, optional
-        In the first half of the warmup the covariance of so many of the first coordinates, and the variances of the others, are
-        learnt from the walkers.  Default: that of ``root`` is good enough.
+        Number of leading coordinates whose covariance is learnt from the walkers in the first half of the warmup, with
+        the variances of the others.  Default: nothing is learnt, the covariance of ``root`` is good enough.
     mean_steps : int
-        Leapfrog steps of a trajectory, on average; their number is drawn, so that none returns to where it started.
+        Mean number of leapfrog steps of a trajectory; it is drawn, so that no trajectory returns to its start.
     callback : callable, optional
-        Told the number of states of each chain so far.
+        Called with the number of states of each chain so far.
     """
     generator = np.random.default_rng(seed)
     levels = len(temperatures)
     power = np.tile(temperatures, chains)  # walker c * levels + k is at temperature k of chain c
 
     def at(w: np.ndarray) -> _Walkers:
-        found = density.at(centre + w @ root.T)
-        return _Walkers(w, found.likelihood, found.prior, found.slope_likelihood @ root, found.slope_prior @ root)
+        values = density.at(centre + w @ root.T)
+        return _Walkers(w, values.likelihood, values.prior, values.slope_likelihood @ root, values.slope_prior @ root)
 
     def move(state: _Walkers, step: np.ndarray, shortest: float) -> tuple[_Walkers, np.ndarray, np.ndarray]:
-        """The next states, the chance that each had, and which ways broke down (beyond the bounds is no breakdown)."""
+        """The next states, their acceptance probabilities, and which trajectories diverged (within the bounds)."""
         momentum = generator.standard_normal(state.w.shape)
         start = state.value(power) - 0.5 * (momentum**2).sum(axis=1)
-        length = (np.tile(step, chains) * generator.uniform(shortest, 1.2, len(power)))[:, None]
+        length = (np.tile(step, chains) * generator.uniform(shortest, LONGEST_STEP, len(power)))[:, None]
         new, gain = state, np.zeros(len(power))
-        alive, broken = np.ones(len(power), dtype=bool), np.zeros(len(power), dtype=bool)
+        alive, divergent = np.ones(len(power), dtype=bool), np.zeros(len(power), dtype=bool)
         for _ in range(generator.integers(1, 2 * mean_steps)):
             momentum = np.where(alive[:, None], momentum + 0.5 * length * new.slope(power), 0.0)
             new = at(np.where(alive[:, None], new.w + length * momentum, state.w))
             momentum = momentum + 0.5 * length * new.slope(power)
             gain = new.value(power) - 0.5 * (momentum**2).sum(axis=1) - start
             lost = alive & ~(gain > -MOST_ERROR)
-            broken |= lost & np.isfinite(new.prior)
+            divergent |= lost & np.isfinite(new.prior)
             alive &= ~lost
-        chance = np.where(alive, np.exp(np.minimum(gain, 0.0, where=alive, out=np.zeros_like(gain))), 0.0)
-        return new.where(generator.random(len(power)) < chance, state), chance, broken
+        acceptance = np.where(alive, np.exp(np.minimum(gain, 0.0, where=alive, out=np.zeros_like(gain))), 0.0)
+        return new.where(generator.random(len(power)) < acceptance, state), acceptance, divergent
 
     def exchanged(state: _Walkers, first: int) -> _Walkers:
-        """Neighbouring temperatures of each chain may exchange their states."""
+        """The walkers after exchanges between neighbouring temperatures of each chain (Metropolis)."""
         order = np.arange(len(power))
         for lower in range(first, levels - 1, 2):
             low = lower + levels * np.arange(chains)
@@ -228,48 +238,49 @@ def vectorised_chains(
             order[swap], order[swap + 1] = swap + 1, swap
         return state.at(order)
 
-    kept: list[np.ndarray] = []
-    seen: list[np.ndarray] = []
-    values: list[np.ndarray] = []
-    chances: list[float] = []
-    diverged = 0
+    draws: list[np.ndarray] = []
+    warmup_draws: list[np.ndarray] = []
+    log_densities: list[np.ndarray] = []
+    acceptances: list[float] = []
+    divergences = 0
     step = np.full(levels, 0.4)
-    shortest = LEAST_OF_STEP if learn is None else LEARNT
-    away = np.concatenate([np.zeros((1, len(centre))), generator.standard_normal((chains - 1, len(centre)))])
-    state = at(np.repeat(away, levels, axis=0))
-    while not (found := np.isfinite(state.likelihood)).all() and np.abs(state.w).max() > 1e-3:
-        state = at(np.where(found[:, None], state.w, 0.5 * state.w))
+    shortest = SHORTEST_STEP if learn is None else SHORTEST_LEARNT
+    starts = np.concatenate([np.zeros((1, len(centre))), generator.standard_normal((chains - 1, len(centre)))])
+    state = at(np.repeat(starts, levels, axis=0))
+    while not (finite := np.isfinite(state.likelihood)).all() and np.abs(state.w).max() > 1e-3:
+        state = at(np.where(finite[:, None], state.w, 0.5 * state.w))  # back towards the centre
     for iteration in range(warmup + n):
         learning = learn is not None and iteration < warmup // 2
-        with np.errstate(over="ignore"):  # on ways that break down
-            state, chance, broken = move(state, step, shortest if not learning else LEARNING)
-        each = chance.reshape(chains, levels)
+        with np.errstate(over="ignore"):  # in divergent trajectories
+            state, acceptance, divergent = move(state, step, shortest if not learning else SHORTEST_WHILE_LEARNING)
+        acceptance = acceptance.reshape(chains, levels)
         if iteration < warmup:
-            step *= np.exp((each.mean(axis=0) - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
+            step *= np.exp((acceptance.mean(axis=0) - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
             if learning:
-                seen.append(state.w[::levels])
+                warmup_draws.append(state.w[::levels])
             if learn is not None and iteration + 1 in (warmup // 4, warmup // 2):
-                turn = _root_of(np.concatenate(seen[len(seen) // 3 :]), learn)
-                root = root @ turn
-                state = at(np.linalg.solve(turn, state.w.T).T)
-                seen.clear()
+                change = _learnt_root(np.concatenate(warmup_draws[len(warmup_draws) // 3 :]), learn)
+                root = root @ change
+                state = at(np.linalg.solve(change, state.w.T).T)
+                warmup_draws.clear()
         else:
-            chances.append(each[:, 0].mean())
-            diverged += int(broken[::levels].sum())
+            acceptances.append(acceptance[:, 0].mean())
+            divergences += int(divergent[::levels].sum())
         state = exchanged(state, iteration % 2)
         if iteration >= warmup:
-            kept.append(state.w[::levels])
-            values.append((state.likelihood + state.prior)[::levels])
+            draws.append(state.w[::levels])
+            log_densities.append((state.likelihood + state.prior)[::levels])
         if callback is not None:
             callback(iteration + 1)
-    report = ChainReport.of(np.stack(values, axis=1), diverged, float(np.mean(chances)), float(step[0]))
-    states = np.stack(kept, axis=1).reshape(chains * n, -1)
+    report = ChainReport.of(np.stack(log_densities, axis=1), divergences, float(np.mean(acceptances)), float(step[0]))
+    states = np.stack(draws, axis=1).reshape(chains * n, -1)
     return centre + states @ root.T, report
 
 
-def _root_of(w: np.ndarray, dense: int) -> np.ndarray:
-    """A root (P, P) of the covariance of points (N, P), of which a unit one is expected: that of the first ``dense`` coordinates,
-    and the variances of the others.
+def _learnt_root(w: np.ndarray, dense: int) -> np.ndarray:
+    """A root (P, P) of the covariance of points (N, P), shrunk towards the unit matrix.
+
+    It has the covariance of the first ``dense`` coordinates, and the variances of the others.
     """
     covariance = (np.cov(w.T) * len(w) + PRIOR_DRAWS * np.eye(w.shape[1])) / (len(w) + PRIOR_DRAWS)
     root = np.diag(np.sqrt(np.diag(covariance)))

@@ -1,1 +1,1 @@
-"""Exact inference for Gaussian labels, and for others through Gaussian pseudo-labels."""
+"""Exact inference for Gaussian labels, and variational inference for others through Gaussian pseudo-labels."""

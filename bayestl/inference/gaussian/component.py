@@ -1,9 +1,9 @@
-"""Conditioning: the posterior of latent values given Gaussian labels, averaged over hyperparameters.
+"""The posterior of latent values given Gaussian labels, under one set of hyperparameters.
 
-    p(f | y) = sum_s w_s N(f | K_s* (K_s + D_s)^-1 y, K_s** - K_s* (K_s + D_s)^-1 K_*s)
+    p(f | y) = N(f | K_* C^-1 y,  K_** - K_* C^-1 K_*'),        C = K + D = L L'
 
-One component a set of hyperparameters: one at their maximum, several from the Laplace approximation (or, later, from
-MCMC).  New labels are conditioned on exactly, by extending the Cholesky factor, and shift the weights.
+New labels extend the Cholesky factor L by a block of rows, so conditioning on them costs no second factorisation of C.
+Rasmussen, Williams 2006, *Gaussian processes for machine learning*, algorithm 2.1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bayestl.priors.prior import Prior
 
 @dataclass(frozen=True)
 class Component:
-    """The labels under one set of hyperparameters: ``factor`` of their covariance, ``whitened`` = factor^-1 y."""
+    """The labels under one set of hyperparameters: ``factor`` L of their covariance, and ``whitened`` = ``L^-1 y``."""
 
     prior: Prior
     labels: Labels
@@ -30,11 +30,17 @@ class Component:
     whitened: Tensor
     jitter: float
     full: bool = True
-    """Whether the labels stand for themselves, not for more of them (see ``inference/inducing.py``)."""
+    """False where the labels are inducing values that summarise more labels (``inference/gaussian/inducing.py``)."""
 
     @classmethod
     def of(cls, prior: Prior, data: Data) -> Component:
-        """Factorise; raises ``torch.linalg.LinAlgError`` where that fails."""
+        """The component of a prior at its present hyperparameters.
+
+        Raises
+        ------
+        torch.linalg.LinAlgError
+            If the covariance of the labels cannot be factorised.
+        """
         if len(data.points.x) > inducing.FULL_LABELS:
             labels, factor = inducing.summarise(prior, data, inducing.INDUCING)
             return cls(prior, labels, factor, _solve(factor, labels.y), 0.0, full=False)
@@ -43,7 +49,7 @@ class Component:
         return cls(prior, labels, factor, _solve(factor, labels.y), jitter)
 
     def extended(self, data: Data) -> tuple[Component, float]:
-        """With more labels, and their log predictive density (a bound on it where they are not Gaussian)."""
+        """The component with more labels, and their log predictive density (a bound on it if they are not Gaussian)."""
         points = data.points
         cross = _solve(self.factor, self.prior.covariance(self.labels.points, points))
         schur = self.prior.covariance(points, points) - cross.T @ cross
@@ -57,17 +63,17 @@ class Component:
         log_density = (
             -0.5 * float(whitened @ whitened) - float(corner.diagonal().log().sum()) - 0.5 * m * np.log(2 * np.pi)
         )
-        both = self.labels.join(extra)
-        component = Component(self.prior, both, factor, torch.cat([self.whitened, whitened]), self.jitter)
+        labels = self.labels.join(extra)
+        component = Component(self.prior, labels, factor, torch.cat([self.whitened, whitened]), self.jitter)
         return component, log_density + correction
 
     def project(self, covariance: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean of quantities whose covariance with the labels is (k, N), and ``factor^-1 covariance'`` (N, k)."""
+        """Mean (k,) of quantities whose covariance with the labels is (k, N), and ``L^-1 covariance'`` (N, k)."""
         half = _solve(self.factor, covariance.T)
         return half.T @ self.whitened, half
 
 
 def _solve(factor: Tensor, right: Tensor) -> Tensor:
     columns = right if right.ndim == 2 else right[:, None]
-    out = torch.linalg.solve_triangular(factor, columns, upper=False)
-    return out if right.ndim == 2 else out[:, 0]
+    solution = torch.linalg.solve_triangular(factor, columns, upper=False)
+    return solution if right.ndim == 2 else solution[:, 0]

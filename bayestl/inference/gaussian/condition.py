@@ -1,9 +1,8 @@
-"""Conditioning: the posterior of latent values given Gaussian labels, averaged over hyperparameters.
+"""The exact posterior given Gaussian labels, averaged over hyperparameters: ``p(f | y) = sum_s w_s p(f | y, theta_s)``.
 
-    p(f | y) = sum_s w_s N(f | K_s* (K_s + D_s)^-1 y, K_s** - K_s* (K_s + D_s)^-1 K_*s)
-
-One component a set of hyperparameters: one at their maximum, several from the Laplace approximation (or, later, from
-MCMC).  New labels are conditioned on exactly, by extending the Cholesky factor, and shift the weights.
+There is one component per set of hyperparameters theta_s: one at their maximum, or several from the Laplace
+approximation or a Markov chain.  New labels ``y+`` update the components, and multiply the weights by
+``p(y+ | y, theta_s)``.
 """
 
 from __future__ import annotations
@@ -17,16 +16,15 @@ from torch import Tensor
 
 from bayestl.inference.gaussian.component import Component
 from bayestl.inference.gaussian.labels import Data
-from bayestl.inference.gaussian.latent import (
-    ExactLatent,
-)
+from bayestl.inference.gaussian.latent import ExactLatent
+from bayestl.inference.threads import threads_for
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Points
 from bayestl.priors.vector import get_raw, set_raw
 
 
 class ExactPosterior:
-    """A mixture of :class:`Component` over hyperparameters."""
+    """A weighted mixture of :class:`Component`, one per set of hyperparameters."""
 
     def __init__(self, components: list[Component], weights: np.ndarray) -> None:
         self.components = components
@@ -37,27 +35,28 @@ class ExactPosterior:
     def of(
         cls, prior: Prior, data: Data | list[Data], draws: np.ndarray, weights: np.ndarray | None = None
     ) -> ExactPosterior:
-        """A component for each row of ``draws`` (S, P) that can be factorised; ``data`` may be one for each.
+        """One component per row of ``draws`` (S, P) that can be factorised; ``data`` may be a list, one entry per row.
 
         Raises
         ------
         torch.linalg.LinAlgError
-            If none can.
+            If no row can be factorised.
         """
         weights = np.ones(len(draws)) if weights is None else weights
-        components, kept = [], []
-        each = data if isinstance(data, list) else [data] * len(draws)
-        for own_data, raw, weight in zip(each, draws, weights, strict=True):
-            own = copy.deepcopy(prior)
-            set_raw(own, raw)
-            try:
-                components.append(Component.of(own, own_data))
-            except torch.linalg.LinAlgError:
-                continue
-            kept.append(weight)
+        components, component_weights = [], []
+        data_per_draw = data if isinstance(data, list) else [data] * len(draws)
+        with threads_for(max(map(len, data_per_draw))):
+            for labels, raw, weight in zip(data_per_draw, draws, weights, strict=True):
+                prior_at_raw = copy.deepcopy(prior)
+                set_raw(prior_at_raw, raw)
+                try:
+                    components.append(Component.of(prior_at_raw, labels))
+                except torch.linalg.LinAlgError:
+                    continue
+                component_weights.append(weight)
         if not components:
             raise torch.linalg.LinAlgError("no set of hyperparameters gives a positive definite covariance")
-        return cls(components, np.asarray(kept))
+        return cls(components, np.asarray(component_weights))
 
     @property
     def draws(self) -> np.ndarray:
@@ -66,12 +65,12 @@ class ExactPosterior:
 
     @property
     def jitter(self) -> float:
-        """The largest that any component needed."""
+        """The largest jitter that a component needed."""
         return max(c.jitter for c in self.components)
 
     @torch.no_grad()
     def condition(self, extra: Data) -> ExactPosterior:
-        """Given more labels, with the hyperparameters' weights updated by how well each predicted them."""
+        """The posterior given more labels, the weights multiplied by the predictive density of these labels."""
         pairs = [component.extended(extra) for component in self.components]
         with np.errstate(divide="ignore"):
             log_weights = np.log(self.weights) + np.array([log_density for _, log_density in pairs])

@@ -1,7 +1,10 @@
-"""The density of Gaussian vectors by Cholesky factorisation, with its gradient in closed form.
+"""The log density ``log N(y | 0, K + diag(v))`` of Gaussian labels, with its gradient in closed form.
 
-For one covariance as a node of a graph of derivatives, and for many sets of hyperparameters of a prior at once: on small
-tables what costs is not the arithmetic but the number of operations, which is then the same as for one.
+    d/dK = (alpha alpha' - (K + diag(v))^-1) / 2,        alpha = (K + diag(v))^-1 y
+
+For one covariance it is a node in automatic differentiation.  For many sets of hyperparameters it is batched: on small
+tables the number of operations dominates, not the arithmetic, and that number is the same as for one.
+Rasmussen, Williams 2006, *Gaussian processes for machine learning*, section 5.4.1.
 """
 
 from __future__ import annotations
@@ -23,14 +26,14 @@ class LogNormalDensity(torch.autograd.Function):
     """``log N(y | 0, K + diag(v))`` with the closed-form gradient ``(alpha alpha' - (K + diag(v))^-1) / 2``."""
 
     @staticmethod
-    def forward(ctx: Any, covariance: Tensor, noise: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, covariance: Tensor, noise: Tensor, y: Tensor) -> Tensor:
         factor, _ = cholesky(covariance, noise)
         alpha = torch.cholesky_solve(y[:, None], factor)[:, 0]
         ctx.save_for_backward(factor, alpha)
         return -0.5 * (y @ alpha) - factor.diagonal().log().sum() - 0.5 * len(y) * math.log(2 * math.pi)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         factor, alpha = ctx.saved_tensors
         g = inverse_from_cholesky(factor).mul_(-0.5 * grad).addr_(alpha, alpha, alpha=0.5 * float(grad))
         return g, g.diagonal(), -alpha * grad
@@ -41,29 +44,30 @@ def log_densities(
 ) -> tuple[np.ndarray, np.ndarray]:
     """``log N(y | 0, K + diag(v))`` (S,) at each vector (S, P) of raw hyperparameters, and its gradients (S, P).
 
-    All at once; NaN where the covariance would need jitter.  ``y``, ``task``, ``se2`` and ``site`` (N,) are those of labels.
+    The vectors are evaluated together; the value is NaN where the covariance would need jitter.  ``y``, ``task``,
+    ``se2`` and ``site`` (N,) are the fields of :class:`~bayestl.inference.gaussian.labels.Labels`.
     """
 
-    def of(raw: Tensor) -> tuple[Tensor, ...]:
-        return call_at(prior, raw, terms)  # type: ignore[no-any-return]
+    def outputs_at(raw: Tensor) -> tuple[Tensor, ...]:
+        return call_at(prior, raw, terms)
 
-    outputs, back = torch.func.vjp(torch.vmap(of), torch.from_numpy(raws))  # type: ignore[misc]
+    outputs, pull_back = torch.func.vjp(torch.vmap(outputs_at), torch.from_numpy(raws))[:2]
     with torch.no_grad():
         weights, noise, *arguments = (v.detach() for v in outputs)
         assembled = assemble(len(y), terms, weights, arguments)
-        own = torch.ones_like(y) if site is None else (~site).to(y.dtype)
+        noisy = torch.ones_like(y) if site is None else (~site).to(y.dtype)
         covariance = assembled.covariance
         diagonal = covariance.diagonal(dim1=-2, dim2=-1)
-        diagonal.add_(noise[:, task] * own + se2)
+        diagonal.add_(noise[:, task] * noisy + se2)
         factor, info = torch.linalg.cholesky_ex(covariance)
         if (info != 0).any():
             factor[info != 0] = torch.eye(len(y), dtype=y.dtype)
         alpha = torch.cholesky_solve(y[:, None].expand(len(raws), -1, -1), factor)[..., 0]
-        halves = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        values = -0.5 * (alpha @ y) - halves - 0.5 * len(y) * math.log(2 * math.pi)
+        half_log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        values = -0.5 * (alpha @ y) - half_log_det - 0.5 * len(y) * math.log(2 * math.pi)
         slope = torch.cholesky_inverse(factor).mul_(-0.5).baddbmm_(alpha[..., None], alpha[:, None, :], alpha=0.5)
-        in_noise = torch.zeros_like(noise).index_add_(1, task, slope.diagonal(dim1=-2, dim2=-1) * own)
+        in_noise = torch.zeros_like(noise).index_add_(1, task, slope.diagonal(dim1=-2, dim2=-1) * noisy)
         in_weights, *in_arguments = assembled.pull(slope)
-    (gradients,) = back((in_weights, in_noise, *in_arguments))
+    (gradients,) = pull_back((in_weights, in_noise, *in_arguments))
     values[info != 0] = math.nan
     return values.numpy(), gradients.numpy()

@@ -1,6 +1,9 @@
-"""Labels as an engine sees them: Gaussian ones in long form, and what labels of any other likelihood must be able to do.
+"""Labels for the Gaussian engine: Gaussian labels in long form, and the protocol for labels of any likelihood.
 
-y_i = f(point_i) + e_i,   e_i ~ N(0, sigma_task^2 + s_i^2),   s_i a known standard error
+    y_i = f(point_i) + e_i,   e_i ~ N(0, sigma_task^2 + s_i^2),   s_i a known standard error
+
+The log evidence of Gaussian labels is a multivariate normal density; plus the log prior density of the hyperparameters
+it is their log posterior.
 """
 
 from __future__ import annotations
@@ -18,15 +21,16 @@ from bayestl.priors.processes import Points
 from bayestl.priors.vector import one_by_one
 
 MAX_ENTRIES = 1_000_000
-"""Entries of the covariances that are evaluated at once."""
+"""Largest number of entries of the covariance matrices that are evaluated at once."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Gaussian labels in long form, those of a task together (see :meth:`Prior.covariance`).
+    """Gaussian labels in long form, sorted by task (for :meth:`Prior.covariance`).
 
-    ``points`` (N), ``y`` (N,) scaled, ``se2`` (N,) known noise variance; ``site`` (N,) marks pseudo-labels, whose
-    variance is ``se2`` alone, where the others have the noise of their task too; ``rows`` (N,) of the table.
+    ``points`` (N); ``y`` (N,) scaled labels; ``se2`` (N,) known noise variances; ``site`` (N,) marks pseudo-labels,
+    whose variance is ``se2`` alone, while that of the others includes the noise of their task; ``rows`` (N,) of the
+    table.
     """
 
     points: Points
@@ -44,9 +48,9 @@ class Labels:
         return Labels(self.points.at(index), self.y[index], self.se2[index], site, rows)
 
     def join(self, other: Labels) -> Labels:
-        """These labels, then the other ones."""
-        none = (torch.zeros(len(v), dtype=torch.bool) for v in (self, other))
-        sites = [n if v.site is None else v.site for v, n in zip((self, other), none, strict=True)]
+        """The labels followed by the other labels."""
+        no_sites = (torch.zeros(len(v), dtype=torch.bool) for v in (self, other))
+        sites = [none if v.site is None else v.site for v, none in zip((self, other), no_sites, strict=True)]
         return Labels(
             self.points.join(other.points),
             torch.cat([self.y, other.y]),
@@ -60,39 +64,41 @@ class Labels:
         return self.at(torch.from_numpy(stratified(self.points.task.numpy(), rows.numpy(), size, generator)))
 
     def evidences(self, prior: Prior, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See :meth:`Data.evidences`."""
+        """Log evidence (S,) at raw vectors (S, P), and gradients (S, P); see :meth:`Data.evidences`."""
         at_once = MAX_ENTRIES // max(len(self) ** 2, 1)
         if len(raws) == 1 or at_once < 2:
             return one_by_one(prior, lambda: log_marginal_likelihood(prior, self), raws)
         terms = prior.terms(self.points)
-        parts = [
+        blocks = [
             log_densities(prior, terms, self.y, self.points.task, self.se2, self.site, raws[i : i + at_once])
             for i in range(0, len(raws), at_once)
         ]
-        values, gradients = (np.concatenate(each) for each in zip(*parts, strict=True))
-        lost = ~(np.isfinite(values) & np.isfinite(gradients).all(axis=1))
-        if lost.any():
-            values[lost], gradients[lost] = one_by_one(prior, lambda: log_marginal_likelihood(prior, self), raws[lost])
+        values, gradients = (np.concatenate(arrays) for arrays in zip(*blocks, strict=True))
+        failed = ~(np.isfinite(values) & np.isfinite(gradients).all(axis=1))
+        if failed.any():
+            values[failed], gradients[failed] = one_by_one(
+                prior, lambda: log_marginal_likelihood(prior, self), raws[failed]
+            )
         return values, gradients
 
     def conditioned(self, prior: Prior, mean: Tensor | None = None, covariance: Tensor | None = None) -> Pseudo:
-        """These labels: they are Gaussian already."""
+        """The labels themselves, which are Gaussian already, without a correction."""
         return Pseudo(self, 0.0)
 
 
 class Pseudo(NamedTuple):
-    """Gaussian labels that stand for the real ones, and what the log evidence of the real ones has beyond theirs."""
+    """Gaussian pseudo-labels for the real labels, and the correction: log evidence of the real ones minus theirs."""
 
     labels: Labels
     correction: float
 
 
 class Data(Protocol):
-    """Labels of any likelihood, as the engine sees them."""
+    """Labels of any likelihood, as the Gaussian engine needs them."""
 
     @property
     def points(self) -> Points:
-        """Where their latent values are."""
+        """The points of the latent values on which the labels depend."""
 
     def __len__(self) -> int: ...
 
@@ -102,22 +108,23 @@ class Data(Protocol):
     def evidences(self, prior: Prior, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log evidence (S,), or a bound on it, at each vector (S, P) of raw hyperparameters, and the gradients (S, P).
 
-        ``-inf`` and zeros where it cannot be computed.  ``prior`` is left at any of them.
+        Where the evidence cannot be computed, ``-inf`` and zeros.  ``prior`` is left at any of the vectors.
         """
 
     def conditioned(self, prior: Prior, mean: Tensor | None = None, covariance: Tensor | None = None) -> Pseudo:
         """Gaussian labels with the same posterior, at the hyperparameters of ``prior``.
 
-        ``mean`` and ``covariance`` of the latent values at the points, where other labels are conditioned on already.
+        ``mean`` and ``covariance`` are the prior moments of the latent values at the points, such as those given other
+        labels; by default those of ``prior``.
         """
 
 
 def noise_variance(prior: Prior, labels: Labels) -> Tensor:
     """``sigma_task^2 + s_i^2``, shape (N,); ``s_i^2`` alone for pseudo-labels."""
-    own = prior.noise.variance()[labels.points.task]
+    task_noise = prior.noise.variance()[labels.points.task]
     if labels.site is not None:
-        own = torch.where(labels.site, 0.0, own)
-    return own + labels.se2
+        task_noise = torch.where(labels.site, 0.0, task_noise)
+    return task_noise + labels.se2
 
 
 def log_marginal_likelihood(prior: Prior, labels: Labels) -> Tensor:
@@ -127,21 +134,21 @@ def log_marginal_likelihood(prior: Prior, labels: Labels) -> Tensor:
 
 
 def log_posteriors(prior: Prior, data: Data, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log evidence plus log prior density (S,) at each vector (S, P) of raw hyperparameters, and the gradients (S, P)."""
+    """Log posterior, evidence plus prior, (S,) at each vector (S, P) of raw hyperparameters, and gradients (S, P)."""
     values, gradients = data.evidences(prior, raws)
-    own, own_gradients = prior.hyperprior.at(raws)
-    lost = ~np.isfinite(values)
-    return values + own, np.where(lost[:, None], 0.0, gradients + own_gradients)
+    log_priors, prior_gradients = prior.hyperprior.at(raws)
+    failed = ~np.isfinite(values)
+    return values + log_priors, np.where(failed[:, None], 0.0, gradients + prior_gradients)
 
 
 def value_and_gradient(prior: Prior, data: Data, raw: np.ndarray) -> tuple[float, np.ndarray]:
-    """Log posterior at ``raw`` and its gradient; ``-inf`` and zeros where it cannot be computed."""
+    """Log posterior at the vector ``raw`` (P,), and its gradient; ``-inf`` and zeros where it cannot be computed."""
     values, gradients = log_posteriors(prior, data, raw[None])
     return float(values[0]), gradients[0]
 
 
 def stratified(kind: np.ndarray, rows: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
-    """Positions of about ``size`` labels, sorted: kinds (N,) as equal as their numbers allow, the same rows for all."""
+    """Sorted positions of about ``size`` of N labels: kinds (N,) equally often where possible, and at common rows."""
     counts = np.bincount(kind)
     quota = np.zeros_like(counts)
     left = size
@@ -149,7 +156,7 @@ def stratified(kind: np.ndarray, rows: np.ndarray, size: int, generator: np.rand
         quota[t] = min(counts[t], left // (len(counts) - position))
         left -= quota[t]
     order = generator.permutation(int(rows.max()) + 1)[rows]
-    keep = [
+    chosen = [
         np.flatnonzero(kind == t)[np.argsort(order[kind == t], kind="stable")[: quota[t]]] for t in range(len(counts))
     ]
-    return np.sort(np.concatenate(keep))
+    return np.sort(np.concatenate(chosen))

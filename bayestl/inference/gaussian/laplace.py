@@ -1,4 +1,4 @@
-"""The Laplace approximation: hyperparameters near their maximum are Gaussian."""
+"""The Laplace approximation: a Gaussian posterior of the raw hyperparameters around their maximum."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from bayestl.priors.vector import RAW_BOUND, get_raw, set_raw
 def laplace_covariance(prior: Prior, data: Data, which: np.ndarray | None = None, step: float = 1e-3) -> np.ndarray:
     """Covariance of raw hyperparameters: inverse Hessian of the negative log posterior at the present values.
 
-    Central differences of the exact gradient: two evaluations a hyperparameter.  Directions in which the log
-    posterior is flatter than a unit normal (the order of the priors), or not concave, get unit variance.
+    The Hessian is from central differences of the exact gradient, two evaluations per hyperparameter.  Directions in
+    which the log posterior is flatter than a unit normal (the order of the priors), or not concave, get unit variance.
 
     Parameters
     ----------
     prior : Prior
-        At the maximum; left as it was.
+        Prior at the maximum; left as it was.
     data : Data
+        Labels.
     which : ndarray of int, optional
-        Positions in the raw vector; the others are held fixed.  Default: all.
+        Positions of hyperparameters in the raw vector; the others are held fixed.  Default: all.
     """
     raw = get_raw(prior)
     positions = np.arange(len(raw)) if which is None else np.asarray(which)
@@ -37,7 +38,10 @@ def laplace_covariance(prior: Prior, data: Data, which: np.ndarray | None = None
 def inverse_curvature(
     gradients: Callable[[np.ndarray], np.ndarray], at: np.ndarray, positions: np.ndarray, step: float = 1e-3
 ) -> np.ndarray:
-    """See :func:`laplace_covariance`: of any log density, its gradients (S, P) at points (S, P), in some coordinates."""
+    """Inverse Hessian of any negative log density in the coordinates ``positions``, as in :func:`laplace_covariance`.
+
+    ``gradients``: the gradients (S, P) of the log density at points (S, P).
+    """
     shifts = step * np.eye(len(at))[positions]
     up, down = np.split(gradients(np.concatenate([at + shifts, at - shifts])), 2)
     hessian = (down - up)[:, positions] / (2 * step)
@@ -47,12 +51,12 @@ def inverse_curvature(
 
 def raw_positions(prior: Prior, prefix: str) -> np.ndarray:
     """Positions in the raw vector of the hyperparameters whose name starts with ``prefix``."""
-    keep, offset = [], 0
+    positions, offset = [], 0
     for name, parameter in prior.named_parameters():
         if name.startswith(prefix):
-            keep.append(np.arange(offset, offset + parameter.numel()))
+            positions.append(np.arange(offset, offset + parameter.numel()))
         offset += parameter.numel()
-    return np.concatenate(keep) if keep else np.zeros(0, dtype=int)
+    return np.concatenate(positions) if positions else np.zeros(0, dtype=int)
 
 
 def laplace_draws(prior: Prior, data: Data, n: int, seed: int, which: np.ndarray | None = None) -> np.ndarray:
@@ -67,9 +71,9 @@ def laplace_draws(prior: Prior, data: Data, n: int, seed: int, which: np.ndarray
 
 
 def covariance_root(covariance: np.ndarray) -> np.ndarray:
-    """The symmetric square root, rounding errors below zero set to zero.
+    """The symmetric square root, with eigenvalues that rounding made negative set to zero.
 
-    Unlike the eigenvectors themselves, which turn freely where eigenvalues are equal, it changes as little as the
+    Unlike the eigenvectors themselves, which are not unique where eigenvalues are equal, it changes as little as the
     covariance does: draws made with it are reproducible to rounding on every machine and number of threads.
     """
     values, vectors = np.linalg.eigh(covariance)

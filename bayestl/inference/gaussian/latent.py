@@ -1,29 +1,43 @@
-"""Conditioning: the posterior of latent values given Gaussian labels, averaged over hyperparameters.
+"""Latent values of new rows under an exact posterior: moments within rows, and draws with or without correlated rows.
 
-    p(f | y) = sum_s w_s N(f | K_s* (K_s + D_s)^-1 y, K_s** - K_s* (K_s + D_s)^-1 K_*s)
+    p(f) = sum_s w_s N(f | m_s, V_s)
 
-One component a set of hyperparameters: one at their maximum, several from the Laplace approximation (or, later, from
-MCMC).  New labels are conditioned on exactly, by extending the Cholesky factor, and shift the weights.
+:class:`ExactLatent` has one Gaussian per component of the posterior, :class:`MixedLatent` averages alternatives, and
+:class:`JoinedLatent` joins families of tasks that are independent of each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bayestl.inference.gaussian.component import Component
+from bayestl.inference.threads import threads_for
 from bayestl.kernels.cholesky import cholesky
 from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.priors.processes import Points
 from bayestl.table.task import PartDraws, TaskPart
 
 CHUNK_ROWS = 1024
-"""Rows predicted at a time, which bounds the memory for cross-covariances."""
+"""Number of rows predicted at a time, which bounds the memory for cross-covariances."""
 MAX_JOINT = 12_000
-"""Largest rows x tasks for which joint draws are made: the covariance of that many values is 1.2 GB."""
+"""Largest number of rows x tasks for joint draws: the covariance of that many values is 1.2 GB."""
+
+
+def _in_threads(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of :class:`ExactLatent`, in as many threads as its labels and rows call for."""
+
+    @wraps(method)
+    def limited(self: ExactLatent, *arguments: Any, **options: Any) -> Any:
+        with threads_for(max(len(self._x), len(self._components[0].labels))):
+            return method(self, *arguments, **options)
+
+    return limited
 
 
 class ExactLatent:
@@ -37,11 +51,12 @@ class ExactLatent:
         self._moments: tuple[np.ndarray, np.ndarray] | None = None
 
     def setting(self, channel: int, part: int) -> Setting:
-        """Noise of a latent function and further hyperparameters of the likelihood of its part, in each component."""
+        """Noise of a channel and further hyperparameters of the likelihood of its part, in each component."""
         with torch.no_grad():
             further = np.stack([c.prior.further(part).numpy() for c in self._components])
         return Setting(self.noise[:, channel], further)
 
+    @_in_threads
     @torch.no_grad()
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Means (S, n, C) and the covariances within each row (S, n, C, C)."""
@@ -80,11 +95,12 @@ class ExactLatent:
         component = np.sort(generator.choice(len(self.weights), size=n, p=self.weights))
         return self.draw(component, generator, joint_rows), component
 
+    @_in_threads
     @torch.no_grad()
     def draw(self, component: np.ndarray, generator: np.random.Generator, joint_rows: bool) -> np.ndarray:
-        """A draw (rows, T) from each of the given components, see :meth:`sample`."""
+        """One draw (rows, T) from each of the given components, with the errors of :meth:`sample`."""
         n_rows, n_tasks = len(self._x), self.noise.shape[1]
-        out = np.empty((len(component), n_rows, n_tasks))
+        draws = np.empty((len(component), n_rows, n_tasks))
         if joint_rows and n_rows * n_tasks > MAX_JOINT:
             raise ValueError(
                 f"joint draws of {n_rows} rows x {n_tasks} tasks need the covariance of {n_rows * n_tasks} values "
@@ -95,17 +111,17 @@ class ExactLatent:
             if joint_rows:
                 mean, root = self._joint(int(s))
                 noise = generator.standard_normal((len(chosen), n_rows * n_tasks))
-                draws = mean + noise @ root.T
-                out[chosen] = draws.reshape(len(chosen), n_tasks, n_rows).transpose(0, 2, 1)
+                values = mean + noise @ root.T
+                draws[chosen] = values.reshape(len(chosen), n_tasks, n_rows).transpose(0, 2, 1)
             else:
                 means, covariances = self.moments()
                 root = _row_roots(covariances[s])
                 noise = generator.standard_normal((len(chosen), n_rows, n_tasks))
-                out[chosen] = means[s] + np.einsum("ntu,knu->knt", root, noise)
-        return out
+                draws[chosen] = means[s] + np.einsum("ntu,knu->knt", root, noise)
+        return draws
 
     def _joint(self, s: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and a square root of the covariance of all values, task by task."""
+        """Mean and a root of the covariance of all latent values, task by task."""
         c = self._components[s]
         n_tasks = self.noise.shape[1]
         everywhere = self._points(slice(None), 0)
@@ -118,7 +134,7 @@ class ExactLatent:
 
 
 class MixedLatent:
-    """Equally likely alternatives for the latent values of one family, such as at inputs that are not certain."""
+    """A mixture of equally likely alternatives for the latent values of one family, such as at uncertain inputs."""
 
     def __init__(self, alternatives: Sequence[ExactLatent]) -> None:
         self._alternatives = alternatives
@@ -127,17 +143,17 @@ class MixedLatent:
         self.noise = np.concatenate([a.noise for a in alternatives])
 
     def setting(self, channel: int, part: int) -> Setting:
-        """See :meth:`ExactLatent.setting`."""
-        each = [a.setting(channel, part) for a in self._alternatives]
-        return Setting(np.concatenate([s.noise for s in each]), np.concatenate([s.further for s in each]))
+        """Noise and further hyperparameters in the components of all alternatives, as :meth:`ExactLatent.setting`."""
+        settings = [a.setting(channel, part) for a in self._alternatives]
+        return Setting(np.concatenate([s.noise for s in settings]), np.concatenate([s.further for s in settings]))
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """See :meth:`ExactLatent.moments`."""
+        """Means and covariances in the components of all alternatives, as :meth:`ExactLatent.moments`."""
         means, covariances = zip(*(a.moments() for a in self._alternatives), strict=True)
         return np.concatenate(means), np.concatenate(covariances)
 
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> tuple[np.ndarray, np.ndarray]:
-        """See :meth:`ExactLatent.sample`."""
+        """Draws, equally many from each alternative, and the component of each, as :meth:`ExactLatent.sample`."""
         counts = np.bincount(np.arange(n) % len(self._alternatives), minlength=len(self._alternatives))
         draws, components, first = [], [], 0
         for alternative, count in zip(self._alternatives, counts, strict=True):
@@ -151,18 +167,18 @@ class MixedLatent:
 
 
 def _row_roots(covariances: np.ndarray) -> np.ndarray:
-    """Symmetric square roots of (n, T, T), rounding errors below zero set to zero."""
+    """Symmetric square roots of matrices (n, T, T), with eigenvalues that rounding made negative set to zero."""
     values, vectors = np.linalg.eigh(covariances)
     return np.einsum("ntk,nk,nuk->ntu", vectors, np.sqrt(np.maximum(values, 0.0)), vectors)
 
 
 class JoinedLatent:
-    """Latent values of several families that are independent of each other (``bayestl.posterior.Latent``).
+    """Latent values of several families that are independent of each other (a ``bayestl.posterior.Latent``).
 
     Parameters
     ----------
     families : sequence of (parts, latent)
-        The parts of each family, and its latent values; channels of the parts are counted over all families.
+        The parts of each family, and its latent values; channels of the parts are numbered over all families.
     """
 
     def __init__(self, families: Sequence[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]]) -> None:
@@ -179,7 +195,7 @@ class JoinedLatent:
         return latent, [self._home[c][1] for c in part.channels], parts.index(part)
 
     def block(self, part: TaskPart) -> LatentBlock:
-        """The latent values of a part."""
+        """The mixture of Gaussians of the latent values of a part."""
         latent, local, _ = self._place(part)
         means, covariances = latent.moments()
         return LatentBlock(latent.weights, means[:, :, local], covariances[:, :, local][:, :, :, local])
@@ -192,7 +208,7 @@ class JoinedLatent:
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Weights (S,), means (S, n, C), covariances within rows (S, n, C, C) and noise (S, C) of all channels.
 
-        Components of different families are paired: each is a draw of hyperparameters that do not depend on each other.
+        Components of different families are paired: their hyperparameters are independent draws.
         """
         size = max(len(latent.weights) for _, latent in self._families)
         first = self._families[0][1].moments()[0]
@@ -204,15 +220,15 @@ class JoinedLatent:
         for parts, latent in self._families:
             chosen = np.arange(size) if alone else resample(latent.weights, size)
             channels = [c for part in parts for c in part.channels]
-            own_means, own_covariances = latent.moments()
-            means[:, :, channels] = own_means[chosen]
+            family_means, family_covariances = latent.moments()
+            means[:, :, channels] = family_means[chosen]
             noise[:, channels] = latent.noise[chosen]
-            covariances[np.ix_(range(size), range(n), channels, channels)] = own_covariances[chosen]
+            covariances[np.ix_(range(size), range(n), channels, channels)] = family_covariances[chosen]
         return weights, means, covariances, noise
 
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
         """Draws of the latent values of each part, with the hyperparameters of its likelihood."""
-        out: dict[TaskPart, PartDraws] = {}
+        draws: dict[TaskPart, PartDraws] = {}
         for parts, latent in self._families:
             f, component = latent.sample(n, generator, joint_rows)
             order = generator.permutation(n) if len(self._families) > 1 else np.arange(n)
@@ -221,10 +237,10 @@ class JoinedLatent:
             for position, part in enumerate(parts):
                 local = slice(used, used + len(part.channels))
                 used += len(part.channels)
-                out[part] = PartDraws(part, f[:, :, local], latent.setting(local.start, position).at(component))
-        return sorted(out.values(), key=lambda d: d.part.channels)
+                draws[part] = PartDraws(part, f[:, :, local], latent.setting(local.start, position).at(component))
+        return sorted(draws.values(), key=lambda d: d.part.channels)
 
 
 def resample(weights: np.ndarray, size: int) -> np.ndarray:
-    """``size`` components in proportion to their weights, systematically."""
+    """Indices of ``size`` components in proportion to their weights (systematic resampling)."""
     return np.searchsorted(np.cumsum(weights), (np.arange(size) + 0.5) / size).clip(max=len(weights) - 1)

@@ -1,11 +1,12 @@
-"""Leave-one-out: what all other labels say of the latent values behind one, without fitting again.
+"""Leave-one-out: the posterior of the latent values of one label given all other labels, without fitting again.
 
-With ``C = K + D`` the covariance of the (pseudo-)labels, and ``I`` those that stand for one label,
+With ``C = K + D`` the covariance of the (pseudo-)labels, and ``I`` the pseudo-labels of one label,
 
     f_I | y_-I ~ N(y_I - (C^-1_II)^-1 (C^-1 y)_I,  (C^-1_II)^-1 - D_I)
 
-exact for Gaussian labels (Rasmussen, Williams 2006, eq. 5.12), else the cavity of its pseudo-labels, the others' held fixed
-(Vehtari et al. 2016, *Bayesian leave-one-out cross-validation approximations for Gaussian latent variable models*).
+which is exact for Gaussian labels (Rasmussen, Williams 2006, eq. 5.12), else the cavity distribution of its
+pseudo-labels, with those of the other labels held fixed (Vehtari et al. 2016, *Bayesian leave-one-out cross-validation
+approximations for Gaussian latent variable models*).
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from bayestl.kernels.cholesky import inverse_from_cholesky
 
 @torch.no_grad()
 def cavities(component: Component, places: Sequence[Tensor]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each part, mean (n, L) and covariance (n, L, L) of the latent values behind each of its labels, given all others.
+    """For each part, mean (n, L) and covariance (n, L, L) of the latent values of each label, given all other labels.
 
     Parameters
     ----------
     component : Component
-        Labels that stand for themselves.
+        Component whose labels are not summarised by inducing values.
     places : sequence of Tensor, shape (n, L)
-        Positions of the L latent values behind each of n labels of a part.
+        Positions of the L latent values of each of n labels of a part.
 
     Notes
     -----
-    The known error of a Gaussian label is part of the covariance, since a label like it would have it too.
+    The known error of a Gaussian label is part of the covariance, since a new label of its kind would have it too.
     """
     labels = component.labels
     inverse = inverse_from_cholesky(component.factor)
@@ -44,14 +45,14 @@ def cavities(component: Component, places: Sequence[Tensor]) -> list[tuple[np.nd
         noise = noise - labels.se2
     else:
         noise = torch.where(labels.site, noise, noise - labels.se2)
-    out = []
+    moments = []
     for place in places:
         spread = torch.linalg.inv(inverse[place[:, :, None], place[:, None, :]])
         mean = labels.y[place] - (spread @ alpha[place][:, :, None])[:, :, 0]
-        out.append((mean.numpy(), (spread - torch.diag_embed(noise[place])).numpy()))
-    return out
+        moments.append((mean.numpy(), (spread - torch.diag_embed(noise[place])).numpy()))
+    return moments
 
 
 def label_places(task: Tensor, channels: Sequence[int]) -> Tensor:
-    """Positions (n, L) of the latent values of a part, those of a label in a row, from the channel (N,) of each."""
+    """Positions (n, L) of the latent values of the n labels of a part, from the channel (N,) of each latent value."""
     return torch.stack([torch.nonzero(task == c).ravel() for c in channels], dim=1)

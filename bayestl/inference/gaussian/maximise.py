@@ -1,11 +1,11 @@
-"""Exact inference: Gaussian labels under any :class:`~bayestl.priors.prior.Prior`.
+"""Maximum a posteriori hyperparameters of any :class:`~bayestl.priors.prior.Prior`, by L-BFGS-B.
 
-The marginal likelihood is a multivariate normal density by Cholesky in float64, never conjugate gradients: below
-about 10^4 labels they are slower and do not converge on flat length scales.  Hyperparameters are found by maximum a
-posteriori with L-BFGS-B over the raw (logarithmic) parameters: several starts on a small stratified subset, then
-all labels from the best of them, until a step gains less than a fixed amount a label.
-The engine knows no architecture: it sees a prior, points and labels.  Labels of other likelihoods take part as Gaussian
-pseudo-labels (``inference/sites.py``).
+    maximise  log p(y | theta) + log p(theta)        over the raw (logarithmic) hyperparameters theta
+
+There are several starts on a small stratified subset, then a fit to all labels from the best of them, until the steps
+gain less than a fixed amount per label.  The marginal likelihood is a multivariate normal density by Cholesky in
+float64, not by conjugate gradients: below about 10^4 labels these are slower, and do not converge for flat length
+scales.  Labels that are not Gaussian enter through pseudo-labels (``inference/gaussian/sites.py``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bayestl.priors.prior import Prior
 from bayestl.priors.vector import RAW_BOUND, get_raw, set_raw
 
 Callback = Callable[[str, int, float], None]
-"""Told after each step: stage, number of the evaluation, log posterior a label."""
+"""Called after each evaluation with the stage, the number of the evaluation and the log posterior per label."""
 
 
 class FitError(ValueError):
@@ -33,6 +33,8 @@ class FitError(ValueError):
 
 @dataclass
 class _Ascent:
+    """The best point of one run of the optimiser."""
+
     raw: np.ndarray
     value: float
     gradient: np.ndarray
@@ -42,9 +44,9 @@ class _Ascent:
 
 
 def _ascend(
-    prior: Prior, data: Data, start: np.ndarray, max_iterations: int, tolerance: float, told: Callable | None
+    prior: Prior, data: Data, start: np.ndarray, max_iterations: int, tolerance: float, callback: Callable | None
 ) -> _Ascent:
-    """L-BFGS-B until five steps together gain less than ``tolerance`` a label."""
+    """The result of L-BFGS-B, stopped when five steps together gain less than ``tolerance`` per label."""
     n = len(data)
     best = _Ascent(start, -math.inf, np.zeros_like(start), False, "no finite value", 0)
     recent: list[float] = []
@@ -54,8 +56,8 @@ def _ascend(
         best.n_evaluations += 1
         if value > best.value:
             best.raw, best.value, best.gradient = raw.copy(), value, gradient
-        if told is not None:
-            told(best.n_evaluations, best.value / n)
+        if callback is not None:
+            callback(best.n_evaluations, best.value / n)
         if not math.isfinite(value):
             return 1e10, np.zeros_like(raw)
         return -value / n, -gradient / n
@@ -109,19 +111,19 @@ def fit(
     data : Data
         All labels.
     seed : int
-        For the subset and the other starts.
+        Seed for the subset and the further starts.
     n_starts : int
-        Starts of the optimiser; all but the best are dropped after the first stage.
+        Number of starts of the optimiser; all but the best are dropped after the first stage.
     subset_size : int
-        Labels in the first stage; tables of up to 1.5 times as many have no separate first stage.
+        Number of labels in the first stage; tables of up to 1.5 times as many have no separate first stage.
     largest : int
-        Labels in the last stage: of larger tables a subset decides on the hyperparameters.
+        Largest number of labels in the last stage; for larger tables a subset determines the hyperparameters.
     max_iterations : int
-        Of L-BFGS-B in each stage.
+        Largest number of iterations of L-BFGS-B in each stage.
     tolerance : float
-        Stop when five steps together gain less than this, in nats a label (twice this on the subset).
+        Stop when five steps together gain less than this, in nats per label (twice this on the subset).
     callback : callable, optional
-        See :data:`Callback`.
+        Called after each evaluation, see :data:`Callback`.
 
     Raises
     ------
@@ -136,18 +138,18 @@ def fit(
     last = data.subset(largest, generator) if len(data) > largest else data
     evaluations = 0
 
-    def told(stage: str) -> Callable | None:
+    def in_stage(stage: str) -> Callable | None:
         return None if callback is None else (lambda i, value: callback(stage, i, value))
 
     ascents = []
     for k, start in enumerate(starts):
         rough = 2 * tolerance if staged else tolerance
-        ascent = _ascend(prior, small, start, max_iterations, rough, told(f"start {k + 1} of {n_starts}"))
+        ascent = _ascend(prior, small, start, max_iterations, rough, in_stage(f"start {k + 1} of {n_starts}"))
         evaluations += ascent.n_evaluations
         ascents.append(ascent)
     best = max(ascents, key=lambda a: a.value)
     if staged and math.isfinite(best.value):
-        best = _ascend(prior, last, best.raw, max_iterations, tolerance, told(f"{len(last)} labels"))
+        best = _ascend(prior, last, best.raw, max_iterations, tolerance, in_stage(f"{len(last)} labels"))
         evaluations += best.n_evaluations
     if not math.isfinite(best.value):
         set_raw(prior, first)

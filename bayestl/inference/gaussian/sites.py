@@ -2,15 +2,17 @@
 
     q(f) is proportional to p(f) prod_i N(f_i | y~_i, v~_i)        maximises        E_q[log p(y | f)] - KL(q || p)
 
-Each label that is not Gaussian gets one pseudo-label (a site) for each of its latent values; Gaussian labels stay as they
-are, so their part is exact.  At the best bound the site's precision and precision-times-mean are
+Each label that is not Gaussian gets one pseudo-label (a site) per latent value; Gaussian labels stay as they are, so
+their part is exact.  At the best bound the precision and the precision-times-mean of a site are
 
     1/v~ = -2 dE/dvar,        y~/v~ = dE/dmean + mean/v~,        E = E_q[log p(y_i | f_i)]
 
 and iterating that is a natural-gradient step of length one: Khan, Lin 2017, *Conjugate-computation variational
 inference*; Opper, Archambeau 2009, *The variational Gaussian approximation revisited*.  No inducing points, no step
-sizes, no random numbers: three to ten Cholesky factorisations (tables too large for one: ``inference/inducing.py``).  By the envelope theorem the gradient of the bound in the
-hyperparameters is that of the marginal likelihood of the pseudo-labels, held fixed, plus that of E in the likelihood's own.
+sizes, no random numbers: three to ten Cholesky factorisations (for tables too large for these, see
+``inference/gaussian/inducing.py``).  By the envelope theorem the gradient of the bound in the hyperparameters is the
+gradient of the marginal likelihood of the pseudo-labels, held fixed, plus the gradient of E in the hyperparameters of
+the likelihood.
 """
 
 from __future__ import annotations
@@ -34,15 +36,16 @@ from bayestl.priors.processes import Points
 from bayestl.priors.vector import one_by_one
 
 LEAST_PRECISION = 1e-6
-"""Of a site, in units of one over the latent value's squared: a label that says next to nothing."""
+"""Least precision of a site, scaled units: that of a label without information."""
 ITERATIONS = 50
+"""Largest number of updates of the sites."""
 TOLERANCE = 1e-6
-"""Sites are settled when the bound gains less than this, in nats a label."""
+"""The sites have converged when the bound gains less than this, in nats per label."""
 
 
 @dataclass(frozen=True)
 class PartLabels:
-    """The labels of one part: its position among the prior's parts, its latent functions, and rows (n,) of the table."""
+    """The labels of one part: its position among the parts of the prior, its latent functions, and table rows (n,)."""
 
     part: int
     likelihood: Part
@@ -55,7 +58,7 @@ class PartLabels:
 
     @property
     def gaussian(self) -> bool:
-        """Whether its labels are Gaussian given the latent value."""
+        """Whether the labels are Gaussian given the latent value."""
         return isinstance(self.likelihood, Gaussian)
 
     def at(self, index: Tensor) -> PartLabels:
@@ -65,17 +68,20 @@ class PartLabels:
 
 
 class Sites(NamedTuple):
-    """Pseudo-labels of all latent values, Gaussian labels included: natural parameters, and what they give."""
+    """Pseudo-labels of all N latent values, Gaussian labels included: natural parameters, and their posterior."""
 
     linear: Tensor
-    """(N,) y~/v~"""
+    """(N,) precision-times-mean y~/v~"""
     precision: Tensor
-    """(N,) 1/v~"""
+    """(N,) precision 1/v~"""
     correction: float
     """Sum over sites of E_q[log p(y | f) - log N(f | y~, v~)]."""
     bound: float
+    """The variational lower bound on the log evidence."""
     mean: Tensor
+    """(N,) posterior mean of the latent values"""
     variance: Tensor
+    """(N,) posterior variance of the latent values"""
 
 
 class Observations:
@@ -84,19 +90,20 @@ class Observations:
     Parameters
     ----------
     x : Tensor, shape (R, d)
-        Scaled features of the table's rows.
+        Scaled features of the rows of the table.
     group : Tensor, shape (R,)
+        Group codes of the rows.
     parts : sequence of PartLabels
-        In the order of their channels.
+        Labels of the parts, in the order of their channels.
     """
 
     def __init__(self, x: Tensor, group: Tensor, parts: Sequence[PartLabels]) -> None:
         self.x, self.group, self.parts = x, group, tuple(parts)
         rows = [p.rows for p in self.parts for _ in p.channels]
         codes = [torch.full((len(p),), c, dtype=torch.long) for p in self.parts for c in p.channels]
-        every = torch.cat(rows)
-        self.points = Points(x[every], torch.cat(codes), group[every])
-        self._rows = every
+        all_rows = torch.cat(rows)
+        self.points = Points(x[all_rows], torch.cat(codes), group[all_rows])
+        self._rows = all_rows
         self._site = torch.cat([torch.full((len(p) * len(p.channels),), not p.gaussian) for p in self.parts])
         self._start: tuple[Tensor, Tensor] | None = None
 
@@ -104,7 +111,7 @@ class Observations:
         return sum(len(p) for p in self.parts)
 
     def simplest(self) -> Data:
-        """These labels as plain :class:`Labels` where all are Gaussian, else themselves."""
+        """The labels as plain :class:`Labels` if all are Gaussian, else unchanged."""
         if not all(p.gaussian for p in self.parts):
             return self
         y = torch.cat([p.labels.y for p in self.parts])
@@ -112,7 +119,7 @@ class Observations:
         return Labels(self.points, y, se2, rows=self._rows)
 
     def subset(self, size: int, generator: np.random.Generator) -> Observations:
-        """About ``size`` of the labels, parts as equal as their numbers allow."""
+        """About ``size`` of the labels, parts equally often where possible."""
         kind = np.repeat(np.arange(len(self.parts)), [len(p) for p in self.parts])
         rows = torch.cat([p.rows for p in self.parts]).numpy()
         chosen = stratified(kind, rows, size, generator)
@@ -124,13 +131,13 @@ class Observations:
         )
 
     def _blocks(self, values: Tensor) -> list[Tensor]:
-        """Values (N,) of all points as one (n, L) a part."""
-        out, start = [], 0
+        """Values (N,) at all points as one block (n, L) per part."""
+        blocks, start = [], 0
         for p in self.parts:
             k, n = len(p.channels), len(p)
-            out.append(values[start : start + k * n].view(k, n).T)
+            blocks.append(values[start : start + k * n].view(k, n).T)
             start += k * n
-        return out
+        return blocks
 
     def expected_log_density(self, prior: Prior, mean: Tensor, variance: Tensor, sites_only: bool = False) -> Tensor:
         """``sum_i E[log p(y_i | f_i)]``, differentiable in everything."""
@@ -138,8 +145,10 @@ class Observations:
         total = torch.zeros((), dtype=mean.dtype)
         for p, m, v in zip(self.parts, self._blocks(mean), self._blocks(variance), strict=True):
             if not (sites_only and p.gaussian):
-                each = p.likelihood.expected_log_density(p.labels, m, v, noise[p.channels[0]], prior.further(p.part))
-                total = total + each.sum()
+                expected = p.likelihood.expected_log_density(
+                    p.labels, m, v, noise[p.channels[0]], prior.further(p.part)
+                )
+                total = total + expected.sum()
         return total
 
     def _fixed(self, prior: Prior) -> tuple[Tensor, Tensor]:
@@ -153,7 +162,7 @@ class Observations:
         return torch.cat(linear), torch.cat(precision)
 
     def _target(self, prior: Prior, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, float]:
-        """The sites that these moments ask for, (linear, precision), and the sum of E over the sites."""
+        """The best sites (linear, precision) for the given posterior moments, and the sum of E over the sites."""
         m, v = mean.clone().requires_grad_(True), variance.clone().requires_grad_(True)
         with torch.enable_grad():
             value = self.expected_log_density(prior, m, v, sites_only=True)
@@ -162,7 +171,7 @@ class Observations:
         return slope_m + precision * mean, precision, float(value)
 
     def sites_for(self, prior: Prior, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        """Precision-times-mean and precision (N,): of the Gaussian labels, and of the sites that these moments ask for."""
+        """Precision-times-mean and precision (N,) of the Gaussian labels, and of the best sites for these moments."""
         linear, precision, _ = self._target(prior, mean, variance)
         fixed_linear, fixed_precision = self._fixed(prior)
         return torch.where(self._site, linear, fixed_linear), torch.where(self._site, precision, fixed_precision)
@@ -184,18 +193,18 @@ class Observations:
         else:
             linear, precision = self.sites_for(prior, centre, covariance.diagonal().clamp_min(1e-10))
         best: Sites | None = None
-        aim = linear, precision
+        target = linear, precision
         step = 1.0
         for _ in range(ITERATIONS):
-            spread = 1.0 / precision
-            factor, _ = cholesky(covariance, spread)
-            residual = linear * spread - centre
+            site_variance = 1.0 / precision
+            factor, _ = cholesky(covariance, site_variance)
+            residual = linear * site_variance - centre
             alpha = torch.cholesky_solve(residual[:, None], factor)[:, 0]
-            mean = residual + centre - spread * alpha
-            variance = (spread - spread**2 * _inverse_diagonal(factor)).clamp_min(1e-10)
-            want_linear, want_precision, expected = self._target(prior, mean, variance)
-            own = -0.5 * ((linear * spread - mean) ** 2 + variance) * precision + 0.5 * precision.log()
-            correction = expected - float((own - 0.5 * math.log(2 * math.pi))[site].sum())
+            mean = residual + centre - site_variance * alpha
+            variance = (site_variance - site_variance**2 * _inverse_diagonal(factor)).clamp_min(1e-10)
+            target_linear, target_precision, expected = self._target(prior, mean, variance)
+            log_sites = -0.5 * ((linear * site_variance - mean) ** 2 + variance) * precision + 0.5 * precision.log()
+            correction = expected - float((log_sites - 0.5 * math.log(2 * math.pi))[site].sum())
             evidence = -0.5 * float(residual @ alpha) - float(factor.diagonal().log().sum())
             bound = evidence - 0.5 * len(site) * math.log(2 * math.pi) + correction
             if not math.isfinite(bound):
@@ -206,32 +215,35 @@ class Observations:
                 step *= 0.5
                 if step < 1e-3:
                     break
-                linear = torch.where(site, best.linear + step * (aim[0] - best.linear), fixed_linear)
-                precision = torch.where(site, best.precision + step * (aim[1] - best.precision), fixed_precision)
+                linear = torch.where(site, best.linear + step * (target[0] - best.linear), fixed_linear)
+                precision = torch.where(site, best.precision + step * (target[1] - best.precision), fixed_precision)
                 continue
-            gained = math.inf if best is None else bound - best.bound
-            best, aim = Sites(linear, precision, correction, bound, mean, variance), (want_linear, want_precision)
-            if gained < TOLERANCE * len(site):
+            gain = math.inf if best is None else bound - best.bound
+            best = Sites(linear, precision, correction, bound, mean, variance)
+            target = target_linear, target_precision
+            if gain < TOLERANCE * len(site):
                 break
-            linear = torch.where(site, linear + step * (want_linear - linear), fixed_linear)
-            precision = torch.where(site, precision + step * (want_precision - precision), fixed_precision)
+            linear = torch.where(site, linear + step * (target_linear - linear), fixed_linear)
+            precision = torch.where(site, precision + step * (target_precision - precision), fixed_precision)
             step = min(1.0, 1.5 * step)
         assert best is not None
         self._start = best.linear, best.precision
         return best
 
     def _pseudo(self, sites: Sites) -> Labels:
+        """The Gaussian labels and pseudo-labels of converged sites."""
         zero = sites.precision.new_zeros
         se2 = torch.cat([p.labels.se2 if p.gaussian else zero(len(p) * len(p.channels)) for p in self.parts])
-        spread = 1.0 / sites.precision
-        return Labels(self.points, sites.linear * spread, torch.where(self._site, spread, se2), self._site, self._rows)
+        variance = 1.0 / sites.precision
+        se2 = torch.where(self._site, variance, se2)
+        return Labels(self.points, sites.linear * variance, se2, self._site, self._rows)
 
     def evidences(self, prior: Prior, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`~bayestl.inference.gaussian.labels.Data`."""
+        """Bounds on the log evidence (S,), and gradients (S, P), at vectors (S, P) of raw hyperparameters."""
         return one_by_one(prior, lambda: self.bound(prior), raws)
 
     def bound(self, prior: Prior) -> Tensor:
-        """On the log evidence, differentiable in the hyperparameters (the sites have none)."""
+        """The bound on the log evidence, differentiable in the hyperparameters, with the sites at their best."""
         covariance = prior.covariance(self.points, self.points)
         sites = self.settle(prior, covariance.detach(), torch.zeros(len(self._rows), dtype=covariance.dtype))
         with torch.no_grad():
@@ -242,7 +254,7 @@ class Observations:
 
     @torch.no_grad()
     def conditioned(self, prior: Prior, mean: Tensor | None = None, covariance: Tensor | None = None) -> Pseudo:
-        """See :class:`~bayestl.inference.gaussian.labels.Data`."""
+        """Gaussian labels and sites with the same posterior; see :class:`~bayestl.inference.gaussian.labels.Data`."""
         if covariance is None:
             covariance = prior.covariance(self.points, self.points)
         if mean is None:
@@ -252,6 +264,6 @@ class Observations:
 
 
 def _inverse_diagonal(factor: Tensor) -> Tensor:
-    """Diagonal of ``(L L')^-1``: sums of squares of the columns of the inverse factor."""
+    """Diagonal of ``(L L')^-1``, the sums of squares of the columns of ``L^-1``."""
     inverse, _ = scipy.linalg.lapack.dtrtri(np.array(factor.numpy(), order="F"), lower=1, overwrite_c=1)
     return torch.from_numpy(np.einsum("ij,ij->j", inverse, inverse))

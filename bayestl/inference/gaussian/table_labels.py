@@ -1,4 +1,7 @@
-"""A table's labels as an engine takes them: those of a family of parts in long form, scaled."""
+"""The labels of a table in the form that the Gaussian engine takes: scaled, in long form, for a family of parts.
+
+Missing labels (NaN) are dropped here.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,11 @@ def part_data(
     tasks: Sequence[Task],
     parts: Sequence[TaskPart],
 ) -> Data | None:
-    """The labels of a family in scaled long form, those of a latent function together; None where there are none.
+    """The labels of a family in scaled long form, sorted by latent function; None if the family has no labels.
 
-    Channels are counted within the family.
+    Channels are numbered within the family.
     """
-    out, used = [], 0
+    part_labels, used = [], 0
     for position, part in enumerate(parts):
         columns = scaler.block(labels, se, part, tasks[part.task])
         row = np.flatnonzero(~np.isnan(columns[0]))
@@ -36,12 +39,12 @@ def part_data(
         used += len(part.channels)
         if len(row):
             block = LabelBlock(*(torch.from_numpy(v[row]) for v in columns))
-            out.append(PartLabels(position, part.likelihood, channels, torch.from_numpy(row), block))
-    return Observations(x, group, out).simplest() if out else None
+            part_labels.append(PartLabels(position, part.likelihood, channels, torch.from_numpy(row), block))
+    return Observations(x, group, part_labels).simplest() if part_labels else None
 
 
 def training_data(table: Table, scaler: Scaler, parts: Sequence[TaskPart], x: np.ndarray) -> Data:
-    """The labels of a family from the table, its rows at inputs ``x`` (n, d).
+    """The labels of a family of parts in the table, whose rows have the inputs ``x`` (n, d).
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Each task follows the label of the task before it."""
+"""Models in which each task depends on the label of the task before it."""

@@ -1,79 +1,70 @@
-"""Predictions of trees as inputs: what a Gaussian process on many weak features misses, a forest often sees.
+"""Predictions of forests as inputs: a forest often uses many weak features that a Gaussian process misses.
 
-Extremely randomised trees (Geurts, Ernst, Wehenkel 2006) and gradient-boosted ones, averaged.  The predictions for labelled
-rows are cross-fitted (each row is predicted by trees that have not seen its label), so the process learns how far they are
-to be trusted: Wolpert 1992, *Stacked generalization*.
+Extremely randomised trees (Geurts, Ernst, Wehenkel 2006) and gradient-boosted trees, averaged.  The predictions for labelled
+rows are cross-fitted (each row is predicted by trees that have not seen its label), so the process learns how far they can be
+trusted: Wolpert 1992, *Stacked generalization*.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Self
 
 import numpy as np
 from scipy.special import ndtri
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
+    VotingClassifier,
+    VotingRegressor,
 )
-from sklearn.model_selection import KFold
+from sklearn.model_selection import KFold, cross_val_predict
 
 FOLDS = 5
 TREES = 200
-"""Of the randomised forest."""
+"""Number of randomised trees."""
 SPLIT_FEATURES = 0.3
-"""Fraction of the features that a split of it may choose from, for numbers; for classes the root of their number."""
+"""Fraction of the features among which a split of a randomised tree chooses, for numbers; for classes, their square root."""
 BOOSTS, RATE, BOOST_FEATURES = 100, 0.1, 0.3
-"""Of the boosted trees: their number, learning rate and fraction of features."""
+"""Boosted trees: their number, the learning rate and the fraction of features."""
 LEAST_LABELS = 20
-"""With fewer labels there is no forest: its column is zero."""
+"""With fewer labels there is no forest, and its columns are zero."""
 CLIP = 0.003
-"""Probabilities are cut off here before they are turned into normal scores."""
+"""Probabilities are clipped here before they become normal scores."""
 
 
-class ForestStack:
-    """Forests that predict one part of a label.
+class Forest(BaseEstimator):
+    """Randomised and boosted trees, averaged, with one or several numbers as prediction.
 
     Parameters
     ----------
     n_classes : int, optional
-        Classes of the label (positions as floats); none for a number.
+        Number of classes of the label, which are their positions; None for a number.
     random_state : int
+        Seed of the trees.
 
     Attributes
     ----------
-    n_outputs : int
-        Columns of a prediction: one for a number or two classes, else one a class.
+    ensemble_ : VotingRegressor, VotingClassifier or DummyClassifier
+        The last where all labels are of one class.
     """
 
-    def __init__(self, n_classes: int | None, random_state: int = 0) -> None:
+    def __init__(self, n_classes: int | None = None, random_state: int = 0) -> None:
         self.n_classes = n_classes
         self.random_state = random_state
-        self.n_outputs = 1 if n_classes in (None, 2) else int(n_classes)
-        self._forest: list[Any] | None = None
 
-    def fit_transform(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Fit to the labels ``y`` (n,) with NaN; predictions (n, outputs), cross-fitted where there is a label."""
-        there = np.flatnonzero(~np.isnan(y))
-        if len(there) < LEAST_LABELS:
-            return np.zeros((len(x), self.n_outputs))
-        self._forest = self._fit(x[there], y[there])
-        out = self._predict(self._forest, x)
-        for train, test in KFold(FOLDS, shuffle=True, random_state=self.random_state).split(there):
-            part = self._fit(x[there[train]], y[there[train]])
-            out[there[test]] = self._predict(part, x[there[test]])
-        return out
+    @property
+    def n_outputs(self) -> int:
+        """Columns of a prediction: one for a number or for two classes, else one per class."""
+        return 1 if self.n_classes in (None, 2) else int(self.n_classes)
 
-    def transform(self, x: np.ndarray) -> np.ndarray:
-        """Predictions (n, outputs): numbers, or normal scores of class probabilities."""
-        if self._forest is None:
-            return np.zeros((len(x), self.n_outputs))
-        return self._predict(self._forest, x)
-
-    def _new(self) -> list[Any]:
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
+        """Fit to features (n, d) and labels (n,)."""
         # one thread: scikit-learn's threads race on the global list of warning filters and may leave it empty
-        forest = {"n_estimators": TREES, "random_state": self.random_state}
+        randomised = {"n_estimators": TREES, "random_state": self.random_state}
         boosted = {
             "max_iter": BOOSTS,
             "learning_rate": RATE,
@@ -82,20 +73,88 @@ class ForestStack:
             "random_state": self.random_state,
         }
         if self.n_classes is None:
-            return [
-                ExtraTreesRegressor(max_features=SPLIT_FEATURES, **forest),
-                HistGradientBoostingRegressor(**boosted),
-            ]
-        return [ExtraTreesClassifier(**forest), HistGradientBoostingClassifier(**boosted)]
+            ensemble = VotingRegressor(
+                [
+                    ("randomised", ExtraTreesRegressor(max_features=SPLIT_FEATURES, **randomised)),
+                    ("boosted", HistGradientBoostingRegressor(**boosted)),
+                ]
+            )
+        elif (y == y[0]).all():
+            ensemble = DummyClassifier(strategy="prior")  # boosted trees need two classes
+        else:
+            ensemble = VotingClassifier(
+                [
+                    ("randomised", ExtraTreesClassifier(**randomised)),
+                    ("boosted", HistGradientBoostingClassifier(**boosted)),
+                ],
+                voting="soft",
+            )
+        self.ensemble_ = ensemble.fit(X, y)
+        return self
 
-    def _fit(self, x: np.ndarray, y: np.ndarray) -> list[Any]:
-        return [learner.fit(x, y) for learner in self._new()]
-
-    def _predict(self, learners: list[Any], x: np.ndarray) -> np.ndarray:
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Predictions (n, n_outputs): numbers, or normal scores of class probabilities."""
         if self.n_classes is None:
-            return np.mean([learner.predict(x) for learner in learners], axis=0)[:, None]
-        chances = np.zeros((len(x), self.n_classes))
-        for learner in learners:
-            chances[:, learner.classes_.astype(int)] += learner.predict_proba(x) / len(learners)
-        scores = ndtri(np.clip(chances, CLIP, 1 - CLIP))
+            return self.ensemble_.predict(X)[:, None]
+        probabilities = np.zeros((len(X), self.n_classes))  # of classes without a label too
+        probabilities[:, self.ensemble_.classes_.astype(int)] = self.ensemble_.predict_proba(X)
+        scores = ndtri(np.clip(probabilities, CLIP, 1 - CLIP))
         return scores[:, 1:] if self.n_classes == 2 else scores
+
+
+class ForestFeatures(TransformerMixin, BaseEstimator):
+    """Transformer from features to a forest's predictions of one part of a label.
+
+    :meth:`fit_transform` gives cross-fitted predictions where there is a label; :meth:`transform` those of the forest that was
+    fitted to all labels.  With fewer than 20 labels all predictions are zero.
+
+    Parameters
+    ----------
+    n_classes : int, optional
+        Number of classes of the label, which are their positions; None for a number.
+    random_state : int
+        Seed of the trees and of the folds.
+
+    Attributes
+    ----------
+    forest_ : Forest or None
+        The forest fitted to all labels, None with fewer than 20.
+
+    References
+    ----------
+    Wolpert 1992, *Stacked generalization*, Neural Networks 5, 241-259.
+    """
+
+    def __init__(self, n_classes: int | None = None, random_state: int = 0) -> None:
+        self.n_classes = n_classes
+        self.random_state = random_state
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of columns that the transformer makes."""
+        return self._new().n_outputs
+
+    def _new(self) -> Forest:
+        return Forest(self.n_classes, self.random_state)
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
+        """Fit to features (n, d) and labels (n,), NaN where there is none."""
+        is_labelled = ~np.isnan(y)
+        enough = is_labelled.sum() >= LEAST_LABELS
+        self.forest_ = self._new().fit(X[is_labelled], y[is_labelled]) if enough else None
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Predictions (n, n_outputs): numbers, or normal scores of class probabilities."""
+        if self.forest_ is None:
+            return np.zeros((len(X), self.n_outputs))
+        return self.forest_.predict(X)
+
+    def fit_transform(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Fit, and predict the same rows (n, n_outputs), each labelled one by trees that have not seen its label."""
+        predictions = self.fit(X, y).transform(X)
+        if self.forest_ is not None:
+            is_labelled = ~np.isnan(y)
+            folds = KFold(FOLDS, shuffle=True, random_state=self.random_state)
+            predictions[is_labelled] = cross_val_predict(self._new(), X[is_labelled], y[is_labelled], cv=folds)
+        return predictions

@@ -2,18 +2,18 @@
 
     y_l ~ Likelihood(f_l),        f_l = g_l(y_{l-1}) + h_l(x, y_{l-1}),        g_l, h_l ~ GP
 
-Where the label of the source is not known, its prediction stands in, and an input says so: the explicit latent variable of
-Hutchinson et al. 2017 with known labels used as they are.  It is a nonlinear autoregressive process (Perdikaris et al.
+Where the label of the source is not known, its prediction is used instead, and an input says so: the explicit latent variable
+of Hutchinson et al. 2017 with known labels used as they are.  It is a nonlinear autoregressive process (Perdikaris et al.
 2017, *Nonlinear information fusion algorithms*) with the source plugged in, so it is exact where the labels are Gaussian,
-cheap, and takes thousands of rows; what it gives up is that the target does not inform the source.  Where training had hardly
-a row without its source, a new row's unknown source is integrated out by draws instead.
+cheap, and takes thousands of rows; in exchange, the target does not inform the source.  Where hardly a training row lacked its
+source, a new row's unknown source is integrated out by draws instead.
 
 With ``inputs="forest"`` the features enter through cross-fitted predictions of forests (``forests.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,11 @@ import torch
 
 from bayestl.diagnostics.checks import Check
 from bayestl.diagnostics.draws import RowDraws
+from bayestl.distributions import Discrete
 from bayestl.inference.gaussian.latent import ExactLatent, JoinedLatent, MixedLatent
 from bayestl.kernels.combined import Covariance, with_sources
 from bayestl.models.base import BayesianModel
-from bayestl.models.chain.forests import ForestStack
+from bayestl.models.chain.forests import ForestFeatures
 from bayestl.models.exact.family import Family
 from bayestl.models.exact.model import ExactModel
 from bayestl.models.exact.transfer import transfer_checks
@@ -40,30 +41,36 @@ from bayestl.table.task import Task, TaskPart
 
 INPUTS = (None, "forest")
 SOURCE = "label before"
-"""Inputs from the task before have names that begin with it."""
+"""Prefix of the names of inputs from the task before."""
 FOREST_LABELS = 200
-"""With fewer labels of a task its features enter as they are: trees have learnt too little."""
+"""A task with fewer labels takes the features as they are: trees would learn too little."""
 LEAST_WITHOUT = 20
-"""Labelled rows without their source from which a model learns what a prediction in its place is worth."""
+"""Labelled rows without their source that a model needs, to learn how far a prediction can replace the source."""
 SOURCE_DRAWS = 32
-"""Labels drawn for an unknown source where it has not learnt that."""
+"""Labels drawn for an unknown source where the model had fewer such rows."""
+FamilyMaker = Callable[[tuple[TaskPart, ...], np.ndarray, int], Family]
+"""Learns or restores the family of some parts from the inputs (n, k) of the table's rows and the family's position."""
 
 
 @dataclass
 class Inputs:
-    """How the inputs of one task are made: a forest a part, and location and scale of what they give and of the source."""
+    """How features and the label before become the inputs of one task: by one forest per part or as they are, then scaled."""
 
-    stacks: list[ForestStack]
+    forests: list[ForestFeatures]
     location: np.ndarray
     scale: np.ndarray
     without_source: int
-    """Labelled rows of the table whose source is not known."""
+    """Number of labelled rows of the table whose source is not known."""
 
     def of(self, x: np.ndarray, source: np.ndarray) -> np.ndarray:
         """Inputs (n, k) from features ``x`` (n, d) and the source's columns."""
-        both = np.hstack([x, source])
-        first = [stack.transform(both) for stack in self.stacks] or [x]
-        return (np.hstack([*first, source]) - self.location) / self.scale
+        features = np.hstack([x, source])
+        columns = [forest.transform(features) for forest in self.forests] or [x]
+        return self.scaled(np.hstack([*columns, source]))
+
+    def scaled(self, columns: np.ndarray) -> np.ndarray:
+        """Columns (n, k) to zero mean and unit variance on the table."""
+        return (columns - self.location) / self.scale
 
 
 class ChainGP(ExactModel):
@@ -74,15 +81,22 @@ class ChainGP(ExactModel):
     levels : list of str, optional
         All label columns, the source first; default: the columns in their order.
     inputs : {"forest", None}
-        Whether the features enter as they are, or as cross-fitted predictions of forests: better with many weak features such
-        as those of compositions.  Tasks with fewer than 200 labels take the features as they are.
+        How the features enter.  None: as they are.  ``"forest"``: as cross-fitted predictions of forests (extremely randomised
+        and gradient-boosted trees, averaged: :class:`~bayestl.models.chain.forests.ForestFeatures`), one forest per part of a
+        label; this is better with many weak features, such as those of compositions.  Tasks with fewer than 200 labels take
+        the features as they are.
     tasks, kernel, hyperparameters, n_starts, random_state, verbose
         As for :class:`IndependentGP`.
 
     Notes
     -----
-    ``groups`` give each task a spread between groups.  A saved model fits its forests again when it is loaded, from the
+    ``groups`` give each task a variance between groups.  A saved model fits its forests again when it is loaded, from the
     same seed.
+
+    References
+    ----------
+    Perdikaris et al. 2017, *Nonlinear information fusion algorithms for data-efficient multi-fidelity modelling*;
+    Wolpert 1992, *Stacked generalization*.
 
     Examples
     --------
@@ -113,10 +127,10 @@ class ChainGP(ExactModel):
 
     _labels_are_inputs = True
     inputs_: dict[int, Inputs]
-    made_: dict[int, np.ndarray]
+    table_inputs_: dict[int, np.ndarray]
 
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
-        """One a part, sources first."""
+        """One family per part, sources first."""
         order = order_levels(self.levels, table.names)
         return [(part,) for t in order for part in table.parts if part.task == t]
 
@@ -127,8 +141,8 @@ class ChainGP(ExactModel):
         return independent_prior(parts, table.group is not None, lambda: self._smooth(columns))
 
     def _columns(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Sequence[str]:
-        stacks = self._stacks(table, parts[0].task)
-        names = [f"forest {i}" for i in range(sum(s.n_outputs for s in stacks))] or list(table.features)
+        forests = self._forests(table, parts[0].task)
+        names = [f"forest {i}" for i in range(sum(f.n_outputs for f in forests))] or list(table.features)
         return names + [f"{SOURCE} {i}" for i in range(d - len(names))]
 
     def _smooth(self, columns: Sequence[str]) -> Smooth:
@@ -144,49 +158,49 @@ class ChainGP(ExactModel):
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
         return self._build(table, scaler, lambda parts, x, i: self._restore_family(table, scaler, parts, x, state, i))
 
-    def _build(self, table: Table, scaler: Scaler, make: Any) -> dict[str, Any]:
-        """Families one after another, each with inputs from those before it."""
+    def _build(self, table: Table, scaler: Scaler, make_family: FamilyMaker) -> dict[str, Any]:
+        """The fitted attributes: families one after another, each with inputs from those before it."""
         x, labels = scaler.features(table.x), Known(table.y, table.high)
         group = torch.zeros(len(x), dtype=torch.long) - 1
         families: list[Family] = []
         inputs: dict[int, Inputs] = {}
-        made: dict[int, np.ndarray] = {}
+        table_inputs: dict[int, np.ndarray] = {}
         for i, parts in enumerate(self._families(table)):
             t = parts[0].task
             if t not in inputs:
                 before = self._before(table, t)
-                expected = self._expectations(before, [] if before is None else [made[before]], group, families)
+                expected = self._expectations(before, [] if before is None else [table_inputs[before]], group, families)
                 source = self._source(table, scaler, t, labels, expected)
-                inputs[t], made[t] = self._inputs(table, scaler, t, x, source, labels)
-            families.append(make(parts, made[t], i))
-        return {"families_": families, "inputs_": inputs, "made_": made}
+                inputs[t], table_inputs[t] = self._inputs(table, scaler, t, x, source, labels)
+            families.append(make_family(parts, table_inputs[t], i))
+        return {"families_": families, "inputs_": inputs, "table_inputs_": table_inputs}
 
-    def _stacks(self, table: Table, t: int) -> list[ForestStack]:
-        """A stack of trees for each part of a task, not fitted; none where the features enter as they are."""
+    def _forests(self, table: Table, t: int) -> list[ForestFeatures]:
+        """Unfitted forests, one per part of a task; none where the features enter as they are."""
         if self.inputs is None or (~np.isnan(table.y[:, t])).sum() < FOREST_LABELS:
             return []
         likelihoods = [p.likelihood for p in table.parts if p.task == t]
-        classes = [None if one.has_noise else len(one.classes_ or ()) for one in likelihoods]
-        return [ForestStack(n, int(self.random_state)) for n in classes]
+        n_classes = [None if likelihood.has_noise else len(likelihood.classes_ or ()) for likelihood in likelihoods]
+        return [ForestFeatures(n, int(self.random_state)) for n in n_classes]
 
     def _inputs(
         self, table: Table, scaler: Scaler, t: int, x: np.ndarray, source: np.ndarray, labels: Known
     ) -> tuple[Inputs, np.ndarray]:
-        """How the inputs of a task are made, and those of the table's rows."""
-        stacks = self._stacks(table, t)
-        first = []
-        for part, stack in zip((p for p in table.parts if p.task == t), stacks, strict=False):
+        """How the inputs of a task are made, and the inputs of the table's rows."""
+        forests = self._forests(table, t)
+        predictions = []
+        for part, forest in zip((p for p in table.parts if p.task == t), forests, strict=False):
             y = scaler.labels(labels.y[:, t], part, table.tasks[t])
-            first.append(stack.fit_transform(np.hstack([x, source]), np.where(np.isfinite(y), y, np.nan)))
-        both = np.hstack([*(first or [x]), source])
-        scale = both.std(axis=0)
-        known = source[:, -1] > 0 if source.shape[1] else np.ones(len(x), dtype=bool)
-        without = int((~known & ~np.isnan(labels.y[:, t])).sum())
-        own = Inputs(stacks, both.mean(axis=0), np.where(scale > 1e-9, scale, 1.0), without)
-        return own, (both - own.location) / own.scale
+            predictions.append(forest.fit_transform(np.hstack([x, source]), np.where(np.isfinite(y), y, np.nan)))
+        columns = np.hstack([*(predictions or [x]), source])
+        scale = columns.std(axis=0)
+        has_source = source[:, -1] > 0 if source.shape[1] else np.ones(len(x), dtype=bool)
+        n_without = int((~has_source & ~np.isnan(labels.y[:, t])).sum())
+        inputs = Inputs(forests, columns.mean(axis=0), np.where(scale > 1e-9, scale, 1.0), n_without)
+        return inputs, inputs.scaled(columns)
 
     def _before(self, table: Table, t: int) -> int | None:
-        """The task whose label a task follows."""
+        """The task whose label is an input of a task, None for the first one."""
         order = order_levels(self.levels, table.names)
         level = order.index(t)
         return order[level - 1] if level else None
@@ -194,20 +208,20 @@ class ChainGP(ExactModel):
     def _expectations(
         self, t: int | None, inputs: Sequence[np.ndarray], group: torch.Tensor, families: Sequence[Family]
     ) -> dict[str, np.ndarray]:
-        """What is expected of each part of a task at rows with these inputs, equally likely alternatives averaged."""
-        out = {}
+        """The expectation (n, k) of each part of a task by its role, averaged over equally likely alternatives of the inputs."""
+        expected = {}
         for family in families:
             (part,) = family.parts
             if part.task == t:
-                places = [family.posterior.at(torch.from_numpy(one), group) for one in inputs]
-                each = [_expectation(part, JoinedLatent([(family.parts, place)])) for place in places]
-                out[part.role] = np.mean(each, axis=0)
-        return out
+                latents = [family.posterior.at(torch.from_numpy(version), group) for version in inputs]
+                means = [_expectation(part, JoinedLatent([(family.parts, latent)])) for latent in latents]
+                expected[part.role] = np.mean(means, axis=0)
+        return expected
 
     def _source(
         self, table: Table, scaler: Scaler, t: int, labels: Known, expected: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        """Columns (n, k) for the label of the task before: its value, or what is expected where it is not known."""
+        """Columns (n, k) for the label of the task before, its value or else its expectation, and whether it is known."""
         before = self._before(table, t)
         if before is None:
             return np.empty((len(labels.y), 0))
@@ -218,30 +232,31 @@ class ChainGP(ExactModel):
             columns[part.role] = _with_known(part, expected[part.role], np.where(np.isfinite(value), value, np.nan))
         main = columns[""]
         if "nonzero" in columns:
-            chance = columns["nonzero"]
-            main = np.hstack([chance, np.where(chance > 0, chance * main, 0.0)])
+            nonzero = columns["nonzero"]
+            main = np.hstack([nonzero, np.where(nonzero > 0, nonzero * main, 0.0)])
         return np.column_stack([main, (~np.isnan(label)).astype(float)])
 
     def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
-        return BayesianModel._prior_at_table(self, table, seed)  # its inputs are labels
+        return BayesianModel._prior_at_table(self, table, seed)  # inputs are labels, which a prior draw does not have
 
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> JoinedLatent:
-        nothing = np.full((len(x), len(self.tasks_)), np.nan)
-        labels = Known(nothing, nothing) if observed is None else observed
+        missing = np.full((len(x), len(self.tasks_)), np.nan)
+        labels = Known(missing, missing) if observed is None else observed
         codes = torch.from_numpy(group)
-        made: dict[int, list[np.ndarray]] = {}
-        out: list[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]] = []
+        inputs: dict[int, list[np.ndarray]] = {}
+        latents: list[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]] = []
         for family in self.families_:
             t = family.parts[0].task
-            if t not in made:
+            if t not in inputs:
                 before = self._before(self.table_, t)
-                expected = self._expectations(before, [] if before is None else made[before], codes, self.families_)
-                each = self._with_source(t, before, labels, out)
-                sources = [self._source(self.table_, self.scaler_, t, y, expected) for y in each]
-                made[t] = [self.inputs_[t].of(x, source) for source in sources]
-            latents = [self._family_latent(family, inputs, group, observed) for inputs in made[t]]
-            out.append((family.parts, latents[0] if len(latents) == 1 else MixedLatent(latents)))
-        return JoinedLatent(out)
+                expected = self._expectations(before, [] if before is None else inputs[before], codes, self.families_)
+                versions = self._with_source(t, before, labels, latents)
+                sources = [self._source(self.table_, self.scaler_, t, known, expected) for known in versions]
+                inputs[t] = [self.inputs_[t].of(x, source) for source in sources]
+            versions_of_family = [self._family_latent(family, version, group, observed) for version in inputs[t]]
+            is_single = len(versions_of_family) == 1
+            latents.append((family.parts, versions_of_family[0] if is_single else MixedLatent(versions_of_family)))
+        return JoinedLatent(latents)
 
     def _with_source(
         self,
@@ -252,8 +267,8 @@ class ChainGP(ExactModel):
     ) -> list[Known]:
         """The labels, or several versions of them with draws for the sources that are not known.
 
-        Where training had rows without their source, the model knows how far a prediction in its place is to be trusted;
-        where it had not, the prediction is averaged over what the source may be.
+        If training had enough rows without their source, the model has learnt how far a prediction can replace it; if not, its
+        predictions are averaged over draws of the source.
         """
         if before is None or self.inputs_[t].without_source >= LEAST_WITHOUT:
             return [labels]
@@ -261,36 +276,37 @@ class ChainGP(ExactModel):
         if not unknown.any():
             return [labels]
         generator = np.random.default_rng(int(self.random_state))
-        latent = JoinedLatent([(parts, one) for parts, one in above if parts[0].task == before])
-        drawn = {}
+        latent = JoinedLatent([(parts, of_parts) for parts, of_parts in above if parts[0].task == before])
+        draws = {}
         for part, f, setting in latent.sample(SOURCE_DRAWS, generator, joint_rows=False):
             location, scale = self.scaler_.units(part)
-            drawn[part.role] = part.likelihood.draw(f, setting._replace(location=location, scale=scale), generator)
-        values = self.tasks_[before].observes.combine_draws(drawn)
-        out = []
-        for value in values:
+            draws[part.role] = part.likelihood.draw(f, setting._replace(location=location, scale=scale), generator)
+        versions = []
+        for value in self.tasks_[before].observes.combine_draws(draws):
             y, high = labels.y.copy(), labels.high.copy()
             y[unknown, before] = high[unknown, before] = value[unknown]
-            out.append(Known(y, high))
-        return out
+            versions.append(Known(y, high))
+        return versions
 
     def _family_inputs(self, family: Family) -> np.ndarray:
-        return self.made_[family.parts[0].task]
+        return self.table_inputs_[family.parts[0].task]
 
 
 def _expectation(part: TaskPart, latent: JoinedLatent) -> np.ndarray:
-    """Mean of a part (n, 1), scaled units, or the probabilities of its classes (n, K)."""
+    """Mean of a part (n, 1) in scaled units, or the probabilities of its classes (n, K)."""
     block = latent.block(part)
     if part.likelihood.has_noise:
         return np.einsum("s,sn->n", block.weights, block.means[:, :, 0])[:, None]
-    return part.likelihood.predictive(block, latent.setting(part)).probabilities  # type: ignore[attr-defined]
+    predictive = part.likelihood.predictive(block, latent.setting(part))
+    assert isinstance(predictive, Discrete)
+    return predictive.probabilities
 
 
 def _with_known(part: TaskPart, expected: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Columns of a part: its scaled label or class ``value`` (n,) where that is known, else what is expected of it."""
-    there = ~np.isnan(value)
+    """Columns of a part: its scaled label or class ``value`` (n,) where that is known, else its expectation."""
+    is_known = ~np.isnan(value)
     if part.likelihood.has_noise:
-        return np.where(there, value, expected[:, 0])[:, None]
-    chances = expected.copy()
-    chances[there] = np.eye(chances.shape[1])[value[there].astype(int)]
-    return chances[:, 1:] if chances.shape[1] == 2 else chances
+        return np.where(is_known, value, expected[:, 0])[:, None]
+    probabilities = expected.copy()
+    probabilities[is_known] = np.eye(probabilities.shape[1])[value[is_known].astype(int)]
+    return probabilities[:, 1:] if probabilities.shape[1] == 2 else probabilities

@@ -1,1 +1,1 @@
-"""Models made of other models: mixed by held-out density, recalibrated on held-out labels."""
+"""Models made of other models: stacked by held-out density, recalibrated on held-out labels."""

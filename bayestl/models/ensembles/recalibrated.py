@@ -1,4 +1,8 @@
-"""A model whose levels are mended by what its own held-out labels show (see ``bayestl.warps``), under the same contract."""
+"""Recalibration: a model whose predictive distributions are corrected by its own held-out labels.
+
+The corrections are the warps of ``distributions/warp.py``: one per task, fitted to the probability integral transform
+of the held-out labels, or to their class probabilities.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ AnyWarp = Warp | ClassTemperature | ClassIsotonic
 class WarpedLatent:
     """The latent values of a model (``bayestl.posterior.Latent``), and the ``warps`` of the tasks' labels by position.
 
-    ``posterior_type`` is what the model makes of its latent values.
+    ``posterior_type`` is the class of the model's own posterior.
     """
 
     def __init__(self, base: Latent, warps: Mapping[int, AnyWarp], posterior_type: type[Posterior]) -> None:
@@ -40,24 +44,24 @@ class WarpedLatent:
         self.posterior_type = posterior_type
 
     def block(self, part: TaskPart) -> LatentBlock:
-        """Those of the model."""
+        """The model's posterior of the latent values of a part."""
         return self.base.block(part)
 
     def setting(self, part: TaskPart) -> Setting:
-        """That of the model."""
+        """The model's noise and further hyperparameters of a part."""
         return self.base.setting(part)
 
     def moments(self) -> None:
-        """None: labels are no longer Gaussian, functions of tasks are known by draws."""
+        """None: labels are no longer Gaussian, so functions of tasks are evaluated by draws."""
         return
 
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
-        """Those of the model."""
+        """The model's draws behind each part."""
         return self.base.sample(n, generator, joint_rows)
 
 
 class RecalibratedPosterior(Posterior):
-    """Labels with warped levels; latent values (``noise=False``) as the model has them."""
+    """Posterior with warped label distributions; latent values (``noise=False``) are those of the model."""
 
     _latent: WarpedLatent
 
@@ -68,24 +72,29 @@ class RecalibratedPosterior(Posterior):
 
     @cached_property
     def _marginals(self) -> list[Predictive]:
-        out = list(self._base.marginals)
+        marginals = list(self._base.marginals)
         for t, warp in self._latent.warps.items() if self._noise else ():
-            out[t] = warp.apply(out[t])  # type: ignore[arg-type]
-        return out
+            marginal = marginals[t]
+            if isinstance(warp, ClassTemperature | ClassIsotonic):
+                assert isinstance(marginal, Discrete)
+                marginals[t] = warp.apply(marginal)
+            else:
+                marginals[t] = warp.apply(marginal)
+        return marginals
 
     def _draws(self, n: int, seed: int, joint_rows: bool) -> np.ndarray:
-        out = super()._draws(n, seed, joint_rows)
+        draws = super()._draws(n, seed, joint_rows)
         generator = np.random.default_rng([seed, 1])
         for t in self._latent.warps if self._noise else ():
             marginal = self._marginals[t]
             if isinstance(marginal, Warped):
-                out[:, :, t] = marginal.moved(out[:, :, t], generator)
+                draws[:, :, t] = marginal.moved(draws[:, :, t], generator)
             elif isinstance(marginal, Discrete):
-                out[:, :, t] = self._redrawn(out[:, :, t], t, generator)
-        return out
+                draws[:, :, t] = self._redrawn(draws[:, :, t], t, generator)
+        return draws
 
     def _redrawn(self, draws: np.ndarray, t: int, generator: np.random.Generator) -> np.ndarray:
-        """Draws (K, n) of classes at the levels that they had, with the warped probabilities."""
+        """Draws (K, n) of classes with the warped probabilities, at the quantile levels of the given draws."""
         before, after = self._base.marginals[t], self._marginals[t]
         assert isinstance(before, Discrete)
         above, below = before.cdf(draws), before.cdf_below(draws)
@@ -99,35 +108,36 @@ class Recalibrated(BayesianModel):
     Parameters
     ----------
     model : model
-        Unfitted; a clone of it is fitted.
+        An unfitted model; a clone of it is fitted.
     method : {"temperature", "isotonic", "conformal"}
-        ``"temperature"``: one number a task that widens or narrows its predictions; the choice for few labels.
-        ``"isotonic"``: any increasing function of the levels; for hundreds of labels.  ``"conformal"``: central intervals
-        hold at least their level in finite samples, whatever the model, for rows exchangeable with the table's; the model
-        then learns from the other rows only.
+        ``"temperature"``: one number per task that widens or narrows its predictions; the choice for few labels.
+        ``"isotonic"``: any increasing function of the quantile level; for hundreds of labels.  ``"conformal"``: central
+        intervals cover at least their level in finite samples, whatever the model, for rows exchangeable with the
+        table's; the model then learns from the other rows only.
     cv : int, optional
-        Folds of rows whose labels are held out, for the first two.  Default: exact leave-one-out where the model has it.
+        Number of folds of rows whose labels are held out, for the first two.  Default: exact leave-one-out where the
+        model has it.
     fraction : float
-        Of the rows, kept from the model for ``"conformal"``.
+        Fraction of the rows that are held out from the model for ``"conformal"``.
     tasks : sequence of Task, optional
-        Default: those of the model.
+        The tasks; default: the model's.
     random_state : int
-        Of the split into rows.
+        Seed of the split into rows.
     verbose : bool
-        Progress on a terminal.
+        Whether to show progress on a terminal.
 
     Attributes
     ----------
     member_ : model
         The fitted model.
     warps_ : dict of str to warp
-        Of each task; tasks with fewer than ten held-out labels stay as they are.
+        The correction of each task; tasks with fewer than ten held-out labels have none.
 
     Notes
     -----
-    A held-out label is predicted with the other labels of its row known (``hide="target"``).  Classes have no intervals,
-    so ``"conformal"`` leaves their probabilities as they are.  Beyond the level ``n / (n + 1)`` of n held-out labels a
-    conformal interval is infinite: so few labels can promise no more.
+    A held-out label is predicted with the other labels of its row known (``hide="target"``).  Classes have no
+    intervals, so ``"conformal"`` leaves their probabilities as they are.  Beyond the level ``n / (n + 1)`` of n
+    held-out labels a conformal interval is infinite: so few labels can guarantee no more.
 
     Examples
     --------
@@ -179,26 +189,27 @@ class Recalibrated(BayesianModel):
         self._check(table)
         seed = int(self.random_state)
         if self.method == "conformal":
-            train, kept = self._split(len(table.x))
+            train, calibration_rows = self._split(len(table.x))
             member = refitted(self.model, table.at(train), scaler)
             warps = {}
-            for t, rows, marginal in predicted_without(member, table, kept, range(len(table.tasks))):
+            for t, rows, marginal in predicted_without(member, table, calibration_rows, range(len(table.tasks))):
                 if len(rows) >= LEAST_LABELS and not isinstance(marginal, Discrete):
                     levels = pit(table.y[rows, t], marginal, seed, table.high[rows, t])
                     warps[table.names[t]] = NUMBERS[self.method].fit(levels)
             return {"member_": member, "warps_": warps}
         member = refitted(self.model, table, scaler)
         held = held_out_labels(member, self.cv, seed, bool(self.verbose))
-        found = {task.name: self._warp(task, held[held["task"] == task.name]) for task in table.tasks}
-        return {"member_": member, "warps_": {name: warp for name, warp in found.items() if warp is not None}}
+        warp_of_task = {task.name: self._warp(task, held[held["task"] == task.name]) for task in table.tasks}
+        return {"member_": member, "warps_": {name: warp for name, warp in warp_of_task.items() if warp is not None}}
 
     def _split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to learn from, and rows kept for the promise."""
+        """Rows to learn from, and held-out rows for the conformal guarantee."""
         order = np.random.default_rng(int(self.random_state)).permutation(n)
         k = int(np.clip(round(n * float(self.fraction)), 1, n - 1))
         return np.sort(order[k:]), np.sort(order[:k])
 
     def _warp(self, task: Task, held: pd.DataFrame) -> AnyWarp | None:
+        """The correction of a task, fitted to its held-out labels; None where they are too few."""
         if len(held) < LEAST_LABELS:
             return None
         if task.classes is None:
@@ -214,12 +225,12 @@ class Recalibrated(BayesianModel):
         raise ValueError("a recalibrated model has no hyperparameters of its own: ask its member_")
 
     def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
-        """Those of the model, but for its calibration, which its held-out labels have corrected."""
+        """The model's checks, except for its calibration, which has been corrected."""
         kinds = ("leave-one-out calibration", "held-out calibration")
         yield from (c for c in self.member_._checks(transfer, None) if not c.check.startswith(kinds))
 
     def task_correlation(self) -> pd.DataFrame:
-        """That of the model: it is of latent values, which stay as they are."""
+        """The model's task correlation, which is of latent values and so unchanged."""
         return self.member_.task_correlation()
 
     def _state(self) -> dict[str, np.ndarray]:
@@ -229,10 +240,10 @@ class Recalibrated(BayesianModel):
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
         rows = table.at(self._split(len(table.x))[0]) if self.method == "conformal" else table
-        own = restored(self.model, rows, scaler, state, "member:")
+        member = restored(self.model, rows, scaler, state, "member:")
         warps = {
             task.name: from_state(self.method, state[f"warp:{t}"], task.classes is not None)
             for t, task in enumerate(table.tasks)
             if f"warp:{t}" in state
         }
-        return {"member_": own, "warps_": warps}
+        return {"member_": member, "warps_": warps}

@@ -1,6 +1,6 @@
-"""Several architectures as one: their predictive distributions, mixed with weights that held-out labels decide.
+"""Stacking: a mixture of several models' predictive distributions, with weights that maximise the held-out density.
 
-    p(y | data) = sum_k w_k p_k(y | data),        w maximises sum_i log sum_k w_k p_k(y_i | data without i),    sum_k w_k = 1
+    p(y | data) = sum_k w_k p_k(y | data),    w maximises sum_i log sum_k w_k p_k(y_i | data without i),   sum_k w_k = 1
 
 Yao, Vehtari, Simpson, Gelman 2018, *Using stacking to average Bayesian predictive distributions*.
 """
@@ -29,9 +29,9 @@ from bayestl.table.table import Known, Table
 from bayestl.table.task import PartDraws, Task, TaskPart
 
 STEPS = 10_000
-"""Of the expectation-maximisation of the weights, at the most."""
+"""Most steps of expectation-maximisation for the weights."""
 SETTLED = 1e-10
-"""Change of the weights at which it stops."""
+"""Change of the weights at which expectation-maximisation stops."""
 
 
 class StackedLatent:
@@ -42,50 +42,51 @@ class StackedLatent:
         self.weights = weights
 
     def block(self, part: TaskPart) -> LatentBlock:
-        """The latent values of a part: the components of all models."""
+        """The latent values of a part: a mixture of the components of all models."""
         blocks = [m.block(part) for m in self.members]
         weights = [w * b.weights for w, b in zip(self.weights, blocks, strict=True)]
         columns = zip(weights, (b.means for b in blocks), (b.covariances for b in blocks), strict=True)
         return LatentBlock(*(np.concatenate(c) for c in zip(*columns, strict=True)))
 
     def setting(self, part: TaskPart) -> Setting:
-        """Noise and further hyperparameters of a part in each component."""
-        each = [m.setting(part) for m in self.members]
-        return Setting(np.concatenate([s.noise for s in each]), np.concatenate([s.further for s in each]))
+        """Noise and further hyperparameters of a part in each component of the mixture."""
+        settings = [m.setting(part) for m in self.members]
+        return Setting(np.concatenate([s.noise for s in settings]), np.concatenate([s.further for s in settings]))
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-        """Those of all models, None where one has only draws."""
-        each = [m.moments() for m in self.members]
-        known = [m for m in each if m is not None]
-        if len(known) < len(each):
+        """The Gaussian components of all models; None where a model has only draws."""
+        per_model = [m.moments() for m in self.members]
+        gaussian = [m for m in per_model if m is not None]
+        if len(gaussian) < len(per_model):
             return None
-        weights = np.concatenate([w * m[0] for w, m in zip(self.weights, known, strict=True)])
-        return weights, *(np.concatenate([m[i] for m in known]) for i in (1, 2, 3))  # type: ignore[return-value]
+        weights = np.concatenate([w * m[0] for w, m in zip(self.weights, gaussian, strict=True)])
+        means, covariances, noise = (np.concatenate([m[i] for m in gaussian]) for i in (1, 2, 3))
+        return weights, means, covariances, noise
 
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
-        """Each draw from one of the models, all tasks together."""
+        """Draws behind each part, each draw from one of the models for all tasks."""
         counts = generator.multinomial(n, self.weights)
-        drawn = [m.sample(int(k), generator, joint_rows) for m, k in zip(self.members, counts, strict=True) if k]
+        per_model = [m.sample(int(k), generator, joint_rows) for m, k in zip(self.members, counts, strict=True) if k]
         order = generator.permutation(n)
-        out = []
-        for each in zip(*drawn, strict=True):
+        draws = []
+        for of_part in zip(*per_model, strict=True):
             setting = Setting(
-                np.concatenate([d.setting.noise for d in each]), np.concatenate([d.setting.further for d in each])
+                np.concatenate([d.setting.noise for d in of_part]), np.concatenate([d.setting.further for d in of_part])
             )
-            out.append(PartDraws(each[0].part, np.concatenate([d.f for d in each])[order], setting.at(order)))
-        return out
+            draws.append(PartDraws(of_part[0].part, np.concatenate([d.f for d in of_part])[order], setting.at(order)))
+        return draws
 
 
 class StackedPosterior(Posterior):
-    """The mixture of what the models predict."""
+    """Posterior whose label distributions are mixtures of the models' distributions."""
 
     _latent: StackedLatent
 
     @cached_property
     def _marginals(self) -> list[Predictive]:
-        alone = [Posterior(m, self._tasks, self._scaler, self._index, self._noise) for m in self._latent.members]
-        each = zip(*(p.marginals for p in alone), strict=True)
-        return [average(self._latent.weights, list(of_task)) for of_task in each]
+        posteriors = [Posterior(m, self._tasks, self._scaler, self._index, self._noise) for m in self._latent.members]
+        by_task = zip(*(p.marginals for p in posteriors), strict=True)
+        return [average(self._latent.weights, list(of_task)) for of_task in by_task]
 
 
 class StackedModel(BayesianModel):
@@ -94,23 +95,23 @@ class StackedModel(BayesianModel):
     Parameters
     ----------
     models : mapping of str to model
-        Unfitted; clones of them are fitted.
+        Unfitted models by name; clones of them are fitted.
     target : str, optional
-        The task whose labels decide; default: all.
+        The task whose labels determine the weights; default: all tasks.
     cv : int, optional
-        Folds of rows in which labels are held out (each model is fitted once more a fold).  Default: exact leave-one-out
-        without fitting again where all models have it, else five.
+        Number of folds of rows whose labels are held out, with one more fit of each model per fold.  Default: exact
+        leave-one-out without fitting again where all models have it, else five folds.
     tasks : sequence of Task, optional
-        Of all models.
+        The tasks, for all models.
     random_state : int
-        Of the folds; each model has its own for itself.
+        Seed of the folds; each model keeps its own ``random_state``.
     verbose : bool
-        Progress on a terminal.
+        Whether to show progress on a terminal.
 
     Attributes
     ----------
     weights_ : Series
-        Of each model, summing to one.
+        The weight of each model, summing to one.
     elpd_ : Series
         Expected log predictive density of each model on the held-out labels, nats.
     members_ : dict of str to model
@@ -118,8 +119,8 @@ class StackedModel(BayesianModel):
 
     Notes
     -----
-    A held-out label is predicted with the other labels of its row known (``hide="target"``).  With few labels the weights
-    are uncertain themselves: they say which model to listen to here, not which is true.
+    A held-out label is predicted with the other labels of its row known (``hide="target"``).  With few labels the
+    weights are uncertain themselves: they say which model predicts better here, not which is true.
 
     Examples
     --------
@@ -156,9 +157,9 @@ class StackedModel(BayesianModel):
     elpd_: pd.Series
 
     def _given_tasks(self) -> Sequence[Task] | None:
-        """Its own, or those of the first model that has any."""
-        each = [self.tasks, *(getattr(model, "tasks", None) for model in self._models.values())]
-        return next((tasks for tasks in each if tasks), None)
+        """The ensemble's own tasks, or those of the first model that has any."""
+        candidates = [self.tasks, *(getattr(model, "tasks", None) for model in self._models.values())]
+        return next((tasks for tasks in candidates if tasks), None)
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
         self._check(table)
@@ -188,20 +189,20 @@ class StackedModel(BayesianModel):
         check_folds(self.cv, len(table.x))
 
     def _held_out(self, table: Table, members: Mapping[str, BayesianModel]) -> np.ndarray:
-        """Log density (n, K) of each label that decides, given the others, under each model."""
+        """Log density (n, K) of each label of the target given the others, under each model."""
         exact = self.cv is None and all(m._has_leave_one_out() for m in members.values())
         folds = None if exact else self.cv or FOLDS
-        decide = [self.target] if self.target is not None else table.names
+        targets = [self.target] if self.target is not None else table.names
         columns = []
         for model in members.values():
             frame = held_out_labels(model, folds, int(self.random_state), bool(self.verbose))
-            columns.append(frame["log_density"][frame["task"].isin(decide)].to_numpy())
+            columns.append(frame["log_density"][frame["task"].isin(targets)].to_numpy())
         return np.column_stack(columns)
 
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> StackedLatent:
-        kept = {name: w for name, w in self.weights_.items() if w > 0}
-        latents = [self.members_[str(name)]._latent(x, group, observed) for name in kept]
-        return StackedLatent(latents, np.array(list(kept.values())))
+        weights = {name: w for name, w in self.weights_.items() if w > 0}
+        latents = [self.members_[str(name)]._latent(x, group, observed) for name in weights]
+        return StackedLatent(latents, np.array(list(weights.values())))
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         raise ValueError(
@@ -209,22 +210,22 @@ class StackedModel(BayesianModel):
         )
 
     def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
-        """Those of each model that has weight."""
+        """The checks of each model with a positive weight."""
         for name, member in self.members_.items():
             if self.weights_[name] > 0:
                 yield from (replace(c, of=f"{name}: {c.of}") for c in member._checks(transfer, cv))
 
     def task_correlation(self) -> pd.DataFrame:
-        """Average over the models, with the spread within and between them in ``.attrs["std"]``; see each model."""
-        each = [m.task_correlation() for m in self.members_.values()]
-        means = np.stack([c.to_numpy() for c in each])
-        spreads = np.stack([c.attrs["std"].to_numpy() for c in each])
+        """Weighted mean of the models' task correlations; ``.attrs["std"]`` is the spread within and between models."""
+        correlations = [m.task_correlation() for m in self.members_.values()]
+        means = np.stack([c.to_numpy() for c in correlations])
+        spreads = np.stack([c.attrs["std"].to_numpy() for c in correlations])
         w = self.weights_.to_numpy()
         mean = np.einsum("k,ktu->tu", w, means)
         variance = np.einsum("k,ktu->tu", w, spreads**2 + (means - mean) ** 2)
-        out = pd.DataFrame(mean, each[0].index, each[0].columns)
-        out.attrs["std"] = pd.DataFrame(np.sqrt(variance), out.index, out.columns)
-        return out
+        correlation = pd.DataFrame(mean, correlations[0].index, correlations[0].columns)
+        correlation.attrs["std"] = pd.DataFrame(np.sqrt(variance), correlation.index, correlation.columns)
+        return correlation
 
     def _state(self) -> dict[str, np.ndarray]:
         state = {"weights": self.weights_.to_numpy(), "elpd": self.elpd_.to_numpy()}
@@ -233,8 +234,8 @@ class StackedModel(BayesianModel):
         return state
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
-        each = enumerate(self._models.items())
-        members = {name: restored(model, table, scaler, state, f"{k}:") for k, (name, model) in each}
+        members_by_position = enumerate(self._models.items())
+        members = {name: restored(model, table, scaler, state, f"{k}:") for k, (name, model) in members_by_position}
         names = pd.Index(list(members), name="model")
         series = {f"{s}_": pd.Series(state[s], names, name=n) for s, n in (("weights", "weight"), ("elpd", "elpd"))}
         return {"members_": members, **series}
@@ -246,16 +247,16 @@ def stacking_weights(log_density: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     log_density : ndarray, shape (n, K)
-        Of each held-out label under each model.
+        Log density of each held-out label under each model.
     """
     weights = np.full(log_density.shape[1], 1.0 / log_density.shape[1])
     for _ in range(STEPS):
         with np.errstate(divide="ignore"):
             joint = log_density + np.log(weights)
         new = np.exp(joint - logsumexp(joint, axis=1, keepdims=True)).mean(axis=0)
-        moved = np.abs(new - weights).max()
+        change = np.abs(new - weights).max()
         weights = new / new.sum()
-        if moved < SETTLED:
+        if change < SETTLED:
             break
     weights[weights < 1e-4] = 0.0
     return np.asarray(weights / weights.sum())

@@ -1,1 +1,1 @@
-"""Architectures whose posterior is exact given the hyperparameters."""
+"""Gaussian-process architectures whose posterior is exact given the hyperparameters (for Gaussian labels)."""

@@ -1,4 +1,4 @@
-"""What an exact architecture states: its prior over (row, latent function), and which tasks inform each other.
+"""Base class of the exact architectures: the prior over (row, latent function), and which tasks inform each other.
 
 Parts of tasks that are independent under the prior are separate families: each has its own hyperparameters and its own
 covariance, so the Gaussian ones stay exact beside others that are not.
@@ -20,6 +20,7 @@ from bayestl.kernels.combined import Covariance, build_kernel
 from bayestl.models.base import BayesianModel
 from bayestl.models.exact.family import Family
 from bayestl.models.exact.hyperparameters import MODES
+from bayestl.models.parameters import check_positive_integers
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Smooth
 from bayestl.table.table import Known, Table, row_groups
@@ -27,12 +28,13 @@ from bayestl.table.task import Task, TaskPart
 
 
 class ExactArchitecture(BayesianModel):
-    """A prior in families of tasks, and where its functions are evaluated.
+    """A prior in families of task parts, and the inputs at which its functions are evaluated.
 
     Attributes
     ----------
     families_ : list of Family
-        What informs what: the prior at the hyperparameters' maximum, how their optimisation went, the posterior.
+        One per set of task parts that inform each other: the prior at the hyperparameters' maximum, the report of their
+        optimisation, and the posterior.
     """
 
     def __init__(
@@ -53,44 +55,44 @@ class ExactArchitecture(BayesianModel):
 
     families_: list[Family]
     _labels_are_inputs = False
-    """Whether a label of a row is an input of another task's function there, so that rows are not jointly Gaussian."""
+    """Whether a row's label is an input of another task's function, so that rows and tasks are not jointly Gaussian."""
 
     @abstractmethod
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
-        """The parts of all tasks, those together that inform each other."""
+        """The parts of all tasks, grouped into families that inform each other."""
 
     @abstractmethod
     def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
-        """The architecture's prior for a family's functions of inputs with these names, hyperparameters at a first guess."""
+        """The prior of a family's functions of the named inputs, with its hyperparameters at a first guess."""
 
     def _columns(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Sequence[str]:
         """Names of the ``d`` inputs of a family's functions."""
         return table.features
 
     def _smooth(self, columns: Sequence[str]) -> Smooth:
-        """A smooth function of x with the kernel that the user asked for."""
+        """A smooth function of the named inputs with the user's kernel."""
         return Smooth(build_kernel(self.kernel, columns))
 
     def _check(self) -> None:
         if self.hyperparameters not in MODES:
             raise ValueError(f"hyperparameters must be one of {MODES}, got {self.hyperparameters!r}")
-        self._check_positive_integers("n_starts")
+        check_positive_integers(self, "n_starts")
 
     def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> JoinedLatent:
         return JoinedLatent([(f.parts, self._family_latent(f, x, group, observed)) for f in self.families_])
 
     def _family_latent(self, family: Family, x: np.ndarray, group: np.ndarray, observed: Known | None) -> ExactLatent:
-        """The latent values of a family at inputs ``x`` (n, d), given the labels that are known there."""
+        """The latent values of a family at inputs ``x`` (n, d), given the ``observed`` labels of those rows."""
         inputs, codes = torch.from_numpy(x), torch.from_numpy(group)
         posterior = family.posterior
         if observed is not None:
             se = np.zeros_like(observed.y)
-            extra = part_data(inputs, codes, observed, se, self.scaler_, self.tasks_, family.parts)
-            posterior = posterior if extra is None else posterior.condition(extra)
+            labels = part_data(inputs, codes, observed, se, self.scaler_, self.tasks_, family.parts)
+            posterior = posterior if labels is None else posterior.condition(labels)
         return posterior.at(inputs, codes)
 
     def _family_inputs(self, family: Family) -> np.ndarray:
-        """Inputs (n, k) of a family's functions at the rows of the table."""
+        """The inputs (n, k) of a family's functions at the rows of the table."""
         return self.scaler_.features(self.table_.x)
 
     def _family_data(self, family: Family) -> Data:
@@ -103,5 +105,5 @@ class ExactArchitecture(BayesianModel):
         return family.posterior.at(torch.from_numpy(self._family_inputs(family)[rows]), torch.from_numpy(codes))
 
     def _effects(self, family: Family, component: np.ndarray, generator: np.random.Generator) -> dict[str, Variable]:
-        """Draws of further quantities that an architecture speaks of, one from each of the given components."""
+        """Draws of an architecture's derived quantities (offsets, scales), one from each of the given components."""
         return {}

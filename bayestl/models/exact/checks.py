@@ -1,4 +1,4 @@
-"""Checks of an exact model's fit: its optimiser, its noise, and which features it uses."""
+"""Checks of an exact model's hyperparameters: whether they converged, the size of the noise, and unused features."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from bayestl.kernels.stationary import Stationary
 from bayestl.models.exact.family import Family
 
 MOST_JITTER = 1e-6
-"""Relative to unit variance."""
+"""Jitter above which the check warns, relative to unit variance."""
 LEAST_NOISE, MOST_NOISE = 1e-3, 0.9
-"""Noise over the labels' standard deviation, outside of which it is remarkable."""
+"""Noise standard deviation relative to the labels' standard deviation, outside of which the check warns."""
 UNUSED = 5.0
-"""A length scale of so many times sqrt(d) standard deviations: the function hardly changes along that feature."""
+"""Length scale, in units of sqrt(d) standard deviations, above which a function hardly changes along a feature."""
 
 
 def optimiser_checks(families: Sequence[Family]) -> Iterator[Check]:
-    """Whether the hyperparameters have settled, and how much jitter the covariance needed."""
+    """Check that the hyperparameters have converged, and how much jitter the covariance needed."""
     for family in families:
         report, name = family.report, ", ".join(dict.fromkeys(p.names[0] for p in family.parts))
         advice = (
@@ -29,32 +29,32 @@ def optimiser_checks(families: Sequence[Family]) -> Iterator[Check]:
         yield Check("optimiser settled", name, float(report.converged), 1.0, judge(not report.converged), advice)
         if report.chain is not None:
             yield from report_checks(
-                report.chain, "the widths are known roughly: compare with hyperparameters='laplace'"
+                report.chain, "the posterior widths are approximate: compare with hyperparameters='laplace'"
             )
-        much = report.jitter > MOST_JITTER
-        advice = "rows or tasks are nearly the same: drop duplicates, or give Y_std" if much else ""
-        yield Check("jitter", name, report.jitter, MOST_JITTER, judge(much), advice)
+        large = report.jitter > MOST_JITTER
+        advice = "rows or tasks are nearly the same: drop duplicates, or give Y_std" if large else ""
+        yield Check("jitter", name, report.jitter, MOST_JITTER, judge(large), advice)
 
 
 def noise_checks(families: Sequence[Family]) -> Iterator[Check]:
-    """Whether a task is nearly exact, or nearly all noise."""
+    """Check whether a task's labels are taken as nearly exact, or as nearly all noise."""
     for family in families:
-        used = 0
+        channel = 0
         variance = np.stack([c.prior.noise.variance().detach().numpy() for c in family.posterior.components])
         for part in family.parts:
-            sd = float(np.sqrt(variance[:, used]).mean())
-            used += len(part.channels)
+            sd = float(np.sqrt(variance[:, channel]).mean())
+            channel += len(part.channels)
             if part.likelihood.has_noise:
                 advice = ""
                 if sd < LEAST_NOISE:
                     advice = "the labels are taken as exact: repeated rows with different labels would contradict that"
                 elif sd > MOST_NOISE:
-                    advice = "nearly all of the labels' spread counts as noise: the features say little of this task"
+                    advice = "nearly all of the labels' spread counts as noise: the features say little about this task"
                 yield Check("noise", part.names[0], sd, MOST_NOISE, judge(bool(advice)), advice)
 
 
 def feature_checks(families: Sequence[Family], names: Sequence[str]) -> Iterator[Check]:
-    """How many features have length scales so long that they hardly matter."""
+    """Count the features whose length scales are so long that they hardly matter."""
     longest = UNUSED * math.sqrt(len(names))
     shortest = np.full(len(names), np.inf)
     for family in families:
@@ -65,8 +65,8 @@ def feature_checks(families: Sequence[Family], names: Sequence[str]) -> Iterator
         return
     unused = [n for n, scale in zip(names, shortest, strict=True) if scale > longest]
     shown = ", ".join(unused[:8]) + (" ..." if len(unused) > 8 else "")
-    none = len(unused) == len(names)
-    advice = "no feature matters to any task: the prediction is nearly constant" if none else ""
-    if unused and not none:
+    all_unused = len(unused) == len(names)
+    advice = "no feature matters to any task: the prediction is nearly constant" if all_unused else ""
+    if unused and not all_unused:
         advice = f"hardly used: {shown}"
-    yield Check("features unused", "all tasks", float(len(unused)), float(len(names)), judge(none), advice)
+    yield Check("features unused", "all tasks", float(len(unused)), float(len(names)), judge(all_unused), advice)

@@ -7,7 +7,8 @@
 
 on labels scaled to unit variance.  Kennedy, O'Hagan 2000, *Predicting the output from a complex computer code when fast
 approximations are available*; the offsets of groups (methods, laboratories, structure families) are partially pooled.
-For Gaussian labels ``b``, ``c`` and the functions are integrated out exactly; ``rho`` and the scales are hyperparameters.
+For Gaussian labels ``b``, ``c`` and the functions are integrated out exactly; ``rho`` and the scales are
+hyperparameters.
 """
 
 from __future__ import annotations
@@ -40,21 +41,21 @@ from bayestl.table.task import Task, TaskPart
 
 
 class Link(NamedTuple):
-    """A latent function of a family and the one of the level below that it follows (-1: none)."""
+    """The latent function of the level below that a latent function follows, by position (-1: none)."""
 
     parent: int
     alike: bool
-    """Whether both are of one kind, so that ``rho`` is expected to be near one."""
+    """Whether both have the same kind of likelihood, so that ``rho`` is expected to be near one."""
 
 
 class Autoregression(Mixing):
-    """``W = R [amplitudes | constants | groups]``, ``R = (I - diag(rho) P)^-1``, ``P`` from each channel to its parent."""
+    """``W = R [amplitudes | constants | groups]``, ``R = (I - diag(rho) P)^-1``; ``P`` maps a channel to its parent."""
 
     def __init__(self, parts: Sequence[TaskPart], links: Sequence[Link], grouped: bool) -> None:
         super().__init__()
         n = len(links)
-        owner = [i for i, p in enumerate(parts) for _ in p.channels]
-        self.owner = torch.tensor(owner)
+        part_of = [i for i, p in enumerate(parts) for _ in p.channels]
+        self.owner = torch.tensor(part_of)
         self.parent = [link.parent for link in links]
         self.child = [c for c, link in enumerate(links) if link.parent >= 0]
         self.grouped = grouped and bool(self.child)
@@ -64,7 +65,7 @@ class Autoregression(Mixing):
             expected = torch.tensor([1.0 if links[c].alike else 0.0 for c in self.child], dtype=torch.float64)
             start = expected.where(expected > 0, torch.tensor(0.5, dtype=torch.float64))
             register_real(self, "rho", start, NormalPrior(expected, torch.ones_like(expected)))
-        roots = {owner[c] for c, link in enumerate(links) if link.parent < 0}
+        roots = {part_of[c] for c, link in enumerate(links) if link.parent < 0}
         medians = (
             torch.tensor([AMPLITUDE if i in roots else SPECIFIC_AMPLITUDE for i in range(len(parts))]).double() * size
         )
@@ -80,18 +81,18 @@ class Autoregression(Mixing):
         self.support = torch.cat(blocks, dim=1)
 
     def _top_down(self) -> list[int]:
-        """Channels, parents first."""
-        done: list[int] = []
-        while len(done) < len(self.parent):
-            done += [c for c, p in enumerate(self.parent) if c not in done and (p < 0 or p in done)]
-        return done
+        """The channels, parents before children."""
+        order: list[int] = []
+        while len(order) < len(self.parent):
+            order += [c for c, p in enumerate(self.parent) if c not in order and (p < 0 or p in order)]
+        return order
 
     def weights(self) -> torch.Tensor:
         identity = torch.eye(len(self.parent), dtype=torch.float64)
         rows: dict[int, torch.Tensor] = {}
         for c in self._top_down():
-            own = identity[c]
-            rows[c] = own if self.parent[c] < 0 else self.rho[self.child.index(c)] * rows[self.parent[c]] + own
+            unit = identity[c]
+            rows[c] = unit if self.parent[c] < 0 else self.rho[self.child.index(c)] * rows[self.parent[c]] + unit
         r = torch.stack([rows[c] for c in range(len(self.parent))])
         blocks = [r * self.raw_amplitude.exp()[self.owner], r * self.constants]
         if self.grouped:
@@ -100,14 +101,14 @@ class Autoregression(Mixing):
 
 
 class DifferenceGP(ExactModel):
-    """The target is the scaled source plus an offset plus a difference that is a function of its own.
+    """The target as the scaled source plus an offset plus a difference function.
 
     Parameters
     ----------
     levels : list of str, optional
         All label columns, lowest fidelity first; default: the columns in their order.
     tasks, kernel, hyperparameters, n_starts, random_state, verbose
-        As for :class:`IndependentGP`.
+        The same as for :class:`IndependentGP`.
 
     Examples
     --------
@@ -134,12 +135,12 @@ class DifferenceGP(ExactModel):
         self.levels = levels
 
     def _links(self, table: Table) -> dict[int, tuple[int, bool]]:
-        """For each channel (of all tasks) that follows another: which, and whether they are of one kind.
+        """The parent of each channel that follows another, and whether both have the same kind of likelihood.
 
         Raises
         ------
         ValueError
-            If a task that is not classified alike follows a task of more than two classes.
+            If a task follows a task of more than two classes without having the same number of classes.
         """
         order = order_levels(self.levels, table.names)
         links = {}
@@ -157,13 +158,13 @@ class DifferenceGP(ExactModel):
         return links
 
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
-        """What follows each other, directly or not."""
-        home = {p: i for i, p in enumerate(table.parts)}
+        """The parts that are connected by links, directly or through others."""
+        family_of_part = {p: i for i, p in enumerate(table.parts)}
         owner = {c: p for p in table.parts for c in p.channels}
         for child, (parent, _) in self._links(table).items():
-            a, b = home[owner[child]], home[owner[parent]]
-            home = {p: min(a, b) if i in (a, b) else i for p, i in home.items()}
-        return [tuple(p for p in table.parts if home[p] == i) for i in sorted(set(home.values()))]
+            a, b = family_of_part[owner[child]], family_of_part[owner[parent]]
+            family_of_part = {p: min(a, b) if i in (a, b) else i for p, i in family_of_part.items()}
+        return [tuple(p for p in table.parts if family_of_part[p] == i) for i in sorted(set(family_of_part.values()))]
 
     def _transfer_checks(self, loo: pd.DataFrame) -> Iterable[Check]:
         return transfer_checks(self, loo)
@@ -184,15 +185,15 @@ class DifferenceGP(ExactModel):
         """Posterior of the scale ``rho``, the fidelity offset ``b`` and each group's deviation ``c``, in label units.
 
         ``y_l = rho y_{l-1} + b + c_g + delta(x)``: ``rho`` is in units of level l per unit of level l - 1, ``b`` and
-        ``c`` in units of level l.  Log-normal and power-normal labels are meant on the scale of their logarithm and power, classes and whether a
-        hurdle label is zero on the scale of their latent value.
+        ``c`` in units of level l.  For log-normal and power-normal labels the units are those of the logarithm or
+        power; for classes, and for whether a hurdle label is zero, those of the latent value.
 
         Parameters
         ----------
         level : float
             Probability of the central interval.
         n_draws : int
-            Draws behind the table.
+            Number of posterior draws behind the table.
 
         Returns
         -------
@@ -211,9 +212,9 @@ class DifferenceGP(ExactModel):
         )
 
     def offset_draws(self, n: int = 4000) -> pd.DataFrame:
-        """Joint posterior draws of what :meth:`offsets` summarises, one column each."""
+        """Joint posterior draws of the parameters that :meth:`offsets` summarises, one column per parameter."""
         generator = np.random.default_rng(int(self.random_state))
-        out: dict[tuple, np.ndarray] = {}
+        offsets: dict[tuple, np.ndarray] = {}
         for family in self.families_:
             mixing = family.prior.mixing
             assert isinstance(mixing, Autoregression)
@@ -222,8 +223,10 @@ class DifferenceGP(ExactModel):
             data = self._family_data(family)
             posterior = ExactPosterior.of(family.prior, data, self._effect_draws(family))
             component = generator.choice(len(posterior.weights), size=n, p=posterior.weights)
-            out |= self._offsets_of(family.parts, posterior, component, generator)
-        return pd.DataFrame(out, columns=pd.MultiIndex.from_tuples(list(out), names=["level", "parameter", "group"]))
+            offsets |= self._offsets_of(family.parts, posterior, component, generator)
+        return pd.DataFrame(
+            offsets, columns=pd.MultiIndex.from_tuples(list(offsets), names=["level", "parameter", "group"])
+        )
 
     def _offsets_of(
         self,
@@ -232,44 +235,45 @@ class DifferenceGP(ExactModel):
         component: np.ndarray,
         generator: np.random.Generator,
     ) -> dict[tuple, np.ndarray]:
-        """Draws (n,) of each parameter (level, parameter, group) of a family, one from each of the given components."""
+        """Draws (n,) of a family's parameters by (level, parameter, group), one from each of the given components."""
         groups = self.table_.groups
         codes = range(max(len(groups), 1))
         x = torch.from_numpy(self.scaler_.features(self.table_.x[:1]))
-        one, every = _points(x, [0]), _points(x.expand(len(codes), -1), codes)
-        mixings: list[Autoregression] = [c.prior.mixing for c in posterior.components]  # type: ignore[misc]
+        first_group, all_groups = _points(x, [0]), _points(x.expand(len(codes), -1), codes)
+        mixings: list[Autoregression] = [c.prior.mixing for c in posterior.components]
         names = [name for part in parts for name in part.names]
         units = [self.scaler_.units(part) for part in parts for _ in part.channels]
-        out: dict[tuple, np.ndarray] = {}
+        offsets: dict[tuple, np.ndarray] = {}
         for i, c in enumerate(mixings[0].child):
             (mean, scale), (parent_mean, parent_scale) = units[c], units[mixings[0].parent[c]]
             rho = np.array([m.rho[i].item() for m in mixings])[component] * scale / parent_scale
-            b = _draw(posterior.process(len(names) + c, one), component, generator)[:, 0]
-            out[names[c], "rho", ""] = rho
-            out[names[c], "offset", ""] = mean + scale * b * float(mixings[0].constants[c]) - rho * parent_mean
+            b = _draw(posterior.process(len(names) + c, first_group), component, generator)[:, 0]
+            offsets[names[c], "rho", ""] = rho
+            offsets[names[c], "offset", ""] = mean + scale * b * float(mixings[0].constants[c]) - rho * parent_mean
             if mixings[0].grouped:
-                deviation = _draw(posterior.process(2 * len(names) + i, every), component, generator)
+                deviation = _draw(posterior.process(2 * len(names) + i, all_groups), component, generator)
                 tau = np.array([m.raw_tau[i].exp().item() for m in mixings])[component]
                 for g, group in enumerate(groups):
-                    out[names[c], "group offset", group] = scale * tau * deviation[:, g]
-        return out
+                    offsets[names[c], "group offset", group] = scale * tau * deviation[:, g]
+        return offsets
 
     def _effects(self, family: Family, component: np.ndarray, generator: np.random.Generator) -> dict[str, Variable]:
-        found = self._offsets_of(family.parts, family.posterior, component, generator)
-        out = {f"{kind}[{level}]": Variable(v) for (level, kind, group), v in found.items() if group == ""}
-        for level in dict.fromkeys(level for level, _, group in found if group != ""):
-            own = [v for (name, _, group), v in found.items() if name == level and group != ""]
+        offsets = self._offsets_of(family.parts, family.posterior, component, generator)
+        variables = {f"{kind}[{level}]": Variable(v) for (level, kind, group), v in offsets.items() if group == ""}
+        for level in dict.fromkeys(level for level, _, group in offsets if group != ""):
+            by_group = [v for (name, _, group), v in offsets.items() if name == level and group != ""]
             coords = {"group": list(self.table_.groups)}
-            out[f"group offset[{level}]"] = Variable(np.stack(own, axis=1), ("group",), coords)
-        return out
+            variables[f"group offset[{level}]"] = Variable(np.stack(by_group, axis=1), ("group",), coords)
+        return variables
 
 
 def _points(x: torch.Tensor, groups: Sequence[int]) -> Points:
+    """Points at features ``x`` in the given groups, all of the first channel."""
     return Points(x, torch.zeros(len(x), dtype=torch.long), torch.as_tensor(list(groups)))
 
 
 def _draw(moments: tuple[np.ndarray, np.ndarray], component: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A draw (n, k) from the Gaussian (S, k), (S, k, k) of each entry of ``component``."""
+    """One draw (n, k) from each entry of ``component``: Gaussians with means (S, k) and covariances (S, k, k)."""
     means, covariances = moments
     values, vectors = np.linalg.eigh(covariances)
     roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]

@@ -1,4 +1,7 @@
-"""Parts of tasks that inform each other, what was learnt of them, and the arrays that restore it."""
+"""A family: parts of tasks that inform each other, with one prior, one set of hyperparameters and one posterior.
+
+Independent families are fitted separately.  :meth:`Family.state` gives the arrays that a file holds.
+"""
 
 from __future__ import annotations
 
@@ -18,26 +21,26 @@ from bayestl.table.task import TaskPart
 
 @dataclass
 class Family:
-    """Parts of tasks that inform each other, and what was learnt of them."""
+    """Parts of tasks that inform each other, with their fitted prior and posterior."""
 
     parts: tuple[TaskPart, ...]
     prior: Prior
-    """At the hyperparameters' maximum, in scaled units."""
+    """The prior at the posterior maximum of its hyperparameters, in scaled units."""
     report: FitReport
     posterior: ExactPosterior
     draws: np.ndarray | None = None
-    """Of the hyperparameters, once they have been made."""
+    """Draws (S, P) of the raw hyperparameters for reported effects, once they have been computed."""
 
     @property
     def channels(self) -> list[int]:
-        """Positions of its latent functions among those of all tasks."""
+        """Positions of the family's latent functions among those of all tasks."""
         return [c for part in self.parts for c in part.channels]
 
     def state(self) -> dict[str, np.ndarray]:
-        """Arrays that, with the prior and the labels, restore it."""
+        """The arrays that, with the prior and the labels, restore the family."""
         state: dict[str, np.ndarray] = {}
         labels = [c.labels for c in self.posterior.components]
-        if labels[0].site is not None and self.posterior.components[0].full:  # they need not be found again
+        if labels[0].site is not None and self.posterior.components[0].full:  # saves the search for the sites
             state["site"] = labels[0].site.numpy()
             state["y"] = np.stack([c.y.numpy() for c in labels])
             state["se2"] = np.stack([c.se2.numpy() for c in labels])
@@ -55,7 +58,7 @@ class Family:
 
     @classmethod
     def restored(cls, parts: tuple[TaskPart, ...], prior: Prior, data: Data, state: Mapping[str, np.ndarray]) -> Family:
-        """From what :meth:`state` gave; ``prior`` is changed, ``data`` are the labels that it was fitted to."""
+        """A family from the arrays of :meth:`state`; ``prior`` is changed, ``data`` are the labels of the fit."""
         set_raw(prior, state["raw"])
         value, gradient, converged, evaluations, starts, jitter = state["report"].tolist()
         report = FitReport(
@@ -64,10 +67,10 @@ class Family:
         if chain := {k.removeprefix("chain."): v for k, v in state.items() if k.startswith("chain.")}:
             trace = chain.pop("log_density")
             report.chain = ChainReport(trace, **{k: v.item() for k, v in chain.items()})
-        each: Data | list[Data] = data
+        labels: Data | list[Data] = data
         if "site" in state:
             points, site = data.points, torch.from_numpy(state["site"])
             pairs = zip(state["y"], state["se2"], strict=True)
-            each = [Labels(points, torch.from_numpy(y), torch.from_numpy(v), site) for y, v in pairs]
-        posterior = ExactPosterior.of(prior, each, state["draws"], state["weights"])
+            labels = [Labels(points, torch.from_numpy(y), torch.from_numpy(v), site) for y, v in pairs]
+        posterior = ExactPosterior.of(prior, labels, state["draws"], state["weights"])
         return cls(parts, prior, report, posterior)

@@ -1,6 +1,7 @@
-"""The hyperparameters of an exact family: at their maximum, and averaged over draws where labels are few.
+"""Inference of an exact family's hyperparameters: their posterior maximum, and draws where labels are few.
 
-Which engine draws them depends on how many labels there are and whether they are Gaussian.
+The number of labels, and whether they are Gaussian, decide between short chains, long chains and the Laplace
+approximation.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from bayestl.table.task import TaskPart
 
 MODES = ("auto", "map", "laplace", "mcmc")
 LAPLACE_LABELS = 400
-"""Up to so many labels ``"auto"`` averages over the hyperparameters' uncertainty."""
+"""Most labels at which ``"auto"`` averages over the hyperparameters' uncertainty."""
 AVERAGED = 24
 """Sets of hyperparameters in that average."""
 SHORT_LABELS = 250
-"""Up to so many Gaussian labels it does so over short chains, beyond over a Laplace approximation."""
+"""Most Gaussian labels at which ``"auto"`` averages over short chains; beyond, over a Laplace approximation."""
 CHAINS, WARMUP, STATES, KEPT = 4, 100, 192, 48
-"""Of ``"mcmc"``: chains, their first states that are dropped, the others, and how many of these all chains keep."""
+"""For ``"mcmc"``: chains, warm-up states, further states of each chain, and states kept from all chains together."""
 SITE_CHAINS, SITE_STATES = 2, 96
-"""The same where labels are not Gaussian, whose evidence takes long and one set of hyperparameters at a time."""
+"""Chains and states where labels are not Gaussian: their evidence is slow, one set of hyperparameters at a time."""
 CHAIN_LABELS = 200
-"""Up to so many labels the offsets of a difference model are averaged over a chain of hyperparameters."""
+"""Most labels at which the offsets of a difference model are averaged over a chain of hyperparameters."""
 LARGEST, LARGEST_SITES = 3000, 1000
-"""Labels that decide on hyperparameters, of larger tables a subset; fewer where some are not Gaussian."""
+"""Most labels that hyperparameters are fitted to (a random subset of larger tables); fewer for non-Gaussian labels."""
 
 Sampler = Callable[[Prior, Data, int, int], np.ndarray]
 
@@ -51,7 +52,7 @@ def fit_family(
     what: str,
     verbose: bool,
 ) -> Family:
-    """The hyperparameters and the posterior of a family under a prior, which is left at their maximum.
+    """Fit a family: its hyperparameters and its posterior under a prior, which is left at the hyperparameters' maximum.
 
     ``mode`` is one of :data:`MODES`; ``what`` names the model in the progress bar.
     """
@@ -78,7 +79,7 @@ def fit_family(
 
 
 def sampler_of(mode: str, data: Data) -> Sampler | None:
-    """What draws the hyperparameters that predictions are averaged over; None where they are fixed, or chains are kept."""
+    """The function that draws the averaged hyperparameters; None if they are fixed or come from long chains."""
     n, auto = len(data), mode == "auto"
     if auto and n <= SHORT_LABELS and isinstance(data, Labels):
         return short_chains
@@ -86,7 +87,7 @@ def sampler_of(mode: str, data: Data) -> Sampler | None:
 
 
 def long_chains(prior: Prior, data: Data, seed: int, what: str, verbose: bool) -> tuple[np.ndarray, ChainReport]:
-    """Every so many states of chains of the hyperparameters, one chain after another."""
+    """Thinned states of long chains of the hyperparameters, one chain after another, and the report of the chains."""
     chains, states = (CHAINS, STATES) if isinstance(data, Labels) else (SITE_CHAINS, SITE_STATES)
     draws, report = _chains(prior, data, chains, states, seed, f"{what}: chains of hyperparameters", verbose)
     thin = len(draws) // KEPT
@@ -94,9 +95,10 @@ def long_chains(prior: Prior, data: Data, seed: int, what: str, verbose: bool) -
 
 
 def effect_draws(family: Family, data: Data, n: int, seed: int, what: str, verbose: bool) -> np.ndarray:
-    """About ``n`` draws (S, P) of the raw hyperparameters: every third state of chains up to :data:`CHAIN_LABELS` labels.
+    """About ``n`` draws (S, P) of the raw hyperparameters, computed once and kept in ``family.draws``.
 
-    Beyond, from the Laplace approximation of those that mix the processes, the others fixed.  Made once, then kept.
+    Every third state of Markov chains up to :data:`CHAIN_LABELS` labels; beyond, the Laplace approximation of the
+    hyperparameters that mix the processes, the others fixed.
     """
     if family.draws is None:
         if len(data) <= CHAIN_LABELS:
@@ -109,7 +111,7 @@ def effect_draws(family: Family, data: Data, n: int, seed: int, what: str, verbo
 
 
 def mixing_draws(prior: Prior, data: Data, n: int, seed: int) -> np.ndarray:
-    """Draws from the Laplace approximation of the hyperparameters that mix the processes, the others fixed."""
+    """Draws (n, P) from the Laplace approximation of the hyperparameters that mix the processes, the others fixed."""
     if len(data) > LARGEST:
         data = data.subset(LARGEST, np.random.default_rng(seed))
     return laplace_draws(prior, data, n, seed, raw_positions(prior, "mixing."))
@@ -118,6 +120,7 @@ def mixing_draws(prior: Prior, data: Data, n: int, seed: int) -> np.ndarray:
 def _chains(
     prior: Prior, data: Data, chains: int, states: int, seed: int, title: str, verbose: bool
 ) -> tuple[np.ndarray, ChainReport]:
+    """``states`` states of each chain of the hyperparameters, under a progress bar."""
     with progress(title, total=WARMUP + states, verbose=verbose) as update:
         return hmc_draws(
             prior, data, states, seed, warmup=WARMUP, chains=chains, callback=lambda i: update(completed=i)

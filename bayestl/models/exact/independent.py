@@ -1,4 +1,4 @@
-"""One Gaussian process a task: the baseline that every gain of transfer is measured against.
+"""One independent Gaussian process per task: the baseline that every gain of transfer is measured against.
 
 f_t(x, g) = m_t + v_t(x) [+ c_{t,g}],   v_t ~ GP(0, kappa_t^2 k_t),   m_t ~ N(0, 1),   c_{t,g} ~ N(0, tau_t^2)
 """
@@ -15,24 +15,25 @@ from bayestl.table.task import TaskPart
 
 
 class IndependentGP(ExactModel):
-    """One Gaussian process a task; tasks do not inform each other.
+    """One Gaussian process per task; tasks do not inform each other.
 
     Parameters
     ----------
     tasks : sequence of Task, optional
-        Where the default of a column is not right.
+        The tasks whose likelihood, unit or cost differs from the default of their column.
     kernel : {"matern52", "matern32", "rbf", "exponential", "rational-quadratic"} or Covariance
-        Covariance over the features, with a length scale for each; or a sum or product of :class:`~bayestl.kernels.combined.Kernel` over
-        named blocks of them.
+        Covariance over the features, with one length scale per feature; or a sum or product of
+        :class:`~bayestl.kernels.combined.Kernel` over named blocks of features.
     hyperparameters : {"auto", "map", "laplace", "mcmc"}
-        Fixed at their posterior maximum, or averaged over a Laplace approximation or over long tempered chains (seconds to a
-        minute); "auto" averages over short chains up to 250 Gaussian labels, is "laplace" up to 400, else "map".
+        Fixed at their posterior maximum ("map"), or averaged over a Laplace approximation or over long tempered chains
+        (seconds to a minute); "auto" averages over short chains up to 250 Gaussian labels, is "laplace" up to 400, else
+        "map".
     n_starts : int
-        Starts of the optimiser.
+        Number of starts of the optimiser.
     random_state : int
-        Every fit repeats exactly from it.
+        Seed of the fit, which repeats exactly.
     verbose : bool
-        Progress on a terminal.
+        Whether to show progress on a terminal.
 
     Examples
     --------

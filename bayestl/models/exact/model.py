@@ -1,6 +1,6 @@
-"""What the exact architectures share: fitting, leave-one-out, draws, and what is saved.
+"""The estimator of the exact architectures: fitting, leave-one-out, checks, draws, and saved state.
 
-A subclass states its prior (``_prior``) and which tasks inform each other (``_families``), and nothing else.
+A subclass defines its prior (``_prior``) and which tasks inform each other (``_families``), and nothing else.
 """
 
 from __future__ import annotations
@@ -42,46 +42,48 @@ class ExactModel(ExactArchitecture):
         return {"families_": [self._learn_family(table, scaler, parts, x) for parts in self._families(table)]}
 
     def _learn_family(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], x: np.ndarray) -> Family:
-        """Hyperparameters and posterior of a family from inputs ``x`` (n, d) of the table's rows."""
+        """Fit a family to the labels of the table at inputs ``x`` (n, d)."""
         prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
         data = training_data(table, scaler, parts, x)
-        seed, what = int(self.random_state), type(self).__name__
-        return fit_family(parts, prior, data, self.hyperparameters, int(self.n_starts), seed, what, self.verbose)
+        seed, title = int(self.random_state), type(self).__name__
+        return fit_family(parts, prior, data, self.hyperparameters, int(self.n_starts), seed, title, self.verbose)
 
     def leave_one_out(self, refit: bool = False) -> pd.DataFrame:
-        """Every training label predicted from all others, at the hyperparameters' posterior, without fitting again.
+        """Predict every training label from all others, averaged over the hyperparameters, without fitting again.
 
         Parameters
         ----------
         refit : bool
-            Fit again without each label whose ``sensitivity`` is above 0.2, one fit a label: few labels of small tables, and
-            those that nothing else would have foretold.
+            Fit again without each influential label (``sensitivity`` above 0.2), one fit per label: few labels of small
+            tables, and those that the other labels do not predict.
 
         Returns
         -------
         DataFrame
-            A row a label: ``task``, ``row`` (position in the table), ``y``, ``log_density`` (nats, label units), ``pit``
-            (uniform where the model is calibrated), ``sensitivity`` (variance of the log density over the draws of the
-            hyperparameters; NaN where they are fixed), ``mean`` and ``std``; of classes ``y`` is a position and ``p0``,
-            ``p1`` ... are their probabilities.  Other labels of the same row stay known, as with ``hide="target"``.
+            One row per label: ``task``, ``row`` (position in the table), ``y``, ``log_density`` (nats, label units),
+            ``pit`` (uniform where the model is calibrated), ``sensitivity`` (variance of the log density over the draws
+            of the hyperparameters; NaN where they are fixed), ``mean`` and ``std``; for classes ``y`` is a position and
+            ``p0``, ``p1`` ... are the class probabilities.  Other labels of the same row stay known, as with
+            ``hide="target"``.
 
         Raises
         ------
         ValueError
-            For tables so large that they are summarised by inducing values.
+            If the table is so large that it is summarised by inducing values.
 
         Notes
         -----
-        Exact for Gaussian labels at fixed hyperparameters; for other labels the pseudo-labels of the others are held fixed.
-        Hyperparameters that have seen the label are weighed back by importance ratios, which are cut off; points are not.
-        Where the ratios vary too much, the label's density is too high: a sensitivity above 0.4 tells of that (Vehtari, Gelman,
-        Gabry 2017, *Practical Bayesian model evaluation using leave-one-out cross-validation and WAIC*).
+        Exact for Gaussian labels at fixed hyperparameters; for other labels the pseudo-labels of the others are held
+        fixed.  Draws of the hyperparameters have seen the label; truncated importance weights correct for that (point
+        estimates are not corrected).  Where the weights vary too much, the reported density is too high: a sensitivity
+        above 0.4 says so (Vehtari, Gelman, Gabry 2017, *Practical Bayesian model evaluation using leave-one-out
+        cross-validation and WAIC*).
         """
         check_is_fitted(self, "table_")
         with threads_for(len(self.table_.x)):
-            frames = [held.frame(name, t) for t, (name, held) in enumerate(held_out(self, self.families_).items())]
-        found = pd.concat(frames, ignore_index=True)
-        return with_refits(self, found) if refit else found
+            frames = [loo.frame(name, t) for t, (name, loo) in enumerate(held_out(self, self.families_).items())]
+        labels = pd.concat(frames, ignore_index=True)
+        return with_refits(self, labels) if refit else labels
 
     def _has_leave_one_out(self) -> bool:
         return all(c.full for f in self.families_ for c in f.posterior.components)
@@ -99,11 +101,11 @@ class ExactModel(ExactArchitecture):
             yield from fold_checks(self, cv)
 
     def _transfer_checks(self, loo: pd.DataFrame) -> Iterable[Check]:
-        """Whether the labels of each task help the others, beside the model's leave-one-out predictions."""
+        """Checks that the labels of each task help the others; ``loo`` is the model's leave-one-out table."""
         return ()
 
     def _effect_draws(self, family: Family, n: int = 100) -> np.ndarray:
-        """Draws of the raw hyperparameters, for what an architecture reports of them."""
+        """About ``n`` draws of a family's raw hyperparameters, for the effects that an architecture reports."""
         data = self._family_data(family)
         return effect_draws(family, data, n, int(self.random_state), type(self).__name__, self.verbose)
 
@@ -117,7 +119,7 @@ class ExactModel(ExactArchitecture):
         return prior_at_table(self, table, seed)
 
     def task_correlation(self) -> pd.DataFrame:
-        """Correlation between tasks of the latent functions over x, with its uncertainty.
+        """Correlation of the tasks' latent functions over x, with its uncertainty.
 
         Returns
         -------
@@ -129,13 +131,14 @@ class ExactModel(ExactArchitecture):
         names = [name for part in self.table_.parts for name in part.names]
         mean, spread = np.eye(len(names)), np.zeros((len(names), len(names)))
         for family in self.families_:
-            place = np.ix_(family.channels, family.channels)
-            mean[place], spread[place] = self._correlation(family)
-        out = pd.DataFrame(mean, names, names)
-        out.attrs["std"] = pd.DataFrame(spread, names, names)
-        return out
+            block = np.ix_(family.channels, family.channels)
+            mean[block], spread[block] = self._correlation(family)
+        correlation = pd.DataFrame(mean, names, names)
+        correlation.attrs["std"] = pd.DataFrame(spread, names, names)
+        return correlation
 
     def _correlation(self, family: Family) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation (C, C) of the correlation of a family's latent functions."""
         if len(family.channels) == 1:
             return np.ones((1, 1)), np.zeros((1, 1))
         prior = family.prior
@@ -156,13 +159,12 @@ class ExactModel(ExactArchitecture):
         return stack.mean(axis=0), stack.std(axis=0)
 
     def _state(self) -> dict[str, np.ndarray]:
-        each = enumerate(self.families_)
-        return {f"{i}.{name}": value for i, family in each for name, value in family.state().items()}
+        return {f"{i}.{k}": v for i, family in enumerate(self.families_) for k, v in family.state().items()}
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
         x = scaler.features(table.x)
-        each = enumerate(self._families(table))
-        return {"families_": [self._restore_family(table, scaler, parts, x, state, i) for i, parts in each]}
+        families = enumerate(self._families(table))
+        return {"families_": [self._restore_family(table, scaler, parts, x, state, i) for i, parts in families]}
 
     def _restore_family(
         self,
@@ -174,8 +176,8 @@ class ExactModel(ExactArchitecture):
         i: int,
     ) -> Family:
         prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
-        own = {name.removeprefix(f"{i}."): value for name, value in state.items() if name.startswith(f"{i}.")}
-        return Family.restored(parts, prior, training_data(table, scaler, parts, x), own)
+        arrays = {name.removeprefix(f"{i}."): value for name, value in state.items() if name.startswith(f"{i}.")}
+        return Family.restored(parts, prior, training_data(table, scaler, parts, x), arrays)
 
 
 def jointly_gaussian(model: BayesianModel) -> TypeGuard[ExactModel]:

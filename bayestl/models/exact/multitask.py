@@ -4,8 +4,9 @@
 
     u_q ~ GP(0, k_q),   v_t ~ GP(0, kappa_t^2 k'_t),   a_tq ~ N(0, 1),   m_t ~ N(0, 1),   c_{t,g} ~ N(0, tau_t^2)
 
-Every ``v_t`` has length scales of its own: what a source does not share with the target is taken up by the source's
-own part, so that a bad source cannot hurt.  Alvarez, Rosasco, Lawrence 2012, *Kernels for vector-valued functions*.
+Every ``v_t`` has its own length scales: what a source does not share with the target is taken up by the source's
+task-specific part, so that a bad source cannot hurt.  Alvarez, Rosasco, Lawrence 2012, *Kernels for vector-valued
+functions*.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bayestl.kernels.combined import Covariance
 from bayestl.kernels.hyperpriors import register_real
 from bayestl.models.exact.model import ExactModel
 from bayestl.models.exact.transfer import transfer_checks
+from bayestl.models.parameters import check_positive_integers
 from bayestl.priors.prior import Mixing, Prior
 from bayestl.priors.processes import Process
 from bayestl.priors.task_specific import TaskSpecific, likelihood_hyperparameters, task_specific_processes
@@ -29,13 +31,13 @@ from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
 SPECIFIC_AMPLITUDE = 0.3
-"""Prior median of the standard deviation of a task's own part, on labels of unit variance."""
+"""Prior median of the standard deviation of a task-specific part, on labels of unit variance."""
 LOADING = 0.7
 """First guess of the size of a loading."""
 
 
 class Coregionalisation(Mixing):
-    """``W = [a | own parts]`` with loadings ``a_tq ~ N(0, s_t^2)``, ``s_t`` one for numbers (see ``Part.amplitude``)."""
+    """``W = [a | task-specific]``, ``a_tq ~ N(0, s_t^2)``; ``s_t`` is the likelihood's amplitude (1 for numbers)."""
 
     def __init__(self, loadings: np.ndarray, parts: Sequence[TaskPart], grouped: bool) -> None:
         super().__init__()
@@ -51,14 +53,14 @@ class Coregionalisation(Mixing):
 
 
 class MultiTaskGP(ExactModel):
-    """Tasks as mixtures of shared functions, each with a part of its own.
+    """Tasks as mixtures of shared functions, each with a task-specific part.
 
     Parameters
     ----------
     n_latent : int
-        Number of shared functions ``u_q``; a row may lack any label.
+        Number of shared functions ``u_q``.
     tasks, kernel, hyperparameters, n_starts, random_state, verbose
-        As for :class:`IndependentGP`.
+        The same as for :class:`IndependentGP`.
 
     Examples
     --------
@@ -85,7 +87,7 @@ class MultiTaskGP(ExactModel):
         self.n_latent = n_latent
 
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
-        """Zero or not in one family where two tasks have that question, everything else in another."""
+        """Two families, atoms (zero or not) and other parts, if two or more tasks have an atom; else a single one."""
         atoms = tuple(p for p in table.parts if p.role)
         if len(atoms) < 2:
             return [table.parts]
@@ -95,7 +97,7 @@ class MultiTaskGP(ExactModel):
         return transfer_checks(self, loo)
 
     def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
-        self._check_positive_integers("n_latent")
+        check_positive_integers(self, "n_latent")
         grouped = table.group is not None
         processes: list[Process] = [self._smooth(columns) for _ in range(int(self.n_latent))]
         processes += task_specific_processes(parts, grouped, lambda: self._smooth(columns))
@@ -103,7 +105,7 @@ class MultiTaskGP(ExactModel):
         return Prior(processes, mixing, *likelihood_hyperparameters(parts))
 
     def _first_loadings(self, table: Table, parts: tuple[TaskPart, ...]) -> np.ndarray:
-        """From the correlations of labels that tasks have in common; further columns small and random."""
+        """First guess (C, Q) of the loadings: signs from common labels, further columns small and random."""
         signals, sizes = [], []
         for part in parts:
             y = table.tasks[part.task].observes.split(table.y[:, part.task])[part.role]
@@ -115,10 +117,10 @@ class MultiTaskGP(ExactModel):
         generator = np.random.default_rng(int(self.random_state))
         loadings = 0.1 * generator.standard_normal((len(signals), int(self.n_latent)))
         for c, signal in enumerate(signals):
-            both = np.isfinite(signal) & np.isfinite(signals[reference])
-            a, b = signal[both], signals[reference][both]
+            common = np.isfinite(signal) & np.isfinite(signals[reference])
+            a, b = signal[common], signals[reference][common]
             sign = 1.0
-            if both.sum() >= 3 and a.std() > 0 and b.std() > 0 and np.corrcoef(a, b)[0, 1] < 0:
+            if common.sum() >= 3 and a.std() > 0 and b.std() > 0 and np.corrcoef(a, b)[0, 1] < 0:
                 sign = -1.0
             loadings[c, 0] += LOADING * sign * sizes[c]
         return loadings

@@ -1,1 +1,1 @@
-"""A graph of tasks with explicit latent values for each row."""
+"""Graphs of tasks with explicit latent values in each row: prior, variational and MCMC posteriors, estimator."""

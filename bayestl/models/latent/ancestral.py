@@ -1,4 +1,7 @@
-"""Latent values down a graph of tasks, draw by draw: of new rows, and of the training rows that no label informs."""
+"""Ancestral draws of latent values, parents before children: at new rows, and at training rows that no label informs.
+
+Both posteriors of a graph (``by_svi.py``, ``by_chains.py``) are used through :class:`GraphPosterior`, by draws.
+"""
 
 from __future__ import annotations
 
@@ -20,48 +23,48 @@ from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
 
 PARTICLES = 8
-"""Draws of a new row's latent values for each draw of the functions, where known labels weigh them."""
+"""Draws of a new row's latent values per draw of the functions, where known labels give them importance weights."""
 MOST_NUMBERS = 20_000_000
-"""In an array of those; beyond, there are fewer."""
+"""Largest size of an array of those draws; for more rows, fewer particles are drawn."""
 
 
 @dataclass
 class GraphDraws:
-    """S draws from a posterior that share their hyperparameters, which are those of ``graph``."""
+    """A batch of S posterior draws with the same hyperparameters, which are those of ``graph``."""
 
     graph: LatentGraph
     u: dict[int, Tensor]
     """Inducing values (S, 1, m) of each function that labels inform."""
     z: dict[int, Tensor] = field(default_factory=dict)
-    """Latent values (S, n_c) of its rows, where they were asked for."""
+    """Latent values (S, n_c) of each function at the rows that labels inform, where requested."""
 
     def __len__(self) -> int:
         return len(next(iter(self.u.values())))
 
     def repeated(self, k: int) -> GraphDraws:
-        """Each draw ``k`` times in a row."""
+        """The batch with each draw repeated ``k`` times, one after another."""
         u, z = ({c: v.repeat_interleave(k, dim=0) for c, v in values.items()} for values in (self.u, self.z))
         return GraphDraws(self.graph, u, z)
 
 
 class GraphPosterior(Protocol):
-    """The posterior of a graph of tasks, by draws.  A graph is used before the next one is asked for."""
+    """The posterior of a graph of tasks, by batches of draws; a batch must be used before the next one is requested."""
 
     @property
     def graph(self) -> LatentGraph:
-        """What it is the posterior of."""
+        """The graph of tasks."""
 
     def functions(self, n: int, seed: int) -> Iterator[GraphDraws]:
-        """``n`` draws (at most) of the functions, in lots that share hyperparameters."""
+        """At most ``n`` draws of the functions, in batches that share hyperparameters."""
 
     def draws(self, n: int, seed: int) -> Iterator[GraphDraws]:
-        """The same, with the latent values of the rows that labels inform."""
+        """At most ``n`` draws of the functions and of the latent values at informed rows, in such batches."""
 
 
 def complete(drawn: GraphDraws, generator: torch.Generator) -> dict[int, Tensor]:
-    """Latent values (S, rows) of all training rows.
+    """Latent values (S, n) of each function at all training rows.
 
-    Rows without information follow from the functions alone, functions without a label from their prior.
+    Rows that no label informs are drawn from the functions, functions without a label from their prior.
     """
     graph, n = drawn.graph, len(drawn)
     z: dict[int, Tensor] = {}
@@ -74,54 +77,54 @@ def complete(drawn: GraphDraws, generator: torch.Generator) -> dict[int, Tensor]
                 z[c] = mean + variance.sqrt() * noise
                 continue
             z[c] = noise
-            others = torch.ones(len(graph.x), dtype=torch.bool)
-            others[rows] = False
-            if others.any():
-                above = {p: z[p][:, others] for p in node.parents}
-                mean, variance = node.conditional_in_blocks(graph.x[others], above, drawn.u[c])
-                z[c][:, others] = mean + variance.sqrt() * noise[:, others]
+            uninformed = torch.ones(len(graph.x), dtype=torch.bool)
+            uninformed[rows] = False
+            if uninformed.any():
+                parent_values = {p: z[p][:, uninformed] for p in node.parents}
+                mean, variance = node.conditional_in_blocks(graph.x[uninformed], parent_values, drawn.u[c])
+                z[c][:, uninformed] = mean + variance.sqrt() * noise[:, uninformed]
             z[c][:, rows] = drawn.z[c]
     return z
 
 
 def latent_draws(posterior: GraphPosterior, n: int, seed: int) -> np.ndarray:
-    """Draws (n, rows, C) of the training rows' latent values."""
+    """Draws (at most n, rows, C) of the training rows' latent values."""
     generator = torch.Generator().manual_seed(seed)
-    lots = [complete(drawn, generator) for drawn in posterior.draws(n, seed)]
-    each = [torch.stack([z[c] for c in range(len(posterior.graph.names))], dim=-1) for z in lots]
-    return torch.cat(each).numpy()
+    batches = [complete(drawn, generator) for drawn in posterior.draws(n, seed)]
+    stacked = [torch.stack([z[c] for c in range(len(posterior.graph.names))], dim=-1) for z in batches]
+    return torch.cat(stacked).numpy()
 
 
 def graph_at_rows(posterior: GraphPosterior, table: Table, n: int, seed: int) -> RowDraws:
-    """``n`` draws (at most) of hyperparameters and of the latent values at the rows of a table."""
+    """At most ``n`` draws of the hyperparameters and of the latent values at the rows of the training table."""
     generator = torch.Generator().manual_seed(seed)
     variables: list[dict[str, Variable]] = []
-    latent, lots = [], 0
+    latent, n_batches = [], 0
     noise: dict[TaskPart, list[np.ndarray]] = {p: [] for p in table.parts}
     further: dict[TaskPart, list[np.ndarray]] = {p: [] for p in table.parts}
     for drawn in posterior.draws(n, seed):
-        graph, lots = drawn.graph, lots + 1
+        graph, n_batches = drawn.graph, n_batches + 1
         z = complete(drawn, generator)
         latent.append(torch.stack([z[c] for c in range(len(z))], dim=-1).numpy())
-        own: dict[str, Variable] = {}
+        shared: dict[str, Variable] = {}
         for c in graph.learnt:
             inputs = [*table.features, *(graph.names[p] for p in graph.nodes[c].parents)]
-            own |= hyperparameters(graph.nodes[c], inputs, table.features, f"{graph.names[c]}.")
-        variables += [own] * len(drawn)
+            shared |= hyperparameters(graph.nodes[c], inputs, table.features, f"{graph.names[c]}.")
+        variables += [shared] * len(drawn)
         for j, part in enumerate(table.parts):
             noise[part].append(np.full(len(drawn), float(graph.noise(part).detach())))
             further[part].append(np.tile(graph.further(j).detach().numpy(), (len(drawn), 1)))
     settings = {p: Setting(np.concatenate(noise[p]), np.concatenate(further[p])) for p in table.parts}
     values = np.concatenate(latent)
-    if lots > 1:
+    if n_batches > 1:
         return RowDraws(stack_draws(variables), values, settings)
     return RowDraws({}, values, settings, n_chains=chains_of_independent(len(values)), fixed=variables[0])
 
 
 def prior_of_graph(graph: LatentGraph, table: Table, seed: int) -> RowDraws:
-    """One draw from the prior of a graph (whose hyperparameters it sets) at the rows of its table, no inducing values."""
+    """One prior draw at the rows of a graph's table, without inducing values; sets the graph's hyperparameters."""
     graph.draw_hyperparameters(seed)
-    generator = torch.Generator().manual_seed(_other(seed))  # not the numbers that the hyperparameters were drawn with
+    generator = torch.Generator().manual_seed(_independent_seed(seed))  # ``seed`` drew the hyperparameters
     z: dict[int, Tensor] = {}
     variables: dict[str, Variable] = {}
     with torch.no_grad():
@@ -142,13 +145,13 @@ def prior_of_graph(graph: LatentGraph, table: Table, seed: int) -> RowDraws:
 
 @dataclass
 class _Block:
-    """Latent values (S, n, C) of new rows in draws that share hyperparameters, and what known labels make of them."""
+    """Latent values (S, n, C) of new rows in one batch of draws, with importance weights from the known labels."""
 
     means: Tensor
     variances: Tensor
     values: Tensor
     log_weights: Tensor
-    """(S, n)"""
+    """Log importance weights (S, n)."""
     noise: dict[TaskPart, Tensor]
     further: list[np.ndarray]
 
@@ -158,9 +161,10 @@ class AncestralLatent(SampledLatent):
 
     In each of S draws the functions are one draw from the posterior; down the graph every latent value has a Gaussian
     conditional given the draw and its parents, which is kept (for smooth marginals) and drawn from (for the children).
-    Known labels weigh the draws, of which there are :data:`PARTICLES` a function then, and each row is resampled by its
-    weights.  Values that were weighed are known by their draws alone: around each a narrow Gaussian, all together with the
-    moments of the draws (Liu, West 2001).  The labels of a new row inform that row only: they do not change the functions.
+    Known labels give importance weights to the draws (then :data:`PARTICLES` per draw of the functions), and each row
+    is resampled by its weights.  Resampled values are smoothed by a narrow Gaussian around each, which keeps the
+    moments of the draws (Liu, West 2001).  The labels of a new row inform that row only: they do not change the
+    functions.
     """
 
     def __init__(
@@ -171,103 +175,107 @@ class AncestralLatent(SampledLatent):
         numbers = n_draws * len(x) * len(posterior.graph.names)
         k = min(PARTICLES, max(1, MOST_NUMBERS // numbers)) if known else 1
         with torch.no_grad():
-            lots = [_descend(drawn.repeated(k), x, known, generator) for drawn in posterior.functions(n_draws, seed)]
+            blocks = [_descend(drawn.repeated(k), x, known, generator) for drawn in posterior.functions(n_draws, seed)]
             means, variances, values = (
-                torch.cat([getattr(lot, name) for lot in lots]) for name in ("means", "variances", "values")
+                torch.cat([getattr(b, name) for b in blocks]) for name in ("means", "variances", "values")
             )
             if known:
-                log_weights = torch.cat([lot.log_weights for lot in lots])
+                log_weights = torch.cat([b.log_weights for b in blocks])
                 chosen = _resample(log_weights, k, generator)
                 means, variances, values = (
                     torch.take_along_dim(array, chosen[:, :, None], dim=0) for array in (means, variances, values)
                 )
-                weighed = _weighed(posterior.graph, known)
+                weighted = _is_weighted(posterior.graph, known)
                 width = (4 / (3 * len(values))) ** 0.4  # squared, Silverman's rule
                 shrunk = values.mean(dim=0) + math.sqrt(1 - width) * (values - values.mean(dim=0))
-                means = torch.where(weighed, shrunk, means)
-                variances = torch.where(weighed, (width * values.var(dim=0)).clamp_min(MIN_VARIANCE), variances)
+                means = torch.where(weighted, shrunk, means)
+                variances = torch.where(weighted, (width * values.var(dim=0)).clamp_min(MIN_VARIANCE), variances)
         settings = {
             d.part: Setting(
-                torch.cat([lot.noise[d.part] for lot in lots]).numpy()[::k],
-                np.concatenate([lot.further[j] for lot in lots])[::k],
+                torch.cat([b.noise[d.part] for b in blocks]).numpy()[::k],
+                np.concatenate([b.further[j] for b in blocks])[::k],
             )
             for j, d in enumerate(posterior.graph.data)
         }
         super().__init__(means.numpy(), variances.numpy(), values.numpy(), settings)
 
 
-def _weighed(graph: LatentGraph, known: Mapping[TaskPart, PartData]) -> Tensor:
-    """Where (n, C) known labels bear on a latent value by the weights of its draws.
+def _is_weighted(graph: LatentGraph, known: Mapping[TaskPart, PartData]) -> Tensor:
+    """Mask (n, C) of the latent values that known labels inform through importance weights.
 
-    Those of its children and of what follows them, and its own where they are not Gaussian.
+    These are the labels of descendants in the graph, and the task's own labels where they are not Gaussian.
     """
-    home = {c: d.part for d in graph.data for c in d.part.channels}
+    part_of = {c: d.part for d in graph.data for c in d.part.channels}
     n = len(next(iter(known.values())).present)
-    out = torch.zeros(n, len(graph.names), dtype=torch.bool)
-    below = torch.zeros_like(out)  # a label of its own, or further down
+    weighted = torch.zeros(n, len(graph.names), dtype=torch.bool)
+    below = torch.zeros_like(weighted)  # whether the task or one of its descendants has a known label
     for c in reversed(graph.order):
-        if (data := known.get(home[c])) is not None:
+        if (data := known.get(part_of[c])) is not None:
             below[:, c] |= data.present
-            if not isinstance(home[c].likelihood, Gaussian):
-                out[:, c] |= data.present
+            if not isinstance(part_of[c].likelihood, Gaussian):
+                weighted[:, c] |= data.present
         for p in graph.nodes[c].parents:
             below[:, p] |= below[:, c]
-            out[:, p] |= below[:, c]
-    return out
+            weighted[:, p] |= below[:, c]
+    return weighted
 
 
 def _resample(log_weights: Tensor, k: int, generator: torch.Generator) -> Tensor:
-    """Of (S k, n) draws those (S, n) that stand for them with equal weights, in their order.
+    """Positions (S, n) of draws resampled from S k weighted ones, in increasing order.
 
-    Systematic (Kitagawa 1996), with less noise than drawing each alone: where all weights are alike, every k-th draw.
+    Systematic resampling (Kitagawa 1996) has less noise than independent draws: for equal weights it takes every k-th
+    draw.
     """
     size = len(log_weights) // k
-    total = torch.softmax(log_weights, dim=0).cumsum(dim=0)
-    start = torch.rand(1, log_weights.shape[1], generator=generator, dtype=total.dtype)
-    at = (torch.arange(size, dtype=total.dtype)[:, None] + start) / size
-    chosen = torch.searchsorted(total.T.contiguous(), at.T.contiguous()).T
+    cumulative = torch.softmax(log_weights, dim=0).cumsum(dim=0)
+    start = torch.rand(1, log_weights.shape[1], generator=generator, dtype=cumulative.dtype)
+    levels = (torch.arange(size, dtype=cumulative.dtype)[:, None] + start) / size
+    chosen = torch.searchsorted(cumulative.T.contiguous(), levels.T.contiguous()).T
     return chosen.clamp_max(len(log_weights) - 1)
 
 
 def _descend(drawn: GraphDraws, x: Tensor, known: Mapping[TaskPart, PartData], generator: torch.Generator) -> _Block:
-    """New rows ``x`` (n, d), parents first."""
+    """Draw the latent values of new rows ``x`` (n, d), parents before children."""
     graph, n_draws, n = drawn.graph, len(drawn), len(x)
-    home = {c: (j, d.part) for j, d in enumerate(graph.data) for c in d.part.channels}
+    part_of = {c: (j, d.part) for j, d in enumerate(graph.data) for c in d.part.channels}
     means, variances, values = (torch.empty(n_draws, n, len(graph.names), dtype=torch.float64) for _ in range(3))
     log_weights = torch.zeros(n_draws, n, dtype=torch.float64)
     noise = {d.part: graph.noise(d.part).expand(n_draws).clone() for d in graph.data}
     z: dict[int, Tensor] = {}
     for c in graph.order:
         node = graph.nodes[c]
-        position, part = home[c]
+        position, part = part_of[c]
         if c in drawn.u:
             mean, variance = node.conditional_in_blocks(x, z, drawn.u[c])
         else:
             mean, variance, noise[part] = node.prior_conditional(x, z, n_draws, _seed(generator))
         data = known.get(part)
         if data is not None and isinstance(part.likelihood, Gaussian):
-            there = data.present
-            total = variance[:, there] + noise[part][:, None]
-            residual = data.block.y[there] - mean[:, there]
-            log_weights[:, there] += -0.5 * (total.log() + residual**2 / total)
-            gain = variance[:, there] / total
-            mean[:, there] += gain * residual
-            variance[:, there] *= 1 - gain
+            is_known = data.present
+            total = variance[:, is_known] + noise[part][:, None]
+            residual = data.block.y[is_known] - mean[:, is_known]
+            log_weights[:, is_known] += -0.5 * (total.log() + residual**2 / total)
+            gain = variance[:, is_known] / total
+            mean[:, is_known] += gain * residual
+            variance[:, is_known] *= 1 - gain
         z[c] = mean + variance.sqrt() * torch.randn(n_draws, n, generator=generator, dtype=torch.float64)
         means[:, :, c], variances[:, :, c], values[:, :, c] = mean, variance, z[c]
         if data is not None and not isinstance(part.likelihood, Gaussian) and c == part.channels[-1]:
-            there = data.present
-            f = torch.stack([z[k][:, there] for k in part.channels], dim=-1)
-            block = LabelBlock(*(v[there] for v in data.block))
-            log_weights[:, there] += part.likelihood.log_density(block, f, graph.noise(part), graph.further(position))
+            is_known = data.present
+            f = torch.stack([z[k][:, is_known] for k in part.channels], dim=-1)
+            block = LabelBlock(*(v[is_known] for v in data.block))
+            log_weights[:, is_known] += part.likelihood.log_density(
+                block, f, graph.noise(part), graph.further(position)
+            )
     further = [np.tile(graph.further(j).numpy(), (n_draws, 1)) for j in range(len(graph.data))]
     return _Block(means, variances, values, log_weights, noise, further)
 
 
-def _other(seed: int) -> int:
-    """A seed whose numbers have nothing to do with those of ``seed``."""
+def _independent_seed(seed: int) -> int:
+    """A seed whose random numbers are independent of those of ``seed``."""
     return int(np.random.default_rng([1, seed]).integers(1 << 62))
 
 
 def _seed(generator: torch.Generator) -> int:
+    """A seed drawn from a generator."""
     return int(torch.randint(2**31, (1,), generator=generator))

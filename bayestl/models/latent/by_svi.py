@@ -5,13 +5,14 @@
     q(z_ic | u, z_i,pa) = N(a_ic E[z_ic | u, z_i,pa] + b_ic, s_ic^2)
 
 so the latent values of a row stay correlated with each other and with the functions, and for a Gaussian leaf the guide
-contains the exact conditional.  Hyperparameters are point estimates under their priors.
+contains the exact conditional.  Hyperparameters are point estimates under their priors (:func:`approximate`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -25,14 +26,16 @@ from bayestl.progress import progress
 
 
 class Minibatches:
-    """Model and guide of a graph, of other rows at each step; the guide draws them, the model takes the same.
+    """Model and guide of a graph on a random minibatch of rows; the guide draws the rows, the model uses the same ones.
 
     Parameters
     ----------
     guide : Guide
+        The guide of all rows.
     size : int
-        Rows of a step.
+        Number of rows per step.
     seed : int
+        Seed of the minibatches.
     """
 
     def __init__(self, guide: Guide, size: int, seed: int) -> None:
@@ -41,19 +44,19 @@ class Minibatches:
         self._graph = guide.graph
 
     def program(self) -> None:
-        """The guide of the next rows."""
+        """Run the guide on the next minibatch."""
         n = len(self._guide.graph.x)
         chosen = torch.randperm(n, generator=self._generator)[: self._size]
         self._graph, places = self._guide.graph.of_rows(chosen)
         self._guide.program(self._graph, places)
 
     def model(self) -> None:
-        """The model of those rows."""
+        """Run the model on the guide's minibatch."""
         self._graph.model()
 
 
 class NodeGuide(torch.nn.Module):
-    """The guide of one latent function with ``m`` inducing values, and of its latent values at ``n`` rows."""
+    """The variational distribution of a function's ``m`` inducing values and of its latent values at ``n`` rows."""
 
     u_start: Tensor
     u_base: Tensor
@@ -76,13 +79,14 @@ class NodeGuide(torch.nn.Module):
 
 
 class Guide(torch.nn.Module):
-    """The guide of a whole graph; its parameters are those of the nodes' guides, not the graph's.
+    """The guide of a whole graph; its parameters are those of the nodes' guides, not the graph's hyperparameters.
 
     Parameters
     ----------
     graph : LatentGraph
+        The prior.
     nodes : mapping of int to NodeGuide
-        By latent function.
+        The guide of each latent function.
     """
 
     def __init__(self, graph: LatentGraph, nodes: Mapping[int, NodeGuide]) -> None:
@@ -92,16 +96,16 @@ class Guide(torch.nn.Module):
 
     @property
     def graph(self) -> LatentGraph:
-        """What the guide is of."""
+        """The graph whose posterior the guide approximates."""
         return self._graph[0]
 
     @property
     def nodes(self) -> list[NodeGuide]:
         """The guides of the functions, in their order."""
-        return list(self._nodes)  # type: ignore[arg-type]
+        return [cast(NodeGuide, node) for node in self._nodes]
 
     def program(self, graph: LatentGraph | None = None, places: Mapping[int, Tensor] | None = None) -> None:
-        """The guide as Pyro runs it; of some rows where their graph and places are given (see ``LatentGraph.of_rows``)."""
+        """Run the guide as a Pyro program, on all rows or on the minibatch of ``LatentGraph.of_rows``."""
         import pyro
         from pyro.distributions import MultivariateNormal, Normal
 
@@ -110,9 +114,9 @@ class Guide(torch.nn.Module):
         graph, u = graph or self.graph, {}
         for c in self.graph.learnt:
             mean, root = self.nodes[c].inducing()
-            own = MultivariateNormal(mean, scale_tril=root)
-            held = MultivariateNormal(mean.detach(), scale_tril=root.detach())
-            u[c] = pyro.sample(f"u[{graph.names[c]}]", Landing(own, held))
+            distribution = MultivariateNormal(mean, scale_tril=root)
+            detached = MultivariateNormal(mean.detach(), scale_tril=root.detach())
+            u[c] = pyro.sample(f"u[{graph.names[c]}]", Landing(distribution, detached))
         z: dict[int, Tensor] = {}
         with pyro.poutine.scale(scale=graph.local_scale):
             for c in graph.learnt:
@@ -120,16 +124,16 @@ class Guide(torch.nn.Module):
                 a, b, s = (v if places is None else v[places[c]] for v in (node.a, node.b, node.log_s.exp()))
                 mean, _ = graph.conditional(c, z, u)
                 with pyro.plate(f"rows[{graph.names[c]}]", len(graph.rows[c])):
-                    own = Normal(a * mean + b, s)
-                    held = Normal(a.detach() * mean + b.detach(), s.detach())
-                    z[c] = pyro.sample(f"z[{graph.names[c]}]", Landing(own, held))
+                    distribution = Normal(a * mean + b, s)
+                    detached = Normal(a.detach() * mean + b.detach(), s.detach())
+                    z[c] = pyro.sample(f"z[{graph.names[c]}]", Landing(distribution, detached))
 
     def functions(self, n: int, seed: int) -> Iterator[GraphDraws]:
-        """See :class:`~bayestl.models.latent.ancestral.GraphPosterior`: all draws share the hyperparameters."""
+        """``n`` draws of the functions in one batch: all draws share the hyperparameters."""
         yield GraphDraws(self.graph, self._inducing(n, torch.Generator().manual_seed(seed)))
 
     def draws(self, n: int, seed: int) -> Iterator[GraphDraws]:
-        """See :class:`~bayestl.models.latent.ancestral.GraphPosterior`."""
+        """``n`` draws of the functions and of the latent values at the rows that labels inform, in one batch."""
         graph, generator = self.graph, torch.Generator().manual_seed(seed)
         u = self._inducing(n, generator)
         z: dict[int, Tensor] = {}
@@ -143,35 +147,37 @@ class Guide(torch.nn.Module):
 
     def _inducing(self, n: int, generator: torch.Generator) -> dict[int, Tensor]:
         """Draws (n, 1, m) of the inducing values of each function."""
-        out = {}
+        u = {}
         with torch.no_grad():
             for c in self.graph.learnt:
                 centre, root = self.nodes[c].inducing()
-                out[c] = centre + torch.randn(n, 1, len(centre), generator=generator, dtype=centre.dtype) @ root.T
-        return out
+                u[c] = centre + torch.randn(n, 1, len(centre), generator=generator, dtype=centre.dtype) @ root.T
+        return u
 
 
 SETTLED = 100
-"""The last steps by which starts are compared."""
+"""Number of last steps whose mean bound compares the starts."""
 WEIGHTED = 500
-"""Draws from the guide whose importance weights are taken."""
+"""Draws from the guide behind the Pareto k of its importance weights."""
 
 
 def approximate(
     starts: Sequence[Guide], max_steps: int, batch_size: int | None, seed: int, verbose: bool
 ) -> tuple[Guide, SVIReport]:
-    """The best of several guides with the hyperparameters of its graph; then that guide alone, in smaller steps.
+    """Maximise the bound from several starts with their hyperparameters, then over the best guide alone.
 
     Parameters
     ----------
     starts : sequence of Guide
-        Changed; their graphs too.
+        First guesses; they and their graphs are changed.
     max_steps : int
-        Of either stage.
+        Most steps of each of the two stages.
     batch_size : int, optional
-        Rows of a step; default all.
+        Number of rows per step; default all.
     seed : int
+        Seed of the optimisation.
     verbose : bool
+        Whether to show progress on a terminal.
     """
     firsts = [
         _climb(g, [*g.graph.parameters(), *g.parameters()], 0.03, max_steps, batch_size, seed, verbose) for g in starts
@@ -199,6 +205,7 @@ def _climb(
     seed: int,
     verbose: bool,
 ) -> SVIReport:
+    """Maximise the evidence lower bound over ``parameters``, on all rows or on minibatches."""
     graph = guide.graph
     model: Callable[[], None] = graph.model
     program: Callable[[], None] = guide.program

@@ -1,7 +1,7 @@
-"""What a latent graph has learnt of its edges: how a latent value depends on one of its parents, all else as it is.
+"""The learnt edges of a latent graph: how a latent value depends on one of its parents, all other inputs unchanged.
 
-The partial dependence of Friedman 2001, *Greedy function approximation*, of each draw of the functions and of the rows'
-latent values: the spread over draws is its posterior.
+An edge is the partial dependence (Friedman 2001, *Greedy function approximation*) in each draw of the functions and of
+the rows' latent values; the spread over draws is its posterior.
 """
 
 from __future__ import annotations
@@ -16,69 +16,69 @@ import torch
 from bayestl.models.latent.ancestral import GraphPosterior, complete
 
 MOST_ROWS = 200
-"""Rows over which a dependence is averaged; of more a random subset."""
+"""Most rows over which a dependence is averaged; of more, a random subset."""
 
 
 class Edge(NamedTuple):
-    """The dependence of a latent function on a parent, scaled units: ``mean`` (S, G) at parent values ``at`` (G,)."""
+    """The dependence of a latent function on a parent in scaled units: ``mean`` (S, G) at parent values ``at`` (G,)."""
 
     child: int
     parent: int
     at: np.ndarray
     mean: np.ndarray
     spread: np.ndarray
-    """(S,) standard deviation over the rows of the child's own latent values."""
+    """Standard deviation (S,) of the child's latent values over the rows."""
 
     @property
     def slope(self) -> np.ndarray:
-        """Of the best straight line, (S,)."""
+        """Slope (S,) of the best straight line."""
         centred = self.at - self.at.mean()
         return np.asarray(self.mean @ centred / (centred @ centred))
 
     @property
     def strength(self) -> np.ndarray:
-        """Spread of the dependence over that of the child, (S,): how much of it the parent moves."""
+        """Spread of the dependence over the spread of the child (S,): how much of the child the parent explains."""
         return np.asarray(self.mean.std(axis=1) / (self.spread + 1e-12))
 
     @property
     def nonlinearity(self) -> np.ndarray:
-        """Fraction of the variance of the dependence that is not on its straight line, (S,)."""
+        """Fraction (S,) of the variance of the dependence that is not on its straight line."""
         centred = self.mean - self.mean.mean(axis=1, keepdims=True)
         line = self.slope[:, None] * (self.at - self.at.mean())
         return np.asarray(((centred - line) ** 2).sum(axis=1) / ((centred**2).sum(axis=1) + 1e-300))
 
 
 def edges_of(posterior: GraphPosterior, n_draws: int, n_points: int, seed: int) -> list[Edge]:
-    """The edges that labels inform, children in their order: each at ``n_points`` equally likely values that its parent takes."""
+    """The edges that labels inform, by child, each at ``n_points`` equally likely values of its parent."""
     graph = posterior.graph
     generator = torch.Generator().manual_seed(seed)
     rows = torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(len(graph.x))[:MOST_ROWS]))
     pairs = [(c, p) for c in graph.learnt for p in graph.nodes[c].parents]
-    # all latent values before any dependence, which is asked for at quantiles over all draws
-    here = [{c: v[:, rows] for c, v in complete(d, generator).items()} for d in posterior.draws(n_draws, seed)]
+    # the latent values of all draws come first: a dependence is evaluated at quantiles over all draws
+    latent = [{c: v[:, rows] for c, v in complete(d, generator).items()} for d in posterior.draws(n_draws, seed)]
     share = (torch.arange(n_points, dtype=graph.x.dtype) + 0.5) / n_points
-    at = {p: torch.quantile(torch.cat([z[p] for z in here]).ravel(), share) for _, p in pairs}
+    parent_values = {p: torch.quantile(torch.cat([z[p] for z in latent]).ravel(), share) for _, p in pairs}
     mean: dict[tuple[int, int], list[torch.Tensor]] = {pair: [] for pair in pairs}
-    for drawn, z in zip(posterior.draws(n_draws, seed), here, strict=True):
+    for drawn, z in zip(posterior.draws(n_draws, seed), latent, strict=True):
         for c, p in pairs:
-            each = []
-            for value in at[p]:
+            means = []
+            for value in parent_values[p]:
                 moved = {**z, p: torch.full_like(z[p], float(value))}
-                each.append(drawn.graph.nodes[c].conditional(graph.x[rows], moved, drawn.u[c])[0].mean(dim=-1))
-            mean[c, p].append(torch.stack(each, dim=-1))
-    out = []
+                means.append(drawn.graph.nodes[c].conditional(graph.x[rows], moved, drawn.u[c])[0].mean(dim=-1))
+            mean[c, p].append(torch.stack(means, dim=-1))
+    edges = []
     for c, p in pairs:
-        spread = torch.cat([z[c].std(dim=-1) for z in here])
-        out.append(Edge(c, p, at[p].numpy(), torch.cat(mean[c, p]).numpy(), spread.numpy()))
-    return out
+        spread = torch.cat([z[c].std(dim=-1) for z in latent])
+        edges.append(Edge(c, p, parent_values[p].numpy(), torch.cat(mean[c, p]).numpy(), spread.numpy()))
+    return edges
 
 
 Units = Sequence[tuple[float, float]]
-"""Location and scale of each latent function."""
+"""The location and scale of each latent function in label units."""
 
 
 def edge_table(edges: Sequence[Edge], names: Sequence[str], units: Units, tail: float) -> pd.DataFrame:
-    """Slope, strength and nonlinearity of each edge, with the interval of the slope; see ``LatentVariableGP.edges``."""
+    """The table of ``LatentVariableGP.edges``: slope with its interval, strength and nonlinearity of each edge."""
     rows = {}
     for edge in edges:
         slope = edge.slope * units[edge.child][1] / units[edge.parent][1]
@@ -97,13 +97,18 @@ def edge_table(edges: Sequence[Edge], names: Sequence[str], units: Units, tail: 
 
 
 def curve_table(edges: Sequence[Edge], names: Sequence[str], units: Units, tail: float) -> pd.DataFrame:
-    """The dependence itself, a row for each value of a parent; see ``LatentVariableGP.edge_curves``."""
-    out = []
+    """The table of ``LatentVariableGP.edge_curves``: the dependence, one row per value of a parent."""
+    curves = []
     for edge in edges:
-        (location, scale), (from_, by) = units[edge.child], units[edge.parent]
+        (location, scale), (parent_location, parent_scale) = units[edge.child], units[edge.parent]
         values = location + scale * edge.mean
         lower, upper = np.quantile(values, [tail, 1 - tail], axis=0)
-        curve = {"value": from_ + by * edge.at, "mean": values.mean(axis=0), "lower": lower, "upper": upper}
-        out.append(pd.DataFrame({"task": names[edge.child], "source": names[edge.parent], **curve}))
+        curve = {
+            "value": parent_location + parent_scale * edge.at,
+            "mean": values.mean(axis=0),
+            "lower": lower,
+            "upper": upper,
+        }
+        curves.append(pd.DataFrame({"task": names[edge.child], "source": names[edge.parent], **curve}))
     columns = ["task", "source", "value", "mean", "lower", "upper"]
-    return pd.concat(out, ignore_index=True) if out else pd.DataFrame(columns=columns)
+    return pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=columns)

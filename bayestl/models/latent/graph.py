@@ -1,4 +1,4 @@
-"""A table as a graph of tasks sees it: which function follows which, what may lack labels, the labels of each part."""
+"""A table and the user's ``graph=`` as a latent graph: parents of each function, scaled labels, unlabelled tasks."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from bayestl.table.table import Known, Table, refuse_empty_parts
 
 
 def scaled(graph: Mapping[str, Sequence[str]] | None, table: Table) -> Scaler:
-    """That of the table; a task without labels has the units of its parents."""
+    """The scaler of the table; a task without labels has the mean location and scale of its parents."""
     scaler = Scaler.of(table)
-    for t, above in order_graph(graph, table.names).items():
-        if above and not table.present[:, t].any():
-            scaler.y_mean[t], scaler.y_scale[t] = (v[list(above)].mean() for v in (scaler.y_mean, scaler.y_scale))
+    for t, parents in order_graph(graph, table.names).items():
+        if parents and not table.present[:, t].any():
+            scaler.y_mean[t], scaler.y_scale[t] = (v[list(parents)].mean() for v in (scaler.y_mean, scaler.y_scale))
     return scaler
 
 
 def refuse_unlabelled(graph: Mapping[str, Sequence[str]] | None, table: Table) -> None:
-    """A task without labels follows from its parents through their edge's prior, so it must be able to.
+    """Check that every task without labels can be predicted from its parents through the prior of the edge.
 
     Raises
     ------
     ValueError
-        Naming a task that is not.
+        If one cannot; the message names it.
     """
     refuse_empty_parts(table, [p for p in table.parts if table.present[:, p.task].any()])
-    there = np.asarray(table.present.any(axis=0))
-    above = order_graph(graph, table.names)
-    for t in np.flatnonzero(there).tolist():
-        if missing := [table.names[p] for p in above[t] if not there[p]]:
+    is_labelled = np.asarray(table.present.any(axis=0))
+    parents = order_graph(graph, table.names)
+    for t in np.flatnonzero(is_labelled).tolist():
+        if missing := [table.names[p] for p in parents[t] if not is_labelled[p]]:
             raise ValueError(
-                f"task {missing[0]!r} has no labels, and {table.names[t]!r} follows it: only tasks that no labelled task "
-                "follows may have none"
+                f"task {missing[0]!r} has no labels, and {table.names[t]!r} follows it: only tasks that no labelled "
+                "task follows may have none"
             )
-    for t in np.flatnonzero(~there).tolist():
-        kinds = {table.tasks[k].observes for k in (t, *above[t])}
-        if not above[t] or len(kinds) > 1 or not isinstance(kinds.pop(), Gaussian):
+    for t in np.flatnonzero(~is_labelled).tolist():
+        likelihoods = {table.tasks[k].observes for k in (t, *parents[t])}
+        if not parents[t] or len(likelihoods) > 1 or not isinstance(likelihoods.pop(), Gaussian):
             raise ValueError(
                 f"task {table.names[t]!r} has no labels: drop the column, add at least one measurement, or give it "
                 "parents in graph= from which it is predicted (all with Gaussian labels of one kind)"
@@ -50,23 +50,25 @@ def refuse_unlabelled(graph: Mapping[str, Sequence[str]] | None, table: Table) -
 
 
 def parents_of(graph: Mapping[str, Sequence[str]] | None, table: Table) -> dict[int, tuple[int, ...]]:
-    """Parents of each latent function, parents first."""
-    parts, out = table.parts, {}
-    for t, above in order_graph(graph, table.names).items():
+    """The parents of each latent function, in an order with parents before children."""
+    parts, parents = table.parts, {}
+    for t, tasks_above in order_graph(graph, table.names).items():
         for part in (p for p in parts if p.task == t):
-            sources = [parent_channels(parts, part, p)[0] for p in above]
+            sources = [parent_channels(parts, part, p)[0] for p in tasks_above]
             for i, c in enumerate(part.channels):
-                alike = [len(s.channels) == len(part.channels) for s in sources]
-                out[c] = tuple(
-                    k for s, one in zip(sources, alike, strict=True) for k in ((s.channels[i],) if one else s.channels)
+                same_size = [len(s.channels) == len(part.channels) for s in sources]
+                parents[c] = tuple(
+                    k
+                    for s, same in zip(sources, same_size, strict=True)
+                    for k in ((s.channels[i],) if same else s.channels)
                 )
-    return out
+    return parents
 
 
 def label_blocks(table: Table, scaler: Scaler, labels: Known, se: np.ndarray) -> list[PartData]:
-    """The labels of each part, scaled."""
-    out = []
+    """The scaled labels of each part."""
+    blocks = []
     for part in table.parts:
         y, se2, high = (torch.from_numpy(v) for v in scaler.block(labels, se, part, table.tasks[part.task]))
-        out.append(PartData(part, y, high, se2))
-    return out
+        blocks.append(PartData(part, y, high, se2))
+    return blocks

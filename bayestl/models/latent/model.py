@@ -2,8 +2,9 @@
 
     z_it = m_t + sum_p rho_tp z_ip + g_t(z_i,pa(t)) + h_t(x_i, z_i,pa(t)) + xi_it,    y_it ~ Likelihood_t(z_it)
 
-All latent values are inferred together, so that a label of the target also informs the latent source of its row.  The
-prior is in ``prior.py``, its posteriors in ``by_svi.py`` and ``by_chains.py``; this is the estimator.
+All latent values are inferred jointly, so that a label of the target also informs the latent source of its row.  This
+is the estimator; the prior is in ``node.py`` and ``prior.py``, the posteriors are in ``by_svi.py`` and
+``by_chains.py``.
 """
 
 from __future__ import annotations
@@ -35,17 +36,18 @@ from bayestl.models.latent.graph import label_blocks, parents_of, refuse_unlabel
 from bayestl.models.latent.node import Node
 from bayestl.models.latent.prior import LatentGraph, PartData, informed_rows
 from bayestl.models.latent.start import first_guess
+from bayestl.models.parameters import check_positive_integers, refuse_groups
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Known, Table
 from bayestl.table.task import Task
 
 EDGE_POINTS = 25
-"""Values of a parent at which a dependence is evaluated."""
+"""Number of parent values at which a dependence is evaluated."""
 INFERENCES = ("auto", "svi", "mcmc")
 MCMC_ROWS = 100
-"""Up to so many rows "auto" is "mcmc"."""
+"""Most rows at which "auto" is "mcmc"."""
 START_SPREAD = 0.3
-"""How far the raw hyperparameters of further starts are from the first guess."""
+"""Standard deviation of the raw hyperparameters of further starts around the first guess."""
 
 
 class LatentVariableGP(BayesianModel):
@@ -56,40 +58,40 @@ class LatentVariableGP(BayesianModel):
     graph : mapping of str to list of str, optional
         The parents of each task; tasks that are not named have none.  Default: the chain of the label columns.
     tasks : sequence of Task, optional
-        Where the default of a column is not right.
+        The tasks whose likelihood, unit or cost differs from the default of their column.
     kernel : str or Covariance
         Covariance of each task's function over (x, parents), as for :class:`IndependentGP`.
     inference : {"auto", "svi", "mcmc"}
-        ``"svi"``: stochastic variational inference at the best hyperparameters, for tables of any size.  ``"mcmc"``: draws of
-        the latent values and of all hyperparameters by eight tempered chains of Hamiltonian Monte Carlo, the functions exact;
-        some 20 s for 50 rows, and cubic in them.  ``"auto"``: ``"mcmc"`` for at most 100 rows.
+        ``"svi"``: stochastic variational inference at the best hyperparameters, for tables of any size.  ``"mcmc"``:
+        draws of the latent values and of all hyperparameters by eight tempered chains of Hamiltonian Monte Carlo, the
+        functions exact; about 20 s for 50 rows, cubic in the rows.  ``"auto"``: ``"mcmc"`` for at most 100 rows.
     n_inducing : int
-        Inducing values a task (at most the number of rows), for ``"svi"``.
+        Inducing values per task (at most the number of rows), for ``"svi"``.
     max_steps : int
-        Of the optimiser, for ``"svi"``: first of everything, then as many at the most of the guide alone.
+        Most steps of the optimiser, for ``"svi"``: first with the hyperparameters, then again for the guide alone.
     n_starts : int
-        For ``"svi"``: starts with other inducing rows and hyperparameters nearby, of which the one with the highest bound
-        is kept; the first is the one of ``n_starts=1``.
+        Number of starts, for ``"svi"``, with other inducing rows and nearby hyperparameters; the one with the highest
+        bound is kept.  The first start is that of ``n_starts=1``.
     batch_size : int, optional
-        Rows of a step, for ``"svi"``; default: all, which is faster up to some ten thousand.
+        Number of rows per step, for ``"svi"``; default: all, which is faster up to about ten thousand.
     n_draws : int
-        Draws behind a prediction; for ``"mcmc"`` every fifth state of all chains together.
+        Number of draws behind a prediction; for ``"mcmc"`` every fifth state of all chains together.
     random_state : int
-        Every fit repeats exactly from it.
+        Seed of the fit, which repeats exactly.
     verbose : bool
-        Progress on a terminal.
+        Whether to show progress on a terminal.
 
     Attributes
     ----------
     report_ : SVIReport or ChainReport
-        Trace of the evidence lower bound, or of the log density of the chain, and whether it settled.
+        Trace of the evidence lower bound, or of the chains' log density, and whether it converged.
 
     Notes
     -----
-    ``groups`` are refused: :class:`DifferenceGP` has offsets of groups.
+    ``groups`` are refused; :class:`DifferenceGP` has group offsets.
 
-    A task with parents may have no labels at all.  It is then predicted through the prior of its edge, ``rho ~ N(1, 1)``
-    in the parents' units for a single parent: wide, since nothing is known of how it follows them.
+    A task with parents may have no labels at all.  It is then predicted through the prior of its edge, ``rho ~ N(1,
+    1)`` in the parents' units for a single parent: wide, since nothing is known about the edge.
 
     Examples
     --------
@@ -138,12 +140,12 @@ class LatentVariableGP(BayesianModel):
         return scaled(self.graph, table)
 
     def _check(self, table: Table) -> None:
-        self._check_positive_integers("n_inducing", "max_steps", "n_starts", "n_draws")
+        check_positive_integers(self, "n_inducing", "max_steps", "n_starts", "n_draws")
         if self.batch_size is not None:
-            self._check_positive_integers("batch_size")
+            check_positive_integers(self, "batch_size")
         if self.inference not in INFERENCES:
             raise ValueError(f"inference must be one of {INFERENCES}, got {self.inference!r}")
-        self._refuse_groups(table, "DifferenceGP")
+        refuse_groups(self, table, "DifferenceGP")
         refuse_unlabelled(self.graph, table)
 
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
@@ -158,12 +160,12 @@ class LatentVariableGP(BayesianModel):
                 return {"posterior_": posterior, "report_": chains}
             starts = [Guide(graph, guides)]
             for k in range(1, int(self.n_starts)):
-                other = Guide(*self._begin(table, x, data, seed + k))
+                start = Guide(*self._begin(table, x, data, seed + k))
                 generator = torch.Generator().manual_seed(seed + k)
                 with torch.no_grad():
-                    for p in other.graph.parameters():
+                    for p in start.graph.parameters():
                         p.add_(START_SPREAD * torch.randn(p.shape, generator=generator, dtype=p.dtype))
-                starts.append(other)
+                starts.append(start)
             size = None if self.batch_size is None else int(self.batch_size)
             guide, report = approximate(starts, int(self.max_steps), size, seed, self.verbose)
             return {"posterior_": guide, "report_": report}
@@ -171,37 +173,41 @@ class LatentVariableGP(BayesianModel):
     def _begin(
         self, table: Table, x: Tensor, data: Sequence[PartData], seed: int
     ) -> tuple[LatentGraph, dict[int, NodeGuide]]:
-        """A graph and its guides at a first guess; the inducing rows are drawn from ``seed``."""
-        home = {c: (d, i) for d in data for i, c in enumerate(d.part.channels)}
+        """A graph and its guides at a first guess; ``seed`` draws the inducing rows."""
+        part_of = {c: (d, i) for d in data for i, c in enumerate(d.part.channels)}
         generator = np.random.default_rng(seed)
         chosen = torch.from_numpy(np.sort(generator.permutation(len(x))[: int(self.n_inducing)]))
-        above = parents_of(self.graph, table)
-        rows = informed_rows(above, data)
+        parents_by_function = parents_of(self.graph, table)
+        rows = informed_rows(parents_by_function, data)
         nodes: dict[int, Node] = {}
         guides: dict[int, NodeGuide] = {}
         guesses: dict[int, Tensor] = {}
-        for c, parents in above.items():
+        for c, parents in parents_by_function.items():
             kernel = self._kernel(table, parents)
-            nodes[c], guides[c], guesses[c] = first_guess(kernel, parents, x, rows[c], *home[c], guesses, chosen, seed)
+            nodes[c], guides[c], guesses[c] = first_guess(
+                kernel, parents, x, rows[c], *part_of[c], guesses, chosen, seed
+            )
         return LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows), guides
 
     def _kernel(self, table: Table, parents: Sequence[int]) -> gpytorch.kernels.Kernel:
-        """The covariance of a function over the features and the latent values of its parents."""
+        """The covariance of a function of the features and of its parents' latent values."""
         names = [name for part in table.parts for name in part.names]
         return with_sources(self.kernel, table.features, [names[p] for p in parents])
 
     def _graph(self, table: Table, scaler: Scaler, inducing: Callable[[int, int], Tensor]) -> LatentGraph:
-        """The graph of a table at a first guess of its hyperparameters; ``inducing`` inputs (m, k) of function c."""
+        """The graph of a table at a first guess; ``inducing(c, k)`` gives the inducing inputs (m, k) of function c."""
         x = torch.from_numpy(scaler.features(table.x))
         data = label_blocks(table, scaler, Known(table.y, table.high), table.se)
         size = {c: d.part.likelihood.amplitude for d in data for c in d.part.channels}
-        above = parents_of(self.graph, table)
+        parents_by_function = parents_of(self.graph, table)
         nodes = {}
-        for c, parents in above.items():
+        for c, parents in parents_by_function.items():
             signs = torch.ones(len(parents), dtype=torch.float64)
-            at = inducing(c, x.shape[1] + len(parents))
-            nodes[c] = Node(self._kernel(table, parents), parents, at, signs, size[c])
-        return LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, informed_rows(above, data))
+            inducing_inputs = inducing(c, x.shape[1] + len(parents))
+            nodes[c] = Node(self._kernel(table, parents), parents, inducing_inputs, signs, size[c])
+        return LatentGraph(
+            [n for p in table.parts for n in p.names], nodes, data, x, informed_rows(parents_by_function, data)
+        )
 
     def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
         graph = self._graph(table, Scaler.identity(table), lambda _, k: torch.zeros(1, k, dtype=torch.float64))
@@ -220,15 +226,15 @@ class LatentVariableGP(BayesianModel):
         if isinstance(self.report_, ChainReport):
             k = self.report_.n_chains
             draws.n_chains = k if len(draws.latent) % k == 0 else 1
-            kept = self.report_.log_density[KEPT]
-            if len(kept) == len(draws.latent):
-                draws.sample_stats = {"lp": kept}
+            log_density = self.report_.log_density[KEPT]
+            if len(log_density) == len(draws.latent):
+                draws.sample_stats = {"lp": log_density}
         return draws
 
     def latent(self, n_draws: int = 1000) -> pd.DataFrame:
         """Posterior of every training row's latent values: columns (latent function, "mean"/"std").
 
-        In label units (log-normal and power-normal labels: of their logarithm or power); those of classes have no unit.
+        In label units (for log-normal and power-normal labels, units of the logarithm or power); classes have no unit.
         """
         with threads_for(len(self.table_.x)):
             values = latent_draws(self.posterior_, n_draws, int(self.random_state))
@@ -246,10 +252,11 @@ class LatentVariableGP(BayesianModel):
         Returns
         -------
         DataFrame
-            A row an edge that labels inform, (task, source).  ``slope``, with ``std`` and the interval ``lower`` to
-            ``upper``: of the best straight line through the partial dependence, label units of the task per label unit of
-            the source (see :meth:`latent` for the units).  ``strength`` and its ``strength_std``: spread of the dependence
-            over the spread of the task's latent values; 0 is none.  ``nonlinearity``: fraction of the dependence that is not on the line.
+            One row per edge (task, source) that labels inform.  ``slope``, with ``std`` and the interval ``lower`` to
+            ``upper``: slope of the best straight line through the partial dependence, in label units of the task per
+            label unit of the source (units as for :meth:`latent`).  ``strength`` and ``strength_std``: spread of the
+            dependence over the spread of the task's latent values; 0 is no dependence.  ``nonlinearity``: fraction of
+            the dependence's variance that is not on the line.
 
         See Also
         --------
@@ -259,13 +266,13 @@ class LatentVariableGP(BayesianModel):
         return edge_table(self._edges(n_draws), self.posterior_.graph.names, self._channel_units(), tail)
 
     def edge_curves(self, level: float = 0.9, n_draws: int = 200) -> pd.DataFrame:
-        """The partial dependence of each latent function on each of its parents, other inputs as the rows have them.
+        """The partial dependence of each latent function on each of its parents, averaged over the rows' other inputs.
 
         Returns
         -------
         DataFrame
-            Columns ``task``, ``source``, ``value`` (of the source), ``mean``, ``lower``, ``upper`` (of the task), in label
-            units as :meth:`latent` has them; drawn by :func:`bayestl.report.plots.plot_edge`.
+            Columns ``task``, ``source``, ``value`` (of the source), ``mean``, ``lower``, ``upper`` (of the task), in
+            label units as for :meth:`latent`; drawn by :func:`bayestl.report.plots.plot_edge`.
         """
         tail = 0.5 * (1 - check_probability(level, "level"))
         return curve_table(self._edges(n_draws), self.posterior_.graph.names, self._channel_units(), tail)
@@ -275,7 +282,7 @@ class LatentVariableGP(BayesianModel):
             return edges_of(self.posterior_, int(n_draws), EDGE_POINTS, int(self.random_state))
 
     def _channel_units(self) -> list[tuple[float, float]]:
-        """Location and scale of each latent function."""
+        """The location and scale of each latent function."""
         return [self.scaler_.units(part) for part in self.table_.parts for _ in part.channels]
 
     def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
@@ -283,12 +290,13 @@ class LatentVariableGP(BayesianModel):
         yield from fold_checks(self, cv)
 
     def task_correlation(self) -> pd.DataFrame:
-        """Correlation between tasks of the latent values over the training rows' features.
+        """Correlation of the tasks' latent values over the training rows' features.
 
         Returns
         -------
         DataFrame (T, T)
-            Mean over draws of the functions (the rows' own labels are not used); ``.attrs["std"]`` their spread.
+            Mean over draws of the functions (the rows' labels are not used); ``.attrs["std"]`` is the spread over
+            draws.
         """
         x = self.posterior_.graph.x
         with threads_for(len(x)):
@@ -302,27 +310,38 @@ class LatentVariableGP(BayesianModel):
         )
         arrays = {f"{kind}.{k}": v for k, v in arrays.items()}
         arrays |= {f"graph.{k}": v for k, v in posterior.graph.state_dict().items()}
-        told = {f"report.{k}": np.array(v) for k, v in vars(report).items() if k != "message"}
-        return {k: v.detach().numpy() for k, v in arrays.items()} | told
+        report_arrays = {f"report.{k}": np.array(v) for k, v in vars(report).items() if k != "message"}
+        return {k: v.detach().numpy() for k, v in arrays.items()} | report_arrays
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
         self._check(table)
         graph = self._graph(table, scaler, lambda c, _: torch.from_numpy(state[f"graph._nodes.{c}.inducing"]))
         graph.load_state_dict(_below(state, "graph."))
         graph.requires_grad_(False)
-        told = _below(state, "report.")
-        if "log_density" in told:
-            trace = told.pop("log_density").numpy()
-            chain = ChainReport(trace, **{k: v.item() for k, v in told.items()})  # type: ignore[arg-type]
+        report_state = _below(state, "report.")
+        if "log_density" in report_state:
+            chain = ChainReport(
+                report_state["log_density"].numpy(),
+                report_state["r_hat"].item(),
+                report_state["effective"].item(),
+                int(report_state["divergences"].item()),
+                report_state["acceptance"].item(),
+                report_state["step"].item(),
+                int(report_state["n_chains"].item()),
+            )
             return {"posterior_": Chain.from_state(graph, _below(state, "chain.")), "report_": chain}
         guide = Guide(graph, {c: NodeGuide(len(n.inducing), len(graph.rows[c])) for c, n in enumerate(graph.nodes)})
         guide.load_state_dict(_below(state, "guide."))
         guide.requires_grad_(False)
         report = SVIReport(
-            told["elbo"].numpy(), bool(told["converged"]), "restored from a file", told["pareto_k"].item()
+            report_state["elbo"].numpy(),
+            bool(report_state["converged"]),
+            "restored from a file",
+            report_state["pareto_k"].item(),
         )
         return {"posterior_": guide, "report_": report}
 
 
 def _below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
+    """The arrays whose names have a prefix, by the rest of their names."""
     return {k.removeprefix(prefix): torch.from_numpy(v) for k, v in state.items() if k.startswith(prefix)}

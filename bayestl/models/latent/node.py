@@ -1,11 +1,10 @@
-"""The prior of a graph of tasks, as a Pyro model.
+"""One node of a graph of tasks: a latent function of the features and of the parents' latent values, with its prior.
 
-    z_ic = m_c + sum_p rho_cp z_ip + g_c(x_i, z_i,pa(c)) + xi_ic,    xi_ic ~ N(0, omega_c^2)
-    y_it ~ Likelihood_t(z_i, channels of t),    g_c ~ GP(0, alpha_c^2 k_c) over (x, parents),    p in pa(c)
+    z_ic = m_c + sum_p rho_cp z_ip + g_c(x_i, z_i,pa(c)) + xi_ic,   xi_ic ~ N(0, omega_c^2),  g_c ~ GP(0, alpha_c^2 k_c)
 
-A task has one latent value a row, a classified one a latent value for each class (channels).  The functions ``g_c`` have
-inducing values ``u_c`` and the rows are independent given those (the fully independent training conditional: Snelson,
-Ghahramani 2006).  Its posterior: by a variational guide (``models/guide.py``) or by Markov chains (``models/collapsed.py``).
+The functions ``g_c`` have inducing values ``u_c``, and the rows are independent given those (the fully independent
+training conditional: Snelson, Ghahramani 2006).  ``prior.py`` joins the nodes and the labels into the model of a whole
+table.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ MIN_VARIANCE = 1e-6
 
 
 class NodeValues(NamedTuple):
-    """The hyperparameters of a node, for many of them at once with a leading dimension."""
+    """The hyperparameters of a node; with a leading dimension, many sets of them."""
 
     kernel: Tensor
-    """(k,) what its covariance depends on."""
+    """Arguments (k,) of the covariance."""
     mean: Tensor
-    """(1,)"""
+    """Constant mean (1,)."""
     rho: Tensor
-    """(number of parents,)"""
+    """Coefficients of the parents (number of parents,)."""
     variance: Tensor
-    """(1,) of its function"""
-    own: Tensor
-    """(1,) variance of its latent values around the function"""
+    """Variance (1,) of the function."""
+    residual_variance: Tensor
+    """Variance (1,) of the latent values around the function."""
     noise: Tensor
-    """(1,)"""
+    """Noise variance (1,) of the labels."""
 
 
 class Node(gpytorch.Module):
@@ -82,7 +81,7 @@ class Node(gpytorch.Module):
         return self._hyperprior.log_density()
 
     def forward(self) -> NodeValues:
-        """Its hyperparameters."""
+        """The hyperparameters of the node."""
         rho = self.rho if self.parents else self.mean.new_zeros(0)
         scales = ((2 * raw).exp() for raw in (self.raw_amplitude, self.raw_omega, self.raw_sigma))
         return NodeValues(self.kernel.argument(), self.mean, rho, *scales)
@@ -114,20 +113,20 @@ class Node(gpytorch.Module):
         return a, variance.clamp_min(MIN_VARIANCE)
 
     def linear(self, z: Mapping[int, Tensor], values: NodeValues | None = None) -> Tensor:
-        """``m + sum_p rho_p z_p``, shape (..., n), or (..., 1) without parents; at other ``values`` than the present ones."""
-        own = self if values is None else values
-        total = own.mean
+        """``m + sum_p rho_p z_p`` (..., n), or (..., 1) without parents; ``values`` replace the present hyperparameters."""
+        hyperparameters = self if values is None else values
+        total = hyperparameters.mean
         for i, p in enumerate(self.parents):
-            total = total + own.rho[..., i, None] * z[p]
+            total = total + hyperparameters.rho[..., i, None] * z[p]
         return total
 
     def conditional(self, x: Tensor, z: Mapping[int, Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (..., n) of ``z_t`` given the parents and the whitened inducing values ``u`` (..., 1, m)."""
+        """Mean and variance (..., n) of ``z_c`` given its parents and whitened inducing values ``u`` (..., 1, m)."""
         a, variance = self.features(x, z)
         return self.linear(z) + (a * u).sum(-1), variance
 
     def conditional_in_blocks(self, x: Tensor, z: Mapping[int, Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
-        """:meth:`conditional` for a bounded number of rows at a time; both results (S, n), not shared."""
+        """:meth:`conditional` in blocks of rows; both results have shape (S, n) and their own memory."""
         n_draws = len(u)
         means, variances = [], []
         for rows in row_blocks(len(x), n_draws * len(self.inducing)):
@@ -137,9 +136,10 @@ class Node(gpytorch.Module):
         return torch.cat(means, dim=1).clone(), torch.cat(variances, dim=1).clone()
 
     def prior_conditional(self, x: Tensor, z: Mapping[int, Tensor], n: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Where no label has taught anything: mean and variance (S, rows) given the parents, and noise variance (S,).
+        """Mean and variance (n, rows) of ``z_c`` given the parents, and noise variance (n,), for a node without labels.
 
-        Of ``n`` draws of the function and of its hyperparameters from their priors; length scales are at their medians.
+        One for each of ``n`` draws of the function and of its hyperparameters from their priors; length scales stay at
+        their medians.
         """
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
@@ -148,19 +148,19 @@ class Node(gpytorch.Module):
                 sizes["rho"] = len(self.parents)
             drawn = {name: getattr(self, f"{name}_prior").expand((n, size)).sample() for name, size in sizes.items()}
             u = torch.randn(n, 1, len(self.inducing), dtype=x.dtype)
-            function, left = [], []
+            means, variances = [], []
             for rows in row_blocks(len(x), n * len(self.inducing)):
                 half = self.unit_features(x[rows], {p: v[:, rows] for p, v in z.items()})
-                function.append((half * u).sum(-1))
-                left.append((1 - (half * half).sum(-1)).expand(n, -1))
-            mean = drawn["mean"] + drawn["amplitude"] * torch.cat(function, dim=1)
+                means.append((half * u).sum(-1))
+                variances.append((1 - (half * half).sum(-1)).expand(n, -1))
+            mean = drawn["mean"] + drawn["amplitude"] * torch.cat(means, dim=1)
             for i, p in enumerate(self.parents):
                 mean = mean + drawn["rho"][:, i, None] * z[p]
-            variance = drawn["amplitude"] ** 2 * torch.cat(left, dim=1) + drawn["omega"] ** 2
+            variance = drawn["amplitude"] ** 2 * torch.cat(variances, dim=1) + drawn["omega"] ** 2
         return mean, variance.clamp_min(MIN_VARIANCE), drawn["sigma"][:, 0] ** 2
 
 
 def row_blocks(n: int, cost: int, limit: int = 4_000_000) -> Iterator[slice]:
-    """Slices over ``n`` rows, each of ``cost`` numbers, that hold at most ``limit`` numbers."""
+    """Consecutive slices of ``n`` rows; a row costs ``cost`` numbers, a slice at most ``limit``."""
     step = max(1, limit // cost)
     return (slice(start, start + step) for start in range(0, n, step))

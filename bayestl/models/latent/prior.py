@@ -3,15 +3,17 @@
     z_ic = m_c + sum_p rho_cp z_ip + g_c(x_i, z_i,pa(c)) + xi_ic,    xi_ic ~ N(0, omega_c^2)
     y_it ~ Likelihood_t(z_i, channels of t),    g_c ~ GP(0, alpha_c^2 k_c) over (x, parents),    p in pa(c)
 
-A task has one latent value a row, a classified one a latent value for each class (channels).  The functions ``g_c`` have
-inducing values ``u_c`` and the rows are independent given those (the fully independent training conditional: Snelson,
-Ghahramani 2006).  Its posterior: by a variational guide (``models/guide.py``) or by Markov chains (``models/collapsed.py``).
+A task has one latent value per row, a classified task one per class and row (channels).  The functions ``g_c`` have inducing
+values ``u_c``, and the rows are independent given those (the fully independent training conditional: Snelson, Ghahramani
+2006).  The posterior is found by a variational guide (``by_svi.py``) or by Markov chains (``by_chains.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
+import gpytorch
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ from bayestl.table.task import TaskPart
 
 
 class PartData:
-    """The labels of one part on all rows, NaN where there is none, and where there is one."""
+    """The labels of one part on all rows, NaN where there is none; ``present`` says where there is one."""
 
     def __init__(self, part: TaskPart, y: Tensor, high: Tensor, se2: Tensor) -> None:
         self.part = part
@@ -30,25 +32,51 @@ class PartData:
         self.block = LabelBlock(y, se2, high)
 
     def of_rows(self, mask: Tensor) -> PartData:
-        """The labels on some rows, none on the others."""
+        """The same labels on the rows of a mask (n,), and none on the other rows."""
         y = torch.where(mask, self.block.y, torch.nan)
         return PartData(self.part, y, self.block.high, self.block.se2)
 
 
 def informed_rows(parents: Mapping[int, Sequence[int]], data: Sequence[PartData]) -> dict[int, Tensor]:
-    """Rows (n_c,) whose latent value has a label, or one below it in the graph: the others follow from the function alone.
+    """Rows (n_c,) of each latent function at which it, or a function below it in the graph, has a label.
 
-    ``parents`` of each latent function, parents first.
+    At the other rows the latent value follows from the function alone.  ``parents`` has the parents of each latent function,
+    parents first.
     """
-    home = {c: d for d in data for c in d.part.channels}
-    needed = {c: home[c].present.clone() for c in parents}
+    data_of = {c: d for d in data for c in d.part.channels}
+    needed = {c: data_of[c].present.clone() for c in parents}
     for c in reversed(list(parents)):
-        for k in home[c].part.channels:  # the latent functions of one label go together
+        for k in data_of[c].part.channels:  # the latent functions of one label go together
             needed[c] |= needed[k]
         for p in parents[c]:
-            for k in home[p].part.channels:
+            for k in data_of[p].part.channels:
                 needed[k] |= needed[c]
     return {c: torch.nonzero(mask).ravel() for c, mask in needed.items()}
+
+
+Moments = tuple[Tensor, Tensor]
+"""Mean and variance of latent values."""
+
+
+class SharedMoments:
+    """Conditional moments of latent functions that the guide has computed and the model needs once more.
+
+    Pyro replays the model at the guide's draws, so both condition on the same tensors.  Moments are given out once, and only
+    for the very tensors (the same objects) that they were computed from: run without the guide, the model computes its own.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[tuple[Tensor, ...], Moments]] = {}
+
+    def take(self, c: int, given: tuple[Tensor, ...]) -> Moments | None:
+        """The moments of function ``c`` given these tensors, None if they were not computed; they are not kept."""
+        known, moments = self._entries.pop(c, ((), None))
+        is_same = len(known) == len(given) and all(a is b for a, b in zip(known, given, strict=True))
+        return moments if is_same else None
+
+    def put(self, c: int, given: tuple[Tensor, ...], moments: Moments) -> None:
+        """Keep the moments of function ``c`` given these tensors."""
+        self._entries[c] = given, moments
 
 
 class LatentGraph(torch.nn.Module):
@@ -57,77 +85,84 @@ class LatentGraph(torch.nn.Module):
     Parameters
     ----------
     names : sequence of str
-        Of the latent functions.
-    nodes : dict of int to Node
-        Parents first.
+        Names of the latent functions.
+    nodes : mapping of int to Node
+        Latent functions, parents first.
     data : sequence of PartData
         The labels, parts in the order of their latent functions.
     x : Tensor, shape (n, d)
-    rows : dict of int to Tensor
-        See :func:`informed_rows`.
+        Scaled features.
+    rows : mapping of int to Tensor
+        Rows at which each function has latent values (:func:`informed_rows`).
+    further : mapping of str to Module, optional
+        Further hyperparameters of likelihoods, by the position of their part; new ones by default.
+    local_scale : float
+        Weight of a row in the evidence lower bound: more than one if the rows are a sample of the table's.
     """
 
     def __init__(
         self,
         names: Sequence[str],
-        nodes: dict[int, Node],
+        nodes: Mapping[int, Node],
         data: Sequence[PartData],
         x: Tensor,
         rows: Mapping[int, Tensor],
+        further: Mapping[str, gpytorch.Module] | None = None,
+        local_scale: float = 1.0,
     ) -> None:
         super().__init__()
+        if further is None:
+            modules = {str(j): d.part.likelihood.further() for j, d in enumerate(data)}
+            further = {j: module for j, module in modules.items() if module is not None}
         self.rows = dict(rows)
         self._at_parent = {(c, p): torch.searchsorted(rows[p], rows[c]) for c in nodes for p in nodes[c].parents}
         self.names = list(names)
         self.order = list(nodes)
-        self._nodes = torch.nn.ModuleList([nodes[t] for t in range(len(names))])
-        further = {str(j): d.part.likelihood.further() for j, d in enumerate(data)}
-        self._further = torch.nn.ModuleDict({j: m for j, m in further.items() if m is not None})
-        self._further_priors = [HyperPrior(m) for m in self._further.values()]  # type: ignore[arg-type]
+        self._nodes = torch.nn.ModuleList([nodes[c] for c in range(len(names))])
+        self._further = torch.nn.ModuleDict(further)
+        self._further_priors = [HyperPrior(module) for module in further.values()]
         self.data = list(data)
         self.x = x
-        self.local_scale = 1.0
-        """What a row counts for: more than one where the rows stand for others too."""
-        self._evaluated: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]] = {}
+        self.local_scale = local_scale
+        self._shared = SharedMoments()
 
     def of_rows(self, chosen: Tensor) -> tuple[LatentGraph, dict[int, Tensor]]:
-        """The graph, with the same hyperparameters, of some rows (k,) of the table that stand for all of them.
+        """The graph, with the same hyperparameters, on a sample of the table's rows (k,) that stands for all of them.
 
-        And the positions of their latent values among those of each function.
+        Also the positions of the sample's latent values among those of each function.
         """
         mask = torch.zeros(len(self.x), dtype=torch.bool)
         mask[chosen] = True
         places = {c: torch.nonzero(mask[rows]).ravel() for c, rows in self.rows.items()}
-        own = LatentGraph.__new__(LatentGraph)
-        torch.nn.Module.__init__(own)
-        for name, value in vars(self).items():  # hyperparameters, names and order are shared
-            if name not in ("training", "rows", "data", "local_scale", "_at_parent", "_evaluated"):
-                own.__dict__[name] = value
-        own.rows = {c: self.rows[c][place] for c, place in places.items()}
-        own._at_parent = {(c, p): torch.searchsorted(own.rows[p], own.rows[c]) for c, p in self._at_parent}
-        own.data = [d.of_rows(mask) for d in self.data]
-        own.local_scale = len(self.x) / len(chosen)
-        own._evaluated = {}
-        return own, places
+        sample = LatentGraph(
+            self.names,
+            {c: self.nodes[c] for c in self.order},
+            [d.of_rows(mask) for d in self.data],
+            self.x,
+            {c: self.rows[c][place] for c, place in places.items()},
+            self.further_modules,
+            len(self.x) / len(chosen),
+        )
+        return sample, places
 
     @property
     def nodes(self) -> list[Node]:
         """The nodes, in the order of the latent functions."""
-        return list(self._nodes)  # type: ignore[arg-type]
+        return [cast(Node, node) for node in self._nodes]
 
     @property
-    def further_modules(self) -> Mapping[str, torch.nn.Module]:
-        """Those with further hyperparameters of likelihoods, by the position of their part."""
-        return self._further  # type: ignore[return-value]
+    def further_modules(self) -> dict[str, gpytorch.Module]:
+        """Modules with further hyperparameters of likelihoods, by the position of their part."""
+        return dict(self._further.items())
 
     @property
     def learnt(self) -> list[int]:
-        """The latent functions that a label informs, parents first."""
+        """The latent functions that labels inform, parents first."""
         return [c for c in self.order if len(self.rows[c])]
 
     @property
     def n_labels(self) -> int:
-        """Labels of all parts."""
+        """Number of labels of all parts."""
         return sum(int(d.present.sum()) for d in self.data)
 
     def noise(self, part: TaskPart) -> Tensor:
@@ -140,16 +175,17 @@ class LatentGraph(torch.nn.Module):
         return self._further[key]() if key in self._further else torch.zeros(0, dtype=torch.float64)
 
     @property
-    def informed_modules(self) -> list[torch.nn.Module]:
-        """The functions that labels inform, parents first, and the further hyperparameters of likelihoods."""
-        return [*(self.nodes[c] for c in self.learnt), *self._further.values()]
+    def informed_modules(self) -> list[gpytorch.Module]:
+        """The functions that labels inform, parents first, then the further hyperparameters of likelihoods."""
+        nodes = self.nodes
+        return [*(nodes[c] for c in self.learnt), *self.further_modules.values()]
 
     def raw_hyperparameters(self) -> list[torch.nn.Parameter]:
-        """Those of :attr:`informed_modules`."""
+        """Raw hyperparameters of :attr:`informed_modules`."""
         return [parameter for module in self.informed_modules for parameter in module.parameters()]
 
     def set_raw_hyperparameters(self, raw: Tensor) -> None:
-        """From one vector (P,)."""
+        """Set the raw hyperparameters from one vector (P,)."""
         offset = 0
         with torch.no_grad():
             for parameter in self.raw_hyperparameters():
@@ -158,17 +194,17 @@ class LatentGraph(torch.nn.Module):
 
     def draw_hyperparameters(self, seed: int) -> None:
         """Set all hyperparameters to a draw from their priors."""
-        for i, module in enumerate([*self.nodes, *self._further.values()]):
-            draw_from_priors(module, 1000 * seed + i)  # type: ignore[arg-type]
+        for i, module in enumerate([*self.nodes, *self.further_modules.values()]):
+            draw_from_priors(module, 1000 * seed + i)
 
     def log_hyperprior(self) -> Tensor:
         """``log p(all hyperparameters)``."""
-        each = [node.log_hyperprior() for node in self.nodes]
-        each += [prior.log_density() for prior in self._further_priors]
-        return torch.stack(each).sum()
+        terms = [node.log_hyperprior() for node in self.nodes]
+        terms += [prior.log_density() for prior in self._further_priors]
+        return torch.stack(terms).sum()
 
     def labelled(self, data: PartData) -> tuple[Tensor, LabelBlock]:
-        """Positions (k,) of a part's labels among the rows of its latent values, and the labels."""
+        """Positions (k,) of a part's labels among the rows of its latent values, and the labels themselves."""
         rows = torch.nonzero(data.present).ravel()
         block = LabelBlock(*(values[rows] for values in data.block))
         return torch.searchsorted(self.rows[data.part.channels[0]], rows), block
@@ -181,7 +217,7 @@ class LatentGraph(torch.nn.Module):
         return data.part.likelihood.log_density(block, f, self.noise(data.part), self.further(position))
 
     def model(self) -> None:
-        """The generative story of the module's docstring."""
+        """The generative model in the module's docstring, as a Pyro program."""
         import pyro
         from pyro.distributions import Normal
 
@@ -206,15 +242,14 @@ class LatentGraph(torch.nn.Module):
                 with pyro.plate(f"labels[{part.names[0]}]", int(data.present.sum())):
                     pyro.factor(f"y[{part.names[0]}]", self.log_likelihood(j, z))
 
-    def conditional(self, c: int, z: Mapping[int, Tensor], u: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
-        """:meth:`Node.conditional` of a function's own rows; the model, replayed on a guide's values, takes the guide's."""
+    def conditional(self, c: int, z: Mapping[int, Tensor], u: Mapping[int, Tensor]) -> Moments:
+        """:meth:`Node.conditional` of a function at its own rows; the model takes what the guide has computed."""
         given = (u[c], *(z[p] for p in self.nodes[c].parents))
-        before = self._evaluated.pop(c, None)
-        if before is not None and all(a is b for a, b in zip(before[0], given, strict=True)):
-            return before[1]
-        out = self.nodes[c].conditional(self.x[self.rows[c]], self.above(c, z), u[c])
-        self._evaluated[c] = given, out
-        return out
+        moments = self._shared.take(c, given)
+        if moments is None:
+            moments = self.nodes[c].conditional(self.x[self.rows[c]], self.above(c, z), u[c])
+            self._shared.put(c, given, moments)
+        return moments
 
     def above(self, c: int, z: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """The parents' latent values at the rows of a latent function."""

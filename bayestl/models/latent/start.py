@@ -1,4 +1,7 @@
-"""Where the inference of a graph of tasks starts: each function from an exact GP, its parents' guesses plugged in."""
+"""First guess of a latent graph: the hyperparameters and guide of each function from an exact GP.
+
+Variational inference and Markov chains both start here.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +33,35 @@ def first_guess(
     chosen: Tensor,
     seed: int,
 ) -> tuple[Node, NodeGuide, Tensor]:
-    """A node and its guide, from an exact GP with the parents' guesses plugged in, and a guess of the latent values."""
-    there = data.present
+    """A node, its guide and a first guess (n,) of its latent values, from an exact GP on the parents' guesses.
+
+    Parameters
+    ----------
+    kernel : UnitKernel
+        Covariance of the function over the features and the parents.
+    parents : tuple of int
+        The functions that it follows.
+    x : Tensor, shape (n, d)
+        Scaled features.
+    rows : Tensor
+        The rows that labels inform.
+    data : PartData
+        The labels of the function's part.
+    which : int
+        The function's position within its part (its class).
+    guesses : dict of int to Tensor, shape (n,)
+        The first guesses of the parents' latent values.
+    chosen : Tensor
+        The rows of the inducing inputs.
+    seed : int
+        Seed of the optimiser's starts.
+    """
+    present = data.present
     y, se2 = _signal(data, which), data.block.se2
     inputs = torch.cat([x, *(guesses[p][:, None] for p in parents)], dim=1)
     signs = torch.ones(len(parents), dtype=torch.float64)
     for i, p in enumerate(parents):
-        product = ((guesses[p] - guesses[p].mean())[there] * (y - y[there].mean())[there]).sum()
+        product = ((guesses[p] - guesses[p].mean())[present] * (y - y[present].mean())[present]).sum()
         signs[i] = -1.0 if product < 0 else 1.0
     size = data.part.likelihood.amplitude
     node = Node(kernel, parents, inputs[chosen], signs, size)
@@ -44,12 +69,12 @@ def first_guess(
     if len(rows) == 0:
         return node, guide, node.linear(guesses).detach().expand(len(x))
     offset = node.linear(guesses).detach().expand(len(x))
-    zero = torch.zeros(int(there.sum()), dtype=torch.long)
+    zero = torch.zeros(int(present.sum()), dtype=torch.long)
     labels = Labels(
-        Points(inputs[there], zero, zero), (y - offset)[there], se2[there], rows=torch.nonzero(there).ravel()
+        Points(inputs[present], zero, zero), (y - offset)[present], se2[present], rows=torch.nonzero(present).ravel()
     )
-    alone = TaskPart(0, "", Gaussian(), (0,), ("",))
-    mixing = TaskSpecific((alone,), grouped=False, amplitude=size * (0.3 if parents else 1.0))
+    single_part = TaskPart(0, "", Gaussian(), (0,), ("",))
+    mixing = TaskSpecific((single_part,), grouped=False, amplitude=size * (0.3 if parents else 1.0))
     prior = Prior([Smooth(node.kernel), Constant()], mixing, Noise(1))
     exact.fit(prior, labels, n_starts=1, seed=seed)
     with torch.no_grad():
@@ -59,8 +84,8 @@ def first_guess(
         node.raw_omega.fill_(0.5 * torch.log(0.5 * noise))
         a, variance = node.features(x, guesses)
         # the best Gaussian q(u) for these hyperparameters, with the labels' noise and the rows' own variance
-        weight = 1.0 / (variance + noise * 0.5 + se2)[there]
-        design = torch.cat([a[there], torch.ones(int(there.sum()), 1, dtype=a.dtype)], dim=1)
+        weight = 1.0 / (variance + noise * 0.5 + se2)[present]
+        design = torch.cat([a[present], torch.ones(int(present.sum()), 1, dtype=a.dtype)], dim=1)
         precision = torch.eye(design.shape[1], dtype=a.dtype) + design.T @ (design * weight[:, None])
         solution = torch.linalg.solve(precision, design.T @ (weight * labels.y))
         covariance = torch.linalg.inv(precision[:-1, :-1])  # given the mean, which the guide holds fixed
@@ -68,16 +93,16 @@ def first_guess(
         node.mean.copy_(solution[-1:])
         guide.u_base.copy_(torch.linalg.cholesky(0.5 * (covariance + covariance.T)))
         conditional = node.linear(guesses) + a @ solution[:-1]
-        gain = torch.where(there, variance / (variance + noise * 0.5 + se2), torch.zeros_like(variance))
+        gain = torch.where(present, variance / (variance + noise * 0.5 + se2), torch.zeros_like(variance))
         guide.a.copy_((1 - gain)[rows])
-        guide.b.copy_((gain * torch.where(there, y, 0.0))[rows])
+        guide.b.copy_((gain * torch.where(present, y, 0.0))[rows])
         guide.log_s.copy_((0.5 * torch.log(variance * (1 - gain)).clamp_min(-12.0))[rows])
-        guess = (1 - gain) * conditional + gain * torch.where(there, y, 0.0)
+        guess = (1 - gain) * conditional + gain * torch.where(present, y, 0.0)
     return node, guide, guess
 
 
 def _signal(data: PartData, which: int) -> Tensor:
-    """What a latent function is started from: the label itself, or plus and minus one for a class."""
+    """The target of the first guess: the label, the middle of an interval, or plus and minus one for a class."""
     y = data.block.y
     if isinstance(data.part.likelihood, Gaussian) or data.part.likelihood.has_noise:
         middle = torch.where(

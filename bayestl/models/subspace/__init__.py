@@ -1,1 +1,1 @@
-"""Linear functions in a subspace that many tasks share."""
+"""Linear functions of many tasks in a shared subspace: the Gibbs sampler and the estimator."""

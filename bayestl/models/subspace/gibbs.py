@@ -1,10 +1,10 @@
 """Gibbs sampling of regressions whose coefficients share a low-rank subspace, its rank inferred.
 
-    y_it = m_t + x_i' U a_t + e_it,     e_it ~ N(0, sigma_t^2 + s_it^2),     u_jk ~ N(0, 1/d),     a_tk ~ N(0, z_k theta_k)
+    y_it = m_t + x_i' U a_t + e_it,    e_it ~ N(0, sigma_t^2 + s_it^2),    u_jk ~ N(0, 1/d),    a_tk ~ N(0, z_k theta_k)
 
-``z_k`` is zero or one, a spike and slab on whole directions (Mitchell, Beauchamp 1988; Ishwaran, Rao 2005): the number of ones
-is the rank.  Directions are switched with all coefficients integrated out, so that the others can take over at once; every
-conditional distribution is a standard one.
+``z_k`` is zero or one, a spike and slab on whole directions (Mitchell, Beauchamp 1988; Ishwaran, Rao 2005): the number
+of ones is the rank.  Directions are switched with all coefficients integrated out, so that the others adapt at once;
+every conditional distribution is a standard one.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ NOISE_SHAPE = 3.0
 NOISE_RATE = 10.0
 """Rate of the unit-shape gamma prior of that scale: prior mean of a noise variance about 0.05."""
 ANGLES = 64
-"""Angles of which one is drawn when two directions are turned."""
+"""Number of candidate angles when two directions are rotated."""
 LEAST_NOISE = 1e-8
-"""Noise variances are cut off here: without it labels without noise would make them vanish."""
+"""Least noise variance: for labels without noise it would go to zero."""
 
 
 @dataclass
 class LowRankDraws:
-    """S draws: directions ``u`` (S, d, K), coefficients ``a`` (S, T, K), means (S, T), noise variances (S, T), ranks (S,)."""
+    """S draws: directions (S, d, K), coefficients (S, T, K), means (S, T), noise variances (S, T), ranks (S,)."""
 
     u: np.ndarray
     a: np.ndarray
@@ -39,7 +39,7 @@ class LowRankDraws:
     rank: np.ndarray
 
     def values(self, x: np.ndarray) -> np.ndarray:
-        """Functions (S, n, T) at rows ``x`` (n, d)."""
+        """The values (S, n, T) of the functions at features ``x`` (n, d)."""
         return np.asarray((x @ self.u) @ self.a.transpose(0, 2, 1) + self.mean[:, None, :])
 
 
@@ -54,35 +54,40 @@ def draw_low_rank(
     seed: int,
     callback: Callable[[int], None] | None = None,
 ) -> LowRankDraws:
-    """States of the chain after ``warmup`` others.
+    """Run the Gibbs sampler and return the ``n_draws`` states after the warm-up.
 
     Parameters
     ----------
     x : ndarray, shape (n, d)
+        Scaled features.
     y : ndarray, shape (n, T)
-        NaN where there is no label.
+        Scaled labels, NaN where there is no label.
     se2 : ndarray, shape (n, T)
         Known variances of the labels.
     max_rank : int
-        Directions K.
+        Number of directions K.
+    n_draws, warmup : int
+        States that are kept, and states before them that are not.
+    seed : int
+        Seed of the sampler.
     callback : callable, optional
-        Told the number of states so far.
+        Called with the number of states so far.
     """
     generator = np.random.default_rng(seed)
     n, d = x.shape
     n_tasks, k = y.shape[1], max_rank
-    there = ~np.isnan(y)
-    labels = np.where(there, y, 0.0)
-    counts = there.sum(axis=0)
+    present = ~np.isnan(y)
+    labels = np.where(present, y, 0.0)
+    counts = present.sum(axis=0)
     squares_of_x = (x[:, :, None] * x[:, None, :]).reshape(n, d * d)
     u = generator.standard_normal((d, k)) / np.sqrt(d)
     noise, shared = np.full(n_tasks, 0.1), 0.2
     theta, on = np.full(k, 0.5), np.ones(k, dtype=bool)
-    kept = []
+    states = []
     for sweep in range(warmup + n_draws):
-        weight = there / (noise + se2)
+        weight = present / (noise + se2)
 
-        # which directions, and the coefficients and means of each task
+        # which directions are on, and the coefficients and means of each task
         design = np.hstack([x @ u, np.ones((n, 1))])
         gram = np.einsum("nt,ni,nj->tij", weight, design, design, optimize=True)
         pull = (weight * labels).T @ design
@@ -100,31 +105,31 @@ def draw_low_rank(
         if len(active):
             u[:, active] = _directions(x, squares_of_x, weight, labels - mean, a[:, active], generator)
 
-        # noise: of a label with a known standard error the rest of the error is drawn
-        error = np.where(there, labels - (x @ u) @ a.T - mean, 0.0)
+        # noise: for a label with a known standard error, the error beyond it is drawn
+        error = np.where(present, labels - (x @ u) @ a.T - mean, 0.0)
         total = noise + se2
-        own = error * noise / total + np.sqrt(noise * se2 / total) * generator.standard_normal(y.shape)
-        squares = np.where(there, own**2, 0.0).sum(axis=0)
+        noise_error = error * noise / total + np.sqrt(noise * se2 / total) * generator.standard_normal(y.shape)
+        squares = np.where(present, noise_error**2, 0.0).sum(axis=0)
         noise = (shared + 0.5 * squares) / generator.standard_gamma(NOISE_SHAPE + 0.5 * counts)
         noise = np.maximum(noise, LEAST_NOISE)
         shared = generator.standard_gamma(1.0 + NOISE_SHAPE * n_tasks) / (NOISE_RATE + (1.0 / noise).sum())
 
         if sweep >= warmup:
-            kept.append((u, a, mean, noise, int(on.sum())))
+            states.append((u, a, mean, noise, int(on.sum())))
         if callback is not None:
             callback(sweep + 1)
-    return LowRankDraws(*(np.array(one) for one in zip(*kept, strict=True)))
+    return LowRankDraws(*(np.array(values) for values in zip(*states, strict=True)))
 
 
 def _whitened(variance: np.ndarray, gram: np.ndarray, pull: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Prior standard deviations (m,), Cholesky factors (T, m, m) of the whitened posterior precisions, and their pulls."""
+    """Prior standard deviations (m,), Cholesky factors (T, m, m) of whitened precisions, and whitened pulls (T, m)."""
     sd = np.sqrt(variance)
     root = np.linalg.cholesky(np.eye(len(sd)) + sd[:, None] * gram * sd)
     return sd, root, np.linalg.solve(root, (sd * pull)[..., None])[..., 0]
 
 
 def _log_evidence(variance: np.ndarray, gram: np.ndarray, pull: np.ndarray) -> float:
-    """Of all labels, coefficients with prior variances (m,) integrated out; a constant is left out."""
+    """Log density of all labels up to a constant, coefficients with prior variances (m,) integrated out."""
     _, root, half = _whitened(variance, gram, pull)
     return float(0.5 * (half**2).sum() - np.log(np.diagonal(root, axis1=1, axis2=2)).sum())
 
@@ -132,35 +137,36 @@ def _log_evidence(variance: np.ndarray, gram: np.ndarray, pull: np.ndarray) -> f
 def _switch(
     on: np.ndarray, theta: np.ndarray, gram: np.ndarray, pull: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """A Gibbs step for each direction in a random order."""
+    """Switch directions on or off: one Gibbs step for each, in a random order."""
     evidence = _log_evidence(np.append(on * theta, 1.0), gram, pull)
     for h in generator.permutation(len(on)):
         flipped = on.copy()
         flipped[h] = not on[h]
-        other = _log_evidence(np.append(flipped * theta, 1.0), gram, pull)
-        gain = evidence - other if on[h] else other - evidence
+        other_evidence = _log_evidence(np.append(flipped * theta, 1.0), gram, pull)
+        gain = evidence - other_evidence if on[h] else other_evidence - evidence
         others = on.sum() - on[h]
         odds = np.log((RANK_ODDS[0] + others) / (RANK_ODDS[1] + len(on) - 1 - others))
         if (generator.logistic() < odds + gain) != on[h]:
-            on, evidence = flipped, other
+            on, evidence = flipped, other_evidence
     return on
 
 
 def _coefficients(
     variance: np.ndarray, gram: np.ndarray, pull: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """A draw (T, m) of the coefficients; those without prior variance are zero."""
+    """One draw (T, m) of the coefficients; those without prior variance are zero."""
     sd, root, half = _whitened(variance, gram, pull)
     z = half + generator.standard_normal(half.shape)
     return np.asarray(sd * np.linalg.solve(root.transpose(0, 2, 1), z[..., None])[..., 0])
 
 
 def _rotate(a: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Coefficients (T, K) after a draw of the angle between each pair of directions, their variances integrated out.
+    """Coefficients (T, K) after a random rotation of each pair of directions, their variances integrated out.
 
-    Turning directions and coefficients together changes neither the functions nor the prior of the directions, so only the
-    prior of the coefficients decides (a generalised Gibbs step: Liu, Sabatti 2000); the directions are drawn next, given the
-    coefficients.  It gathers the signal in as few directions as carry it, so that the others can be switched off.
+    Rotating directions and coefficients together changes neither the functions nor the prior of the directions, so the
+    angle depends on the prior of the coefficients only (a generalised Gibbs step: Liu, Sabatti 2000); the directions
+    are drawn next, given the coefficients.  The step concentrates the signal in few directions, so that others can be
+    switched off.
     """
     a = a.copy()
     power = ON_SHAPE + 0.5 * len(a)
@@ -169,8 +175,8 @@ def _rotate(a: np.ndarray, generator: np.random.Generator) -> np.ndarray:
             angle = np.pi * (generator.uniform() + np.arange(ANGLES)) / ANGLES
             c, s = np.cos(angle), np.sin(angle)
             ii, jj, ij = a[:, i] @ a[:, i], a[:, j] @ a[:, j], a[:, i] @ a[:, j]
-            one, two = c**2 * ii + 2 * c * s * ij + s**2 * jj, s**2 * ii - 2 * c * s * ij + c**2 * jj
-            log_chance = -power * (np.log(ON_SCALE + 0.5 * one) + np.log(ON_SCALE + 0.5 * two))
+            first, second = c**2 * ii + 2 * c * s * ij + s**2 * jj, s**2 * ii - 2 * c * s * ij + c**2 * jj
+            log_chance = -power * (np.log(ON_SCALE + 0.5 * first) + np.log(ON_SCALE + 0.5 * second))
             k = np.argmax(log_chance + generator.gumbel(size=ANGLES))
             a[:, i], a[:, j] = c[k] * a[:, i] + s[k] * a[:, j], c[k] * a[:, j] - s[k] * a[:, i]
     return a
@@ -184,10 +190,10 @@ def _directions(
     a: np.ndarray,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """A draw (d, K) of the directions, given the coefficients (T, K) on them; ``squares_of_x`` (n, d d) are the rows' x x'."""
+    """One draw (d, K) of the directions given coefficients (T, K); ``squares_of_x`` (n, d d) is x x' of each row."""
     (n, d), k = x.shape, a.shape[1]
-    each = np.einsum("nt,tk,tl->nkl", weight, a, a, optimize=True)
-    precision = (each.reshape(n, k * k).T @ squares_of_x).reshape(k, k, d, d)
+    gram = np.einsum("nt,tk,tl->nkl", weight, a, a, optimize=True)
+    precision = (gram.reshape(n, k * k).T @ squares_of_x).reshape(k, k, d, d)
     precision = precision.transpose(0, 2, 1, 3).reshape(k * d, k * d)
     precision[np.diag_indices(k * d)] += d
     pull = ((weight * labels) @ a).T @ x

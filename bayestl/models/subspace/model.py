@@ -2,9 +2,9 @@
 
     f_t(x) = m_t + x' w_t,      w_t = U a_t,      U (d, K),      rank = number of directions that are on
 
-The Bayesian form of few-shot linear representation learning (Tripuraneni, Jin, Jordan 2021, *Provable meta-learning of linear
-representations*): one task alone has too few labels for its d coefficients, all together have enough for the subspace.  The
-sampler is in ``inference/lowrank.py``.
+The Bayesian form of few-shot linear representation learning (Tripuraneni, Jin, Jordan 2021, *Provable meta-learning of
+linear representations*): one task alone has too few labels for its d coefficients, all tasks together have enough for
+the subspace.  This is the estimator; the sampler is in ``gibbs.py``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bayestl.inference.sampled import SampledLatent, correlation_over_rows
 from bayestl.likelihoods import Gaussian, Setting
 from bayestl.models.base import BayesianModel
 from bayestl.models.checks import fold_checks
+from bayestl.models.parameters import check_positive_integers, refuse_groups
 from bayestl.models.subspace.gibbs import LowRankDraws, draw_low_rank
 from bayestl.progress import progress
 from bayestl.table.scaler import Scaler
@@ -34,27 +35,28 @@ class LowRankLinear(BayesianModel):
     Parameters
     ----------
     max_rank : int
-        Largest rank that is considered.
+        Largest possible rank.
     n_draws : int
-        States of the Markov chain behind a prediction.
+        Number of states of the Markov chain behind a prediction.
     n_warmup : int
-        States before those.
+        Number of states before those, which are dropped.
     tasks : sequence of Task, optional
-        Where the default of a column is not right; labels must be Gaussian, perhaps of a logarithm or a power.
+        The tasks whose likelihood, unit or cost differs from the default of their column; labels must be Gaussian, or
+        Gaussian after a logarithm or power.
     random_state : int
-        Every fit repeats exactly from it.
+        Seed of the fit, which repeats exactly.
     verbose : bool
-        Progress on a terminal.
+        Whether to show progress on a terminal.
 
     Attributes
     ----------
     draws_ : LowRankDraws
-        The states of the chain, scaled units.
+        The states of the chain, in scaled units.
 
     Notes
     -----
-    Functions are linear in the features: give those that make them so.  ``groups`` are refused.  Labels known at prediction
-    weigh the states of the chain, row by row.
+    Functions are linear in the features, so choose features in which they are.  ``groups`` are refused.  Labels known
+    at prediction give importance weights to the states of the chain, row by row.
 
     Examples
     --------
@@ -87,8 +89,8 @@ class LowRankLinear(BayesianModel):
     draws_: LowRankDraws
 
     def _check(self, table: Table) -> None:
-        self._check_positive_integers("max_rank", "n_draws", "n_warmup")
-        self._refuse_groups(table, "MultiTaskGP")
+        check_positive_integers(self, "max_rank", "n_draws", "n_warmup")
+        refuse_groups(self, table, "MultiTaskGP")
         for task in table.tasks:
             if not isinstance(task.observes, Gaussian):
                 raise ValueError(
@@ -117,7 +119,7 @@ class LowRankLinear(BayesianModel):
     def _labels(
         parts: Sequence[TaskPart], tasks: Sequence[Task], scaler: Scaler, labels: Known, se: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Scaled labels (n, T) and their known variances."""
+        """The scaled labels (n, T) and their known variances (n, T)."""
         blocks = [scaler.block(labels, se, part, tasks[part.task]) for part in parts]
         return np.column_stack([b[0] for b in blocks]), np.column_stack([b[1] for b in blocks])
 
@@ -126,9 +128,9 @@ class LowRankLinear(BayesianModel):
         noise = self.draws_.noise
         if observed is not None:
             y, _ = self._labels(self.table_.parts, self.tasks_, self.scaler_, observed, np.zeros_like(observed.y))
-            values = _weigh(values, noise, y, np.random.default_rng(int(self.random_state)))
-        nothing = np.zeros((len(noise), 0))
-        settings = {part: Setting(noise[:, part.task], nothing) for part in self.table_.parts}
+            values = _resample(values, noise, y, np.random.default_rng(int(self.random_state)))
+        no_further = np.zeros((len(noise), 0))
+        settings = {part: Setting(noise[:, part.task], no_further) for part in self.table_.parts}
         return SampledLatent(values, np.zeros_like(values), values, settings)
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
@@ -142,27 +144,28 @@ class LowRankLinear(BayesianModel):
                 draws.u @ draws.a.transpose(0, 2, 1), ("feature", "task"), {"feature": self.table_.features, **tasks}
             ),
         }
-        nothing = np.zeros((len(draws.noise), 0))
-        settings = {part: Setting(draws.noise[:, part.task], nothing) for part in self.table_.parts}
-        out = RowDraws(variables, draws.values(self.scaler_.features(self.table_.x)), settings)
-        out.log_likelihood = density_of_labels(self.table_, self.scaler_, out)
-        return out
+        no_further = np.zeros((len(draws.noise), 0))
+        settings = {part: Setting(draws.noise[:, part.task], no_further) for part in self.table_.parts}
+        at_rows = RowDraws(variables, draws.values(self.scaler_.features(self.table_.x)), settings)
+        at_rows.log_likelihood = density_of_labels(self.table_, self.scaler_, at_rows)
+        return at_rows
 
     def rank(self) -> pd.Series:
-        """Posterior probability of each rank from 0 to ``max_rank``."""
+        """The posterior probability of each rank from 0 to ``max_rank``."""
         counts = np.bincount(self.draws_.rank, minlength=int(self.max_rank) + 1)
         return pd.Series(counts / counts.sum(), pd.RangeIndex(len(counts), name="rank"), name="probability")
 
     def coefficients(self) -> pd.DataFrame:
-        """Posterior of the coefficients: a row a feature, columns (task, "mean"/"std").
+        """Posterior of the coefficients: one row per feature, columns (task, "mean"/"std").
 
-        In label units per unit of the feature (log-normal and power-normal labels: of their logarithm or power).
+        In label units per unit of the feature (for log-normal and power-normal labels, units of the logarithm or
+        power).
         """
-        each = self.draws_.u @ self.draws_.a.transpose(0, 2, 1)
+        coefficients = self.draws_.u @ self.draws_.a.transpose(0, 2, 1)
         columns = {}
         for t, name in enumerate(self.table_.names):
-            own = each[:, :, t] * self.scaler_.y_scale[t] / self.scaler_.x_scale
-            columns[name, "mean"], columns[name, "std"] = own.mean(axis=0), own.std(axis=0)
+            in_units = coefficients[:, :, t] * self.scaler_.y_scale[t] / self.scaler_.x_scale
+            columns[name, "mean"], columns[name, "std"] = in_units.mean(axis=0), in_units.std(axis=0)
         return pd.DataFrame(columns, index=pd.Index(self.table_.features, name="feature"))
 
     def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
@@ -170,12 +173,12 @@ class LowRankLinear(BayesianModel):
         yield from fold_checks(self, cv)
 
     def task_correlation(self) -> pd.DataFrame:
-        """Correlation between tasks of the functions over the training rows.
+        """Correlation of the tasks' functions over the training rows.
 
         Returns
         -------
         DataFrame (T, T)
-            Mean over the posterior; ``.attrs["std"]`` its spread.
+            Mean over the posterior draws; ``.attrs["std"]`` is their spread.
         """
         return correlation_over_rows(self.draws_.values(self.scaler_.features(self.table_.x)), self.table_.names)
 
@@ -186,12 +189,12 @@ class LowRankLinear(BayesianModel):
         return {"draws_": LowRankDraws(**state)}
 
 
-def _weigh(values: np.ndarray, noise: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The functions (S, n, T) of each row, resampled by how well they explain its known labels (n, T) with NaN."""
+def _resample(values: np.ndarray, noise: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The function values (S, n, T), resampled row by row by the likelihood of the row's known labels ``y`` (n, T)."""
     density = -0.5 * ((y - values) ** 2 / noise[:, None] + np.log(noise)[:, None])
     log_weights = np.nansum(density, axis=2)
-    out = values.copy()
+    resampled = values.copy()
     for row in np.flatnonzero(~np.isnan(y).all(axis=1)):
         chance = np.exp(log_weights[:, row] - log_weights[:, row].max())
-        out[:, row] = values[generator.choice(len(values), len(values), p=chance / chance.sum()), row]
-    return out
+        resampled[:, row] = values[generator.choice(len(values), len(values), p=chance / chance.sum()), row]
+    return resampled

@@ -1,0 +1,288 @@
+"""Commands on tables and models: demo, fit, predict, report, compare, reproduce, datasets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bayestl.cli.app import Jobs, Likelihoods, Quiet, Seed, printer, user_errors
+from bayestl.cli.cases import RUN, WRITTEN, Case, Options
+from bayestl.cli.inputs import (
+    Inputs,
+    ModelName,
+    choose_inputs,
+    make_model,
+    make_tasks,
+    models_in,
+    names_in,
+    read,
+    require_columns,
+    write,
+)
+
+
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the report.")] = Path("bayestl-demo"),
+    splits: Annotated[int, typer.Option(help="Folds of the cross-validation.", min=2, max=20)] = 4,
+    jobs: Jobs = 2,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the architectures on the chemical elements and write a report."""
+    with user_errors():
+        from bayestl.studies import demo as study
+
+        say = printer(quiet)
+        result = study.run(splits, seed, jobs, verbose=not quiet)
+        say("Sparse hardness of the elements; a held-out row keeps its other labels.\n")
+        say(str(result.hardness))
+        say(f"\nMeasured volume with {study.KEPT_VOLUMES} measurements, DFT volumes of all elements.\n")
+        say(str(result.volume))
+        path = study.write_report(result, output / "report.html")
+        say(f"\nreport: {path}")
+
+
+def fit(
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet: one row per material, empty cells where not measured.")],
+    tasks: Annotated[str, typer.Option(help="Label columns, comma-separated; for difference lowest fidelity first.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the model.")],
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="Feature columns, comma-separated; formulas as composition:COLUMN. Default: all numeric ones."
+        ),
+    ] = None,
+    model: Annotated[ModelName, typer.Option(help="Architecture.")] = ModelName.multi_task,
+    graph: Annotated[str | None, typer.Option(help="For latent-variable: PARENT>CHILD, comma-separated.")] = None,
+    presets: Annotated[str, typer.Option(help="Composition features, comma-separated.")] = "magpie,fractions",
+    groups: Annotated[str | None, typer.Option(help="A column that groups rows (method, laboratory).")] = None,
+    likelihoods: Likelihoods = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a model to a table and save it."""
+    with user_errors():
+        frame, names = read(data), names_in(tasks)
+        require_columns(frame, names + ([groups] if groups else []), "--tasks" if names else "--groups")
+        inputs = choose_inputs(frame, features, presets, names, groups)
+        X = inputs.matrix(frame, None, not quiet)
+        fitted = make_model(model, names, graph, make_tasks(names, likelihoods), seed, not quiet)
+        fitted.fit(X, frame[names], groups=None if groups is None else frame[groups])
+        fitted.save(output)
+        document = {"features": inputs.spec, "presets": inputs.presets, "columns": list(X.columns), "groups": groups}
+        (output / "inputs.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+        say = printer(quiet)
+        counts = ", ".join(f"{n} {int(frame[n].notna().sum())}" for n in names)
+        say(f"{type(fitted).__name__}: {len(frame)} rows, {X.shape[1]} features, labels: {counts}")
+        say("correlation between tasks:")
+        say(fitted.task_correlation().round(2).to_string())
+        say(f"saved: {output}")
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder written by fit.")],
+    data: Annotated[
+        Path,
+        typer.Argument(help="CSV or Parquet with the same feature columns; label columns, if any, are used as known."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="CSV or Parquet to write.")],
+    level: Annotated[float, typer.Option(help="Probability of the intervals.", min=0.01, max=0.999)] = 0.9,
+    ignore_labels: Annotated[
+        bool, typer.Option("--ignore-labels", help="Do not use label columns of the new table.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict every task for new rows: mean, median, standard deviation, interval; for classes probabilities."""
+    with user_errors():
+        import bayestl as btl
+
+        fitted = btl.load(model)
+        frame, post, known = _posterior(fitted, model, data, ignore_labels, not quiet)
+        mean, std, median, interval = post.mean, post.std, post.quantile(0.5), post.interval(level)
+        predictions = frame.copy()
+        likeliest = post.point()
+        for task in fitted.tasks_:
+            name = task.name
+            if task.classes is not None:
+                predictions[f"{name}_class"] = likeliest[name]
+                probabilities = post.probabilities(name)
+                for c in probabilities.columns:
+                    predictions[f"{name}_p_{c}"] = probabilities[c]
+                continue
+            columns = {"mean": mean[name], "std": std[name], "median": median[name]}
+            columns |= {side: interval[name, side] for side in ("lower", "upper")}
+            for column, values in columns.items():
+                predictions[f"{name}_{column}"] = values
+        write(predictions, output)
+        condition = f" (given the known {', '.join(known)})" if known else ""
+        printer(quiet)(f"{len(predictions)} rows predicted: {output}{condition}")
+
+
+def report(
+    model: Annotated[Path, typer.Argument(help="Folder written by fit.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="CSV or Parquet of new rows, whose predictions are shown too; its labels are used as known."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a report on a fitted model as one HTML file: what it learnt, leave-one-out predictions, a diagnosis."""
+    with user_errors():
+        import bayestl as btl
+        from bayestl.report.model import write_model_report
+
+        fitted = btl.load(model)
+        post = None
+        if data is not None:
+            _, post, _ = _posterior(fitted, model, data, False, not quiet, named=True)
+        path = write_model_report(fitted, output, post)
+        printer(quiet)(f"report: {path}")
+
+
+def _posterior(
+    fitted: Any, model: Path, data: Path, ignore_labels: bool, verbose: bool, named: bool = False
+) -> tuple[Any, Any, list[str]]:
+    """The rows of a file, their posterior under a model written by ``fit``, and the tasks whose labels the file has.
+
+    With ``named`` the formula of a row, where the file has formulas, is its name.
+    """
+    frame = read(data)
+    stored = model / "inputs.json"
+    if not stored.is_file():
+        raise ValueError(f"{stored} is missing: the model was not written by `bayestl fit`")
+    document = json.loads(stored.read_text(encoding="utf-8"))
+    inputs = Inputs(document["features"], document["presets"])
+    X = inputs.matrix(frame, document["columns"], verbose)
+    if named and inputs.formulas:
+        frame = frame.set_index(inputs.formulas[0], drop=False)
+        X = X.set_axis(frame.index)
+    names = [t.name for t in fitted.tasks_]
+    known = [n for n in names if n in frame.columns] if not ignore_labels else []
+    column = document["groups"]
+    groups = frame[column] if column is not None and column in frame.columns else None
+    return frame, fitted.posterior(X, observed=frame[known] if known else None, groups=groups), known
+
+
+def compare(
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
+    tasks: Annotated[str, typer.Option(help="Label columns, comma-separated; lowest fidelity first.")],
+    features: Annotated[str | None, typer.Option(help="As for fit.")] = None,
+    target: Annotated[str | None, typer.Option(help="Tasks to score, comma-separated; default: all.")] = None,
+    models: Annotated[
+        str, typer.Option(help="Architectures, comma-separated.")
+    ] = "independent,multi-task,difference,latent-variable",
+    graph: Annotated[str | None, typer.Option(help="For latent-variable: PARENT>CHILD, comma-separated.")] = None,
+    hide: Annotated[str, typer.Option(help="What a held-out row loses: target or row.")] = "target",
+    folds: Annotated[int, typer.Option(min=2)] = 5,
+    likelihoods: Likelihoods = None,
+    presets: Annotated[str, typer.Option(help="Composition features.")] = "magpie,fractions",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML report to write.")] = None,
+    jobs: Jobs = 2,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Cross-validate the architectures on a table; rows of one composition are held out together."""
+    with user_errors():
+        from sklearn.model_selection import GroupKFold, KFold
+
+        import bayestl as btl
+
+        frame, names = read(data), names_in(tasks)
+        require_columns(frame, names, "--tasks")
+        inputs = choose_inputs(frame, features, presets, names, None)
+        X = inputs.matrix(frame, None, not quiet, jobs)
+        chosen = models_in(models)
+        task_list = make_tasks(names, likelihoods)
+        cv: Any = KFold(folds, shuffle=True, random_state=seed)
+        compositions = None
+        if inputs.formulas:
+            from bayestl.features import reduced_formula
+
+            cv = GroupKFold(folds, shuffle=True, random_state=seed)
+            compositions = frame[inputs.formulas[0]].map(reduced_formula)
+        result = btl.compare(
+            {name: make_model(name, names, graph, task_list, seed, False) for name in chosen},
+            X,
+            frame[names],
+            target=names_in(target) or None,
+            cv=cv,
+            hide=hide,
+            split_groups=compositions,
+            n_jobs=jobs,
+            verbose=not quiet,
+        )
+        typer.echo(str(result))
+        if output is not None:
+            from bayestl import report
+
+            path = report.write(output, f"bayestl: {data.name}", report.comparison_sections(result))
+            printer(quiet)(f"\nreport: {path}")
+
+
+def reproduce(
+    case: Annotated[
+        Case,
+        typer.Argument(
+            help="no: NO decomposition; gap: band gaps; color: colours; elements: hardness and volumes of the elements."
+        ),
+    ],
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            help="no, color, elements: repeats of five folds (10, 4, 4); gap: folds (5) or seeds (5).",
+            min=1,
+        ),
+    ] = None,
+    hide: Annotated[str, typer.Option(help="no, color, elements: row or target.")] = "row",
+    variant: Annotated[str, typer.Option(help="gap: G0, G1 or G2.")] = "G1",
+    split: Annotated[str, typer.Option(help="no: kfold or metal.")] = "kfold",
+    models: Annotated[str | None, typer.Option(help="Only these models, comma-separated.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="gap: folder for the predictions behind the figures, and for pictures.",
+        ),
+    ] = None,
+    jobs: Jobs = 2,
+    quiet: Quiet = False,
+) -> None:
+    """Run a case of the benchmarks and print its figures with those of other learners."""
+    with user_errors():
+        if output is not None and case not in WRITTEN:
+            raise ValueError(f"--output: only {' and '.join(c.value for c in WRITTEN)} writes files")
+        result = RUN[case](Options(repeats, hide, variant, split, names_in(models) or None, jobs, not quiet))
+        typer.echo(str(result))
+        if output is not None:
+            result.write(output)
+
+
+def datasets(
+    name: Annotated[str | None, typer.Argument(help="A table to load and summarise; default: list all.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the table to CSV or Parquet.")] = None,
+) -> None:
+    """List the real tables, or load one."""
+    with user_errors():
+        from bayestl.datasets import LOADERS
+
+        if name is None:
+            for key, loader in LOADERS.items():
+                typer.echo(f"{key:24} {(loader.__doc__ or '').strip().splitlines()[0]}")
+            return
+        if name not in LOADERS:
+            raise ValueError(f"no table {name!r}; the tables are {list(LOADERS)}")
+        data = LOADERS[name]()
+        typer.echo(repr(data))
+        typer.echo(f"cite: {data.citation}\nlicence: {data.licence}\naddress: {data.address}")
+        if output is not None:
+            import pandas as pd
+
+            parts = [data.X, data.Y] + ([data.groups] if data.groups is not None else [])
+            table = pd.concat(parts, axis=1)
+            write(table.reset_index() if table.index.name else table, output)
+            typer.echo(f"written: {output}")
