@@ -68,11 +68,12 @@ def test_a_sum_over_blocks_learns_an_additive_function_better():
 @pytest.mark.parametrize(
     "model",
     [
-        btl.MultiTaskGP,
-        btl.DifferenceGP,
-        lambda **k: btl.ChainGP(inputs=None, **k),
-        lambda **k: btl.LatentVariableGP(inference="svi", max_steps=60, **k),
+        lambda **k: btl.MultiTaskGP(hyperparameters="map", n_starts=1, **k),
+        lambda **k: btl.DifferenceGP(hyperparameters="map", n_starts=1, **k),
+        lambda **k: btl.ChainGP(inputs=None, hyperparameters="map", **k),
+        lambda **k: btl.LatentVariableGP(inference="svi", max_steps=30, n_inducing=10, **k),
     ],
+    ids=["multi-task", "difference", "chain", "latent"],
 )
 def test_every_model_takes_and_keeps_it(two_tasks, tmp_path, model, kernel):
     X, Y = two_tasks

@@ -103,5 +103,5 @@ def test_bad_sources_are_drawn_and_judged():
     assert found["a new label"].notna().all()
     for kind in ("helpful", "noise", "half opposed"):
         gains = found.loc[kind, "a new label"]
-        members = gains.drop("stacked").tolist() + [0.0]  # of "alone", to which the others are compared
+        members = [*gains.drop("stacked"), 0.0]  # of "alone", to which the others are compared
         assert gains["stacked"] >= min(members)  # the logarithm of an average is at least the average logarithm
