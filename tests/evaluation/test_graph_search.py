@@ -14,7 +14,7 @@ def test_all_graphs_without_a_cycle_are_compared():
     assert [len(list(_forests("abcde"[:n]))) for n in (2, 3, 4, 5)] == [3, 16, 125, 1296]
 
 
-QUICK = btl.LatentVariableGP(inference="svi", max_steps=60, n_inducing=15)
+QUICK = btl.LatentVariableGP(inference="svi", max_steps=30, n_inducing=8)
 
 
 def test_the_edge_that_is_there_is_found():
@@ -39,7 +39,7 @@ def test_classes_may_follow_numbers():
     gap = rng.standard_normal(30)
     Y = pd.DataFrame({"gap": gap, "colour": np.where(gap > 0, "white", "dark")})
     tasks = [btl.Task("gap", btl.StudentT(dof=5.0))]
-    ranking = btl.suggest_graph(x, Y, clone(QUICK).set_params(tasks=tasks), cv=2, verbose=False)
+    ranking = btl.suggest_graph(x, Y, clone(QUICK).set_params(tasks=tasks, max_steps=10), cv=2, verbose=False)
     assert len(ranking) == 3
     assert ranking["graph"][2] == {}
 

@@ -31,7 +31,7 @@ MODELS = {
     ),
     "chain": lambda tasks: btl.ChainGP(["source", "target"], None, tasks, hyperparameters="map", verbose=False),
     "latent": lambda tasks: btl.LatentVariableGP(
-        {"target": ["source"]}, tasks, inference="svi", n_inducing=20, max_steps=150, n_draws=64, verbose=False
+        {"target": ["source"]}, tasks, inference="svi", n_inducing=12, max_steps=60, n_draws=64, verbose=False
     ),
 }
 
