@@ -24,6 +24,7 @@ def gaps(folder):
     table.to_csv(folder / "gaps.csv", index=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.name)
 @pytest.mark.filterwarnings("ignore:the chains have not settled")
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ def test_the_guide_agrees_with_the_sampler_on_activation_energies(data_folder):
     assert found["spread close"] > 0.85
 
 
-def test_bad_sources_are_drawn_and_judged():
+def test_bad_sources_follow_the_target_in_half_of_the_space():
     x, Y = harm.draw_table("half opposed", 0)
     assert Y.notna().sum().tolist() == [60, 30]
     right = x[:30, 0] > 0
@@ -97,6 +97,10 @@ def test_bad_sources_are_drawn_and_judged():
     fresh, more = harm.draw_table("half opposed", 0, new=True)
     assert more.notna().to_numpy().all()
     assert not np.isin(fresh, x).any()
+
+
+@pytest.mark.slow
+def test_models_with_bad_sources_are_compared():
     found = harm.run(1, n_jobs=1, verbose=False)
     assert found.shape == (9, 8)
     assert found.loc[("helpful", "multi-task"), "mean gain"] > 0
