@@ -15,11 +15,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from botorch.models.model import FantasizeMixin, Model
-from botorch.posteriors import GPyTorchPosterior
 from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
+
+try:
+    from botorch.models.model import FantasizeMixin, Model
+    from botorch.posteriors import GPyTorchPosterior
+except ImportError as error:
+    raise ImportError("BoTorch's acquisition functions need the extra: pip install 'bayestl[active]'") from error
 
 from bayestl.active.expressions import Expression
 from bayestl.inference.gaussian.component import Component

@@ -18,7 +18,7 @@ class ModelName(StrEnum):
     difference = "difference"
     chain = "chain"
     latent_variable = "latent-variable"
-    subspace = "subspace"
+    low_rank = "low-rank"
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -122,6 +122,7 @@ LIKELIHOODS = {
     "log-normal": "LogNormal",
     "power-normal": "PowerNormal",
     "power-student-t": "PowerStudentT",
+    "positive": "Positive",
     "hurdle": "Hurdle",
     "censored": "Censored",
     "bernoulli": "Bernoulli",
@@ -167,7 +168,7 @@ def make_model(
         return btl.DifferenceGP(levels=names, **common)
     if name == "chain":
         return btl.ChainGP(levels=names, **common)
-    if name == "subspace":
+    if name == "low-rank":
         return btl.LowRankLinear(**common)
     if name == "latent-variable":
         edges: dict[str, list[str]] = {}

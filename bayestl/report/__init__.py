@@ -25,3 +25,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"bayestl.report.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'bayestl.report' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
