@@ -146,9 +146,9 @@ def test_members_of_a_stack_are_checked_by_name(two_tasks):
     stacked.weights_[:] = [0.4, 0.6]
     found = stacked.diagnose(transfer=False)
     assert {of.split(":")[0] for of in found["of"]} == {"alone", "shared"}
-    mended = btl.Recalibrated(btl.MultiTaskGP(**common), verbose=False).fit(X, Y).diagnose(transfer=False)
-    assert not mended["check"].str.contains("calibration").any()
-    assert "optimiser settled" in set(mended["check"])
+    recalibrated = btl.Recalibrated(btl.MultiTaskGP(**common), verbose=False).fit(X, Y).diagnose(transfer=False)
+    assert not recalibrated["check"].str.contains("calibration").any()
+    assert "optimiser settled" in set(recalibrated["check"])
 
 
 def test_labels_are_held_out_in_folds_where_there_is_no_leave_one_out(two_tasks):
