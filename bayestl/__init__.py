@@ -34,7 +34,7 @@ _HOMES = {
     "StackedModel": "models.ensembles.stacked",
     "Posterior": "posterior",
     "Comparison": "evaluation.comparison",
-    "compare": "evaluation.compare",
+    "compare": "evaluation.cross_validation",
     "suggest_graph": "evaluation.graph_search",
     "transfer_gain": "evaluation.transfer",
     "learning_curve": "evaluation.transfer",
@@ -93,8 +93,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from bayestl import active, datasets, evaluation, features, metrics, report
-    from bayestl.evaluation.compare import compare
     from bayestl.evaluation.comparison import Comparison
+    from bayestl.evaluation.cross_validation import compare
     from bayestl.evaluation.graph_search import suggest_graph
     from bayestl.evaluation.transfer import learning_curve, transfer_gain
     from bayestl.kernels.combined import Kernel

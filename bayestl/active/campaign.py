@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from bayestl.active.acquisition.batch import Choice, choose_batch, first_batch
 from bayestl.active.acquisition.pool import Pool, observed_labels
 from bayestl.active.acquisition.rates import ACQUISITIONS
-from bayestl.active.batch import Choice, choose_batch, first_batch
 from bayestl.active.constraints import ElementLimits, check_limits
 from bayestl.active.goals import Function, Goal, from_document
 from bayestl.active.ledger import SUGGESTED, Ledger, LedgerError

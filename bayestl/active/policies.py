@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from bayestl.active.acquisition.batch import Choice, choose_batch
 from bayestl.active.acquisition.pool import Pool, observed_labels
-from bayestl.active.batch import Choice, choose_batch
 from bayestl.active.goals import Goal
 from bayestl.table.task import Task
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bayestl.active.acquisition.batch import Choice
 from bayestl.active.acquisition.pool import Pool
-from bayestl.active.batch import Choice
 from bayestl.active.goals import Between, Goal, Learn
 from bayestl.active.policies import Evidence, Policy
 from bayestl.parallel import in_parallel

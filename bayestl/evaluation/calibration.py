@@ -18,6 +18,8 @@ from bayestl import metrics
 if TYPE_CHECKING:
     from bayestl.evaluation.comparison import Comparison
 
+BAND_DRAWS = 2000
+"""Simulated samples behind :func:`uniform_band`."""
 LEVELS = np.array([0.5, 0.9])
 """Levels of the central intervals whose coverage is reported."""
 
@@ -62,3 +64,13 @@ def confidence_of(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     chances = predictions[names].fillna(0.0).to_numpy()
     right = predictions["likeliest"].to_numpy() == predictions["y"].to_numpy()
     return right.astype(float), chances.max(axis=1)
+
+
+def uniform_band(n: int, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Simultaneous 95 % band of the empirical distribution function of n uniform ranks, less the uniform's."""
+    u = np.sort(np.random.default_rng(0).uniform(size=(BAND_DRAWS, n)), axis=1)
+    curves = np.stack([np.searchsorted(row, grid, side="right") for row in u]) / n
+    spread = np.sqrt(np.maximum(grid * (1 - grid) / n, 1e-12))
+    inner = (grid > 0.005) & (grid < 0.995)
+    width = np.quantile(np.abs((curves - grid) / spread)[:, inner].max(axis=1), 0.95)
+    return -width * spread, width * spread

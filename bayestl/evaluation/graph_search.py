@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from bayestl.evaluation.compare import compare
+from bayestl.evaluation.cross_validation import compare
 from bayestl.models.latent.model import LatentVariableGP
 from bayestl.parallel import in_parallel
 from bayestl.table.columns import label_frame

@@ -28,8 +28,6 @@ DRAWS = 25
 """Number of draws from each posterior (thinned for Markov chains); ranks take this number plus one values."""
 AT_ROWS = 3
 """Number of rows at which latent values are ranked."""
-BAND_DRAWS = 2000
-"""Simulated samples behind :func:`uniform_band`."""
 UNSIGNED = ("a",)
 """Loadings, whose signs may flip together: their absolute values are ranked."""
 
@@ -206,13 +204,3 @@ def ranks(truth: RowDraws, draws: RowDraws, table: Table, generator: np.random.G
         for row in rows:
             rank(f"{name}, row {row}", np.asarray(truth.latent[0, row, c]), draws.latent[:, row, c])
     return rank_of
-
-
-def uniform_band(n: int, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Simultaneous 95 % band of the empirical distribution function of n uniform ranks, less the uniform's."""
-    u = np.sort(np.random.default_rng(0).uniform(size=(BAND_DRAWS, n)), axis=1)
-    curves = np.stack([np.searchsorted(row, grid, side="right") for row in u]) / n
-    spread = np.sqrt(np.maximum(grid * (1 - grid) / n, 1e-12))
-    inner = (grid > 0.005) & (grid < 0.995)
-    width = np.quantile(np.abs((curves - grid) / spread)[:, inner].max(axis=1), 0.95)
-    return -width * spread, width * spread

@@ -10,8 +10,8 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import ShuffleSplit
 
-from bayestl.evaluation.compare import compare, splitter_of
 from bayestl.evaluation.comparison import SCORES, Comparison
+from bayestl.evaluation.cross_validation import compare, splitter_of
 from bayestl.metrics import paired_difference
 from bayestl.models.exact.independent import IndependentGP
 from bayestl.parallel import in_parallel

@@ -18,14 +18,20 @@ from bayestl.files.folder import FileError, read_folder, write_folder
 from bayestl.kernels.combined import from_document, to_document
 from bayestl.table.table import Table
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file format."""
 _MODELS: dict[str, type] = {}
 
 
+def _name(model: type) -> str:
+    """What a file calls a class: its name, and for a class from outside the package its module too."""
+    outside = model.__module__.split(".")[0] != "bayestl"
+    return f"{model.__module__}.{model.__qualname__}" if outside else model.__name__
+
+
 def register(model: type) -> None:
     """Add a model class to the registry, so that a file may name it."""
-    _MODELS[model.__name__] = model
+    _MODELS[_name(model)] = model
 
 
 def registered() -> dict[str, Any]:
@@ -38,7 +44,7 @@ def model_to_document(model: Any) -> dict[str, Any]:
     parameters = {k: _parameter_to_document(k, v) for k, v in model.get_params(deep=False).items() if k != "tasks"}
     own_tasks = model.tasks
     tasks = None if own_tasks is None else [task_to_document(t) for t in own_tasks]
-    return {"class": type(model).__name__, "parameters": parameters, "tasks_given": tasks}
+    return {"class": _name(type(model)), "parameters": parameters, "tasks_given": tasks}
 
 
 def _parameter_to_document(name: str, value: Any) -> Any:

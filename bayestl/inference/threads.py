@@ -7,6 +7,7 @@ NumPy's and SciPy's BLAS, which belongs to the whole process, is one as long as 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -36,24 +37,42 @@ class _ThreadLimits:
                 self._blas = _blas().limit(limits=1)
             self._holders += 1
             before = torch.get_num_threads()
-            if single and before > 1:
-                torch.set_num_threads(1)
-                # this also sets the number for threads that start later, which only another thread can restore
-                helper = Thread(target=torch.set_num_threads, args=(before,))
-                helper.start()
-                helper.join()
+            try:
+                if single and before > 1:
+                    torch.set_num_threads(1)
+                    _set_for_later_threads(before)
+            except BaseException:
+                self._release(before)
+                raise
             return before
 
     def release(self, before: int) -> None:
         """End what :meth:`acquire` began; ``before`` is the number that it returned."""
         with self._lock:
-            if torch.get_num_threads() != before:
-                torch.set_num_threads(before)
-            self._holders -= 1
-            if self._holders == 0:
-                _release_openblas()
-                self._blas.restore_original_limits()
-                _release_openblas()
+            self._release(before)
+
+    def _release(self, before: int) -> None:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
+        self._holders -= 1
+        if self._holders == 0:
+            _release_openblas()
+            self._blas.restore_original_limits()
+            _release_openblas()
+
+    def after_fork(self) -> None:
+        """In a child process: a lock that no thread holds, since a thread of the parent may have held the old one."""
+        self._lock = Lock()
+
+
+def _set_for_later_threads(number: int) -> None:
+    """Restore torch's number for threads that start later, which ``set_num_threads`` has set too; only a thread can."""
+    helper = Thread(target=torch.set_num_threads, args=(number,))
+    try:
+        helper.start()
+    except RuntimeError:
+        return  # the interpreter is shutting down, no thread will start
+    helper.join()
 
 
 @cache
@@ -70,6 +89,8 @@ def _release_openblas() -> None:
 
 
 _limits = _ThreadLimits()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_limits.after_fork)
 
 
 @contextmanager

@@ -258,7 +258,7 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         ValueError
             If the model has no leave-one-out.
         """
-        raise ValueError(f"{type(self).__name__} has no leave-one-out: use compare, or diagnose(cv=5)")
+        raise ValueError(f"{type(self).__name__} has no leave-one-out: use compare")
 
     def _has_leave_one_out(self) -> bool:
         """Whether every training label can be predicted from the others without fitting again."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from bayestl.inference.gaussian import maximise as exact
+from bayestl.inference.gaussian import maximise
 from bayestl.inference.gaussian.sites import Observations, PartLabels
 from bayestl.kernels.stationary import KERNELS
 from bayestl.likelihoods import AUTO, SIZES, Hurdle, LabelBlock
@@ -50,7 +50,7 @@ def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
         block = LabelBlock(scaled, torch.zeros_like(scaled), scaled)
         data = Observations(x, zeros, [PartLabels(0, likelihood, (0,), rows_of_part, block)]).simplest()
         prior = independent_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
-        report = exact.fit(prior, data, seed=seed, n_starts=1, max_iterations=50)
+        report = maximise.fit(prior, data, seed=seed, n_starts=1, max_iterations=50)
         jacobian = likelihood.log_jacobian(y).sum() - len(rows) * np.log(scale)
         evidence[name] = float(report.log_posterior + jacobian)
     return evidence

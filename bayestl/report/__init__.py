@@ -13,15 +13,18 @@ _HOMES = {
     "write_model_report": "model",
 }
 
-__all__ = ["Section", "comparison_sections", "model_sections", "write", "write_model_report"]
+__all__ = ["Section", "comparison_sections", "model_sections", "plots", "write", "write_model_report"]
 
 if TYPE_CHECKING:
+    from bayestl.report import plots
     from bayestl.report.comparison import comparison_sections
     from bayestl.report.html import Section, write
     from bayestl.report.model import model_sections, write_model_report
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plots":
+        return importlib.import_module("bayestl.report.plots")
     if name in _HOMES:
         return getattr(importlib.import_module(f"bayestl.report.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'bayestl.report' has no attribute {name!r}")

@@ -7,15 +7,17 @@ model take the fitted model, or the table that its method of the same name retur
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bayestl import metrics
-from bayestl.evaluation.calibration import confidence_of
+from bayestl.evaluation.calibration import confidence_of, uniform_band
 from bayestl.evaluation.comparison import LEVEL, Comparison
-from bayestl.evaluation.simulated import Calibration, uniform_band
+
+if TYPE_CHECKING:
+    from bayestl.evaluation.simulated import Calibration
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette."""

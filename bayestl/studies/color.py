@@ -13,8 +13,8 @@ import pandas as pd
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from bayestl.datasets import load_strehlow_cook
-from bayestl.evaluation.compare import compare
 from bayestl.evaluation.comparison import Comparison
+from bayestl.evaluation.cross_validation import compare
 from bayestl.features import CompositionFeatures
 from bayestl.models.chain.model import ChainGP
 from bayestl.models.exact.difference import DifferenceGP

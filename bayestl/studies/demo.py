@@ -16,8 +16,8 @@ from sklearn.model_selection import KFold
 
 from bayestl import report
 from bayestl.datasets import Dataset, load_elements
-from bayestl.evaluation.compare import compare
 from bayestl.evaluation.comparison import Comparison
+from bayestl.evaluation.cross_validation import compare
 from bayestl.models.exact.difference import DifferenceGP
 from bayestl.models.exact.independent import IndependentGP
 from bayestl.models.exact.multitask import MultiTaskGP

@@ -11,8 +11,8 @@ from sklearn.model_selection import RepeatedKFold
 
 from bayestl.datasets import load_elements
 from bayestl.evaluation.calibration import calibration_table
-from bayestl.evaluation.compare import compare
 from bayestl.evaluation.comparison import Comparison
+from bayestl.evaluation.cross_validation import compare
 from bayestl.studies import choose
 from bayestl.studies.demo import HARDNESS, VOLUME, hardness_models, volume_models
 

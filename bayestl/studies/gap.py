@@ -20,8 +20,8 @@ from sklearn.model_selection import KFold
 
 from bayestl import metrics
 from bayestl.datasets import load_experimental_band_gaps
-from bayestl.evaluation.compare import compare
 from bayestl.evaluation.comparison import Comparison
+from bayestl.evaluation.cross_validation import compare
 from bayestl.features import PRESETS, CompositionFeatures
 from bayestl.likelihoods import Hurdle
 from bayestl.models.chain.model import ChainGP

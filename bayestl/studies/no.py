@@ -14,8 +14,8 @@ import pandas as pd
 from sklearn.model_selection import LeaveOneGroupOut, RepeatedKFold
 
 from bayestl.datasets import Dataset, load_no_decomposition
-from bayestl.evaluation.compare import compare
 from bayestl.evaluation.comparison import Comparison
+from bayestl.evaluation.cross_validation import compare
 from bayestl.models.exact.difference import DifferenceGP
 from bayestl.models.exact.independent import IndependentGP
 from bayestl.models.exact.multitask import MultiTaskGP

@@ -294,18 +294,18 @@ def test_two_processes_do_not_overspend_together(tmp_path):
 
 
 @pytest.mark.parametrize(("goal", "lines"), [(Maximise("exp"), 2), (Between("exp", 0.8, 1.2), 2)])
-def test_progress_is_told_in_the_order_of_the_results(tmp_path, goal, lines):
+def test_progress_is_reported_in_the_order_of_the_results(tmp_path, goal, lines):
     own = campaign(tmp_path / "c.db", goal)
     for n in (12, 3):
         own.tell(answers(own.suggest(n)))
-    told = own.progress()
-    assert told["cost"].is_monotonic_increasing
-    assert told["cost"].iloc[-1] <= own.spent
-    assert set(told["row"]) == set(own.labels()["exp"].dropna().index)
-    values = own.labels()["exp"].loc[told["row"]].to_numpy()
-    np.testing.assert_allclose(told["value"], values)
+    progress = own.progress()
+    assert progress["cost"].is_monotonic_increasing
+    assert progress["cost"].iloc[-1] <= own.spent
+    assert set(progress["row"]) == set(own.labels()["exp"].dropna().index)
+    values = own.labels()["exp"].loc[progress["row"]].to_numpy()
+    np.testing.assert_allclose(progress["value"], values)
     if isinstance(goal, Maximise):
-        np.testing.assert_allclose(told["best"], np.maximum.accumulate(values))
+        np.testing.assert_allclose(progress["best"], np.maximum.accumulate(values))
     ax = plot_campaign(own)
     assert len(ax.get_lines()) == lines
     assert ax.get_xlabel() == "cost"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayestl.active.batch import Choice
+from bayestl.active.acquisition.batch import Choice
 from bayestl.active.policies import Decision, Evidence, Policy
 
 

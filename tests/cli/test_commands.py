@@ -227,10 +227,10 @@ def test_a_campaign_from_the_command_line(candidates, tmp_path):
     x = dict(zip(*pd.read_csv(candidates)[["name", "x"]].to_numpy().T, strict=True))
     frame["value"] = [1.1 * np.sin(4 * x[row]) + 0.2 for row in frame["row"]]
     frame.to_csv(wanted, index=False)
-    told = invoke("tell", ledger, wanted)
-    assert told.exit_code == 0, told.output
-    assert "2 results added" in told.output
-    assert "best so far: measured = 1.295" in told.output
+    result = invoke("tell", ledger, wanted)
+    assert result.exit_code == 0, result.output
+    assert "2 results added" in result.output
+    assert "best so far: measured = 1.295" in result.output
     again = invoke("suggest", ledger, "-q")
     assert again.exit_code == 0
     assert "maximise" not in again.output
@@ -273,7 +273,7 @@ def test_a_warning_is_one_line_without_code(tmp_path):
     frame.to_csv(tmp_path / "gaps.csv", index=False)
     arguments = ["fit", "gaps.csv", "--tasks", "gap", "--model", "independent", "-o", "model", "-q"]
     run = [sys.executable, "-c", "from bayestl.cli import app; app()", *arguments]
-    told = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stderr.strip().splitlines()
-    assert len(told) == 1
-    assert told[0].startswith("warning: ")
-    assert "are exactly 0" in told[0]
+    lines = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("warning: ")
+    assert "are exactly 0" in lines[0]

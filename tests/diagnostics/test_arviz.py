@@ -95,13 +95,14 @@ def test_arviz_loo_agrees_with_the_averaged_one(mixed, exported):
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_is_exported_and_summarised(fitted, name):
     model = fitted[name]
-    data = model.to_arviz(n_draws=200 if name == "latent chain" else 60)
+    n_draws = 200 if name == "latent chain" else 60  # those that the chains have kept, with their log densities
+    data = model.to_arviz(n_draws=n_draws)
     summary = az.summary(data)
     assert np.isfinite(summary[["mean", "sd"]].to_numpy()).all()
     assert data.log_likelihood["target"].sizes["target_row"] == 20
     assert np.isfinite(data.log_likelihood["target"]).all()
     if name == "latent chain":
-        assert data.sample_stats["lp"].size == data.posterior["target.rho"].size == 200
+        assert data.sample_stats["lp"].size == data.posterior["target.rho"].size == n_draws
     if name in ("latent", "latent chain", "subspace"):
         with pytest.raises(ValueError, match="no draws from its prior"):
             model.to_arviz(prior=True)

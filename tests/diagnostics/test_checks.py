@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 import bayestl as btl
 from bayestl.inference.reports import ChainReport
 from bayestl.inference.svi.elbo import SVIReport
-from bayestl.models.exact.transfer import refit_without, transfer_checks
+from bayestl.models.exact.transfer import refit_without
 
 
 def status(frame, check, of=None):
@@ -53,7 +53,7 @@ def test_a_source_that_harms_is_named():
     assert (gain["status"], gain["advice"]) == ("pass", "")  # the model sees that the source does not help
     # as if it did not see it: every label of the target 1 +- 1 nat less likely than without the source
     worse = loo.assign(log_density=loo["log_density"] - rng.normal(1.0, 1.0, len(loo)))
-    (check,) = (c for c in transfer_checks(model, worse) if c.of == "source -> target")
+    (check,) = (c for c in model._transfer_checks(worse) if c.of == "source -> target")
     assert check.value < 2 * check.threshold < 0
     assert check.status == "fail"
     assert "the labels of 'source' make it worse" in check.advice
@@ -146,9 +146,9 @@ def test_members_of_a_stack_are_checked_by_name(two_tasks):
     stacked.weights_[:] = [0.4, 0.6]
     found = stacked.diagnose(transfer=False)
     assert {of.split(":")[0] for of in found["of"]} == {"alone", "shared"}
-    mended = btl.Recalibrated(btl.MultiTaskGP(**common), verbose=False).fit(X, Y).diagnose(transfer=False)
-    assert not mended["check"].str.contains("calibration").any()
-    assert "optimiser settled" in set(mended["check"])
+    recalibrated = btl.Recalibrated(btl.MultiTaskGP(**common), verbose=False).fit(X, Y).diagnose(transfer=False)
+    assert not recalibrated["check"].str.contains("calibration").any()
+    assert "optimiser settled" in set(recalibrated["check"])
 
 
 def test_labels_are_held_out_in_folds_where_there_is_no_leave_one_out(two_tasks):

@@ -99,9 +99,9 @@ def test_class_probabilities_are_mended(kind):
     y = np.array([rng.choice(3, p=p) for p in truth], dtype=float)
     sharp = truth**3 / (truth**3).sum(axis=1, keepdims=True)  # far too sure
     warp = kind.fit(sharp[:2000], y[:2000])
-    mended = warp.apply(Discrete(sharp[2000:], ("a", "b", "c")))
-    np.testing.assert_allclose(mended.probabilities.sum(axis=1), 1.0)
-    before, after = (metrics.nlpd(d.log_density(y[2000:])) for d in (Discrete(sharp[2000:], "abc"), mended))
+    corrected = warp.apply(Discrete(sharp[2000:], ("a", "b", "c")))
+    np.testing.assert_allclose(corrected.probabilities.sum(axis=1), 1.0)
+    before, after = (metrics.nlpd(d.log_density(y[2000:])) for d in (Discrete(sharp[2000:], "abc"), corrected))
     assert after < before - 0.1
     if kind is ClassTemperature:
         assert warp.temperature == pytest.approx(3.0, rel=0.1)

@@ -46,9 +46,9 @@ def listed():
 
 
 def test_every_message_is_listed_and_every_listed_one_exists():
-    told, page = messages(), listed()
-    assert len(told) > 150
-    missing = {text: place for text, place in told.items() if text not in page}
+    raised, page = messages(), listed()
+    assert len(raised) > 150
+    missing = {text: place for text, place in raised.items() if text not in page}
     assert not missing, f"not in docs/errors.md: {missing}"
-    assert not set(page) - set(told), f"no longer raised: {set(page) - set(told)}"
+    assert not set(page) - set(raised), f"no longer raised: {set(page) - set(raised)}"
     assert len(page) == len(set(page))

@@ -4,8 +4,8 @@ import pytest
 
 import bayestl as btl
 from bayestl.evaluation import calibration_table
-from bayestl.evaluation.compare import compare
 from bayestl.evaluation.comparison import Comparison
+from bayestl.evaluation.cross_validation import compare
 from bayestl.report import plots
 
 

@@ -164,7 +164,7 @@ def test_saved_and_loaded_predicts_the_same(fitted, two_tasks, tmp_path, name):
 def test_loading_what_is_no_model_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"model.json is missing"):
         btl.load(tmp_path)
-    (tmp_path / "model.json").write_text('{"format": 1, "class": "os.system"}')
+    (tmp_path / "model.json").write_text('{"format": 2, "class": "os.system"}')
     with pytest.raises(ValueError):
         btl.load(tmp_path)
     (tmp_path / "model.json").write_text("not json")

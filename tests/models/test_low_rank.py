@@ -52,10 +52,10 @@ def test_known_standard_errors_are_used():
     Y.iloc[:10] += 5 * rng.standard_normal((10, 2))
     spread = pd.DataFrame(0.0, Y.index, Y.columns)
     spread.iloc[:10] = 5.0
-    told = btl.LowRankLinear(2, verbose=False).fit(x, Y, Y_std=spread).coefficients()
+    with_errors = btl.LowRankLinear(2, verbose=False).fit(x, Y, Y_std=spread).coefficients()
     plain = btl.LowRankLinear(2, verbose=False).fit(x, Y).coefficients()
-    assert abs(told["b", "mean"].iloc[0] - 2) < 0.3
-    assert told["b", "std"].iloc[0] < 0.5 * plain["b", "std"].iloc[0]
+    assert abs(with_errors["b", "mean"].iloc[0] - 2) < 0.3
+    assert with_errors["b", "std"].iloc[0] < 0.5 * plain["b", "std"].iloc[0]
 
 
 def test_coefficients_are_in_label_units():

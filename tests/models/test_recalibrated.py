@@ -95,7 +95,7 @@ def test_classes_keep_their_names_and_sum_to_one():
 
 def test_it_compares_like_any_model():
     X, Y = table(40)
-    found = btl.compare({"mended": btl.Recalibrated(gp())}, X, Y, cv=2, hide="row", verbose=False)
+    found = btl.compare({"recalibrated": btl.Recalibrated(gp())}, X, Y, cv=2, hide="row", verbose=False)
     assert not found.failures
     assert found.scores[["mae", "crps", "nlpd"]].notna().all().all()
 

@@ -13,15 +13,13 @@ With ``inputs="forest"`` the features enter through cross-fitted predictions of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
-from bayestl.diagnostics.checks import Check
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.distributions import Discrete
 from bayestl.inference.gaussian.latent import ExactLatent, JoinedLatent, MixedLatent
@@ -29,8 +27,7 @@ from bayestl.kernels.combined import Covariance, with_sources
 from bayestl.models.base import BayesianModel
 from bayestl.models.chain.forests import ForestFeatures
 from bayestl.models.exact.family import Family
-from bayestl.models.exact.model import ExactModel
-from bayestl.models.exact.transfer import transfer_checks
+from bayestl.models.exact.transfer import TransferModel
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Smooth
 from bayestl.priors.task_specific import independent_prior
@@ -73,7 +70,7 @@ class Inputs:
         return (columns - self.location) / self.scale
 
 
-class ChainGP(ExactModel):
+class ChainGP(TransferModel):
     """Each task a Gaussian process over the features and the label of the task before it.
 
     Parameters
@@ -133,9 +130,6 @@ class ChainGP(ExactModel):
         """One family per part, sources first."""
         order = order_levels(self.levels, table.names)
         return [(part,) for t in order for part in table.parts if part.task == t]
-
-    def _transfer_checks(self, loo: pd.DataFrame) -> Iterable[Check]:
-        return transfer_checks(self, loo)
 
     def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
         return independent_prior(parts, table.group is not None, lambda: self._smooth(columns))

@@ -13,7 +13,7 @@ hyperparameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,16 +22,14 @@ import pandas as pd
 import torch
 from gpytorch.priors import HalfNormalPrior, LogNormalPrior, NormalPrior
 
-from bayestl.diagnostics.checks import Check
 from bayestl.diagnostics.draws import Variable
 from bayestl.distributions import check_probability
 from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.kernels.combined import Covariance
 from bayestl.kernels.hyperpriors import register_positive, register_real
 from bayestl.models.exact.family import Family
-from bayestl.models.exact.model import ExactModel
 from bayestl.models.exact.multitask import SPECIFIC_AMPLITUDE
-from bayestl.models.exact.transfer import transfer_checks
+from bayestl.models.exact.transfer import TransferModel
 from bayestl.priors.prior import Mixing, Prior
 from bayestl.priors.processes import PerGroup, Points
 from bayestl.priors.task_specific import AMPLITUDE, GROUP_SPREAD, likelihood_hyperparameters, task_specific_processes
@@ -100,7 +98,7 @@ class Autoregression(Mixing):
         return torch.cat(blocks, dim=1)
 
 
-class DifferenceGP(ExactModel):
+class DifferenceGP(TransferModel):
     """The target as the scaled source plus an offset plus a difference function.
 
     Parameters
@@ -165,9 +163,6 @@ class DifferenceGP(ExactModel):
             a, b = family_of_part[owner[child]], family_of_part[owner[parent]]
             family_of_part = {p: min(a, b) if i in (a, b) else i for p, i in family_of_part.items()}
         return [tuple(p for p in table.parts if family_of_part[p] == i) for i in sorted(set(family_of_part.values()))]
-
-    def _transfer_checks(self, loo: pd.DataFrame) -> Iterable[Check]:
-        return transfer_checks(self, loo)
 
     def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
         grouped = table.group is not None

@@ -11,18 +11,15 @@ functions*.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from gpytorch.priors import NormalPrior
 
-from bayestl.diagnostics.checks import Check
 from bayestl.kernels.combined import Covariance
 from bayestl.kernels.hyperpriors import register_real
-from bayestl.models.exact.model import ExactModel
-from bayestl.models.exact.transfer import transfer_checks
+from bayestl.models.exact.transfer import TransferModel
 from bayestl.models.parameters import check_positive_integers
 from bayestl.priors.prior import Mixing, Prior
 from bayestl.priors.processes import Process
@@ -52,7 +49,7 @@ class Coregionalisation(Mixing):
         return torch.cat([self.size * self.a, self.own.weights()], dim=1)
 
 
-class MultiTaskGP(ExactModel):
+class MultiTaskGP(TransferModel):
     """Tasks as mixtures of shared functions, each with a task-specific part.
 
     Parameters
@@ -92,9 +89,6 @@ class MultiTaskGP(ExactModel):
         if len(atoms) < 2:
             return [table.parts]
         return [atoms, tuple(p for p in table.parts if not p.role)]
-
-    def _transfer_checks(self, loo: pd.DataFrame) -> Iterable[Check]:
-        return transfer_checks(self, loo)
 
     def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
         check_positive_integers(self, "n_latent")

@@ -14,19 +14,21 @@ from bayestl.models.exact.independent import IndependentGP
 from bayestl.models.exact.model import ExactModel
 
 
-def transfer_checks(model: ExactModel, loo: pd.DataFrame) -> Iterator[Check]:
-    """Check the leave-one-out log density that each task gains from each source; ``loo`` is that of the full model."""
-    names = model.table_.names
-    for source in names if len(names) > 1 else ():
-        if not _informs(model, source):
-            continue
-        without = refit_without(model, source).leave_one_out()
-        for task in (t for t in names if t != source):
-            gain, se = metrics.paired_difference(_densities(loo, task), _densities(without, task))
-            harm = gain < -2 * se
-            advice = f"the labels of {source!r} make it worse: leave them out, or use IndependentGP" if harm else ""
-            pair = f"{source} -> {task}"
-            yield Check("transfer (nats gained)", pair, gain, -2 * se, judge(harm, gain < -4 * se), advice)
+class TransferModel(ExactModel):
+    """Base of exact models in which the labels of one task inform another; whether they help is one of the checks."""
+
+    def _transfer_checks(self, loo: pd.DataFrame) -> Iterator[Check]:
+        names = self.table_.names
+        for source in names if len(names) > 1 else ():
+            if not _informs(self, source):
+                continue
+            without = refit_without(self, source).leave_one_out()
+            for task in (t for t in names if t != source):
+                gain, se = metrics.paired_difference(_densities(loo, task), _densities(without, task))
+                harm = gain < -2 * se
+                advice = f"the labels of {source!r} make it worse: leave them out, or use IndependentGP" if harm else ""
+                pair = f"{source} -> {task}"
+                yield Check("transfer (nats gained)", pair, gain, -2 * se, judge(harm, gain < -4 * se), advice)
 
 
 def _informs(model: ExactModel, source: str) -> bool:

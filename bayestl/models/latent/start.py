@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bayestl.inference.gaussian import maximise as exact
+from bayestl.inference.gaussian import maximise
 from bayestl.inference.gaussian.labels import Labels
 from bayestl.kernels.stationary import UnitKernel
 from bayestl.likelihoods import Gaussian
@@ -76,7 +76,7 @@ def first_guess(
     single_part = TaskPart(0, "", Gaussian(), (0,), ("",))
     mixing = TaskSpecific((single_part,), grouped=False, amplitude=size * (0.3 if parents else 1.0))
     prior = Prior([Smooth(node.kernel), Constant()], mixing, Noise(1))
-    exact.fit(prior, labels, n_starts=1, seed=seed)
+    maximise.fit(prior, labels, n_starts=1, seed=seed)
     with torch.no_grad():
         noise = prior.noise.variance()[0]
         node.raw_amplitude.copy_(mixing.raw_kappa)

@@ -44,7 +44,7 @@ def test_hmc_draws_the_posterior_that_a_grid_gives():
 
 
 def test_hmc_tells_of_a_chain_that_does_not_move():
-    """One such chain in 40 tables once gave an interval without width, and nobody was told."""
+    """One such chain in 40 tables once gave an interval without width, and nothing warned of it."""
     prior, labels = (
         Prior([Constant()], TaskSpecific(gaussian_parts(1), grouped=False), Noise(1)),
         sine_labels(8, noise=0.5),
