@@ -26,6 +26,11 @@ def mixed(two_tasks):
     return model, Y
 
 
+@pytest.fixture(scope="module")
+def exported(mixed):
+    return mixed[0].to_arviz(n_draws=120)
+
+
 def test_groups_have_the_names_of_the_table(mixed):
     model, Y = mixed
     data = model.to_arviz(n_draws=48, prior=True)
@@ -52,9 +57,9 @@ def test_groups_have_the_names_of_the_table(mixed):
     assert np.array_equal(again.posterior["latent"], data.posterior["latent"])
 
 
-def test_latent_values_and_predictions_are_in_label_units(mixed):
-    model, Y = mixed
-    data = model.to_arviz()
+def test_latent_values_and_predictions_are_in_label_units(mixed, exported):
+    _, Y = mixed
+    data = exported
     there = Y["source"].to_numpy()
     latent = data.posterior["latent"].sel(function="source").mean(("chain", "draw")).to_numpy()
     assert np.abs(latent - there).max() < 0.1
@@ -77,13 +82,13 @@ def test_arviz_loo_is_the_exact_one_for_fixed_hyperparameters(two_tasks):
     assert float(found.elpd_loo) == pytest.approx(own.loc[own["task"] == "target", "log_density"].sum(), abs=1e-8)
 
 
-def test_arviz_loo_agrees_with_the_averaged_one(mixed):
+def test_arviz_loo_agrees_with_the_averaged_one(mixed, exported):
     model, _ = mixed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = az.loo(model.to_arviz(n_draws=400), var_name="target")
+        found = az.loo(exported, var_name="target")
     own = model.leave_one_out()
-    # 24 draws of hyperparameters here, 400 there
+    # 24 draws of hyperparameters here, 120 there
     assert float(found.elpd_loo) == pytest.approx(own.loc[own["task"] == "target", "log_density"].sum(), abs=2.5)
 
 
@@ -129,13 +134,13 @@ def test_chains_of_hyperparameters_are_chains(two_tasks):
     assert (summary["r_hat"] < 1.4).all()
 
 
-def test_pictures_and_comparison_run(mixed, fitted):
-    data = mixed[0].to_arviz()
+def test_pictures_and_comparison_run(exported, fitted):
+    data = exported
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         az.plot_ppc(data, var_names=["source"], num_pp_samples=10)
         az.plot_trace(data, var_names=["noise"])
-        other = fitted["independent"].to_arviz()
+        other = fitted["independent"].to_arviz(n_draws=120)
         ranked = az.compare({"multi-task": data, "independent": other}, var_name="target")
     assert ranked.index[0] == "multi-task"
 

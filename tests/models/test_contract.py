@@ -12,7 +12,7 @@ from sklearn.model_selection import cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import check_estimator
-from support.models import DRAWN, EXACT, MODELS
+from support.models import DRAWN, EXACT, MODELS, quick
 
 import bayestl as btl
 from bayestl.inference.gaussian.condition import ExactPosterior
@@ -78,31 +78,32 @@ UNKNOWN = pd.DataFrame({"p": [0.3, -1.2, 2.5], "q": [0.5, 1.0, -2.5]})
 """Rows whose source is known well, and one far away."""
 
 
-def ancestral(model, X, n=400):
-    """Labels (n, row, task) drawn by hand down a chain: n levels of the source's label, the target's given each of them."""
-    source = model.posterior(X).marginal("source")
+@pytest.fixture(scope="module")
+def by_hand(fitted):
+    """Labels (n, row, task) drawn down the chain: n levels of the source's label, and the target's given each of them."""
+    model, n = fitted["chain"], 120
+    source = model.posterior(UNKNOWN).marginal("source")
     levels = (np.arange(n) + 0.5) / n
-    sources = np.stack([source.quantile(np.full(len(X), level)) for level in levels])
-    every = pd.concat([X] * n, ignore_index=True)
+    sources = np.stack([source.quantile(np.full(len(UNKNOWN), level)) for level in levels])
+    every = pd.concat([UNKNOWN] * n, ignore_index=True)
     given = model.posterior(every, observed=pd.DataFrame({"source": sources.ravel()}))
     mean, std = (frame["target"].to_numpy().reshape(n, -1) for frame in (given.mean, given.std))
     return np.stack([sources, mean + std * np.random.default_rng(0).standard_normal(mean.shape)], axis=-1)
 
 
-def test_a_chain_averages_over_an_unknown_source(fitted):
+def test_a_chain_averages_over_an_unknown_source(fitted, by_hand):
     """Its source is averaged over 32 draws: within the errors of a mean and a standard deviation of so many."""
-    post, drawn = fitted["chain"].posterior(UNKNOWN), ancestral(fitted["chain"], UNKNOWN)
-    assert (np.abs(post.mean.to_numpy() - drawn.mean(axis=0)) < 5 * drawn.std(axis=0) / np.sqrt(32)).all()
-    np.testing.assert_allclose(post.std, drawn.std(axis=0), rtol=3 / np.sqrt(2 * 32))
+    post, std = fitted["chain"].posterior(UNKNOWN), by_hand.std(axis=0)
+    assert (np.abs(post.mean.to_numpy() - by_hand.mean(axis=0)) < 5 * std / np.sqrt(32)).all()
+    np.testing.assert_allclose(post.std, std, rtol=3 / np.sqrt(2 * 32))
 
 
 @pytest.mark.xfail(
     strict=True, reason="draws of a chain take a source of their own for the target, not the source drawn"
 )
-def test_draws_of_a_chain_go_down_the_chain_together(fitted):
+def test_draws_of_a_chain_go_down_the_chain_together(fitted, by_hand):
     """Source and target of a row are drawn together: their correlation is that of draws by hand (0.6 to 0.9)."""
     samples = fitted["chain"].posterior(UNKNOWN).sample(2000, seed=0).to_numpy()
-    by_hand = ancestral(fitted["chain"], UNKNOWN)
     for row in range(len(UNKNOWN)):
         a, b = (np.corrcoef(draws[:, row].T)[0, 1] for draws in (samples, by_hand))
         assert a == pytest.approx(b, abs=0.25)
@@ -174,7 +175,7 @@ def test_loading_what_is_no_model_says_so(tmp_path):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_fit_repeats_from_its_seed(two_tasks, name):
     X, Y = (frame.iloc[14:26] for frame in two_tasks)
-    once = MODELS[name]().fit(X, Y)
+    once = quick(name).fit(X, Y)
     again = clone(once).fit(X, Y)
     np.testing.assert_array_equal(again.posterior(X).mean, once.posterior(X).mean)
     np.testing.assert_array_equal(again.posterior(X).std, once.posterior(X).std)
@@ -216,10 +217,9 @@ def test_output_follows_what_fit_was_given(two_tasks):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_one_or_two_rows_and_one_label_are_enough(name):
-    make = MODELS[name]
     for n in (1, 2):
         Y = pd.DataFrame({"source": np.arange(n) + 1.0, "target": [5.0] + [np.nan] * (n - 1)})
-        post = make().fit(np.arange(n)[:, None].astype(float), Y).posterior([[0.5]])
+        post = quick(name).fit(np.arange(n)[:, None].astype(float), Y).posterior([[0.5]])
         assert np.isfinite(post.mean.to_numpy()).all()
         assert (post.std.to_numpy() > 0).all()
 
@@ -229,7 +229,7 @@ def test_constant_columns_and_repeated_rows_are_fine(name):
     x = np.column_stack([np.repeat(np.arange(6.0), 2), np.ones(12)])
     Y = pd.DataFrame({"source": np.repeat(np.arange(6.0), 2), "target": 2 * np.repeat(np.arange(6.0), 2)})
     Y += 0.01 * np.random.default_rng(0).standard_normal(Y.shape)
-    assert MODELS[name]().fit(x, Y).predict([[2.5, 1.0]])["target"][0] == pytest.approx(5.0, abs=0.8)
+    assert quick(name).fit(x, Y).predict([[2.5, 1.0]])["target"][0] == pytest.approx(5.0, abs=0.8)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -17,9 +17,16 @@ MODELS = {
     "latent chain": lambda: btl.LatentVariableGP(graph={"target": ["source"]}, inference="mcmc", verbose=False),
     "subspace": lambda: btl.LowRankLinear(max_rank=2, n_draws=300, n_warmup=200, verbose=False),
 }
+QUICK = {"latent": {"max_steps": 60}, "latent chain": {"n_draws": 40}}
+"""Fewer steps and states, where only that a fit goes well or repeats is asked."""
 EXACT = ["independent", "multi-task", "difference"]
 DRAWN = {"latent": 200, "latent chain": 200, "subspace": 300}
 """Models whose posterior is so many draws, which are used again."""
+
+
+def quick(name):
+    """A model of ``MODELS``, not fitted, with fewer steps."""
+    return MODELS[name]().set_params(**QUICK.get(name, {}))
 
 
 class SharedModels(dict):
