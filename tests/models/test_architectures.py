@@ -85,10 +85,12 @@ def test_three_levels_and_the_order_of_columns():
 
 
 @pytest.mark.slow
-def test_intervals_of_drawn_tables_hold_at_their_rate():
-    """90 % intervals of 40 tables: the counts lie within the binomial's bounds, each crossed once in a thousand times."""
+def test_intervals_of_drawn_tables_hold_at_their_rate(monkeypatch):
+    """90 % intervals of 20 tables: the counts lie within the binomial's bounds, each crossed once in a thousand times."""
+    monkeypatch.setattr(recovery, "N_ROWS", 20)
+    monkeypatch.setattr(recovery, "N_TARGETS", 10)
     inside = {"rho": [], "offset": []}
-    for seed in range(40):
+    for seed in range(20):
         x, Y, groups, truth = recovery.draw_table(seed)
         model = btl.DifferenceGP(["low", "high"], hyperparameters="map", **QUIET)
         fit_unscaled(model, x, Y, groups)
@@ -97,7 +99,7 @@ def test_intervals_of_drawn_tables_hold_at_their_rate():
             row = offsets.loc[("high", parameter, "")]
             hits.append(row["lower"] <= truth["high", parameter, ""] <= row["upper"])
     for hits in inside.values():
-        assert stats.binom.ppf(0.001, 40, 0.9) <= sum(hits) <= stats.binom.ppf(0.999, 40, 0.9)
+        assert stats.binom.ppf(0.001, 20, 0.9) <= sum(hits) <= stats.binom.ppf(0.999, 20, 0.9)
 
 
 def test_group_offsets_are_for_models_that_have_them(two_tasks):
