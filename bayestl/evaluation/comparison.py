@@ -90,6 +90,11 @@ class Comparison:
         paired["ratio"] = paired["difference"] / paired["se"]
         return paired
 
+    def label(self, quantity: str) -> str:
+        """The name of a quantity with its unit, for tables and axes."""
+        unit = self.units.get(quantity, "")
+        return f"{quantity} ({unit})" if unit else quantity
+
     def classified(self, quantity: str) -> bool:
         """Whether the quantity is a class."""
         return bool(self.scores.loc[self.scores["quantity"] == quantity, "accuracy"].notna().any())
@@ -110,8 +115,7 @@ def format_table(comparison: Comparison) -> str:
     table = comparison.table
     width = max(len(m) for m in comparison.models)
     for quantity in comparison.quantities:
-        unit = comparison.units.get(quantity, "")
-        title = f"{quantity} ({unit})" if unit else quantity
+        title = comparison.label(quantity)
         lines.append(f"{title}: mean over folds +- standard error")
         if comparison.classified(quantity):
             lines.append(f"  {'':{width}}  {'accuracy':>15} {'macro F1':>15} {'log loss':>15}")

@@ -32,7 +32,7 @@ def comparison_sections(comparison: Comparison, parity: str | None = None) -> li
     data = Section("The data")
     rows, features = comparison.shape
     data.text(f"{rows} rows, {features} features. Number of labels of each task, and of rows with labels of two tasks.")
-    labels = [_with_unit(comparison, task) for task in comparison.shared]
+    labels = [comparison.label(task) for task in comparison.shared]
     data.frame(comparison.shared.set_axis(labels, axis=1).set_axis(pd.Index(labels, name="task")).astype(str))
     held_out = "loses all its labels" if comparison.hide == "row" else "keeps the labels of its other tasks"
     table = Section("Which architecture predicts best")
@@ -42,9 +42,7 @@ def comparison_sections(comparison: Comparison, parity: str | None = None) -> li
         "is marked."
     )
     for quantity in comparison.quantities:
-        table.body.append(
-            f"<h3>{html.escape(_with_unit(comparison, quantity))}</h3>{_score_table(comparison, quantity)}"
-        )
+        table.body.append(f"<h3>{html.escape(comparison.label(quantity))}</h3>{_score_table(comparison, quantity)}")
     relative = Section("Errors relative to the baseline")
     numeric = [q for q in comparison.quantities if not comparison.classified(q)]
     if numeric:
@@ -69,12 +67,6 @@ def comparison_sections(comparison: Comparison, parity: str | None = None) -> li
             failed.text(failure)
         sections.append(failed)
     return sections
-
-
-def _with_unit(comparison: Comparison, quantity: str) -> str:
-    """The name of a quantity with its unit."""
-    unit = comparison.units.get(quantity, "")
-    return f"{quantity} ({unit})" if unit else quantity
 
 
 def _score_table(comparison: Comparison, quantity: str) -> str:

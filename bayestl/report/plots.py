@@ -34,12 +34,6 @@ def new_axes(ax: Any, size: tuple[float, float]) -> Any:
     return Figure(figsize=size, layout="constrained").add_subplot()
 
 
-def _label(comparison: Comparison, quantity: str) -> str:
-    """The name of a quantity with its unit."""
-    unit = comparison.units.get(quantity, "")
-    return f"{quantity} ({unit})" if unit else quantity
-
-
 def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) -> Any:
     """Mean score of each model relative to that of the first model, one row per quantity; bars are standard errors.
 
@@ -60,7 +54,7 @@ def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) 
             mean / base, y, xerr=se / base, fmt="o", color=COLOURS[j % len(COLOURS)], capsize=2, ms=5, label=model
         )
     ax.axvline(1.0, color="0.6", lw=1, zorder=0)
-    ax.set_yticks(range(len(quantities)), [_label(comparison, q) for q in quantities])
+    ax.set_yticks(range(len(quantities)), [comparison.label(q) for q in quantities])
     ax.invert_yaxis()
     ax.set_xlabel(f"{'log loss' if score == 'nlpd' else score.upper()} relative to {models[0]} (lower is better)")
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -99,7 +93,7 @@ def plot_parity(comparison: Comparison, model: str, quantity: str, ax: Any = Non
     pad = 0.05 * (high - low) or 1.0
     ax.plot([low - pad, high + pad], [low - pad, high + pad], color="0.5", lw=1, zorder=0)
     ax.set_xlim(low - pad, high + pad)
-    label = _label(comparison, quantity)
+    label = comparison.label(quantity)
     ax.set_xlabel(f"{label}, label")
     ax.set_ylabel(f"{label}, predicted")
     ax.set_title(model, fontsize=10)
@@ -120,7 +114,7 @@ def plot_calibration(comparison: Comparison, quantity: str, ax: Any = None) -> A
         ax.plot(levels, inside, "o-", ms=3, lw=1, color=COLOURS[j % len(COLOURS)], label=f"{model} (error {error:.2f})")
     ax.set_xlabel("level of the interval")
     ax.set_ylabel("fraction of labels inside")
-    ax.set_title(_label(comparison, quantity), fontsize=10)
+    ax.set_title(comparison.label(quantity), fontsize=10)
     ax.legend(frameon=False, fontsize=7)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -135,7 +129,7 @@ def plot_pit(comparison: Comparison, quantity: str, model: str | None = None, bi
     model = model or comparison.models[0]
     p = comparison.predictions
     values = p[(p["model"] == model) & (p["quantity"] == quantity)]["pit"].to_numpy()
-    return plot_levels(values, f"{_label(comparison, quantity)}, {model}", bins, ax)
+    return plot_levels(values, f"{comparison.label(quantity)}, {model}", bins, ax)
 
 
 def plot_levels(values: np.ndarray, title: str = "", bins: int = 10, ax: Any = None) -> Any:
@@ -196,7 +190,7 @@ def plot_reliability(comparison: Comparison, quantity: str, bins: int = 8, ax: A
         ax.plot(x, y, "o-", ms=3, lw=1, color=COLOURS[j % len(COLOURS)], label=f"{model} (error {error:.2f})")
     ax.set_xlabel("probability of the predicted class")
     ax.set_ylabel("how often it is right")
-    ax.set_title(_label(comparison, quantity), fontsize=10)
+    ax.set_title(comparison.label(quantity), fontsize=10)
     ax.legend(frameon=False, fontsize=7)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
