@@ -3,7 +3,8 @@
     y_o(x) = offset_o + sum_t A_ot f_t(x) + noise,        f | labels ~ GP, exact, by the Cholesky factor of the fit
 
 The outputs are tasks, or one linear function of them; features and outputs are in the user's units.  Fantasies are
-further observations of all outputs, conditioned on jointly.  Gradients flow to the features.
+further observations of all outputs, conditioned on jointly.  Gradients flow to the features.  Points with exactly the same
+features are one row, whose labels share its row effect, and so is a labelled row with them (unless two rows have these features).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from bayestl.likelihoods import Gaussian
 from bayestl.models.exact.family import Family
 from bayestl.models.exact.model import jointly_gaussian
 from bayestl.priors.prior import Prior
-from bayestl.priors.processes import Constant, PerGroup
+from bayestl.priors.processes import Constant, Points, Process, Smooth
 from bayestl.priors.vector import get_raw
 
 JITTER = 1e-9
@@ -195,29 +196,46 @@ def _joined(old: Tensor, new: Tensor) -> Tensor:
 
 
 def _kernels(prior: Prior, x: Tensor) -> list[Tensor]:
-    """Covariance (batch, n, n) of each process among new rows, which have no known group."""
+    """Covariance (batch, n, n) of each process among new rows without a group; points of the same features are one row."""
     ones = x.new_ones(len(x), x.shape[-2], x.shape[-2])
-    flat = [isinstance(p, Constant | PerGroup) for p in prior]
-    return [ones if f else p.kernel.forward(x, x) for f, p in zip(flat, prior, strict=True)]
+    same_row = (x[..., :, None, :] == x[..., None, :, :]).all(-1).to(x.dtype)
+
+    def among(process: Process) -> Tensor:
+        if isinstance(process, Smooth):
+            return process.kernel.forward(x, x)
+        return ones if isinstance(process, Constant) else same_row
+
+    return [among(process) for process in prior]
 
 
 def _mixed(prior: Prior, kernels: Sequence[Tensor], i: int, j: int) -> Tensor:
     """Prior covariance of functions i and j, ``sum_p W_ip W_jp k_p``."""
-    w = prior.mixing.weights().detach()
+    w = prior.weights().detach()
     return torch.stack([w[i, p] * w[j, p] * k for p, k in enumerate(kernels)]).sum(0)
 
 
-def _cross(prior: Prior, x: Tensor, channel: int, points: Any) -> Tensor:
-    """Covariance (n, N) of a function at new rows with the labels; new rows have no group, so no group effects."""
-    w = prior.mixing.weights().detach()
+def _cross(prior: Prior, x: Tensor, channel: int, points: Points) -> Tensor:
+    """Covariance (n, N) of a function at points with the labels; the points have no group."""
+    w = prior.weights().detach()
     total = x.new_zeros(len(x), len(points.x))
     for p, process in enumerate(prior):
-        if isinstance(process, PerGroup) or not bool(w[channel, p]):
+        if not bool(w[channel, p]):
             continue
         label_weights = w[points.task, p]
-        k = 1.0 if isinstance(process, Constant) else process.kernel.forward(x, points.x)
+        if isinstance(process, Smooth):
+            k = process.kernel.forward(x, points.x)
+        else:
+            k = 1.0 if isinstance(process, Constant) else _is_row_of(x, points) * process.is_of_row(points)
         total = total + w[channel, p] * k * label_weights
     return total
+
+
+def _is_row_of(x: Tensor, points: Points) -> Tensor:
+    """Boolean (n, N): whether each point has the features of a label's row, and no labels of another row have them."""
+    same = (x.detach()[:, None] == points.x[None]).all(-1)
+    row = points.row.expand(len(x), -1)
+    first, last = torch.where(same, row, row.max() + 1).amin(1), torch.where(same, row, -1).amax(1)
+    return same & (first == last)[:, None]
 
 
 def _at_best(family: Family) -> Component:
@@ -277,7 +295,7 @@ def as_botorch(model: Any, outputs: Sequence[str] | str | None = None) -> Botorc
     for family in model.families_:
         component = _at_best(family)
         with torch.no_grad():
-            noise[family.channels] = component.prior.noise.variance()
+            noise[family.channels] = component.prior.residual.variance()
         views.append(_View(component, family.channels))
     return BotorchModel(
         views,

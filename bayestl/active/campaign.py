@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from bayestl.active.acquisition.batch import Choice, choose_batch, first_batch
-from bayestl.active.acquisition.pool import Pool, observed_labels
+from bayestl.active.acquisition.pool import Pool, candidates, observed_labels
 from bayestl.active.acquisition.rates import ACQUISITIONS
 from bayestl.active.constraints import ElementLimits, check_limits
 from bayestl.active.goals import Function, Goal, from_document
@@ -299,7 +299,12 @@ class Campaign:
         best = self.best()
         utility = -math.inf if best is None else float(best["utility"])
         choice = Choice(
-            Pool(self.pool, known, possible, costs, self.names), self.goal, utility, left, used, self._limits.permits
+            Pool(candidates(self.pool), known, possible, costs, self.names),
+            self.goal,
+            utility,
+            left,
+            used,
+            self._limits.permits,
         )
         needed, counts = self.goal.needs(self.names), known.notna().sum()
         if few := [t for t in self.names if counts[t] < (FIRST if t in needed else FIRST_SOURCE)]:
@@ -309,7 +314,7 @@ class Campaign:
             picks = choose_batch(model, choice, n, self.acquisition, seed, lambda i: update(completed=i))
         suggestions = []
         for row, t, score in picks:
-            posterior = model.posterior(self.pool.iloc[[row]], observed=observed_labels(model, known.iloc[[row]]))
+            posterior = model.posterior(choice.pool.X.iloc[[row]], observed=observed_labels(model, known.iloc[[row]]))
             suggestions.append(suggestion(row, self.tasks[t], score, posterior, self.goal, self.names))
         return suggestions
 

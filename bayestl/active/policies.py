@@ -99,11 +99,10 @@ class ByModel(Policy):
 
 def _fitted(model: Any, known: Evidence, names: Sequence[str]) -> Any:
     """A copy of a model, fitted to the labels of the tasks ``names``."""
-    labels = known.labels[list(names)].reset_index(drop=True)
+    labels = known.labels[list(names)].set_axis(known.X.index)
     labelled = labels.notna().any(axis=1)
     copy = clone(model).set_params(tasks=[t for t in known.tasks if t.name in names], verbose=False)
-    X = known.X.reset_index(drop=True)[labelled].reset_index(drop=True)
-    return copy.fit(X, labels[labelled].reset_index(drop=True))
+    return copy.fit(known.X[labelled], labels[labelled])
 
 
 def _prediction(model: Any, pool: Pool, goal: Goal) -> Callable[[], np.ndarray]:

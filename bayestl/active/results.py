@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayestl.active.acquisition.pool import candidates
 from bayestl.active.goals import Goal
 from bayestl.table.columns import decide, encode
 from bayestl.table.task import Task
@@ -124,14 +125,19 @@ def known_quantity(labels: pd.DataFrame, tasks: Sequence[Task], goal: Goal) -> p
 def training_table(
     results: pd.DataFrame, tasks: Sequence[Task], pool: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
-    """Features, labels and standard errors (None if no result has one); a repeated measurement is a further row."""
+    """Features, labels and standard errors (None if no result has one), the rows named as candidates.
+
+    A repeated measurement is a further row.
+    """
     names = [t.name for t in tasks]
     results = results.assign(repeat=results.groupby(["row", "task"]).cumcount())
     wide = results.pivot(index=["row", "repeat"], columns="task", values="value")
     spread = results.pivot(index=["row", "repeat"], columns="task", values="se").reindex(columns=names)
     labels = wide.reindex(columns=names)
-    X = pool.loc[labels.index.get_level_values("row")].reset_index(drop=True)
-    labels, spread = labels.reset_index(drop=True), spread.reset_index(drop=True)
+    X = candidates(pool.loc[labels.index.get_level_values("row")])
+    repeat = labels.index.get_level_values("repeat")
+    X.index = [name if k == 0 else f"{name}, repeat {k}" for name, k in zip(X.index, repeat, strict=True)]
+    labels, spread = labels.set_axis(X.index), spread.set_axis(X.index)
     for task in tasks:
         if task.classes is None and not any(isinstance(v, str) for v in labels[task.name]):
             labels[task.name] = labels[task.name].astype(float)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.active.acquisition.batch import Choice
-from bayestl.active.acquisition.pool import Pool
+from bayestl.active.acquisition.pool import Pool, candidates
 from bayestl.active.goals import Between, Goal, Learn
 from bayestl.active.policies import Evidence, Policy
 from bayestl.parallel import in_parallel
@@ -207,6 +207,7 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
     quantity = _quantities(setting)
     utility = np.where(np.isnan(quantity), np.nan, goal.utility(quantity))
     reachable = np.flatnonzero(~np.isnan(utility))
+    X = candidates(setting.X)
     generator = np.random.default_rng([seed, 17])
     first = setting.start
     rows = generator.permutation(reachable)[:first] if isinstance(first, int | np.integer) else np.asarray(list(first))
@@ -235,12 +236,16 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
         over = spent >= setting.budget - 1e-9 or not possible[:, [names.index(t) for t in needed]].any()
         if over and not isinstance(goal, Learn):
             break
-        pool = Pool(setting.X, shown, possible, costs, names)
+        pool = Pool(X, shown, possible, costs, names)
         used = np.flatnonzero(shown.notna().any(axis=1).to_numpy()).tolist()
-        evidence = Evidence(setting.X, shown, tasks)
+        evidence = Evidence(X, shown, tasks)
         if setting.further is not None:
-            X, labels = setting.further
-            evidence = Evidence(pd.concat([setting.X, X]), pd.concat([shown, labels.reindex(columns=names)]), tasks)
+            X_further, labels = setting.further
+            evidence = Evidence(
+                pd.concat([X, candidates(X_further, "further row")]),
+                pd.concat([shown, labels.reindex(columns=names)]),
+                tasks,
+            )
         choice = Choice(pool, goal, best, setting.budget - spent, used)
         decision = policy.choose(choice, evidence, setting.batch, int(generator.integers(1 << 31)))
         if isinstance(goal, Learn):

@@ -17,18 +17,18 @@ import torch
 from bayestl.distributions import Predictive, log_density_of
 from bayestl.kernels.stationary import Stationary
 from bayestl.likelihoods import LatentBlock, Setting
+from bayestl.priors.rows import Residual
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
 
 _SHORT = (
     (r"^processes\.(\d+)\.kernel\.?", r"u\1."),
-    (r"^(mixing|noise)\.", ""),
+    (r"^mixing\.", ""),
     (r"^_further\.(\d+)\.", r"likelihood\1."),
     (r"^kernel\.", ""),
     (r"\.(base|terms)\b", ""),
     (r"(^|\.)raw_", r"\1"),
-    (r"^sd$", "noise"),
     (r"\.+", "."),
 )
 """Patterns that turn the names of parameters in modules into short names of hyperparameters."""
@@ -77,14 +77,24 @@ def hyperparameters(
             if isinstance(submodule, Stationary):
                 pooled |= {f"{name}.{suffix}" for suffix in ("log_shared", "log_relative", "raw_tau", "raw_lambda")}
                 variables[_short(f"{name}.lengthscale", prefix)] = _by_input(submodule.lengthscale.numpy(), inputs, dim)
+            elif isinstance(submodule, Residual):
+                pooled |= {f"{name}.{parameter}" for parameter, _ in submodule.named_parameters()}
+                noise = submodule.variance().sqrt()[submodule.noise.present].numpy()
+                effects = submodule.row_effects()[submodule.has_effect].numpy()
+                pairs = (("noise", noise), ("row_effect_size", effects))
+                variables |= {prefix + k: _numbered(v, prefix + k) for k, v in pairs if len(v)}
         for name, parameter in module.named_parameters():
             if name not in pooled and parameter.numel():
                 value = parameter.exp() if name.rsplit(".", 1)[-1].startswith("raw_") else parameter
-                values = value.numpy().copy()
                 short = _short(name, prefix)
-                dims = tuple(f"{short}_{i}" for i in range(values.ndim) if values.size > 1)
-                variables[short] = Variable(values[None] if dims else values.reshape(1), dims)
+                variables[short] = _numbered(value.numpy().copy(), short)
     return variables
+
+
+def _numbered(values: np.ndarray, name: str) -> Variable:
+    """A single draw of an array as a variable with numbered axes, or of one number."""
+    dims = tuple(f"{name}_{i}" for i in range(values.ndim) if values.size > 1)
+    return Variable(values[None] if dims else values.reshape(1), dims)
 
 
 def _by_input(values: np.ndarray, inputs: Sequence[str], dim: str) -> Variable:

@@ -26,7 +26,10 @@ class Noise(gpytorch.Module):
         Number of latent functions with noise, or one flag per latent function; the variance of the others is zero.
     """
 
-    MEDIAN, START = 0.05, 0.15
+    import os as _os
+
+    MEDIAN, START = float(_os.environ.get("NM", "0.05")), 0.15
+    WID = float(_os.environ.get("NW", "1.0"))
 
     def __init__(self, present: int | Sequence[bool]) -> None:
         super().__init__()
@@ -34,7 +37,7 @@ class Noise(gpytorch.Module):
         self.register_buffer("present", mask)
         self.register_buffer("position", (mask.cumsum(0) - 1).clamp_min(0))
         start = torch.full((int(mask.sum()),), self.START, dtype=torch.float64)
-        register_positive(self, "sd", start, LogNormalPrior(math.log(self.MEDIAN), 1.0))
+        register_positive(self, "sd", start, LogNormalPrior(math.log(self.MEDIAN), self.WID))
 
     def variance(self) -> Tensor:
         """``sigma_t^2``, shape (T,), never below 1e-8 (labels exact to 1e-4 of their standard deviation)."""

@@ -22,7 +22,7 @@ from bayestl.inference.threads import threads_for
 from bayestl.metrics import mean_score
 from bayestl.models.hurdle_size import decide_sizes
 from bayestl.posterior import Latent, Posterior
-from bayestl.table.new_rows import feature_rows, group_codes, known_labels
+from bayestl.table.new_rows import Rows, feature_rows, fitted_rows, known_labels, match_rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Known, Table, build_table
 from bayestl.table.task import Task
@@ -59,8 +59,8 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         """Fit to a table, and return the fitted attributes (names with a trailing underscore)."""
 
     @abstractmethod
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> Latent:
-        """Posterior of the latent values at scaled features ``x``, given the ``observed`` labels."""
+    def _latent(self, rows: Rows) -> Latent:
+        """Posterior of the latent values of rows, given all labels known of them."""
 
     @abstractmethod
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
@@ -156,14 +156,36 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
             If a feature is missing, or ``observed`` or ``groups`` do not fit the model.
         """
         check_is_fitted(self, "table_")
-        x, index = self._new_rows(X)
-        known = None
-        if observed is not None:
-            known = self._known_labels(observed, len(x), "observed")
-            if np.isnan(known.y).all():
-                known = None
-        with threads_for(max(len(x), len(self.table_.x))):
-            latent = self._latent(self.scaler_.features(x), group_codes(groups, len(x), self.table_), known)
+        rows = self._rows(X, observed, groups)
+        return self._posterior_of(rows, self._new_rows(X)[1], noise)
+
+    def complete(self, noise: bool = True) -> Posterior:
+        """Posterior of the fitted table: every empty cell predicted from all labels that are there.
+
+        Parameters
+        ----------
+        noise : bool
+            True: predict a label, noise included (for a cell with a label: one of a second measurement).  False: predict the
+            latent value behind it.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, bayestl as btl
+        >>> x = np.linspace(0, 1, 24)[:, None]
+        >>> Y = pd.DataFrame({"dft": np.sin(5 * x[:, 0]), "measured": np.sin(5 * x[:, 0]) + 0.7})
+        >>> Y.loc[::2, "measured"] = np.nan
+        >>> filled = btl.DifferenceGP().fit(x, Y).complete()
+        >>> round(float(filled.mean["measured"][2]), 1)
+        1.1
+        """
+        check_is_fitted(self, "table_")
+        table = self.table_
+        rows = fitted_rows(table, self.scaler_.features(table.x), np.arange(len(table.x)))
+        return self._posterior_of(rows, table.index, noise)
+
+    def _posterior_of(self, rows: Rows, index: pd.Index, noise: bool) -> Posterior:
+        with threads_for(max(len(rows.x), len(self.table_.x))):
+            latent = self._latent(rows)
         return self._posterior_type(latent, self.tasks_, self.scaler_, index, noise)
 
     def predict(
@@ -338,6 +360,14 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         """Features (n, d) of new rows in the order of the fitted ones, and the names of the rows."""
         named = hasattr(self, "feature_names_in_")
         return feature_rows(X, self.table_.features, named, type(self).__name__)
+
+    def _rows(self, X: Any, observed: Any = None, groups: Any = None) -> Rows:
+        """Rows to predict, recognised where they are rows of the fitted table."""
+        x, index = self._new_rows(X)
+        known = None if observed is None else self._known_labels(observed, len(x), "observed")
+        if known is not None and np.isnan(known.y).all():
+            known = None
+        return match_rows(self.table_, self.scaler_.features(x), x, index, groups, known)
 
     def _known_labels(self, Y: Any, n: int, what: str) -> Known:
         """The labels (n, T) in the order of the fitted tasks; NaN in columns that are missing from ``Y``."""

@@ -15,8 +15,9 @@ from bayestl import metrics
 from bayestl.distributions import Discrete, NormalMixture, Predictive, log_density_of
 from bayestl.models.base import BayesianModel
 from bayestl.progress import progress
+from bayestl.table.new_rows import Rows, fitted_rows, unseen_rows
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table, row_groups
+from bayestl.table.table import Known, Table
 
 FOLDS = 5
 """Default number of folds for a model without leave-one-out."""
@@ -73,13 +74,14 @@ def predicted_without(
             y, high = table.y[labelled].copy(), table.high[labelled].copy()
             y[:, t] = high[:, t] = np.nan
             known = None if np.isnan(y).all() else Known(y, high)
-            yield t, labelled, _predicted(model, table, labelled, known)[t]
+            at = unseen_rows(table, model.scaler_.features(table.x), labelled, known)
+            yield t, labelled, _predicted(model, at)[t]
 
 
-def _predicted(model: BayesianModel, table: Table, rows: np.ndarray, known: Known | None) -> list[Predictive]:
-    """Predictive distribution of each task's labels at rows of a table, given the ``known`` labels of those rows."""
-    latent = model._latent(model.scaler_.features(table.x[rows]), row_groups(table)[rows], known)
-    return model._posterior_type(latent, table.tasks, model.scaler_, pd.RangeIndex(len(rows))).marginals
+def _predicted(model: BayesianModel, rows: Rows) -> list[Predictive]:
+    """Predictive distribution of each task's labels at some rows."""
+    index = pd.RangeIndex(len(rows.x))
+    return model._posterior_type(model._latent(rows), model.tasks_, model.scaler_, index).marginals
 
 
 def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
@@ -128,7 +130,8 @@ def with_refits(model: BayesianModel, labels: pd.DataFrame) -> pd.DataFrame:
             y, high = table.y.copy(), table.high.copy()
             y[rows, t] = high[rows, t] = np.nan
             member = refitted(model, replace(table, y=y, high=high), model.scaler_)
-            marginal = _predicted(member, table, rows, None)[t]
+            at = fitted_rows(member.table_, member.scaler_.features(table.x), rows)
+            marginal = _predicted(member, at)[t]
             if isinstance(marginal, NormalMixture):  # the prediction of a label includes its known standard error
                 marginal = marginal.widened(table.se[rows, t] ** 2)
             new = _frame(table, t, rows, marginal, t)

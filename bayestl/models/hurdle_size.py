@@ -48,7 +48,7 @@ def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
         scaled = torch.from_numpy((likelihood.split(y)[""] - location) / scale)
         part = TaskPart(0, "", likelihood, (0,), ("",))
         block = LabelBlock(scaled, torch.zeros_like(scaled), scaled)
-        data = Observations(x, zeros, [PartLabels(0, likelihood, (0,), rows_of_part, block)]).simplest()
+        data = Observations(x, zeros, rows_of_part, [PartLabels(0, likelihood, (0,), rows_of_part, block)]).simplest()
         prior = independent_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
         report = maximise.fit(prior, data, seed=seed, n_starts=1, max_iterations=50)
         jacobian = likelihood.log_jacobian(y).sum() - len(rows) * np.log(scale)

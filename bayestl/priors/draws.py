@@ -13,7 +13,7 @@ from bayestl.priors.processes import Points
 def draw_processes(prior: Prior, x: np.ndarray, group: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Values (P, n) of the processes of a prior at inputs ``x`` (n, d) of groups (n,)."""
     n = len(x)
-    points = Points(torch.from_numpy(x), torch.zeros(n, dtype=torch.long), torch.from_numpy(group))
+    points = Points(torch.from_numpy(x), torch.zeros(n, dtype=torch.long), torch.from_numpy(group), torch.arange(n))
     with torch.no_grad():
         roots = [cholesky(process.covariance(points, points), torch.full((n,), 1e-9))[0] for process in prior]
     return np.stack([root.numpy() @ generator.standard_normal(n) for root in roots])
@@ -22,4 +22,4 @@ def draw_processes(prior: Prior, x: np.ndarray, group: np.ndarray, generator: np
 def mix(prior: Prior, values: np.ndarray) -> np.ndarray:
     """Latent values (n, C) of all channels from the values of the processes (P, n)."""
     with torch.no_grad():
-        return np.asarray(values.T @ prior.mixing.weights().numpy().T)
+        return np.asarray(values.T @ prior.weights().numpy().T)

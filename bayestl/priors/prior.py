@@ -1,8 +1,8 @@
-"""Covariance over (x, task, group), written as the formula is.
+"""Covariance over (x, task, group, row), written as the formula is.
 
 Every exact architecture is a linear model of unit-variance processes,
 
-    f_t(x, g) = sum_p W[t, p] u_p(x, g),        u_p ~ GP(0, k_p),
+    f_t(x, g, i) = sum_p W[t, p] u_p(x, g, i),        u_p ~ GP(0, k_p),
 
 and differs from the others only in which processes it has and in how it fills ``W``.  This file holds the mixing ``W`` and
 :class:`Prior`, which sums the processes (``processes.py``).  The covariance of points with themselves, which every step of a
@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from bayestl.kernels.hyperpriors import HyperPrior, draw_from_priors
-from bayestl.likelihoods.hyperparameters import Noise
 from bayestl.priors.assemble import PriorCovariance, RecentTerms, Term, block_index
 from bayestl.priors.processes import Points, Process
+from bayestl.priors.rows import Residual
 
 
 class Mixing(gpytorch.Module, ABC):
@@ -33,12 +33,12 @@ class Mixing(gpytorch.Module, ABC):
     """Boolean (T, P): where ``W`` may differ from zero."""
 
     @abstractmethod
-    def weights(self) -> Tensor:
-        """``W``, shape (T, P)."""
+    def weights(self, row_effects: Tensor) -> Tensor:
+        """``W``, shape (T, P), from the loadings (T,) of the row effects."""
 
 
 class Prior(gpytorch.Module):
-    """``f_t(x, g) = sum_p W[t, p] u_p(x, g)``, with the noise of each task and further hyperparameters of its likelihood.
+    """``f_t(x, g, i) = sum_p W[t, p] u_p(x, g, i)``, with the residual and the likelihood's hyperparameters of each task.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ class Prior(gpytorch.Module):
         The ``u_p``.
     mixing : Mixing
         ``W``.
-    noise : Noise
-        Label noise of each task.
+    residual : Residual
+        Row effect and label noise of each task.
     further : sequence of (Module or None)
         Further hyperparameters of the likelihood of each part, None where it has none.
     """
@@ -56,13 +56,13 @@ class Prior(gpytorch.Module):
         self,
         processes: Sequence[Process],
         mixing: Mixing,
-        noise: Noise,
+        residual: Residual,
         further: Sequence[gpytorch.Module | None] = (),
     ) -> None:
         super().__init__()
         self.processes = torch.nn.ModuleList(processes)
         self.mixing = mixing
-        self.noise = noise
+        self.residual = residual
         self._further = torch.nn.ModuleDict({str(j): m for j, m in enumerate(further) if m is not None})
         self._raw = list(self.parameters())  # these two save walks over the modules in each step of a fit
         self._hyperprior = HyperPrior(self)
@@ -77,6 +77,10 @@ class Prior(gpytorch.Module):
         name = str(part)
         return self._further[name]() if name in self._further else torch.zeros(0, dtype=torch.float64)
 
+    def weights(self) -> Tensor:
+        """``W``, shape (T, P)."""
+        return self.mixing.weights(self.residual.row_effects())
+
     def __iter__(self) -> Iterator[Process]:
         return (cast(Process, process) for process in self.processes)
 
@@ -90,11 +94,11 @@ class Prior(gpytorch.Module):
 
     def forward(self, terms: Sequence[Term]) -> tuple[Tensor, ...]:
         """What the density of Gaussian labels depends on: ``W``, the noise variances (T,), and the argument of each term."""
-        return self.mixing.weights(), self.noise.variance(), *(term.process.argument() for term in terms)
+        return self.weights(), self.residual.variance(), *(term.process.argument() for term in terms)
 
     def covariance(self, a: Points, b: Points) -> Tensor:
         """``cov(f(a_i), f(b_j))``, shape (len(a), len(b)); fastest if the points are sorted by task."""
-        weights = self.mixing.weights()
+        weights = self.weights()
         if a is b and not a.x.requires_grad:
             terms = self.terms(a)
             return PriorCovariance.apply(len(a.x), terms, weights, *(term.process.argument() for term in terms))
@@ -110,11 +114,16 @@ class Prior(gpytorch.Module):
 
     def variance(self, a: Points) -> Tensor:
         """``var f(a_i)``, shape (len(a),): the processes have unit variance."""
-        return (self.mixing.weights() ** 2).sum(1)[a.task]
+        return (self.weights() ** 2).sum(1)[a.task]
+
+    def row_loadings(self, a: Points) -> Tensor:
+        """Loadings (len(a), P) of the processes that are of one row alone: ``f(a_i)`` less them is a function of x."""
+        of_row = torch.stack([process.is_of_row(a) for process in self], dim=1)
+        return self.weights()[a.task] * of_row
 
     def process_covariance(self, p: int, a: Points, b: Points) -> Tensor:
         """``cov(u_p(a_i), f(b_j))``, shape (len(a), len(b))."""
-        return self[p].covariance(a, b) * self.mixing.weights()[b.task, p]
+        return self[p].covariance(a, b) * self.weights()[b.task, p]
 
     def terms(self, points: Points) -> list[Term]:
         """Each process with those of the points whose task has it; none where no task of the points has it."""

@@ -1,6 +1,6 @@
-"""Unit-variance Gaussian processes ``u_p(x, g) ~ GP(0, k_p)`` over features x and groups g.
+"""Unit-variance Gaussian processes ``u_p(x, g, i) ~ GP(0, k_p)`` over features x, groups g and rows i.
 
-They are a smooth function of x, a constant, and one value per group; a prior mixes them linearly to the tasks
+They are a smooth function of x, a constant, one value per group and one per row; a prior mixes them linearly to the tasks
 (:class:`~bayestl.priors.prior.Prior`).  Each gives ``k_p`` between any points, and the matrix of one set of points
 together with the pull-back of a gradient (:data:`~bayestl.kernels.stationary.Pull`).
 """
@@ -18,15 +18,24 @@ from bayestl.kernels.stationary import Pull, UnitKernel
 
 
 class Points(NamedTuple):
-    """Points at which functions are evaluated: ``x`` (n, d) scaled features, ``task`` (n,) and ``group`` (n,) codes."""
+    """Points at which functions are evaluated: ``x`` (n, d) scaled features, and codes (n,) of task, group and row.
+
+    A point without a group (a negative code) is a group of its own.  A point without a row is the function of x and of
+    known groups alone.
+    """
 
     x: Tensor
     task: Tensor
     group: Tensor
+    row: Tensor
 
     def at(self, index: Tensor | slice) -> Points:
         """The points at the given positions."""
-        return Points(self.x[index], self.task[index], self.group[index])
+        return Points(*(values[index] for values in self))
+
+    def of_functions(self) -> Points:
+        """The same points without their rows."""
+        return self._replace(row=torch.full_like(self.row, -1))
 
     def join(self, other: Points) -> Points:
         """The points followed by the other points."""
@@ -34,11 +43,15 @@ class Points(NamedTuple):
 
 
 class Process(gpytorch.Module, ABC):
-    """A zero-mean, unit-variance Gaussian process over (x, group)."""
+    """A zero-mean, unit-variance Gaussian process over (x, group, row)."""
 
     @abstractmethod
     def covariance(self, a: Points, b: Points) -> Tensor:
         """``k(a_i, b_j)``, shape (len(a), len(b))."""
+
+    def is_of_row(self, at: Points) -> Tensor:
+        """Boolean (n,): whether the value at a point is one of its row alone, which no other row shares."""
+        return torch.zeros(len(at.x), dtype=torch.bool)
 
     @abstractmethod
     def argument(self) -> Tensor:
@@ -87,4 +100,24 @@ class PerGroup(_Fixed):
     """One number per group: ``u_g ~ N(0, 1)``."""
 
     def covariance(self, a: Points, b: Points) -> Tensor:
-        return (a.group[:, None] == b.group[None, :]).to(a.x.dtype)
+        alone = (a.group < 0)[:, None] & (b.group < 0)[None, :]
+        same = (a.group[:, None] == b.group[None, :]) & ~alone
+        return (same | (alone & _same_row(a, b))).to(a.x.dtype)
+
+    def is_of_row(self, at: Points) -> Tensor:
+        return (at.group < 0) & (at.row >= 0)
+
+
+class PerRow(_Fixed):
+    """One number per row: ``u_i ~ N(0, 1)``, what the features do not say of it; zero where there is no row."""
+
+    def covariance(self, a: Points, b: Points) -> Tensor:
+        return _same_row(a, b).to(a.x.dtype)
+
+    def is_of_row(self, at: Points) -> Tensor:
+        return at.row >= 0
+
+
+def _same_row(a: Points, b: Points) -> Tensor:
+    """Boolean (len(a), len(b)): which pairs of points are of one row."""
+    return (a.row[:, None] == b.row[None, :]) & (a.row >= 0)[:, None]

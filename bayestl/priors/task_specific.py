@@ -17,6 +17,7 @@ from bayestl.kernels.hyperpriors import register_positive
 from bayestl.likelihoods.hyperparameters import Noise
 from bayestl.priors.prior import Mixing, Prior
 from bayestl.priors.processes import Constant, PerGroup, Process, Smooth
+from bayestl.priors.rows import Residual
 from bayestl.table.task import TaskPart
 
 AMPLITUDE = 1.0
@@ -52,16 +53,22 @@ class TaskSpecific(Mixing):
             register_positive(self, "tau", torch.full((len(parts),), 0.3), HalfNormalPrior(GROUP_SPREAD))
         self.support = torch.cat([torch.eye(n_channels)] * (3 if grouped else 2), dim=1).bool()
 
-    def weights(self) -> torch.Tensor:
+    def weights(self, row_effects: torch.Tensor) -> torch.Tensor:
         blocks = [torch.diag(self.raw_kappa.exp()[self.owner]), torch.diag(self.constants)]
         if hasattr(self, "raw_tau"):
             blocks.append(torch.diag(self.raw_tau.exp()[self.owner]))
         return torch.cat(blocks, dim=1)
 
 
-def likelihood_hyperparameters(parts: Sequence[TaskPart]) -> tuple[Noise, list[gpytorch.Module | None]]:
-    """The hyperparameters of the likelihoods of a family: noise per latent function, and further ones per part."""
-    return Noise([p.likelihood.has_noise for p in parts for _ in p.channels]), [p.likelihood.further() for p in parts]
+def likelihood_hyperparameters(
+    parts: Sequence[TaskPart], signs: Sequence[float] = ()
+) -> tuple[Residual, list[gpytorch.Module | None]]:
+    """The residual of each latent function of a family, and further hyperparameters of the likelihood of each part.
+
+    ``signs``: for each latent function the sign of the first guess of its row effect, 0 for none.
+    """
+    noise = Noise([p.likelihood.has_noise for p in parts for _ in p.channels])
+    return Residual(noise, signs), [p.likelihood.further() for p in parts]
 
 
 def task_specific_processes(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> list[Process]:

@@ -29,11 +29,3 @@ def encode_groups(
     entries = pd.Series([*known, *values], dtype=object).to_numpy()  # of any types, tuples too
     codes, names = pd.factorize(entries)
     return codes[len(known) :], tuple(names)
-
-
-def distinct_codes(codes: np.ndarray, n_groups: int) -> np.ndarray:
-    """The codes with each -1 (unknown) replaced by a number of its own."""
-    unknown = codes < 0
-    distinct = codes.copy()
-    distinct[unknown] = n_groups + np.arange(unknown.sum())
-    return distinct

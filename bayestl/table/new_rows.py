@@ -1,16 +1,20 @@
-"""New rows for a fitted model: their features, known labels and groups, matched to the fitted table."""
+"""Rows to predict: their features, known labels and groups, matched to the fitted table.
+
+A row of the fitted table is recognised: a model then knows that it is that row, and a label that it has learnt from counts
+once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bayestl.table.columns import encode, label_frame, read_features
-from bayestl.table.groups import distinct_codes, encode_groups
-from bayestl.table.table import Known, Table
+from bayestl.table.groups import encode_groups
+from bayestl.table.table import Known, Table, row_groups
 from bayestl.table.task import Task
 
 
@@ -59,16 +63,137 @@ def known_labels(Y: Any, n: int, what: str, tasks: Sequence[Task]) -> Known:
     return Known(y, high)
 
 
-def group_codes(groups: Any, n: int, table: Table) -> np.ndarray:
-    """Codes (n,) of the groups of new rows; each row without a group gets a new code.
+class Rows(NamedTuple):
+    """Rows to predict: scaled features ``x`` (n, d), and codes (n,) of their groups (-1: none) and rows.
+
+    The row of the fitted table has its position there as its code; every other row has a code of its own.  ``learnt`` are
+    the labels (n, T) that the model has learnt from these rows, ``further`` those known beyond them; None for none.
+    """
+
+    x: np.ndarray
+    group: np.ndarray
+    row: np.ndarray
+    learnt: Known | None = None
+    further: Known | None = None
+
+    @property
+    def known(self) -> Known | None:
+        """All labels known of the rows; where a label was measured again, the later value."""
+        if self.learnt is None or self.further is None:
+            return self.further if self.learnt is None else self.learnt
+        again = ~np.isnan(self.further.y)
+        return Known(*(np.where(again, new, old) for new, old in zip(self.further, self.learnt, strict=True)))
+
+    def among(self, rows: np.ndarray, n: int) -> Rows:
+        """The same rows for a model fitted only to the given sorted ``rows`` of a table of ``n`` rows."""
+        position = np.full(n, -1)
+        position[rows] = np.arange(len(rows))
+        fitted = self.row < n
+        code = np.where(fitted, position[np.where(fitted, self.row, 0)], -1)
+        lost = fitted & (code < 0)
+        learnt, further = self.learnt, self.further
+        if learnt is not None and lost.any():  # labels of rows that this model did not learn from
+            known = self.known
+            assert known is not None
+            nan = np.full_like(learnt.y, np.nan)
+            beyond = Known(nan, nan) if further is None else further
+            further = Known(*(np.where(lost[:, None], a, b) for a, b in zip(known, beyond, strict=True)))
+            learnt = Known(*(np.where(lost[:, None], np.nan, v) for v in learnt))
+        return Rows(self.x, self.group, _with_new(code, n), learnt, further)
+
+    def measured_again_as_new(self, n: int) -> Rows:
+        """Rows of the ``n`` fitted ones that have further labels as new rows, whose labels are all known.
+
+        For models that keep a summary of their labels, not each of them: there the row's first label counts in the summary
+        too.
+        """
+        if self.further is None or self.learnt is None:
+            return self
+        again = (self.row < n) & ~np.isnan(self.further.y).all(axis=1)
+        known = self.known
+        assert known is not None
+        further = Known(*(np.where(again[:, None], a, b) for a, b in zip(known, self.further, strict=True)))
+        return self._replace(
+            row=np.where(again, n + len(self.row) + np.arange(len(self.row)), self.row), further=further
+        )
+
+
+def fitted_rows(table: Table, scaled: np.ndarray, rows: np.ndarray) -> Rows:
+    """Rows of the fitted table, with its scaled features (n, d), at the given positions."""
+    return Rows(scaled[rows], row_groups(table)[rows], rows, Known(table.y[rows], table.high[rows]))
+
+
+def unseen_rows(table: Table, scaled: np.ndarray, rows: np.ndarray, known: Known | None = None) -> Rows:
+    """Rows of a table, with its scaled features (n, d), for a model that was fitted to other rows of it."""
+    return Rows(scaled[rows], row_groups(table)[rows], len(table.x) + np.arange(len(rows)), None, known)
+
+
+def match_rows(
+    table: Table, scaled: np.ndarray, x: np.ndarray, names: pd.Index, groups: Any, observed: Known | None
+) -> Rows:
+    """Rows for a model fitted to ``table``, recognised where they are rows of it.
+
+    Parameters
+    ----------
+    table : Table
+        The fitted table.
+    scaled, x : ndarray, shape (n, d)
+        Features in scaled and in the user's units.
+    names : Index
+        Names of the rows.
+    groups : array-like, shape (n,), optional
+        Groups of the rows; by default a fitted row has the group that it had, any other row none.
+    observed : Known, optional
+        Labels known of the rows.
 
     Raises
     ------
     ValueError
-        If the fitted table has no groups.
+        If groups are given, but the fitted table has none.
     """
+    n, n_fitted = len(x), len(table.x)
     if groups is not None and table.group is None:
         raise ValueError("groups= was given, but the model was fitted without groups")
-    fitted = table.groups
-    codes, names = encode_groups(groups, n, fitted) if groups is not None else (np.full(n, -1), fitted)
-    return distinct_codes(codes, len(names))
+    row = recognise(table, x, names)
+    group = np.full(n, -1)
+    fitted_group = row_groups(table)
+    if groups is not None:
+        group, _ = encode_groups(groups, n, table.groups)
+        row = np.where((row >= 0) & (group >= 0) & (fitted_group[row] != group), -1, row)
+    group = np.where((group < 0) & (row >= 0), fitted_group[row], group)
+    if (row < 0).all():
+        return Rows(scaled, group, n_fitted + np.arange(n), None, observed)
+    learnt = Known(*(np.where(row[:, None] >= 0, v[row], np.nan) for v in (table.y, table.high)))
+    further = observed
+    if observed is not None:
+        same = np.logical_and(*(new == old for new, old in zip(observed, learnt, strict=True)))
+        further = Known(*(np.where(same, np.nan, v) for v in observed))
+        further = None if np.isnan(further.y).all() else further
+    return Rows(scaled, group, _with_new(row, n_fitted), learnt, further)
+
+
+def _with_new(row: np.ndarray, n_fitted: int) -> np.ndarray:
+    """Codes of rows, with a code of its own for each that is not one of the ``n_fitted`` rows (-1)."""
+    return np.where(row >= 0, row, n_fitted + np.arange(len(row)))
+
+
+def recognise(table: Table, x: np.ndarray, names: pd.Index) -> np.ndarray:
+    """Positions (n,) of rows in the fitted table, -1 where a row is not one of them.
+
+    A row is recognised by its name and its features together, both exactly equal; names that are given twice recognise
+    nothing.  Names that only count the rows (0, 1, 2, ...) in both tables recognise nothing either, unless ``x`` is the
+    whole fitted table, row by row: two tables that were read from files have such names in common, but not their rows.
+    """
+    if _counts(names) and _counts(table.index):
+        same = x.shape == table.x.shape and np.array_equal(x, table.x)
+        return np.arange(len(x)) if same else np.full(len(x), -1)
+    twice = table.index[table.index.duplicated()]
+    position = np.where(names.isin(twice), -1, table.index.drop_duplicates(keep=False).get_indexer(names))
+    place = np.flatnonzero(~table.index.isin(twice))  # positions of the names that are given once
+    position = np.where(position >= 0, place[position] if len(place) else -1, -1)
+    return np.where((x == table.x[position]).all(axis=1), position, -1)
+
+
+def _counts(names: pd.Index) -> bool:
+    """Whether the names only count the rows."""
+    return bool(pd.api.types.is_integer_dtype(names.dtype)) and np.array_equal(names, np.arange(len(names)))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.table.columns import decide, encode, label_frame, read_features, read_numbers, refuse
-from bayestl.table.groups import distinct_codes, encode_groups
+from bayestl.table.groups import encode_groups
 from bayestl.table.task import Task, TaskPart, match_tasks, task_parts
 
 MANY_ZEROS = 0.2
@@ -63,6 +63,14 @@ class Table:
         """The table with the rows at the given positions."""
         values = {name: getattr(self, name)[rows] for name in ("x", "y", "high", "se", "index")}
         return replace(self, **values, group=None if self.group is None else self.group[rows])
+
+    def with_row(self, x: np.ndarray, name: pd.Index) -> Table:
+        """The table with one more row, of features ``x`` (1, d), without labels and group."""
+        empty = np.full((1, len(self.tasks)), np.nan)
+        x, y, high = (np.vstack(pair) for pair in ((self.x, x), (self.y, empty), (self.high, empty)))
+        se = np.vstack([self.se, np.zeros_like(empty)])
+        group = None if self.group is None else np.append(self.group, -1)
+        return replace(self, x=x, y=y, high=high, se=se, group=group, index=self.index.append(name))
 
     def only(self, positions: Sequence[int]) -> Table:
         """The table with the tasks at the given positions."""
@@ -157,6 +165,5 @@ def _refuse_shuffled(a: pd.Index, b: pd.Index) -> None:
 
 
 def row_groups(table: Table) -> np.ndarray:
-    """Codes (n,) of the rows' groups; a row without one has a code of its own."""
-    group = np.full(len(table.x), -1) if table.group is None else table.group
-    return distinct_codes(group, len(table.groups))
+    """Codes (n,) of the rows' groups, -1 where a row has none."""
+    return np.full(len(table.x), -1) if table.group is None else table.group

@@ -12,7 +12,7 @@ import bayestl as btl
 from bayestl.active import Above, Between, Learn, Maximise, Minimise, as_botorch
 from bayestl.active.acquisition.knowledge import covariances, expected_maximum, knowledge, knowledge_gradient
 from bayestl.active.acquisition.look_ahead import _quantity_after, conditioned
-from bayestl.active.acquisition.pool import Pool
+from bayestl.active.acquisition.pool import Pool, candidates
 from bayestl.active.acquisition.rates import rates
 
 NAMES = ["dft", "exp"]
@@ -22,11 +22,12 @@ NAMES = ["dft", "exp"]
 def setting():
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.uniform(-1, 1, (40, 2)), columns=["a", "b"])
+    X = candidates(X)
     f = np.sin(3 * X["a"]) + X["b"]
     Y = pd.DataFrame({"dft": f + 0.05 * rng.standard_normal(40), "exp": 1.1 * f + 0.3 + 0.1 * rng.standard_normal(40)})
     known = Y.copy()
-    known.loc[20:, "exp"] = np.nan
-    known.loc[28:, "dft"] = np.nan
+    known.iloc[20:, 1] = np.nan
+    known.iloc[28:, 0] = np.nan
     model = btl.DifferenceGP(NAMES, hyperparameters="map", n_starts=1, verbose=False)
     there = known.notna().any(axis=1)
     model.fit(X[there], known[there])

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 import bayestl as btl
-from bayestl.active.acquisition.look_ahead import _posterior_with
 from bayestl.active.botorch import as_botorch
 from bayestl.table.table import Known
 
@@ -71,11 +70,9 @@ def test_fantasies_are_exact_conditioning(table):
     after = as_botorch(model).condition_on_observations(x, y)
     new = torch.rand(5, 3, dtype=D)
     family = model.families_[0]
-    scaled = torch.from_numpy(model.scaler_.features(x.numpy()))
-    posterior = _posterior_with(model, family, scaled, Known(y.numpy(), y.numpy()))
-    means, covariances = posterior.at(
-        torch.from_numpy(model.scaler_.features(new.numpy())), torch.arange(-5, 0)
-    ).moments()
+    posterior = model._posterior_with(family, model._rows(x.numpy())._replace(further=Known(y.numpy(), y.numpy())))
+    scaled = torch.from_numpy(model.scaler_.features(new.numpy()))
+    means, covariances = posterior.at(scaled, torch.full((5,), -1), 100 + torch.arange(5)).moments()
     np.testing.assert_allclose(after.posterior(new).mean.numpy(), model.scaler_.label_units(means[0]), atol=1e-8)
     sd = np.sqrt(np.einsum("nii->ni", covariances[0])) * model.scaler_.y_scale
     np.testing.assert_allclose(after.posterior(new).variance.sqrt().numpy(), sd, atol=1e-6)

@@ -47,7 +47,7 @@ def draw_labels(likelihood: Likelihood, x: np.ndarray, seed: int) -> np.ndarray:
         prior.draw_hyperparameters(1000 * seed + j)
         f = mix(prior, draw_processes(prior, x, np.zeros(len(x), dtype=int), generator))
         with torch.no_grad():
-            setting = Setting(prior.noise.variance()[:1].numpy(), prior.further(0).numpy()[None])
+            setting = Setting(prior.residual.variance()[:1].numpy(), prior.further(0).numpy()[None])
         drawn[part.role] = part.likelihood.draw(f[None], setting, generator)
     return likelihood.combine_draws(drawn)[0]
 

@@ -28,7 +28,7 @@ def draw_table(seed: int) -> tuple[np.ndarray, pd.DataFrame, np.ndarray, dict[tu
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     values = draw_processes(prior, x, np.arange(N_ROWS) % N_GROUPS, generator)
     f = mix(prior, values)
-    noise = prior.noise.variance().detach().sqrt().numpy()
+    noise = prior.residual.variance().detach().sqrt().numpy()
     Y = pd.DataFrame(f + noise * generator.standard_normal(f.shape), columns=["low", "high"])
     Y.loc[generator.permutation(N_ROWS)[N_TARGETS:], "high"] = np.nan
     tau = float(prior.mixing.raw_tau.detach().exp()[0])

@@ -14,7 +14,8 @@ from bayestl.likelihoods.hyperparameters import Noise
 from bayestl.models.exact.difference import Autoregression, Link
 from bayestl.models.exact.multitask import Coregionalisation
 from bayestl.priors.prior import Prior
-from bayestl.priors.processes import Constant, PerGroup, Points, Smooth
+from bayestl.priors.processes import Constant, PerGroup, PerRow, Points, Smooth
+from bayestl.priors.rows import SPREAD, Residual
 from bayestl.priors.vector import get_raw, set_raw
 
 
@@ -25,13 +26,31 @@ def seeded():
 
 
 def points(n, tasks, groups=1, d=3):
-    return Points(torch.randn(n, d, dtype=torch.float64), torch.arange(n) % tasks, torch.arange(n) % groups)
+    return Points(
+        torch.randn(n, d, dtype=torch.float64),
+        torch.arange(n) % tasks,
+        torch.arange(n) % groups,
+        torch.arange(n) // tasks,
+    )
 
 
 def multitask_prior():
     mixing = Coregionalisation(np.array([[0.8, 0.1], [-0.5, 0.3], [0.2, 0.9]]), gaussian_parts(3), grouped=True)
     processes = [Smooth(KERNELS["matern52"](3)) for _ in range(5)]
-    return Prior([*processes, *(Constant() for _ in range(3)), *(PerGroup() for _ in range(3))], mixing, Noise(3))
+    return Prior(
+        [*processes, *(Constant() for _ in range(3)), *(PerGroup() for _ in range(3)), PerRow()],
+        mixing,
+        residual(1.0, -1.0, 1.0),
+    )
+
+
+def residual(*signs):
+    return Residual(Noise(len(signs)), signs)
+
+
+def two_levels():
+    mixing = Autoregression(gaussian_parts(2), [Link(-1, False), Link(0, True)], False)
+    return Prior([Constant(), Constant(), Constant(), Constant(), PerRow()], mixing, residual(1.0, 0.0))
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -41,7 +60,7 @@ def test_covariance_is_the_sum_over_processes(shuffled):
     if not shuffled:
         p = p.at(torch.argsort(p.task, stable=True))
     with torch.no_grad():
-        w = prior.mixing.weights()[p.task]
+        w = prior.weights()[p.task]
         dense = sum(w[:, None, k] * process.covariance(p, p) * w[None, :, k] for k, process in enumerate(prior))
         np.testing.assert_allclose(prior.covariance(p, p).numpy(), dense.numpy(), atol=1e-12)
         np.testing.assert_allclose(prior.variance(p).numpy(), dense.diagonal().numpy(), atol=1e-12)
@@ -55,12 +74,16 @@ def test_difference_covariance_agrees_with_simulating_its_story():
     torch.manual_seed(1)
     mixing = Autoregression(gaussian_parts(3), [Link(-1, False), Link(0, True), Link(1, True)], grouped=True)
     prior = Prior(
-        [Smooth(KERNELS["rbf"](1)) for _ in range(3)] + [Constant() for _ in range(3)] + [PerGroup() for _ in range(2)],
+        [Smooth(KERNELS["rbf"](1)) for _ in range(3)]
+        + [Constant() for _ in range(3)]
+        + [PerGroup() for _ in range(2)]
+        + [PerRow() for _ in range(2)],
         mixing,
-        Noise(3),
+        residual(1.0, 1.0, 0.0),
     )
     with torch.no_grad():
         mixing.rho.copy_(torch.tensor([1.4, -0.6]))
+        prior.residual.noise.raw_sd.copy_(torch.tensor([0.4, 0.7, 0.2]).log())
     x = torch.linspace(-1, 1, 4, dtype=torch.float64)[:, None]
     group = torch.tensor([0, 1, 0, 1])
     k = 200_000
@@ -69,18 +92,23 @@ def test_difference_covariance_agrees_with_simulating_its_story():
         amplitude = mixing.raw_amplitude.exp().numpy()
         tau = mixing.raw_tau.exp().numpy()
         roots = [
-            np.linalg.cholesky(prior[i].covariance(*(2 * [Points(x, group, group)])).numpy() + 1e-10 * np.eye(4))
+            np.linalg.cholesky(
+                prior[i].covariance(*(2 * [Points(x, group, group, torch.arange(len(x)))])).numpy() + 1e-10 * np.eye(4)
+            )
             for i in range(3)
         ]
+        r = prior.residual.row_effects().numpy()
         level = amplitude[0] * rng.standard_normal((k, 4)) @ roots[0].T + rng.standard_normal((k, 1))
+        level = level + r[0] * rng.standard_normal((k, 4))
         levels = [level]
         for i in (1, 2):
             deviation = tau[i - 1] * rng.standard_normal((k, 2))[:, group.numpy()]
             delta = amplitude[i] * rng.standard_normal((k, 4)) @ roots[i].T
             level = float(mixing.rho[i - 1]) * level + rng.standard_normal((k, 1)) + deviation + delta
+            level = level + r[i] * rng.standard_normal((k, 4))
             levels.append(level)
         simulated = np.cov(np.concatenate(levels, axis=1).T)
-        p = Points(x.repeat(3, 1), torch.arange(3).repeat_interleave(4), group.repeat(3))
+        p = Points(x.repeat(3, 1), torch.arange(3).repeat_interleave(4), group.repeat(3), torch.arange(4).repeat(3))
         exact = prior.covariance(p, p).numpy()
     # the error of a covariance estimate is at most sqrt(2/k) times the product of standard deviations
     size = np.sqrt(np.outer(exact.diagonal(), exact.diagonal()))
@@ -89,35 +117,35 @@ def test_difference_covariance_agrees_with_simulating_its_story():
 
 def test_order_of_levels_is_by_name_not_by_column():
     with torch.no_grad():
-        straight = Autoregression(gaussian_parts(2), [Link(-1, False), Link(0, True)], grouped=False).weights()
-        swapped = Autoregression(gaussian_parts(2), [Link(1, True), Link(-1, False)], grouped=False).weights()
-    np.testing.assert_allclose(swapped.numpy(), straight.numpy()[[1, 0]][:, [1, 0, 3, 2]])
+        straight = Autoregression(gaussian_parts(2), [Link(-1, False), Link(0, True)], grouped=False).weights(
+            torch.tensor([0.5, 0.0])
+        )
+        swapped = Autoregression(gaussian_parts(2), [Link(1, True), Link(-1, False)], grouped=False).weights(
+            torch.tensor([0.0, 0.5])
+        )
+    np.testing.assert_allclose(swapped.numpy(), straight.numpy()[[1, 0]][:, [1, 0, 3, 2, 4]])
 
 
 def test_prior_density_has_its_jacobian():
     """On a logarithm, a log-normal prior is a normal one."""
-    noise = Noise(2)
-    prior = Prior(
-        [Constant(), Constant()], Autoregression(gaussian_parts(2), [Link(-1, False), Link(0, True)], False), noise
-    )
+    prior = two_levels()
     raw = {name: p.detach().numpy().ravel() for name, p in prior.named_parameters()}
     expected = stats.norm.logpdf(raw["mixing.rho"], 1.0, 1.0).sum()
     expected += stats.norm.logpdf(raw["mixing.raw_amplitude"], np.log([1.0, 0.3]), 1.0).sum()
-    expected += stats.norm.logpdf(raw["noise.raw_sd"], np.log(0.05), 1.0).sum()
+    expected += stats.norm.logpdf(raw["residual.noise.raw_sd"], np.log(Noise.MEDIAN), 1.0).sum()
+    expected += stats.norm.logpdf(raw["residual.w"], 0.0, SPREAD).sum()
     assert prior.log_density().item() == pytest.approx(expected)
 
 
 def test_draws_of_hyperparameters_follow_their_priors():
-    prior = Prior(
-        [Constant(), Constant()], Autoregression(gaussian_parts(2), [Link(-1, False), Link(0, True)], False), Noise(2)
-    )
+    prior = two_levels()
     draws = []
     for seed in range(800):
         prior.draw_hyperparameters(seed)
-        draws.append([prior.mixing.rho.item(), prior.noise.raw_sd[0].item()])
+        draws.append([prior.mixing.rho.item(), prior.residual.noise.raw_sd[0].item()])
     rho, noise = np.array(draws).T
     assert stats.kstest(rho, stats.norm(1.0, 1.0).cdf).pvalue > 1e-3
-    assert stats.kstest(noise, stats.norm(np.log(0.05), 1.0).cdf).pvalue > 1e-3
+    assert stats.kstest(noise, stats.norm(np.log(Noise.MEDIAN), 1.0).cdf).pvalue > 1e-3
 
 
 def test_sparse_length_scales_find_the_features_that_matter():

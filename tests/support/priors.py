@@ -8,6 +8,7 @@ from bayestl.kernels.stationary import KERNELS
 from bayestl.likelihoods.hyperparameters import Noise
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, Points, Smooth
+from bayestl.priors.rows import Residual
 from bayestl.priors.task_specific import TaskSpecific
 from bayestl.table.task import Task, task_parts
 
@@ -19,7 +20,9 @@ def gaussian_parts(n):
 
 def single_task_prior(d=1):
     """A smooth function of ``d`` features and a constant."""
-    return Prior([Smooth(KERNELS["rbf"](d)), Constant()], TaskSpecific(gaussian_parts(1), grouped=False), Noise(1))
+    return Prior(
+        [Smooth(KERNELS["rbf"](d)), Constant()], TaskSpecific(gaussian_parts(1), grouped=False), Residual(Noise(1))
+    )
 
 
 def sine_labels(n=25, seed=0, noise=0.1):
@@ -29,7 +32,7 @@ def sine_labels(n=25, seed=0, noise=0.1):
     y = np.sin(2 * x) + noise * rng.standard_normal(n)
     zero = torch.zeros(n, dtype=torch.long)
     return Labels(
-        Points(torch.from_numpy(x[:, None]), zero, zero),
+        Points(torch.from_numpy(x[:, None]), zero, zero, torch.arange(n)),
         torch.from_numpy(y),
         torch.full((n,), 0.01, dtype=torch.float64),
     )

@@ -114,7 +114,8 @@ def covariances(model: BayesianModel, pool: Pool, goal: Goal, targets: np.ndarra
     Both are posterior ones in label units, at the first set of hyperparameters of the model.
     """
     assert isinstance(model, ExactModel)
-    x = torch.from_numpy(model.scaler_.features(model._new_rows(pool.X)[0]))
+    x, group, row = map(torch.from_numpy, model._rows(pool.X)[:3])
+    everywhere = Points(x, torch.zeros_like(row), group, row)
     n, n_tasks = len(x), len(pool.tasks)
     scale = model.scaler_.y_scale
     weights = affine_quantity(goal, model.table_.names)[1] * scale
@@ -123,25 +124,24 @@ def covariances(model: BayesianModel, pool: Pool, goal: Goal, targets: np.ndarra
     for family in model.families_:
         c = family.posterior.components[0]
         local = {channel: i for i, channel in enumerate(family.channels)}
-        x_targets = x[torch.from_numpy(targets)]
-        noise = c.prior.noise.variance().numpy()
+        at_targets = everywhere.at(torch.from_numpy(targets))
+        noise = c.prior.residual.variance().numpy()
         quantity = torch.zeros(len(c.labels), len(targets), dtype=torch.float64)
         for channel, i in local.items():
-            quantity += weights[channel] * c.prior.covariance(c.labels.points, _points(x_targets, i))
+            quantity += weights[channel] * c.prior.covariance(c.labels.points, _of(at_targets, i))
         half_targets = torch.linalg.solve_triangular(c.factor, quantity, upper=False)
         for channel, i in local.items():
             for start in range(0, n, CHUNK):
                 rows = slice(start, min(start + CHUNK, n))
-                points = _points(x[rows], i)
+                points = _of(everywhere.at(rows), i)
                 half = torch.linalg.solve_triangular(c.factor, c.prior.covariance(c.labels.points, points), upper=False)
-                prior = sum(weights[d] * c.prior.covariance(points, _points(x_targets, k)) for d, k in local.items())
+                prior = sum(weights[d] * c.prior.covariance(points, _of(at_targets, k)) for d, k in local.items())
                 covariance[rows, :, channel] = ((prior - half.T @ half_targets) * scale[channel]).numpy()
                 latent = (c.prior.variance(points) - (half * half).sum(0)).numpy()
                 variance[rows, channel] = scale[channel] ** 2 * (np.maximum(latent, 1e-12) + noise[i])
     return covariance, variance
 
 
-def _points(x: torch.Tensor, channel: int) -> Points:
-    """Rows (n, d) as points of one channel, each in an unknown group of its own."""
-    n = len(x)
-    return Points(x, torch.full((n,), channel, dtype=torch.long), -1 - torch.arange(n))
+def _of(points: Points, channel: int) -> Points:
+    """The same rows as points of one channel."""
+    return points._replace(task=torch.full_like(points.row, channel))

@@ -14,19 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.special import logsumexp
 
 from bayestl.active.acquisition.knowledge import affine_quantity, has_closed_form
 from bayestl.active.acquisition.pool import LOOKAHEAD_ROWS, NODES, Pool, lacking_labels, observed_labels
 from bayestl.active.goals import Goal
 from bayestl.distributions import NormalMixture
-from bayestl.inference.gaussian.condition import ExactPosterior
-from bayestl.inference.gaussian.table_labels import part_data
 from bayestl.models.base import BayesianModel
 from bayestl.models.exact.model import ExactModel, jointly_gaussian
 from bayestl.table.table import Known
@@ -121,8 +117,10 @@ def conditioned(model: BayesianModel, x: pd.DataFrame, task: str, values: Sequen
     """
     if not jointly_gaussian(model):
         return []
+    assert isinstance(model, ExactModel)
     names = [t.name for t in model.tasks_]
-    rows = torch.from_numpy(model.scaler_.features(model._new_rows(x)[0]))
+    at = model._rows(x)
+    table = model.table_ if at.row[0] < len(model.table_.x) else model.table_.with_row(*model._new_rows(x))
     copies: list[BayesianModel] = []
     for value in values:
         y = np.full((1, len(names)), np.nan)
@@ -131,16 +129,8 @@ def conditioned(model: BayesianModel, x: pd.DataFrame, task: str, values: Sequen
             type(model)
         )  # copy.copy would save and restore it; here all but the new label is shared
         fantasy.__dict__.update(model.__dict__)
-        fantasy.families_ = [
-            replace(f, posterior=_posterior_with(model, f, rows, Known(y, y))) for f in model.families_
-        ]
+        fantasy.table_ = table
+        known = at._replace(further=Known(y, y))
+        fantasy.families_ = [replace(f, posterior=model._posterior_with(f, known)) for f in model.families_]
         copies.append(fantasy)
     return copies
-
-
-def _posterior_with(model: ExactModel, family: Any, x: torch.Tensor, known: Known) -> ExactPosterior:
-    """The posterior of a family given further labels of rows ``x`` without a group."""
-    group = torch.full((len(x),), -1, dtype=torch.long)
-    extra = part_data(x, group, known, np.zeros_like(known.y), model.scaler_, model.tasks_, family.parts)
-    posterior: ExactPosterior = family.posterior
-    return posterior if extra is None else posterior.condition(extra)

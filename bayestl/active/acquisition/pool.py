@@ -41,6 +41,11 @@ class Pool:
         return replace(self, X=self.X.iloc[rows], known=self.known.iloc[rows], possible=self.possible[rows])
 
 
+def candidates(X: pd.DataFrame, what: str = "candidate") -> pd.DataFrame:
+    """The features with names by which a model fitted to some of the rows recognises them: numbers alone would not do."""
+    return X.set_axis([f"{what} {name}" for name in X.index], axis=0)
+
+
 def lacking_labels(pool: Pool, goal: Goal) -> np.ndarray:
     """Boolean (n, T): the labels that the quantity of each row still lacks."""
     needed = np.isin(pool.tasks, goal.needs(pool.tasks))

@@ -29,8 +29,8 @@ class Component:
     factor: Tensor
     whitened: Tensor
     jitter: float
-    full: bool = True
-    """False where the labels are inducing values that summarise more labels (``inference/gaussian/inducing.py``)."""
+    own: inducing.RowLabels | None = None
+    """The labels themselves, row by row, where ``labels`` are inducing values that summarise them."""
 
     @classmethod
     def of(cls, prior: Prior, data: Data) -> Component:
@@ -42,11 +42,16 @@ class Component:
             If the covariance of the labels cannot be factorised.
         """
         if len(data.points.x) > inducing.FULL_LABELS:
-            labels, factor = inducing.summarise(prior, data, inducing.INDUCING)
-            return cls(prior, labels, factor, _solve(factor, labels.y), 0.0, full=False)
+            labels, factor, own = inducing.summarise(prior, data, inducing.INDUCING)
+            return cls(prior, labels, factor, _solve(factor, labels.y), 0.0, own)
         labels, _ = data.conditioned(prior)
         factor, jitter = cholesky(prior.covariance(labels.points, labels.points), noise_variance(prior, labels))
         return cls(prior, labels, factor, _solve(factor, labels.y), jitter)
+
+    @property
+    def full(self) -> bool:
+        """Whether ``labels`` are all labels, not inducing values."""
+        return self.own is None
 
     def extended(self, data: Data) -> tuple[Component, float]:
         """The component with more labels, and their log predictive density (a bound on it if they are not Gaussian)."""
@@ -64,7 +69,7 @@ class Component:
             -0.5 * float(whitened @ whitened) - float(corner.diagonal().log().sum()) - 0.5 * m * np.log(2 * np.pi)
         )
         labels = self.labels.join(extra)
-        component = Component(self.prior, labels, factor, torch.cat([self.whitened, whitened]), self.jitter)
+        component = Component(self.prior, labels, factor, torch.cat([self.whitened, whitened]), self.jitter, self.own)
         return component, log_density + correction
 
     def project(self, covariance: Tensor) -> tuple[Tensor, Tensor]:

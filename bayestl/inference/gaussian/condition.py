@@ -2,7 +2,8 @@
 
 There is one component per set of hyperparameters theta_s: one at their maximum, or several from the Laplace
 approximation or a Markov chain.  New labels ``y+`` update the components, and multiply the weights by
-``p(y+ | y, theta_s)``.
+``p(y+ | y, theta_s)``: by as much of it as leaves a quarter of the components effective.  Many labels at once would leave one
+component, which is the best of a few draws and not the posterior of the hyperparameters.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from bayestl.inference.threads import threads_for
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Points
 from bayestl.priors.vector import get_raw, set_raw
+
+LEAST_EFFECTIVE = 0.25
+"""Least effective number of components after conditioning, relative to that before."""
 
 
 class ExactPosterior:
@@ -64,17 +68,20 @@ class ExactPosterior:
         return np.stack([get_raw(c.prior) for c in self.components])
 
     @property
+    def full(self) -> bool:
+        """Whether no component is summarised by inducing values."""
+        return all(c.full for c in self.components)
+
+    @property
     def jitter(self) -> float:
         """The largest jitter that a component needed."""
         return max(c.jitter for c in self.components)
 
     @torch.no_grad()
     def condition(self, extra: Data) -> ExactPosterior:
-        """The posterior given more labels, the weights multiplied by the predictive density of these labels."""
-        pairs = [component.extended(extra) for component in self.components]
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(self.weights) + np.array([log_density for _, log_density in pairs])
-        return ExactPosterior([c for c, _ in pairs], np.exp(log_weights - logsumexp(log_weights)))
+        """The posterior given more labels; the weights follow :func:`reweighted`."""
+        components, log_densities = zip(*(component.extended(extra) for component in self.components), strict=True)
+        return ExactPosterior(list(components), reweighted(self.weights, np.array(log_densities)))
 
     @torch.no_grad()
     def process(self, p: int, points: Points) -> tuple[np.ndarray, np.ndarray]:
@@ -86,6 +93,29 @@ class ExactPosterior:
             covariances.append((c.prior[p].covariance(points, points) - half.T @ half).numpy())
         return np.stack(means), np.stack(covariances)
 
-    def at(self, x: Tensor, group: Tensor) -> ExactLatent:
-        """The latent values of rows ``x`` (n, d) with group codes (n,), for all tasks."""
-        return ExactLatent(self.components, self.weights, x, group)
+    def at(self, x: Tensor, group: Tensor, row: Tensor) -> ExactLatent:
+        """The latent values of rows ``x`` (n, d) with codes (n,) of their groups and rows, for all tasks."""
+        return ExactLatent(self.components, self.weights, x, group, row)
+
+
+def reweighted(weights: np.ndarray, log_densities: np.ndarray) -> np.ndarray:
+    """Weights (S,) times the largest power, at most one, of densities that leaves enough components effective.
+
+    The effective number of components is ``1 / sum_s w_s^2`` (Kong 1992), and falls to at least :data:`LEAST_EFFECTIVE` of
+    what it was.  With a few dozen components a Pareto tail (Vehtari et al. 2024, *Pareto smoothed importance sampling*)
+    cannot be fitted: it takes more draws in the tail than there are.
+    """
+    least = LEAST_EFFECTIVE / (weights**2).sum()
+
+    def at(power: float) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(weights) + power * (log_densities - log_densities.max())
+        return np.exp(log_weights - logsumexp(log_weights))
+
+    if 1.0 / (at(1.0) ** 2).sum() >= least:
+        return at(1.0)
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if 1.0 / (at(middle) ** 2).sum() >= least else (low, middle)
+    return at(low)

@@ -121,7 +121,7 @@ class Data(Protocol):
 
 def noise_variance(prior: Prior, labels: Labels) -> Tensor:
     """``sigma_task^2 + s_i^2``, shape (N,); ``s_i^2`` alone for pseudo-labels."""
-    task_noise = prior.noise.variance()[labels.points.task]
+    task_noise = prior.residual.variance()[labels.points.task]
     if labels.site is not None:
         task_noise = torch.where(labels.site, 0.0, task_noise)
     return task_noise + labels.se2
@@ -148,14 +148,18 @@ def value_and_gradient(prior: Prior, data: Data, raw: np.ndarray) -> tuple[float
 
 
 def stratified(kind: np.ndarray, rows: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
-    """Sorted positions of about ``size`` of N labels: kinds (N,) equally often where possible, and at common rows."""
+    """Sorted positions of about ``size`` of N labels: kinds (N,) equally often where possible.
+
+    Whole rows are drawn, those with several kinds first: only they say what the labels of a row share.
+    """
     counts = np.bincount(kind)
     quota = np.zeros_like(counts)
     left = size
     for position, t in enumerate(np.argsort(counts, kind="stable")):
         quota[t] = min(counts[t], left // (len(counts) - position))
         left -= quota[t]
-    order = generator.permutation(int(rows.max()) + 1)[rows]
+    _, row, labels_of_row = np.unique(rows, return_inverse=True, return_counts=True)
+    order = np.lexsort([generator.permutation(len(labels_of_row)), -labels_of_row]).argsort()[row]
     chosen = [
         np.flatnonzero(kind == t)[np.argsort(order[kind == t], kind="stable")[: quota[t]]] for t in range(len(counts))
     ]

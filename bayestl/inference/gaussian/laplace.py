@@ -49,11 +49,11 @@ def inverse_curvature(
     return (vectors / np.maximum(values, 1.0)) @ vectors.T
 
 
-def raw_positions(prior: Prior, prefix: str) -> np.ndarray:
-    """Positions in the raw vector of the hyperparameters whose name starts with ``prefix``."""
+def raw_positions(prior: Prior, prefixes: tuple[str, ...]) -> np.ndarray:
+    """Positions in the raw vector of the hyperparameters whose name starts with one of the prefixes."""
     positions, offset = [], 0
     for name, parameter in prior.named_parameters():
-        if name.startswith(prefix):
+        if name.startswith(prefixes):
             positions.append(np.arange(offset, offset + parameter.numel()))
         offset += parameter.numel()
     return np.concatenate(positions) if positions else np.zeros(0, dtype=int)

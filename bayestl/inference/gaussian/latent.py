@@ -43,11 +43,13 @@ def _in_threads(method: Callable[..., Any]) -> Callable[..., Any]:
 class ExactLatent:
     """Latent values of n rows and C channels of one family of tasks."""
 
-    def __init__(self, components: Sequence[Component], weights: np.ndarray, x: Tensor, group: Tensor) -> None:
-        self._components, self._x, self._group = components, x, group
+    def __init__(
+        self, components: Sequence[Component], weights: np.ndarray, x: Tensor, group: Tensor, row: Tensor
+    ) -> None:
+        self._components, self._x, self._group, self._row = components, x, group, row
         self.weights = weights
         with torch.no_grad():
-            self.noise = np.stack([c.prior.noise.variance().numpy() for c in components])
+            self.noise = np.stack([c.prior.residual.variance().numpy() for c in components])
         self._moments: tuple[np.ndarray, np.ndarray] | None = None
 
     def setting(self, channel: int, part: int) -> Setting:
@@ -65,7 +67,7 @@ class ExactLatent:
             means = np.empty((len(self.weights), n, n_tasks))
             covariances = np.empty((len(self.weights), n, n_tasks, n_tasks))
             for s, c in enumerate(self._components):
-                mixing = c.prior.mixing.weights()
+                mixing = c.prior.weights()
                 for start in range(0, n, CHUNK_ROWS):
                     rows = slice(start, min(start + CHUNK_ROWS, n))
                     halves = []
@@ -76,12 +78,15 @@ class ExactLatent:
                         halves.append(half)
                     reduction = np.stack([[(a * b).sum(0).numpy() for b in halves] for a in halves])
                     covariances[s, rows] = (mixing @ mixing.T).numpy() - np.moveaxis(reduction, 2, 0)
+                    if c.own is not None:
+                        of_rows = torch.from_numpy(means[s, rows]), torch.from_numpy(covariances[s, rows])
+                        c.own.given(self._points(rows, 0), n_tasks).marginal(*of_rows)
             self._moments = means, covariances
         return self._moments
 
     def _points(self, rows: slice, task: int) -> Points:
         x = self._x[rows]
-        return Points(x, torch.full((len(x),), task, dtype=torch.long), self._group[rows])
+        return Points(x, torch.full((len(x),), task, dtype=torch.long), self._group[rows], self._row[rows])
 
     @torch.no_grad()
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -129,6 +134,8 @@ class ExactLatent:
             everywhere = everywhere.join(self._points(slice(None), t))
         mean, half = c.project(c.prior.covariance(everywhere, c.labels.points))
         covariance = c.prior.covariance(everywhere, everywhere) - half.T @ half
+        if c.own is not None:
+            c.own.given(self._points(slice(None), 0), n_tasks).joint(mean, covariance)
         factor, _ = cholesky(covariance, torch.full((len(covariance),), 1e-10))
         return mean.numpy(), factor.numpy()
 

@@ -91,18 +91,18 @@ class Observations:
     ----------
     x : Tensor, shape (R, d)
         Scaled features of the rows of the table.
-    group : Tensor, shape (R,)
-        Group codes of the rows.
+    group, row : Tensor, shape (R,)
+        Codes of the groups and of the rows.
     parts : sequence of PartLabels
         Labels of the parts, in the order of their channels.
     """
 
-    def __init__(self, x: Tensor, group: Tensor, parts: Sequence[PartLabels]) -> None:
-        self.x, self.group, self.parts = x, group, tuple(parts)
+    def __init__(self, x: Tensor, group: Tensor, row: Tensor, parts: Sequence[PartLabels]) -> None:
+        self.x, self.group, self.row, self.parts = x, group, row, tuple(parts)
         rows = [p.rows for p in self.parts for _ in p.channels]
         codes = [torch.full((len(p),), c, dtype=torch.long) for p in self.parts for c in p.channels]
         all_rows = torch.cat(rows)
-        self.points = Points(x[all_rows], torch.cat(codes), group[all_rows])
+        self.points = Points(x[all_rows], torch.cat(codes), group[all_rows], row[all_rows])
         self._rows = all_rows
         self._site = torch.cat([torch.full((len(p) * len(p.channels),), not p.gaussian) for p in self.parts])
         self._start: tuple[Tensor, Tensor] | None = None
@@ -127,6 +127,7 @@ class Observations:
         return Observations(
             self.x,
             self.group,
+            self.row,
             [p.at(torch.from_numpy(chosen[kind[chosen] == j] - first[j])) for j, p in enumerate(self.parts)],
         )
 
@@ -141,7 +142,7 @@ class Observations:
 
     def expected_log_density(self, prior: Prior, mean: Tensor, variance: Tensor, sites_only: bool = False) -> Tensor:
         """``sum_i E[log p(y_i | f_i)]``, differentiable in everything."""
-        noise = prior.noise.variance()
+        noise = prior.residual.variance()
         total = torch.zeros((), dtype=mean.dtype)
         for p, m, v in zip(self.parts, self._blocks(mean), self._blocks(variance), strict=True):
             if not (sites_only and p.gaussian):
@@ -153,7 +154,7 @@ class Observations:
 
     def _fixed(self, prior: Prior) -> tuple[Tensor, Tensor]:
         """Precision-times-mean and precision (N,) of the Gaussian labels, zero at sites."""
-        noise = prior.noise.variance()
+        noise = prior.residual.variance()
         linear, precision = [], []
         for p in self.parts:
             zero = torch.zeros(len(p) * len(p.channels), dtype=noise.dtype)

@@ -13,21 +13,21 @@ import torch
 from bayestl.inference.gaussian.labels import Data
 from bayestl.inference.gaussian.sites import Observations, PartLabels
 from bayestl.likelihoods import LabelBlock
+from bayestl.table.new_rows import Rows, fitted_rows
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table, refuse_empty_parts, row_groups
+from bayestl.table.table import Known, Table, refuse_empty_parts
 from bayestl.table.task import Task, TaskPart
 
 
 def part_data(
-    x: torch.Tensor,
-    group: torch.Tensor,
+    rows: Rows,
     labels: Known,
     se: np.ndarray,
     scaler: Scaler,
     tasks: Sequence[Task],
     parts: Sequence[TaskPart],
 ) -> Data | None:
-    """The labels of a family in scaled long form, sorted by latent function; None if the family has no labels.
+    """Labels (n, T) of rows for a family, in scaled long form, sorted by latent function; None if it has no labels.
 
     Channels are numbered within the family.
     """
@@ -40,7 +40,8 @@ def part_data(
         if len(row):
             block = LabelBlock(*(torch.from_numpy(v[row]) for v in columns))
             part_labels.append(PartLabels(position, part.likelihood, channels, torch.from_numpy(row), block))
-    return Observations(x, group, part_labels).simplest() if part_labels else None
+    x, group, codes = (torch.from_numpy(v) for v in (rows.x, rows.group, rows.row))
+    return Observations(x, group, codes, part_labels).simplest() if part_labels else None
 
 
 def training_data(table: Table, scaler: Scaler, parts: Sequence[TaskPart], x: np.ndarray) -> Data:
@@ -52,7 +53,7 @@ def training_data(table: Table, scaler: Scaler, parts: Sequence[TaskPart], x: np
         If a part has no labels (a hurdle task whose labels are all zero has no positive part).
     """
     refuse_empty_parts(table, parts)
-    codes = torch.from_numpy(row_groups(table))
-    data = part_data(torch.from_numpy(x), codes, Known(table.y, table.high), table.se, scaler, table.tasks, parts)
+    rows = fitted_rows(table, x, np.arange(len(x)))
+    data = part_data(rows, Known(table.y, table.high), table.se, scaler, table.tasks, parts)
     assert data is not None
     return data

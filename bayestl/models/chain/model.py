@@ -32,6 +32,7 @@ from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Smooth
 from bayestl.priors.task_specific import independent_prior
 from bayestl.table.graph import order_levels
+from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Known, Table
 from bayestl.table.task import Task, TaskPart
@@ -207,7 +208,10 @@ class ChainGP(TransferModel):
         for family in families:
             (part,) = family.parts
             if part.task == t:
-                latents = [family.posterior.at(torch.from_numpy(version), group) for version in inputs]
+                latents = [
+                    family.posterior.at(torch.from_numpy(version), group, torch.arange(len(group)))
+                    for version in inputs
+                ]
                 means = [_expectation(part, JoinedLatent([(family.parts, latent)])) for latent in latents]
                 expected[part.role] = np.mean(means, axis=0)
         return expected
@@ -233,10 +237,10 @@ class ChainGP(TransferModel):
     def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
         return BayesianModel._prior_at_table(self, table, seed)  # inputs are labels, which a prior draw does not have
 
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> JoinedLatent:
-        missing = np.full((len(x), len(self.tasks_)), np.nan)
-        labels = Known(missing, missing) if observed is None else observed
-        codes = torch.from_numpy(group)
+    def _latent(self, rows: Rows) -> JoinedLatent:
+        missing = np.full((len(rows.x), len(self.tasks_)), np.nan)
+        labels = rows.known or Known(missing, missing)
+        codes = torch.from_numpy(rows.group)
         inputs: dict[int, list[np.ndarray]] = {}
         latents: list[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]] = []
         for family in self.families_:
@@ -246,8 +250,8 @@ class ChainGP(TransferModel):
                 expected = self._expectations(before, [] if before is None else inputs[before], codes, self.families_)
                 versions = self._with_source(t, before, labels, latents)
                 sources = [self._source(self.table_, self.scaler_, t, known, expected) for known in versions]
-                inputs[t] = [self.inputs_[t].of(x, source) for source in sources]
-            versions_of_family = [self._family_latent(family, version, group, observed) for version in inputs[t]]
+                inputs[t] = [self.inputs_[t].of(rows.x, source) for source in sources]
+            versions_of_family = [self._family_latent(family, rows._replace(x=version)) for version in inputs[t]]
             is_single = len(versions_of_family) == 1
             latents.append((family.parts, versions_of_family[0] if is_single else MixedLatent(versions_of_family)))
         return JoinedLatent(latents)

@@ -22,8 +22,9 @@ from bayestl.metrics import pit
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import check_folds, held_out_labels, predicted_without, refitted, restored
 from bayestl.posterior import Latent, Posterior
+from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table
+from bayestl.table.table import Table
 from bayestl.table.task import PartDraws, Task, TaskPart
 
 METHODS = ("temperature", "isotonic", "conformal")
@@ -217,9 +218,11 @@ class Recalibrated(BayesianModel):
         chances = held[[f"p{k}" for k in range(len(task.classes))]].to_numpy()
         return CLASSES[self.method].fit(chances, held["y"].to_numpy())
 
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> WarpedLatent:
+    def _latent(self, rows: Rows) -> WarpedLatent:
+        if self.method == "conformal":
+            rows = rows.among(self._split(len(self.table_.x))[0], len(self.table_.x))
         warps = {t: self.warps_[name] for t, name in enumerate(self.table_.names) if name in self.warps_}
-        return WarpedLatent(self.member_._latent(x, group, observed), warps, self.member_._posterior_type)
+        return WarpedLatent(self.member_._latent(rows), warps, self.member_._posterior_type)
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         raise ValueError("a recalibrated model has no hyperparameters of its own: ask its member_")

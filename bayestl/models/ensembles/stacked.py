@@ -24,8 +24,9 @@ from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import FOLDS, check_folds, held_out_labels, refitted, restored
 from bayestl.posterior import Latent, Posterior
+from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table
+from bayestl.table.table import Table
 from bayestl.table.task import PartDraws, Task, TaskPart
 
 STEPS = 10_000
@@ -199,9 +200,9 @@ class StackedModel(BayesianModel):
             columns.append(frame["log_density"][frame["task"].isin(targets)].to_numpy())
         return np.column_stack(columns)
 
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> StackedLatent:
+    def _latent(self, rows: Rows) -> StackedLatent:
         weights = {name: w for name, w in self.weights_.items() if w > 0}
-        latents = [self.members_[str(name)]._latent(x, group, observed) for name in weights]
+        latents = [self.members_[str(name)]._latent(rows) for name in weights]
         return StackedLatent(latents, np.array(list(weights.values())))
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from bayestl.diagnostics.draws import Variable
+from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.inference.gaussian.labels import Data
 from bayestl.inference.gaussian.latent import ExactLatent, JoinedLatent
 from bayestl.inference.gaussian.table_labels import part_data, training_data
@@ -23,7 +24,8 @@ from bayestl.models.exact.hyperparameters import MODES
 from bayestl.models.parameters import check_positive_integers
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Smooth
-from bayestl.table.table import Known, Table, row_groups
+from bayestl.table.new_rows import Rows, fitted_rows
+from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
 
@@ -78,18 +80,22 @@ class ExactArchitecture(BayesianModel):
             raise ValueError(f"hyperparameters must be one of {MODES}, got {self.hyperparameters!r}")
         check_positive_integers(self, "n_starts")
 
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> JoinedLatent:
-        return JoinedLatent([(f.parts, self._family_latent(f, x, group, observed)) for f in self.families_])
+    def _latent(self, rows: Rows) -> JoinedLatent:
+        return JoinedLatent([(f.parts, self._family_latent(f, rows)) for f in self.families_])
 
-    def _family_latent(self, family: Family, x: np.ndarray, group: np.ndarray, observed: Known | None) -> ExactLatent:
-        """The latent values of a family at inputs ``x`` (n, d), given the ``observed`` labels of those rows."""
-        inputs, codes = torch.from_numpy(x), torch.from_numpy(group)
-        posterior = family.posterior
-        if observed is not None:
-            se = np.zeros_like(observed.y)
-            labels = part_data(inputs, codes, observed, se, self.scaler_, self.tasks_, family.parts)
-            posterior = posterior if labels is None else posterior.condition(labels)
-        return posterior.at(inputs, codes)
+    def _family_latent(self, family: Family, rows: Rows) -> ExactLatent:
+        """The latent values of a family at rows whose ``x`` are its inputs, given their further labels."""
+        if not family.posterior.full:
+            rows = rows.measured_again_as_new(len(self.table_.x))
+        return self._posterior_with(family, rows).at(*map(torch.from_numpy, rows[:3]))
+
+    def _posterior_with(self, family: Family, rows: Rows) -> ExactPosterior:
+        """The posterior of a family given the further labels of some rows."""
+        if rows.further is None:
+            return family.posterior
+        se = np.zeros_like(rows.further.y)
+        labels = part_data(rows, rows.further, se, self.scaler_, self.tasks_, family.parts)
+        return family.posterior if labels is None else family.posterior.condition(labels)
 
     def _family_inputs(self, family: Family) -> np.ndarray:
         """The inputs (n, k) of a family's functions at the rows of the table."""
@@ -101,8 +107,8 @@ class ExactArchitecture(BayesianModel):
 
     def _at_rows(self, family: Family, rows: np.ndarray) -> ExactLatent:
         """The latent values of a family at rows of the table."""
-        codes = row_groups(self.table_)[rows]
-        return family.posterior.at(torch.from_numpy(self._family_inputs(family)[rows]), torch.from_numpy(codes))
+        at = fitted_rows(self.table_, self._family_inputs(family), rows)
+        return family.posterior.at(*map(torch.from_numpy, at[:3]))
 
     def _effects(self, family: Family, component: np.ndarray, generator: np.random.Generator) -> dict[str, Variable]:
         """Draws of an architecture's derived quantities (offsets, scales), one from each of the given components."""

@@ -20,6 +20,7 @@ from bayestl.likelihoods import Setting
 from bayestl.models.exact.hyperparameters import sampler_of
 from bayestl.models.exact.leave_one_out import held_out
 from bayestl.priors.draws import draw_processes, mix
+from bayestl.priors.processes import PerRow, Points
 from bayestl.table.table import Table, row_groups
 from bayestl.table.task import TaskPart
 
@@ -54,6 +55,7 @@ def posterior_at_rows(model: ExactArchitecture, n: int, seed: int) -> RowDraws:
         else:
             variables |= stack_draws([per_component[s] for s in component])
         variables |= model._effects(family, component, generator)
+        variables |= _row_effects(model, family, component, generator)
         values = model._at_rows(family, rows)
         latent[:, :, family.channels] = values.draw(
             component, generator, len(rows) * len(family.channels) <= JOINT_DRAWS
@@ -64,6 +66,30 @@ def posterior_at_rows(model: ExactArchitecture, n: int, seed: int) -> RowDraws:
     chains = [f.report.chain for f in families if f.report.chain is not None]
     n_chains = chains[0].n_chains if chains else chains_of_independent(n_draws)
     return RowDraws(variables, latent, settings, densities, n_chains, fixed)
+
+
+def _row_effects(
+    model: ExactArchitecture, family: Family, component: np.ndarray, generator: np.random.Generator
+) -> dict[str, Variable]:
+    """Draws (D, n) of what is of each row alone in each latent function with a row effect of its own, in label units."""
+    rows, posterior = np.arange(len(model.table_.x)), family.posterior
+    if not posterior.full or len(rows) > JOINT_DRAWS:
+        return {}
+    at = Points(*map(torch.from_numpy, (model._family_inputs(family), np.zeros_like(rows), rows - rows - 1, rows)))
+    variables: dict[str, Variable] = {}
+    channels = [(name, model.scaler_.units(part)[1]) for part in family.parts for name in part.names]
+    for p in (p for p, process in enumerate(family.prior) if isinstance(process, PerRow)):
+        means, covariances = posterior.process(p, at)
+        sd = np.sqrt(np.maximum(np.einsum("snn->sn", covariances), 0.0))[component]
+        values = means[component] + sd * generator.standard_normal(sd.shape)
+        weights = np.stack([c.prior.weights()[:, p].detach().numpy() for c in posterior.components])[component]
+        for c, (name, scale) in enumerate(channels):
+            if family.prior.mixing.support[c, p]:
+                effect = scale * weights[:, c, None] * values
+                key = f"row_effect[{name}]"
+                total = variables[key].values + effect if key in variables else effect
+                variables[key] = Variable(total, ("row",))
+    return variables
 
 
 def prior_at_rows(model: ExactArchitecture, n: int, seed: int) -> RowDraws:
@@ -103,7 +129,7 @@ def _prior_draws(
             per_draw[d] |= _variables(model, table, parts, prior, x.shape[1], len(priors) == 1)
             latent[d][:, channels] = mix(prior, draw_processes(prior, x, group, generator))
             with torch.no_grad():
-                noise.append(prior.noise.variance().numpy().copy())
+                noise.append(prior.residual.variance().numpy().copy())
                 for j, values in enumerate(further):
                     values.append(prior.further(j).numpy().copy())
         for j, part, first in _first_channels(parts):

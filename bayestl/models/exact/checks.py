@@ -40,7 +40,7 @@ def noise_checks(families: Sequence[Family]) -> Iterator[Check]:
     """Check whether a task's labels are taken as nearly exact, or as nearly all noise."""
     for family in families:
         channel = 0
-        variance = np.stack([c.prior.noise.variance().detach().numpy() for c in family.posterior.components])
+        variance = np.stack([c.prior.residual.variance().detach().numpy() for c in family.posterior.components])
         for part in family.parts:
             sd = float(np.sqrt(variance[:, channel]).mean())
             channel += len(part.channels)

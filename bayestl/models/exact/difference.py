@@ -1,14 +1,15 @@
 """Difference architecture: a hierarchical autoregressive Gaussian process over two or more levels of fidelity.
 
-    f_0(x)    = m_0 + u_0(x)
-    f_l(x, g) = rho_l f_{l-1}(x, g) + b_l + c_{l,g} + delta_l(x)
+    f_0(i)    = m_0 + u_0(x_i) + r_0 e_i0
+    f_l(i, g) = rho_l f_{l-1}(i, g) + b_l + c_{l,g} + delta_l(x_i) + r_l e_il
 
     u_0, delta_l ~ GP,   rho_l ~ N(1, 1),   b_l ~ N(0, 1),   c_{l,g} ~ N(0, tau_l^2),   tau_l ~ HalfNormal(0.5)
 
 on labels scaled to unit variance.  Kennedy, O'Hagan 2000, *Predicting the output from a complex computer code when fast
 approximations are available*; the offsets of groups (methods, laboratories, structure families) are partially pooled.
 For Gaussian labels ``b``, ``c`` and the functions are integrated out exactly; ``rho`` and the scales are
-hyperparameters.
+hyperparameters.  ``e_il`` are row effects, what the features do not say of row i (:mod:`bayestl.priors.rows`); the last level
+has none of its own, since only a second measurement could tell it from noise.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from bayestl.models.exact.family import Family
 from bayestl.models.exact.multitask import SPECIFIC_AMPLITUDE
 from bayestl.models.exact.transfer import TransferModel
 from bayestl.priors.prior import Mixing, Prior
-from bayestl.priors.processes import PerGroup, Points
+from bayestl.priors.processes import PerGroup, PerRow, Points
 from bayestl.priors.task_specific import AMPLITUDE, GROUP_SPREAD, likelihood_hyperparameters, task_specific_processes
 from bayestl.table.graph import order_levels, parent_channels
 from bayestl.table.table import Table
@@ -47,7 +48,7 @@ class Link(NamedTuple):
 
 
 class Autoregression(Mixing):
-    """``W = R [amplitudes | constants | groups]``, ``R = (I - diag(rho) P)^-1``; ``P`` maps a channel to its parent."""
+    """``W = R [amplitudes | constants | groups | rows]``, ``R = (I - diag(rho) P)^-1``; ``P`` maps a channel to its parent."""
 
     def __init__(self, parts: Sequence[TaskPart], links: Sequence[Link], grouped: bool) -> None:
         super().__init__()
@@ -76,6 +77,8 @@ class Autoregression(Mixing):
         if self.grouped:
             register_positive(self, "tau", torch.full((len(self.child),), 0.3), HalfNormalPrior(GROUP_SPREAD))
             blocks.append(reach[:, self.child])
+        self.followed = sorted(set(self.parent) - {-1})
+        blocks.append(reach[:, self.followed])
         self.support = torch.cat(blocks, dim=1)
 
     def _top_down(self) -> list[int]:
@@ -85,7 +88,7 @@ class Autoregression(Mixing):
             order += [c for c, p in enumerate(self.parent) if c not in order and (p < 0 or p in order)]
         return order
 
-    def weights(self) -> torch.Tensor:
+    def weights(self, row_effects: torch.Tensor) -> torch.Tensor:
         identity = torch.eye(len(self.parent), dtype=torch.float64)
         rows: dict[int, torch.Tensor] = {}
         for c in self._top_down():
@@ -95,6 +98,7 @@ class Autoregression(Mixing):
         blocks = [r * self.raw_amplitude.exp()[self.owner], r * self.constants]
         if self.grouped:
             blocks.append(r[:, self.child] * self.raw_tau.exp())
+        blocks.append(r[:, self.followed] * row_effects[self.followed])
         return torch.cat(blocks, dim=1)
 
 
@@ -170,7 +174,9 @@ class DifferenceGP(TransferModel):
         processes = task_specific_processes(parts, False, lambda: self._smooth(columns))
         if mixing.grouped:
             processes += [PerGroup() for _ in mixing.child]
-        return Prior(processes, mixing, *likelihood_hyperparameters(parts))
+        processes += [PerRow() for _ in mixing.followed]
+        has_effect = [float(c in mixing.followed) for c in range(len(mixing.parent))]
+        return Prior(processes, mixing, *likelihood_hyperparameters(parts, has_effect))
 
     def _family_links(self, table: Table, parts: tuple[TaskPart, ...]) -> list[Link]:
         links, channels = self._links(table), [c for p in parts for c in p.channels]
@@ -263,8 +269,9 @@ class DifferenceGP(TransferModel):
 
 
 def _points(x: torch.Tensor, groups: Sequence[int]) -> Points:
-    """Points at features ``x`` in the given groups, all of the first channel."""
-    return Points(x, torch.zeros(len(x), dtype=torch.long), torch.as_tensor(list(groups)))
+    """Points at features ``x`` in the given groups, all of the first channel and of no row."""
+    zero = torch.zeros(len(x), dtype=torch.long)
+    return Points(x, zero, torch.as_tensor(list(groups)), zero - 1)
 
 
 def _draw(moments: tuple[np.ndarray, np.ndarray], component: np.ndarray, generator: np.random.Generator) -> np.ndarray:

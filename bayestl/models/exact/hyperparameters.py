@@ -97,8 +97,7 @@ def long_chains(prior: Prior, data: Data, seed: int, what: str, verbose: bool) -
 def effect_draws(family: Family, data: Data, n: int, seed: int, what: str, verbose: bool) -> np.ndarray:
     """About ``n`` draws (S, P) of the raw hyperparameters, computed once and kept in ``family.draws``.
 
-    Every third state of Markov chains up to :data:`CHAIN_LABELS` labels; beyond, the Laplace approximation of the
-    hyperparameters that mix the processes, the others fixed.
+    Every third state of Markov chains up to :data:`CHAIN_LABELS` labels; beyond, :func:`mixing_draws`.
     """
     if family.draws is None:
         if len(data) <= CHAIN_LABELS:
@@ -111,10 +110,10 @@ def effect_draws(family: Family, data: Data, n: int, seed: int, what: str, verbo
 
 
 def mixing_draws(prior: Prior, data: Data, n: int, seed: int) -> np.ndarray:
-    """Draws (n, P) from the Laplace approximation of the hyperparameters that mix the processes, the others fixed."""
+    """Draws (n, P) from the Laplace approximation of the mixing and the residuals' hyperparameters, the others fixed."""
     if len(data) > LARGEST:
         data = data.subset(LARGEST, np.random.default_rng(seed))
-    return laplace_draws(prior, data, n, seed, raw_positions(prior, "mixing."))
+    return laplace_draws(prior, data, n, seed, raw_positions(prior, ("mixing.", "residual.")))
 
 
 def _chains(

@@ -82,7 +82,7 @@ def held_out(model: ExactArchitecture, families: Sequence[Family]) -> dict[str, 
     ValueError
         If the table is so large that it is summarised by inducing values.
     """
-    if not all(c.full for family in families for c in family.posterior.components):
+    if not all(family.posterior.full for family in families):
         raise ValueError(
             "leave-one-out needs every label, but this table is summarised by inducing values: use compare"
         )

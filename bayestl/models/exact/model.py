@@ -26,7 +26,7 @@ from bayestl.models.exact.checks import feature_checks, noise_checks, optimiser_
 from bayestl.models.exact.family import Family
 from bayestl.models.exact.hyperparameters import AVERAGED, effect_draws, fit_family, mixing_draws
 from bayestl.models.exact.leave_one_out import held_out
-from bayestl.priors.processes import Smooth
+from bayestl.priors.processes import PerRow, Smooth
 from bayestl.priors.vector import get_raw, set_raw
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
@@ -86,7 +86,7 @@ class ExactModel(ExactArchitecture):
         return with_refits(self, labels) if refit else labels
 
     def _has_leave_one_out(self) -> bool:
-        return all(c.full for f in self.families_ for c in f.posterior.components)
+        return all(f.posterior.full for f in self.families_)
 
     def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
         yield from optimiser_checks(self.families_)
@@ -126,37 +126,47 @@ class ExactModel(ExactArchitecture):
         DataFrame (T, T)
             The prior correlation of ``f_t(x)`` and ``f_t'(x)`` at the fitted hyperparameters, averaged over their
             uncertainty; ``.attrs["std"]`` is a DataFrame of the same shape.  Constants do not count.  A task with
-            several latent functions has a row for each.
+            several latent functions has a row for each.  ``.attrs["residual"]`` and ``.attrs["residual_std"]`` are the same
+            for what the features do not say of a row's labels, row effects and noise together: near 0, a known label says
+            nothing of another one beyond the functions of x.
         """
         names = [name for part in self.table_.parts for name in part.names]
-        mean, spread = np.eye(len(names)), np.zeros((len(names), len(names)))
+        moments = [
+            np.eye(len(names)),
+            np.zeros((len(names), len(names))),
+            np.eye(len(names)),
+            np.zeros((len(names), len(names))),
+        ]
         for family in self.families_:
             block = np.ix_(family.channels, family.channels)
-            mean[block], spread[block] = self._correlation(family)
-        correlation = pd.DataFrame(mean, names, names)
-        correlation.attrs["std"] = pd.DataFrame(spread, names, names)
+            for total, value in zip(moments, self._correlation(family), strict=True):
+                total[block] = value
+        correlation, *others = (pd.DataFrame(values, names, names) for values in moments)
+        correlation.attrs |= dict(zip(("std", "residual", "residual_std"), others, strict=True))
         return correlation
 
-    def _correlation(self, family: Family) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation (C, C) of the correlation of a family's latent functions."""
-        if len(family.channels) == 1:
-            return np.ones((1, 1)), np.zeros((1, 1))
+    def _correlation(self, family: Family) -> list[np.ndarray]:
+        """Mean and standard deviation (C, C) of the correlation of a family's functions, and of their residuals."""
         prior = family.prior
-        varying = [p for p, process in enumerate(prior) if isinstance(process, Smooth)]
+        smooth = [p for p, process in enumerate(prior) if isinstance(process, Smooth)]
+        of_row = [p for p, process in enumerate(prior) if isinstance(process, PerRow)]
         raw = get_raw(prior)
-        correlations = []
+        functions, residuals = [], []
         draws = family.posterior.draws
-        if len(draws) == 1:
+        if len(draws) == 1 and len(family.channels) > 1:
             draws = mixing_draws(prior, self._family_data(family), AVERAGED, int(self.random_state))
         with torch.no_grad():
             for draw in draws:
                 set_raw(prior, draw)
-                w = prior.mixing.weights()[:, varying].numpy()
-                size = np.sqrt((w**2).sum(axis=1))
-                correlations.append(w @ w.T / np.outer(size, size))
+                w = prior.weights().numpy()
+                noise = [p.likelihood.has_noise for p in family.parts for _ in p.channels]
+                variance = np.where(
+                    noise, prior.residual.variance().numpy(), 1.0
+                )  # the latent value of a class has unit noise
+                functions.append(_correlation_of(w[:, smooth] @ w[:, smooth].T))
+                residuals.append(_correlation_of(w[:, of_row] @ w[:, of_row].T + np.diag(variance)))
         set_raw(prior, raw)
-        stack = np.stack(correlations)
-        return stack.mean(axis=0), stack.std(axis=0)
+        return [of(np.stack(values), axis=0) for values in (functions, residuals) for of in (np.mean, np.std)]
 
     def _state(self) -> dict[str, np.ndarray]:
         return {f"{i}.{k}": v for i, family in enumerate(self.families_) for k, v in family.state().items()}
@@ -178,6 +188,12 @@ class ExactModel(ExactArchitecture):
         prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
         arrays = {name.removeprefix(f"{i}."): value for name, value in state.items() if name.startswith(f"{i}.")}
         return Family.restored(parts, prior, training_data(table, scaler, parts, x), arrays)
+
+
+def _correlation_of(covariance: np.ndarray) -> np.ndarray:
+    """The correlation (C, C) that a covariance has."""
+    size = np.sqrt(covariance.diagonal())
+    return np.asarray(covariance / np.outer(size, size))
 
 
 def jointly_gaussian(model: BayesianModel) -> TypeGuard[ExactModel]:

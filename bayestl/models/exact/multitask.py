@@ -1,8 +1,10 @@
 """Multi-output Gaussian process: a linear model of coregionalisation with a task-specific part.
 
-    f_t(x, g) = m_t + sum_q a_tq u_q(x) + v_t(x) [+ c_{t,g}]
+    f_t(i) = m_t + sum_q a_tq u_q(x_i) + v_t(x_i) + b_t e_i [+ c_{t,g}]
 
-    u_q ~ GP(0, k_q),   v_t ~ GP(0, kappa_t^2 k'_t),   a_tq ~ N(0, 1),   m_t ~ N(0, 1),   c_{t,g} ~ N(0, tau_t^2)
+    u_q ~ GP(0, k_q),   v_t ~ GP(0, kappa_t^2 k'_t),   a_tq ~ N(0, 1),   m_t ~ N(0, 1),   e_i ~ N(0, 1),   c_{t,g} ~ N(0, tau_t^2)
+
+``e_i`` is the row effect, what the features do not say of row i (:mod:`bayestl.priors.rows`).
 
 Every ``v_t`` has its own length scales: what a source does not share with the target is taken up by the source's
 task-specific part, so that a bad source cannot hurt.  Alvarez, Rosasco, Lawrence 2012, *Kernels for vector-valued
@@ -22,7 +24,7 @@ from bayestl.kernels.hyperpriors import register_real
 from bayestl.models.exact.transfer import TransferModel
 from bayestl.models.parameters import check_positive_integers
 from bayestl.priors.prior import Mixing, Prior
-from bayestl.priors.processes import Process
+from bayestl.priors.processes import PerRow, Process
 from bayestl.priors.task_specific import TaskSpecific, likelihood_hyperparameters, task_specific_processes
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
@@ -34,7 +36,7 @@ LOADING = 0.7
 
 
 class Coregionalisation(Mixing):
-    """``W = [a | task-specific]``, ``a_tq ~ N(0, s_t^2)``; ``s_t`` is the likelihood's amplitude (1 for numbers)."""
+    """``W = [a | task-specific | b]``, ``a_tq ~ N(0, s_t^2)``; ``s_t`` is the likelihood's amplitude (1 for numbers)."""
 
     def __init__(self, loadings: np.ndarray, parts: Sequence[TaskPart], grouped: bool) -> None:
         super().__init__()
@@ -43,10 +45,11 @@ class Coregionalisation(Mixing):
         register_real(self, "a", torch.from_numpy(loadings / size), NormalPrior(0.0, 1.0))
         self.register_buffer("size", torch.from_numpy(size))
         self.own = TaskSpecific(parts, grouped, SPECIFIC_AMPLITUDE)
-        self.support = torch.cat([torch.ones(n_channels, n_latent).bool(), self.own.support], dim=1)
+        everywhere = torch.ones(n_channels, n_latent + 1).bool()
+        self.support = torch.cat([everywhere[:, :-1], self.own.support, everywhere[:, -1:]], dim=1)
 
-    def weights(self) -> torch.Tensor:
-        return torch.cat([self.size * self.a, self.own.weights()], dim=1)
+    def weights(self, row_effects: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.size * self.a, self.own.weights(row_effects), row_effects[:, None]], dim=1)
 
 
 class MultiTaskGP(TransferModel):
@@ -94,9 +97,10 @@ class MultiTaskGP(TransferModel):
         check_positive_integers(self, "n_latent")
         grouped = table.group is not None
         processes: list[Process] = [self._smooth(columns) for _ in range(int(self.n_latent))]
-        processes += task_specific_processes(parts, grouped, lambda: self._smooth(columns))
-        mixing = Coregionalisation(self._first_loadings(table, parts), parts, grouped)
-        return Prior(processes, mixing, *likelihood_hyperparameters(parts))
+        processes += [*task_specific_processes(parts, grouped, lambda: self._smooth(columns)), PerRow()]
+        loadings = self._first_loadings(table, parts)
+        mixing = Coregionalisation(loadings, parts, grouped)
+        return Prior(processes, mixing, *likelihood_hyperparameters(parts, np.sign(loadings[:, 0])))
 
     def _first_loadings(self, table: Table, parts: tuple[TaskPart, ...]) -> np.ndarray:
         """First guess (C, Q) of the loadings: signs from common labels, further columns small and random."""

@@ -37,6 +37,7 @@ from bayestl.models.latent.node import Node
 from bayestl.models.latent.prior import LatentGraph, PartData, informed_rows
 from bayestl.models.latent.start import first_guess
 from bayestl.models.parameters import check_positive_integers, refuse_groups
+from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Known, Table
 from bayestl.table.task import Task
@@ -213,11 +214,13 @@ class LatentVariableGP(BayesianModel):
         graph = self._graph(table, Scaler.identity(table), lambda _, k: torch.zeros(1, k, dtype=torch.float64))
         return prior_of_graph(graph, table, seed)
 
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> AncestralLatent:
+    def _latent(self, rows: Rows) -> AncestralLatent:
         data = None
-        if observed is not None:
-            data = label_blocks(self.table_, self.scaler_, observed, np.zeros_like(observed.y))
-        return AncestralLatent(self.posterior_, torch.from_numpy(x), data, int(self.n_draws), int(self.random_state))
+        if (known := rows.known) is not None:
+            data = label_blocks(self.table_, self.scaler_, known, np.zeros_like(known.y))
+        return AncestralLatent(
+            self.posterior_, torch.from_numpy(rows.x), data, int(self.n_draws), int(self.random_state)
+        )
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         with threads_for(len(self.table_.x)):

@@ -18,6 +18,7 @@ from bayestl.models.latent.node import Node
 from bayestl.models.latent.prior import PartData
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, Points, Smooth
+from bayestl.priors.rows import Residual
 from bayestl.priors.task_specific import TaskSpecific
 from bayestl.table.task import TaskPart
 
@@ -71,14 +72,17 @@ def first_guess(
     offset = node.linear(guesses).detach().expand(len(x))
     zero = torch.zeros(int(present.sum()), dtype=torch.long)
     labels = Labels(
-        Points(inputs[present], zero, zero), (y - offset)[present], se2[present], rows=torch.nonzero(present).ravel()
+        Points(inputs[present], zero, zero, zero - 1),
+        (y - offset)[present],
+        se2[present],
+        rows=torch.nonzero(present).ravel(),
     )
     single_part = TaskPart(0, "", Gaussian(), (0,), ("",))
     mixing = TaskSpecific((single_part,), grouped=False, amplitude=size * (0.3 if parents else 1.0))
-    prior = Prior([Smooth(node.kernel), Constant()], mixing, Noise(1))
+    prior = Prior([Smooth(node.kernel), Constant()], mixing, Residual(Noise(1)))
     maximise.fit(prior, labels, n_starts=1, seed=seed)
     with torch.no_grad():
-        noise = prior.noise.variance()[0]
+        noise = prior.residual.variance()[0]
         node.raw_amplitude.copy_(mixing.raw_kappa)
         node.raw_sigma.fill_(0.5 * torch.log(0.5 * noise))
         node.raw_omega.fill_(0.5 * torch.log(0.5 * noise))

@@ -24,6 +24,7 @@ from bayestl.models.checks import fold_checks
 from bayestl.models.parameters import check_positive_integers, refuse_groups
 from bayestl.models.subspace.gibbs import LowRankDraws, draw_low_rank
 from bayestl.progress import progress
+from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Known, Table
 from bayestl.table.task import Task, TaskPart
@@ -123,11 +124,11 @@ class LowRankLinear(BayesianModel):
         blocks = [scaler.block(labels, se, part, tasks[part.task]) for part in parts]
         return np.column_stack([b[0] for b in blocks]), np.column_stack([b[1] for b in blocks])
 
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> SampledLatent:
-        values = self.draws_.values(x)
+    def _latent(self, rows: Rows) -> SampledLatent:
+        values = self.draws_.values(rows.x)
         noise = self.draws_.noise
-        if observed is not None:
-            y, _ = self._labels(self.table_.parts, self.tasks_, self.scaler_, observed, np.zeros_like(observed.y))
+        if (further := rows.further) is not None:
+            y, _ = self._labels(self.table_.parts, self.tasks_, self.scaler_, further, np.zeros_like(further.y))
             values = _resample(values, noise, y, np.random.default_rng(int(self.random_state)))
         no_further = np.zeros((len(noise), 0))
         settings = {part: Setting(noise[:, part.task], no_further) for part in self.table_.parts}

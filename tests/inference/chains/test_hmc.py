@@ -10,6 +10,7 @@ from bayestl.inference.gaussian.labels import Labels, log_posteriors
 from bayestl.likelihoods.hyperparameters import Noise
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant
+from bayestl.priors.rows import Residual
 from bayestl.priors.task_specific import TaskSpecific
 from bayestl.priors.vector import get_raw, set_raw
 
@@ -17,7 +18,7 @@ from bayestl.priors.vector import get_raw, set_raw
 def test_hmc_draws_the_posterior_that_a_grid_gives():
     """One hyperparameter free: the chain against quadrature, within five Monte Carlo errors at half the states' worth."""
     prior, labels = (
-        Prior([Constant()], TaskSpecific(gaussian_parts(1), grouped=False), Noise(1)),
+        Prior([Constant()], TaskSpecific(gaussian_parts(1), grouped=False), Residual(Noise(1))),
         sine_labels(8, noise=0.5),
     )
     prior.processes.append(Constant())
@@ -46,7 +47,7 @@ def test_hmc_draws_the_posterior_that_a_grid_gives():
 def test_hmc_tells_of_a_chain_that_does_not_move():
     """One such chain in 40 tables once gave an interval without width, and nothing warned of it."""
     prior, labels = (
-        Prior([Constant()], TaskSpecific(gaussian_parts(1), grouped=False), Noise(1)),
+        Prior([Constant()], TaskSpecific(gaussian_parts(1), grouped=False), Residual(Noise(1))),
         sine_labels(8, noise=0.5),
     )
     maximise.fit(prior, labels, n_starts=1)

@@ -17,15 +17,20 @@ def test_prediction_is_the_dense_closed_form(two_tasks):
     labels = training_data(model.table_, model.scaler_, family.parts, x)
     x = model.scaler_.features(X.to_numpy()[30:33])
     prior = family.prior
-    new = Points(torch.from_numpy(np.tile(x, (2, 1))), torch.tensor([0, 0, 0, 1, 1, 1]), torch.arange(100, 106))
+    new = Points(
+        torch.from_numpy(np.tile(x, (2, 1))),
+        torch.tensor([0, 0, 0, 1, 1, 1]),
+        torch.arange(100, 106),
+        torch.tensor([30, 31, 32] * 2),
+    )
     with torch.no_grad():
         k = prior.covariance(labels.points, labels.points).numpy()
-        d = prior.noise.variance().numpy()[labels.points.task.numpy()]
+        d = prior.residual.variance().numpy()[labels.points.task.numpy()]
         cross = prior.covariance(new, labels.points).numpy()
         inverse = np.linalg.inv(k + np.diag(d))
         mean = cross @ inverse @ labels.y.numpy()
         covariance = prior.covariance(new, new).numpy() - cross @ inverse @ cross.T
-        noise = prior.noise.variance().numpy()
+        noise = prior.residual.variance().numpy()
     post = model.posterior(X.iloc[30:33])
     np.testing.assert_allclose(post.mean.to_numpy(), model.scaler_.label_units(mean.reshape(2, 3).T), rtol=1e-6)
     variance = np.diag(covariance).reshape(2, 3).T + noise

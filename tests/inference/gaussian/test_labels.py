@@ -14,7 +14,8 @@ from bayestl.kernels.stationary import KERNELS
 from bayestl.likelihoods.hyperparameters import Noise
 from bayestl.models.exact.difference import Autoregression, Link
 from bayestl.priors.prior import Prior
-from bayestl.priors.processes import Constant, PerGroup, Points, Smooth
+from bayestl.priors.processes import Constant, PerGroup, PerRow, Points, Smooth
+from bayestl.priors.rows import Residual
 from bayestl.priors.vector import get_raw, one_by_one
 
 
@@ -22,7 +23,7 @@ def test_marginal_likelihood_is_the_dense_closed_form():
     prior, labels = single_task_prior(), sine_labels()
     with torch.no_grad():
         k = prior.covariance(labels.points, labels.points).numpy()
-        covariance = k + np.diag(prior.noise.variance().numpy()[0] + labels.se2.numpy())
+        covariance = k + np.diag(prior.residual.variance().numpy()[0] + labels.se2.numpy())
     expected = stats.multivariate_normal(np.zeros(25), covariance).logpdf(labels.y.numpy())
     assert log_marginal_likelihood(prior, labels).item() == pytest.approx(expected, rel=1e-10)
 
@@ -39,7 +40,7 @@ def test_the_subset_holds_rare_tasks_and_keeps_rows_together():
     task = torch.tensor([0] * 90 + [1] * 10)
     rows = torch.cat([torch.arange(90), torch.arange(10)])
     zero = torch.zeros(100, dtype=torch.float64)
-    labels = Labels(Points(zero[:, None], task, task), torch.arange(100), zero, rows=rows)
+    labels = Labels(Points(zero[:, None], task, task, rows), torch.arange(100), zero, rows=rows)
     chosen = labels.subset(30, np.random.default_rng(0)).y
     counts = np.bincount(task[chosen].numpy())
     assert counts.tolist() == [20, 10]
@@ -55,12 +56,17 @@ def test_many_hyperparameters_at_once_are_each_of_them(kernel):
     blocks = btl.Kernel("matern52", "a"), btl.Kernel("rational-quadratic", ["a", "b"])
     description = {"sum": blocks[0] + blocks[1], "product": blocks[0] * blocks[1]}.get(kernel, kernel)
     task = torch.from_numpy(np.repeat([0, 1], n // 2))
-    at = Points(torch.from_numpy(rng.standard_normal((n, 2))), task, torch.from_numpy(rng.integers(0, 3, n)))
+    at = Points(
+        torch.from_numpy(rng.standard_normal((n, 2))),
+        task,
+        torch.from_numpy(rng.integers(0, 3, n)),
+        torch.arange(n) // 2,
+    )
     site = torch.from_numpy(rng.random(n) < 0.3)
     labels = Labels(at, torch.from_numpy(rng.standard_normal(n)), torch.from_numpy(rng.uniform(0.1, 0.3, n)), site)
     mixing = Autoregression(parts, [Link(-1, False), Link(0, True)], grouped=True)
     processes = [Smooth(build_kernel(description, ["a", "b"])) for _ in range(2)]
-    prior = Prior([*processes, Constant(), Constant(), PerGroup()], mixing, Noise(2))
+    prior = Prior([*processes, Constant(), Constant(), PerGroup(), PerRow()], mixing, Residual(Noise(2), (1.0, 0.0)))
     raws = get_raw(prior) + 0.3 * rng.standard_normal((5, len(get_raw(prior))))
     values, gradients = labels.evidences(prior, raws)
     expected, slopes = one_by_one(prior, lambda: log_marginal_likelihood(prior, labels), raws)

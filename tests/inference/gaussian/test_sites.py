@@ -49,7 +49,7 @@ def setting(likelihoods, n=20, seed=0, classes=None):
     n_channels = sum(len(p.channels) for p in parts)
     processes = [Smooth(KERNELS["rbf"](1)) for _ in range(n_channels)] + [Constant() for _ in range(n_channels)]
     prior = Prior(processes, TaskSpecific(parts, grouped=False), *likelihood_hyperparameters(parts))
-    return prior, Observations(x, torch.zeros(n, dtype=torch.long), blocks)
+    return prior, Observations(x, torch.zeros(n, dtype=torch.long), torch.arange(n), blocks)
 
 
 def test_a_gaussian_in_disguise_gives_the_exact_answer():
@@ -60,7 +60,7 @@ def test_a_gaussian_in_disguise_gives_the_exact_answer():
     assert data.bound(prior).item() == pytest.approx(log_marginal_likelihood(prior, labels).item(), abs=1e-6)
     pseudo, _ = data.conditioned(prior)
     np.testing.assert_allclose(pseudo.y.numpy(), labels.y.numpy(), atol=1e-6)
-    np.testing.assert_allclose(pseudo.se2.numpy(), prior.noise.variance()[0].item(), rtol=1e-6)
+    np.testing.assert_allclose(pseudo.se2.numpy(), prior.residual.variance()[0].item(), rtol=1e-6)
     raw = get_raw(prior) + 0.1
     _, one = value_and_gradient(prior, data, raw)
     _, two = value_and_gradient(prior, labels, raw)
@@ -101,8 +101,8 @@ def test_the_bound_is_below_the_evidence_and_near_it():
 def test_labels_added_later_agree_with_labels_from_the_start():
     prior, data = setting([btl.Bernoulli()], n=30)
     part = data.parts[0]
-    first = Observations(data.x, data.group, [part.at(torch.arange(20))])
-    rest = Observations(data.x, data.group, [part.at(torch.arange(20, 30))])
+    first = Observations(data.x, data.group, data.row, [part.at(torch.arange(20))])
+    rest = Observations(data.x, data.group, data.row, [part.at(torch.arange(20, 30))])
     with torch.no_grad():
         whole = Component.of(prior, data)
         later, _ = Component.of(prior, first).extended(rest)
