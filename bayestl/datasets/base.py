@@ -33,6 +33,8 @@ class Dataset:
         Source of the data.
     groups : Series, shape (n,), optional
         A group for each row.
+    Y_std : DataFrame, shape (n, T), optional
+        Standard errors of labels, in label units; NaN where not stated.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Dataset:
     licence: str
     address: str
     groups: pd.Series | None = None
+    Y_std: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{t.label}: {int(self.Y[t.name].notna().sum())}" for t in self.tasks)
