@@ -6,9 +6,10 @@ A downloaded file is kept; either way its SHA-256 is checked.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from bayestl.progress import import_tqdm
@@ -46,6 +47,12 @@ class Dataset:
     address: str
     groups: pd.Series | None = None
     Y_std: pd.DataFrame | None = None
+
+    def rows(self, which: np.ndarray) -> Dataset:
+        """The table with the rows of a boolean mask (n,)."""
+        groups = None if self.groups is None else self.groups[which]
+        Y_std = None if self.Y_std is None else self.Y_std[which]
+        return replace(self, X=self.X[which], Y=self.Y[which], groups=groups, Y_std=Y_std)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{t.label}: {int(self.Y[t.name].notna().sum())}" for t in self.tasks)
