@@ -15,6 +15,9 @@ class Case(StrEnum):
     gap = "gap"
     color = "color"
     elements = "elements"
+    molecules = "molecules"
+    enthalpies = "enthalpies"
+    fidelities = "fidelities"
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,10 @@ class Options:
 
     repeats: int | None
     hide: str
-    variant: str
+    variant: str | None
     split: str
     only: list[str] | None
+    sizes: list[int] | None
     jobs: int
     verbose: bool
 
@@ -44,7 +48,7 @@ def _gap(o: Options) -> Any:
 
     if o.variant == "G2":
         return gap.scarcity(n_seeds=o.repeats or 5, n_jobs=o.jobs, verbose=o.verbose)
-    return gap.run(o.variant, o.only, o.repeats or 5, n_jobs=o.jobs, verbose=o.verbose)
+    return gap.run(o.variant or "G1", o.only, o.repeats or 5, n_jobs=o.jobs, verbose=o.verbose)
 
 
 def _color(o: Options) -> Any:
@@ -70,11 +74,37 @@ def _elements(o: Options) -> Any:
     return elements.run(o.hide, o.only, o.repeats or 4, n_jobs=o.jobs, verbose=o.verbose)
 
 
+def _molecules(o: Options) -> Any:
+    """Draws of small tables with a cheap source."""
+    from bayestl.studies import molecules
+
+    tables = None if o.variant is None else [o.variant]
+    return molecules.run(tables, o.sizes, o.repeats or 10, o.only, n_jobs=o.jobs, verbose=o.verbose)
+
+
+def _enthalpies(o: Options) -> Any:
+    """Draws of measured formation enthalpies beside calculated ones."""
+    from bayestl.studies import enthalpies
+
+    source = o.variant or "scan"
+    return enthalpies.run(source, o.sizes, o.repeats or 10, o.only, n_jobs=o.jobs, verbose=o.verbose)
+
+
+def _fidelities(o: Options) -> Any:
+    """Draws of HSE gaps beside PBE gaps."""
+    from bayestl.studies import fidelities
+
+    return fidelities.run(o.variant or "few", o.repeats or 3, o.only, n_jobs=o.jobs, verbose=o.verbose)
+
+
 RUN: dict[Case, Callable[[Options], Any]] = {
     Case.no: _no,
     Case.gap: _gap,
     Case.color: _color,
     Case.elements: _elements,
+    Case.molecules: _molecules,
+    Case.enthalpies: _enthalpies,
+    Case.fidelities: _fidelities,
 }
 """The function of each case; its result is printed."""
 WRITTEN = (Case.gap,)

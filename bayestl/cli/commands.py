@@ -20,6 +20,7 @@ from bayestl.cli.inputs import (
     names_in,
     read,
     require_columns,
+    sizes_in,
     write,
 )
 
@@ -227,18 +228,30 @@ def reproduce(
     case: Annotated[
         Case,
         typer.Argument(
-            help="no: NO decomposition; gap: band gaps; color: colours; elements: hardness and volumes of the elements."
+            help="no: NO decomposition; gap: band gaps; color: colours; elements: hardness and volumes of the elements; "
+            "molecules: small tables with a cheap source; enthalpies: formation enthalpies; fidelities: HSE beside PBE gaps."
         ),
     ],
     repeats: Annotated[
         int | None,
         typer.Option(
-            help="no, color, elements: repeats of five folds (10, 4, 4); gap: folds (5) or seeds (5).",
+            help="no, color, elements: repeats of five folds (10, 4, 4); gap: folds (5) or seeds (5); "
+            "molecules, enthalpies, fidelities: draws (10, 10, 3).",
             min=1,
         ),
     ] = None,
     hide: Annotated[str, typer.Option(help="no, color, elements: row or target.")] = "row",
-    variant: Annotated[str, typer.Option(help="gap: G0, G1 or G2.")] = "G1",
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="gap: G0, G1 (default) or G2; molecules: freesolv, polarizability, frameworks (default: these three) or "
+            "coarse; enthalpies: the source scan (default), oqmd or mp; fidelities: few (default) or all labels."
+        ),
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(help="molecules, enthalpies: rows with both labels, comma-separated (20,40,80; 100)."),
+    ] = None,
     split: Annotated[str, typer.Option(help="no: kfold or metal.")] = "kfold",
     models: Annotated[str | None, typer.Option(help="Only these models, comma-separated.")] = None,
     output: Annotated[
@@ -256,7 +269,10 @@ def reproduce(
     with user_errors():
         if output is not None and case not in WRITTEN:
             raise ValueError(f"--output: only {' and '.join(c.value for c in WRITTEN)} writes files")
-        result = RUN[case](Options(repeats, hide, variant, split, names_in(models) or None, jobs, not quiet))
+        options = Options(
+            repeats, hide, variant, split, names_in(models) or None, sizes_in(sizes) or None, jobs, not quiet
+        )
+        result = RUN[case](options)
         typer.echo(str(result))
         if output is not None:
             result.write(output)
@@ -283,6 +299,8 @@ def datasets(
             import pandas as pd
 
             parts = [data.X, data.Y] + ([data.groups] if data.groups is not None else [])
+            if data.Y_std is not None:
+                parts.append(data.Y_std.dropna(axis=1, how="all").add_suffix("_std"))
             table = pd.concat(parts, axis=1)
             write(table.reset_index() if table.index.name else table, output)
             typer.echo(f"written: {output}")

@@ -63,6 +63,15 @@ def names_in(text: str | None) -> list[str]:
     return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
+def sizes_in(text: str | None) -> list[int]:
+    """The positive whole numbers in a comma-separated text."""
+    names = names_in(text)
+    for name in names:
+        if not (name.isdecimal() and int(name) > 0):
+            raise ValueError(f"--sizes: {name!r} is not a positive whole number")
+    return [int(name) for name in names]
+
+
 def require_columns(frame: pd.DataFrame, names: list[str], what: str) -> None:
     """Refuse names that are not columns; ``what`` is the option that named them."""
     for name in names:

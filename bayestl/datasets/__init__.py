@@ -10,6 +10,10 @@ from collections.abc import Callable
 from bayestl.datasets.band_gaps import load_experimental_band_gaps
 from bayestl.datasets.base import DataError, Dataset, fetch
 from bayestl.datasets.elements import load_elements
+from bayestl.datasets.enthalpies import load_formation_enthalpies
+from bayestl.datasets.fidelities import load_band_gap_fidelities
+from bayestl.datasets.frameworks import load_frameworks
+from bayestl.datasets.molecules import load_freesolv, load_polarizability
 from bayestl.datasets.no_decomposition import load_no_decomposition
 from bayestl.datasets.strehlow_cook import load_strehlow_cook
 
@@ -18,9 +22,14 @@ __all__ = [
     "DataError",
     "Dataset",
     "fetch",
+    "load_band_gap_fidelities",
     "load_elements",
     "load_experimental_band_gaps",
+    "load_formation_enthalpies",
+    "load_frameworks",
+    "load_freesolv",
     "load_no_decomposition",
+    "load_polarizability",
     "load_strehlow_cook",
 ]
 
@@ -29,5 +38,10 @@ LOADERS: dict[str, Callable[[], Dataset]] = {
     "experimental_band_gaps": load_experimental_band_gaps,
     "strehlow_cook": load_strehlow_cook,
     "no_decomposition": load_no_decomposition,
+    "freesolv": load_freesolv,
+    "polarizability": load_polarizability,
+    "frameworks": load_frameworks,
+    "formation_enthalpies": load_formation_enthalpies,
+    "band_gap_fidelities": load_band_gap_fidelities,
 }
 """The loaders of all tables, by name."""

@@ -6,9 +6,10 @@ A downloaded file is kept; either way its SHA-256 is checked.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from bayestl.progress import import_tqdm
@@ -33,6 +34,8 @@ class Dataset:
         Source of the data.
     groups : Series, shape (n,), optional
         A group for each row.
+    Y_std : DataFrame, shape (n, T), optional
+        Standard errors of labels, in label units; NaN where not stated.
     """
 
     name: str
@@ -43,6 +46,13 @@ class Dataset:
     licence: str
     address: str
     groups: pd.Series | None = None
+    Y_std: pd.DataFrame | None = None
+
+    def rows(self, which: np.ndarray) -> Dataset:
+        """The table with the rows of a boolean mask (n,)."""
+        groups = None if self.groups is None else self.groups[which]
+        Y_std = None if self.Y_std is None else self.Y_std[which]
+        return replace(self, X=self.X[which], Y=self.Y[which], groups=groups, Y_std=Y_std)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{t.label}: {int(self.Y[t.name].notna().sum())}" for t in self.tasks)

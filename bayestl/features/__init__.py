@@ -1,4 +1,4 @@
-"""Numeric features from the formulas of materials."""
+"""Numeric features from the formulas of materials and from the SMILES strings of molecules."""
 
 from __future__ import annotations
 
@@ -10,5 +10,17 @@ from bayestl.features.composition import (
     parse_formulas,
     reduced_formula,
 )
+from bayestl.features.molecule import DESCRIPTORS, MoleculeFeatures, SmilesError, parse_smiles
 
-__all__ = ["BLOCK", "PRESETS", "CompositionFeatures", "FormulaError", "parse_formulas", "reduced_formula"]
+__all__ = [
+    "BLOCK",
+    "DESCRIPTORS",
+    "PRESETS",
+    "CompositionFeatures",
+    "FormulaError",
+    "MoleculeFeatures",
+    "SmilesError",
+    "parse_formulas",
+    "parse_smiles",
+    "reduced_formula",
+]

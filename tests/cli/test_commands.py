@@ -114,6 +114,10 @@ def test_compare_writes_a_report(table, tmp_path):
         (("compare", "TABLE", "--tasks", "dft", "--models", "forest"), "unknown architecture 'forest'"),
         (("datasets", "gold"), "no table 'gold'"),
         (("reproduce", "no", "-o", "out"), "only gap writes files"),
+        (("reproduce", "molecules", "--sizes", "20,many"), "--sizes: 'many' is not a positive whole number"),
+        (("reproduce", "molecules", "--variant", "proteins"), "no table 'proteins'"),
+        (("reproduce", "enthalpies", "--variant", "pbe"), "source must be one of"),
+        (("reproduce", "fidelities", "--variant", "some"), "variant must be one of"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_exit_1(table, arguments, words, tmp_path, monkeypatch):
@@ -136,6 +140,21 @@ def test_datasets_are_listed():
     assert out.exit_code == 0
     assert "no_decomposition" in out.output
     assert "vickers_hardness" in invoke("datasets", "elements").output
+
+
+def test_standard_errors_are_written_with_a_table(data_folder, tmp_path):
+    path = tmp_path / "enthalpies.csv"
+    assert invoke("datasets", "formation_enthalpies", "-o", str(path)).exit_code == 0
+    columns = list(pd.read_csv(path).columns)
+    assert columns == ["composition", "formula", "mp", "oqmd", "scan", "measured", "measured_std"]
+
+
+def test_a_case_runs_on_a_draw(data_folder):
+    options = ("--variant", "coarse", "--sizes", "20", "--models", "chain", "--repeats", "1", "--jobs", "1", "-q")
+    out = invoke("reproduce", "molecules", *options)
+    assert out.exit_code == 0, out.output
+    assert "coarse, 20 rows with both: measured (kcal/mol), mean over 1 draw" in out.output
+    assert "independent" not in out.output
 
 
 def test_importing_is_light():
