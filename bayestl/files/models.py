@@ -18,7 +18,7 @@ from bayestl.files.folder import FileError, read_folder, write_folder
 from bayestl.kernels.combined import from_document, to_document
 from bayestl.table.table import Table
 
-FORMAT = 2
+FORMAT = 3
 """Version of the file format."""
 _MODELS: dict[str, type] = {}
 
@@ -99,7 +99,8 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         **model_to_document(model),
         "tasks": [task_to_document(t) for t in table.tasks],
         "features": list(table.features),
-        "groups": [g if isinstance(g, str | int | float | bool) else str(g) for g in plain(list(table.groups))],
+        "groups": _names(list(table.groups)),
+        "rows": None if isinstance(table.index, pd.RangeIndex) else _names(list(table.index)),
         "named": hasattr(model, "feature_names_in_"),
         "output": model.output_,
     }
@@ -108,6 +109,11 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     if table.group is not None:
         arrays["table.group"] = table.group
     write_folder(path, document, arrays)
+
+
+def _names(values: list[Any]) -> list[Any]:
+    """Names of groups or rows as JSON values; those of other types become text."""
+    return [name if isinstance(name, str | int | float | bool) else str(name) for name in plain(values)]
 
 
 def read_model(path: str | os.PathLike[str]) -> Any:
@@ -131,7 +137,7 @@ def read_model(path: str | os.PathLike[str]) -> Any:
         arrays["table.se"],
         tuple(document["features"]),
         tuple(task_from_document(t) for t in document["tasks"]),
-        pd.RangeIndex(len(x)),
+        pd.RangeIndex(len(x)) if document["rows"] is None else pd.Index(document["rows"]),
         arrays.get("table.group"),
         tuple(document["groups"]),
     )

@@ -106,10 +106,11 @@ def reweighted(weights: np.ndarray, log_densities: np.ndarray) -> np.ndarray:
     cannot be fitted: it takes more draws in the tail than there are.
     """
     least = LEAST_EFFECTIVE / (weights**2).sum()
+    relative = log_densities - log_densities.max()
 
     def at(power: float) -> np.ndarray:
         with np.errstate(divide="ignore"):
-            log_weights = np.log(weights) + power * (log_densities - log_densities.max())
+            log_weights = np.log(weights) + np.where(np.isneginf(log_densities), -np.inf, power * relative)
         return np.exp(log_weights - logsumexp(log_weights))
 
     if 1.0 / (at(1.0) ** 2).sum() >= least:
