@@ -8,8 +8,10 @@ the difference.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -196,6 +198,20 @@ class Result:
     """Comparisons over draws, by table and number of rows with both labels."""
 
     comparisons: dict[tuple[str, str], Comparison]
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row per table, number of rows, model and draw, with all scores; draws of one number hold the same rows."""
+        parts = {key: c.scores.rename(columns={"fold": "draw"}) for key, c in self.comparisons.items()}
+        return pd.concat(parts, names=["table", "rows"]).reset_index(["table", "rows"]).reset_index(drop=True)
+
+    def write(self, folder: Path) -> None:
+        """Write :attr:`scores` as ``scores.csv``, and the held-out predictions of each table as CSV."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.scores.to_csv(folder / "scores.csv", index=False)
+        for (table, rows), comparison in self.comparisons.items():
+            name = "-".join(re.findall(r"\w+", f"{table} {rows}"))
+            comparison.predictions.to_csv(folder / f"{name}.csv", index=False)
 
     def to_frame(self) -> pd.DataFrame:
         """Mean over draws and its standard error: index (table, rows, model), columns (score, "mean"/"se")."""
