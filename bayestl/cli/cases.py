@@ -107,5 +107,5 @@ RUN: dict[Case, Callable[[Options], Any]] = {
     Case.fidelities: _fidelities,
 }
 """The function of each case; its result is printed."""
-WRITTEN = (Case.gap,)
+WRITTEN = (Case.gap, Case.molecules, Case.enthalpies, Case.fidelities)
 """Cases whose result has a method ``write`` for a folder."""

@@ -259,7 +259,8 @@ def reproduce(
         typer.Option(
             "-o",
             "--output",
-            help="gap: folder for the predictions behind the figures, and for pictures.",
+            help="Folder for the predictions behind the figures, and for pictures (gap) or scores of each draw "
+            "(molecules, enthalpies, fidelities).",
         ),
     ] = None,
     jobs: Jobs = 2,
@@ -268,7 +269,7 @@ def reproduce(
     """Run a case of the benchmarks and print its figures with those of other learners."""
     with user_errors():
         if output is not None and case not in WRITTEN:
-            raise ValueError(f"--output: only {' and '.join(c.value for c in WRITTEN)} writes files")
+            raise ValueError(f"--output: files are written by {', '.join(c.value for c in WRITTEN)} only")
         options = Options(
             repeats, hide, variant, split, names_in(models) or None, sizes_in(sizes) or None, jobs, not quiet
         )

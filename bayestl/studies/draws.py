@@ -8,8 +8,10 @@ the difference.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,7 +162,7 @@ def compare_draws(
     draws : sequence of Draw
         Positions of rows of ``data``.
     only : sequence of str, optional
-        Names of the models to run beside the baselines; by default all.
+        Names of the models to run beside the baselines; by default all, and none for an empty list.
     hyperparameters : {"auto", "map", "laplace", "mcmc"}
         As for the models.
     seed : int
@@ -184,9 +186,11 @@ def compare_draws(
         start += len(positions)
     std = None if data.Y_std is None else data.Y_std[[source, target]].iloc[rows].reset_index(drop=True)
     table = X.loc[data.Y.index[rows]].reset_index(drop=True)
-    return compare(
+    comparison = compare(
         chosen, table, labels, target=target, cv=splits, hide="target", Y_std=std, n_jobs=n_jobs, verbose=verbose
     )
+    comparison.units |= {task.name: task.unit for task in pair}  # also where only baselines are run
+    return comparison
 
 
 @dataclass
@@ -194,6 +198,20 @@ class Result:
     """Comparisons over draws, by table and number of rows with both labels."""
 
     comparisons: dict[tuple[str, str], Comparison]
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row per table, number of rows, model and draw, with all scores; draws of one number hold the same rows."""
+        parts = {key: c.scores.rename(columns={"fold": "draw"}) for key, c in self.comparisons.items()}
+        return pd.concat(parts, names=["table", "rows"]).reset_index(["table", "rows"]).reset_index(drop=True)
+
+    def write(self, folder: Path) -> None:
+        """Write :attr:`scores` as ``scores.csv``, and the held-out predictions of each table as CSV."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.scores.to_csv(folder / "scores.csv", index=False)
+        for (table, rows), comparison in self.comparisons.items():
+            name = "-".join(re.findall(r"\w+", f"{table} {rows}"))
+            comparison.predictions.to_csv(folder / f"{name}.csv", index=False)
 
     def to_frame(self) -> pd.DataFrame:
         """Mean over draws and its standard error: index (table, rows, model), columns (score, "mean"/"se")."""
@@ -237,12 +255,13 @@ def _text(table: str, rows: str, comparison: Comparison) -> str:
     for model in comparison.models:
         cells = [_cell(scores.loc[model, (s, "mean")], scores.loc[model, (s, "se")]) for s in SHOWN]
         lines.append(f"  {model:{wide}}" + "".join(f" {cell:>17}" for cell in cells))
-    for score in PAIRED:
+    architectures = [m for m in comparison.models if m not in BASELINES]
+    for score in PAIRED if architectures else ():
         paired = _paired(comparison, score)
         run = list(paired.index.unique("baseline"))
         lines += ["", f"  {SHOWN[score]} minus that of a baseline, on the same draws (below zero: better)"]
         lines.append(f"  {'':{wide}}" + "".join(f" {name:>21}" for name in run))
-        for model in (m for m in comparison.models if m not in BASELINES):
+        for model in architectures:
             cells = [_cell(*paired.loc[(model, b), ["difference", "se"]]) for b in run]
             lines.append(f"  {model:{wide}}" + "".join(f" {cell:>21}" for cell in cells))
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """Case F: band gaps by the hybrid functional HSE beside those by PBE, of non-metals.
 
 A draw holds out 300 compositions with both gaps, whose PBE gap is known.  ``few``: 1000 HSE gaps and 2500 PBE gaps in
-training, 1000 of them of the same compositions; ``all``: all gaps of both kinds, some 23 000.  Features are element
+training, 1000 of them of the same compositions; ``all``: every gap that is not held out, some 22 600.  Features are element
 fractions and twelve statistics of the elements.
 """
 

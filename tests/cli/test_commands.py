@@ -113,7 +113,7 @@ def test_compare_writes_a_report(table, tmp_path):
         (("predict", "nowhere", "TABLE", "-o", "x.csv"), "no model in nowhere"),
         (("compare", "TABLE", "--tasks", "dft", "--models", "forest"), "unknown architecture 'forest'"),
         (("datasets", "gold"), "no table 'gold'"),
-        (("reproduce", "no", "-o", "out"), "only gap writes files"),
+        (("reproduce", "no", "-o", "out"), "files are written by gap"),
         (("reproduce", "molecules", "--sizes", "20,many"), "--sizes: 'many' is not a positive whole number"),
         (("reproduce", "molecules", "--variant", "proteins"), "no table 'proteins'"),
         (("reproduce", "enthalpies", "--variant", "pbe"), "source must be one of"),
@@ -149,12 +149,16 @@ def test_standard_errors_are_written_with_a_table(data_folder, tmp_path):
     assert columns == ["composition", "formula", "mp", "oqmd", "scan", "measured", "measured_std"]
 
 
-def test_a_case_runs_on_a_draw(data_folder):
+def test_a_case_runs_on_a_draw(data_folder, tmp_path):
     options = ("--variant", "coarse", "--sizes", "20", "--models", "chain", "--repeats", "1", "--jobs", "1", "-q")
-    out = invoke("reproduce", "molecules", *options)
+    out = invoke("reproduce", "molecules", *options, "-o", str(tmp_path / "out"))
     assert out.exit_code == 0, out.output
     assert "coarse, 20 rows with both: measured (kcal/mol), mean over 1 draw" in out.output
     assert "independent" not in out.output
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+    assert scores["model"].tolist() == ["chain", "source itself", "line", "GP on the difference"]
+    assert scores["draw"].eq(0).all()
+    assert len(pd.read_csv(tmp_path / "out" / "coarse-20-rows-with-both.csv")) == 4 * 200
 
 
 def test_importing_is_light():

@@ -191,6 +191,13 @@ def test_twelve_statistics_and_the_fractions_of_the_elements():
     assert set(out.columns) - set(draws.STATISTICS) == {"Ga", "As", "Zn", "O", "Fe"}
 
 
+def test_baselines_run_alone(data_folder):
+    text = str(molecules.run(["coarse"], [20], 1, [], "map", n_jobs=1, verbose=False))
+    assert "measured (kcal/mol)" in text
+    assert "GP on the difference" in text
+    assert "minus" not in text
+
+
 def test_unknown_tables_are_named():
     with pytest.raises(ValueError, match="no table 'proteins'"):
         molecules.run(["proteins"], verbose=False)
