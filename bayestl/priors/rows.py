@@ -1,12 +1,12 @@
 """What the features do not say of a label: a row effect, which all labels of the row share, and noise.
 
-    y_it = f_t(x_i) + b_t e_i + sigma_t n_it,        b_t = s_t tanh(w_t),   sigma_t = s_t / cosh(w_t),   w_t ~ N(0, 1.5^2)
+    y_it = f_t(x_i) + b_t e_i + sigma_t n_it,        b_t = s_t tanh(w_t),   sigma_t = s_t / cosh(w_t),   w_t ~ N(0, 1)
 
 ``s_t`` is the standard deviation of the whole residual, ``tanh(w_t)^2`` the share of its variance that is the row's, so that
-the split can change while the size stays.  The ratio ``b_t / sigma_t = sinh(w_t)`` has nearly the half-Cauchy distribution of
-the horseshoe (which is ``w`` with the density ``sech(w)``): most of its mass near nothing or everything.  Carvalho, Polson,
-Scott 2010, *The horseshoe estimator for sparse signals*.  A class has no noise beside the unit noise of its latent value, so
-its row effect is ``sinh(w_t)``.
+the split can change while the size stays.  The ratio ``b_t / sigma_t = sinh(w_t)`` has heavy tails like the half-Cauchy ratio
+of the horseshoe (that is ``w`` with the density ``sech(w)``), with more mass near zero: rows that show no such effect have
+none.  Carvalho, Polson, Scott 2010, *The horseshoe estimator for sparse signals*.  A class has no noise beside the unit noise
+of its latent value, so its row effect is ``sinh(w_t)``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from torch import Tensor
 from bayestl.kernels.hyperpriors import register_real
 from bayestl.likelihoods.hyperparameters import Noise
 
-import os as _os
-
-SPREAD, SPREAD_OF_CLASSES = float(_os.environ.get("WS", "1.5")), float(_os.environ.get("WC", "2.5"))
+SPREAD, SPREAD_OF_CLASSES = 1.0, 2.5
 """Prior standard deviation of ``w`` for numbers and for classes; that of classes allows a row effect that decides."""
 START = 0.7
 """First guess of ``w``."""

@@ -66,18 +66,19 @@ def test_saved_and_loaded_it_predicts_the_same(method, tmp_path):
 def test_draws_agree_with_quantiles_and_belong_together(two_tasks):
     X, Y = two_tasks
     model = btl.Recalibrated(btl.MultiTaskGP(n_starts=1, hyperparameters="map"), cv=4, verbose=False).fit(X, Y)
-    post = model.posterior(X.iloc[30:33])
+    rows = X.iloc[30:33].set_axis(list("abc"))
+    post = model.posterior(rows)
     draws = post.sample(20_000, seed=3)
     quantile = draws.quantile(0.8, "sample").to_numpy()
     np.testing.assert_allclose(quantile, post.quantile(0.8), atol=0.05 * post.std.to_numpy().max())
-    base = model.member_.posterior(X.iloc[30:33].to_numpy()).sample(20_000, seed=3)
+    base = model.member_.posterior(rows.to_numpy()).sample(20_000, seed=3)
     for row in range(3):
         a, b = (np.corrcoef(d[:, row, 0], d[:, row, 1])[0, 1] for d in (draws.to_numpy(), base.to_numpy()))
         assert a == pytest.approx(b, abs=0.02)
     between = (draws.sel(task="target") - draws.sel(task="source")).std("sample")
     np.testing.assert_allclose(post.apply(lambda y: y["target"] - y["source"]).std, between, rtol=0.05)
-    latent = model.posterior(X.iloc[30:33], noise=False).std
-    np.testing.assert_allclose(latent, model.member_.posterior(X.iloc[30:33].to_numpy(), noise=False).std)
+    latent = model.posterior(rows, noise=False).std
+    np.testing.assert_allclose(latent, model.member_.posterior(rows.to_numpy(), noise=False).std)
 
 
 def test_classes_keep_their_names_and_sum_to_one():

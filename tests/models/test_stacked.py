@@ -37,7 +37,7 @@ def test_a_model_that_transfers_gets_the_weight(fitted, two_tasks):
     X, _ = two_tasks
     assert fitted.weights_["difference"] > 0.8
     assert fitted.elpd_["difference"] > fitted.elpd_["alone"]
-    rows = X.iloc[25:30]
+    rows = X.iloc[25:30].set_axis(list("abcde"))
     means = [fitted.weights_[name] * member.posterior(rows.to_numpy()).mean for name, member in fitted.members_.items()]
     np.testing.assert_allclose(fitted.posterior(rows).mean, sum(means))
 
@@ -46,7 +46,7 @@ def test_moments_quantiles_and_draws_are_those_of_the_mixture(fitted, two_tasks)
     X, Y = two_tasks
     fitted = copy.deepcopy(fitted)
     fitted.weights_[:] = [0.35, 0.65]
-    rows, known = X.iloc[22:26], Y.iloc[22:26].assign(target=np.nan)
+    rows, known = X.iloc[22:26].set_axis(list("abcd")), Y.iloc[22:26].assign(target=np.nan)
     post = fitted.posterior(rows, observed=known)
     each = [m.posterior(rows.to_numpy(), observed=known) for m in fitted.members_.values()]
     mean = 0.35 * each[0].mean.to_numpy() + 0.65 * each[1].mean.to_numpy()
