@@ -224,8 +224,10 @@ def _cross(prior: Prior, x: Tensor, channel: int, points: Points) -> Tensor:
         label_weights = w[points.task, p]
         if isinstance(process, Smooth):
             k = process.kernel.forward(x, points.x)
+        elif isinstance(process, Constant):
+            k = torch.ones_like(total)
         else:
-            k = 1.0 if isinstance(process, Constant) else _is_row_of(x, points) * process.is_of_row(points)
+            k = (_is_row_of(x, points) & process.is_of_row(points)).to(x.dtype)
         total = total + w[channel, p] * k * label_weights
     return total
 
