@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -17,14 +19,60 @@ from torch import Tensor
 
 from bayestl.priors.processes import Points, Process
 
+PullTerm = Callable[[Tensor, Tensor], Tensor]
+"""Of a term: from a symmetric gradient in the covariance to that in its argument; that in ``W`` is added in place."""
 
-class Term(NamedTuple):
-    """A process among points: its index p, the process, the points whose task has it, and their places among all."""
+
+@dataclass(frozen=True)
+class Term:
+    """A process among n points: its index p, the process, the points whose task has it, and their places among all."""
 
     p: int
     process: Process
     points: Points
     place: slice | Tensor
+
+    def add(self, total: Tensor, weights: Tensor, argument: Tensor) -> PullTerm:
+        """Add ``w_p w_p' o K_p`` to the covariance (..., n, n) in place; the result takes gradients back."""
+        value, pull_value = self.process.evaluate(argument, self.points)
+        w, block = weights[..., self.points.task, self.p], block_index(self.place, self.place)
+        total[block] += (w[..., None] * value).mul_(w[..., None, :])
+
+        def pull(gradient: Tensor, in_weights: Tensor) -> Tensor:
+            of_block = gradient[block]
+            in_weights[..., self.p].index_add_(-1, self.points.task, 2.0 * ((of_block * value) @ w[..., None])[..., 0])
+            return pull_value((w[..., None] * of_block).mul_(w[..., None, :]))
+
+        return pull
+
+
+class RowTerm(Term):
+    """A process with a number for each row: only the few pairs of points of one row covary."""
+
+    @cached_property
+    def pairs(self) -> tuple[Tensor, Tensor]:
+        """Positions (k,), (k,) among the term's points of the pairs that are of one row."""
+        first, second = torch.nonzero(self.process.covariance(self.points, self.points), as_tuple=True)
+        return first, second
+
+    def add(self, total: Tensor, weights: Tensor, argument: Tensor) -> PullTerm:
+        i, j = self.pairs
+        at = self._places()
+        w = weights[..., self.points.task, self.p]
+        total[..., at[i], at[j]] += w[..., i] * w[..., j]
+
+        def pull(gradient: Tensor, in_weights: Tensor) -> Tensor:
+            slope = 2.0 * gradient[..., at[i], at[j]] * w[..., j]
+            in_weights[..., self.p].index_add_(-1, self.points.task[i], slope)
+            return gradient.new_zeros(*gradient.shape[:-2], 0)
+
+        return pull
+
+    def _places(self) -> Tensor:
+        """The places of the points as positions."""
+        if isinstance(self.place, Tensor):
+            return self.place
+        return torch.arange(self.place.start, self.place.stop)
 
 
 class RecentTerms:
@@ -61,21 +109,11 @@ class Assembled(NamedTuple):
 def assemble(n: int, terms: Sequence[Term], weights: Tensor, arguments: Sequence[Tensor]) -> Assembled:
     """The covariance matrix of n points from ``W`` (..., T, P) and the argument (..., k) of each term."""
     total = weights.new_zeros(*weights.shape[:-2], n, n)
-    evaluated = []
-    for (p, process, points, place), argument in zip(terms, arguments, strict=True):
-        value, pull_value = process.evaluate(argument, points)
-        w = weights[..., points.task, p]
-        total[block_index(place, place)] += (w[..., None] * value).mul_(w[..., None, :])
-        evaluated.append((value, pull_value, w))
+    pulls = [term.add(total, weights, argument) for term, argument in zip(terms, arguments, strict=True)]
 
     def pull(gradient: Tensor) -> list[Tensor]:
         in_weights = torch.zeros_like(weights)
-        in_arguments = []
-        for (p, _, points, place), (value, pull_value, w) in zip(terms, evaluated, strict=True):
-            block = gradient[block_index(place, place)]
-            in_weights[..., p].index_add_(-1, points.task, 2.0 * ((block * value) @ w[..., None])[..., 0])
-            in_arguments.append(pull_value((w[..., None] * block).mul_(w[..., None, :])))
-        return [in_weights, *in_arguments]
+        return [in_weights, *(pull_term(gradient, in_weights) for pull_term in pulls)]
 
     return Assembled(total, pull)
 

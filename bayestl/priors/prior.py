@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from bayestl.kernels.hyperpriors import HyperPrior, draw_from_priors
-from bayestl.priors.assemble import PriorCovariance, RecentTerms, Term, block_index
-from bayestl.priors.processes import Points, Process
+from bayestl.priors.assemble import PriorCovariance, RecentTerms, RowTerm, Term, block_index
+from bayestl.priors.processes import PerRow, Points, Process
 from bayestl.priors.rows import Residual
 
 
@@ -104,12 +104,13 @@ class Prior(gpytorch.Module):
             return PriorCovariance.apply(len(a.x), terms, weights, *(term.process.argument() for term in terms))
         total = weights.new_zeros(len(a.x), len(b.x))
         columns = {term.p: term for term in self.terms(b)}
-        for p, process, points_a, place_a in self.terms(a):
+        for rows in self.terms(a):
+            p = rows.p
             if p in columns:
-                _, _, points_b, place_b = columns[p]
-                block = process.covariance(points_a, points_b)
-                w_a, w_b = weights[points_a.task, p], weights[points_b.task, p]
-                total[block_index(place_a, place_b)] += w_a[:, None] * block * w_b
+                other = columns[p]
+                block = rows.process.covariance(rows.points, other.points)
+                w_a, w_b = weights[rows.points.task, p], weights[other.points.task, p]
+                total[block_index(rows.place, other.place)] += w_a[:, None] * block * w_b
         return total
 
     def variance(self, a: Points) -> Tensor:
@@ -141,7 +142,8 @@ class Prior(gpytorch.Module):
                 first, last = int(index[0]), int(index[-1])
                 is_contiguous = last - first + 1 == len(index)
                 place = slice(first, last + 1) if is_contiguous else index  # a slice needs no copy
-                terms.append(Term(p, process, points.at(place), place))
+                kind = RowTerm if isinstance(process, PerRow) else Term
+                terms.append(kind(p, process, points.at(place), place))
         return terms
 
     def draw_hyperparameters(self, seed: int) -> None:
