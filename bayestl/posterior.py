@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,14 @@ class Latent(Protocol):
 
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
         """``n`` joint draws over all parts: for each part its latent values and setting."""
+
+
+@runtime_checkable
+class LabelledLatent(Latent, Protocol):
+    """Latent values with labels on which other latent values depend, so that the labels have a distribution of their own."""
+
+    def predictive(self, part: TaskPart, setting: Setting) -> Predictive:
+        """The distribution of a part's label; ``setting`` is that of the part in label units, with noise."""
 
 
 @dataclass
@@ -129,8 +137,16 @@ class Posterior:
         predictive_of_parts: list[dict[str, Predictive]] = [{} for _ in self._tasks]
         for part in self._parts:
             setting = self._in_label_units(part, self._latent.setting(part))
-            predictive_of_parts[part.task][part.role] = part.likelihood.predictive(self._latent.block(part), setting)
+            if isinstance(self._latent, LabelledLatent) and self._is_label(part):
+                predictive = self._latent.predictive(part, setting)
+            else:
+                predictive = part.likelihood.predictive(self._latent.block(part), setting)
+            predictive_of_parts[part.task][part.role] = predictive
         return [task.observes.combine(parts) for task, parts in zip(self._tasks, predictive_of_parts, strict=True)]
+
+    def _is_label(self, part: TaskPart) -> bool:
+        """Whether labels of a part are asked for, not latent values; classes have labels only."""
+        return self._noise or not part.likelihood.has_noise
 
     def _in_label_units(self, part: TaskPart, setting: Setting) -> Setting:
         """The setting of a part with its location and scale, and with or without noise."""
@@ -248,8 +264,10 @@ class Posterior:
         generator = np.random.default_rng(seed)
         labels = np.empty((int(n), len(self._index), len(self._tasks)))
         draws_of_parts: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
-        for part, f, setting in self._latent.sample(int(n), generator, joint_rows):
+        for part, f, setting, label in self._latent.sample(int(n), generator, joint_rows):
             draws = part.likelihood.draw(f, self._in_label_units(part, setting), generator)
+            if label is not None and self._is_label(part):
+                draws = np.where(np.isnan(label), draws, label)
             draws_of_parts[part.task][part.role] = draws
         for t, task in enumerate(self._tasks):
             labels[:, :, t] = task.observes.combine_draws(draws_of_parts[t])

@@ -98,9 +98,6 @@ def test_a_chain_averages_over_an_unknown_source(fitted, by_hand):
     np.testing.assert_allclose(post.std, std, rtol=3 / np.sqrt(2 * 32))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="draws of a chain take a source of their own for the target, not the source drawn"
-)
 def test_draws_of_a_chain_go_down_the_chain_together(fitted, by_hand):
     """Source and target of a row are drawn together: their correlation is that of draws by hand (0.6 to 0.9)."""
     samples = fitted["chain"].posterior(UNKNOWN).sample(2000, seed=0).to_numpy()
