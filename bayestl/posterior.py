@@ -24,6 +24,7 @@ from bayestl.distributions import (
     Predictive,
     check_probability,
 )
+from bayestl.distributions.affine import affine_form
 from bayestl.distributions.base import log_density_of
 from bayestl.likelihoods import Categorical, Censored, Gaussian, LatentBlock, Ordinal, Setting
 from bayestl.table.scaler import Scaler
@@ -325,7 +326,7 @@ class Posterior:
             return evaluate(self._draws(k, seed, joint_rows=True))
 
         moments = self.moments()
-        slopes = None if moments is None else _affine(evaluate, self._draws(16, 0, joint_rows=False), n, n_tasks)
+        slopes = None if moments is None else affine_form(evaluate, self._draws(16, 0, joint_rows=False), n, n_tasks)
         if slopes is None or moments is None:
             return Derived(Empirical(evaluate(self._draws(APPLY_DRAWS, 0, joint_rows=False))), self._index, draw, name)
         constant, slope = slopes
@@ -343,25 +344,3 @@ def _class_names(positions: np.ndarray, classes: Sequence[Hashable]) -> np.ndarr
     names = np.empty(len(classes), dtype=object)
     names[:] = classes
     return names[positions.astype(int)]
-
-
-def _affine(
-    evaluate: Callable[[np.ndarray], np.ndarray], trial: np.ndarray, n: int, n_tasks: int
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Constant (n,) and slopes (n, T) of a function that is affine at the trial draws up to rounding, else None."""
-    centre = trial[0]
-    probes = np.concatenate([centre[None], centre[None] + np.eye(n_tasks)[:, None, :]])
-    with np.errstate(all="ignore"):  # a logarithm or a division may leave its domain at a probe
-        at_probes = evaluate(probes)
-        at_trial = evaluate(trial)
-    slope = (at_probes[1:] - at_probes[0]).T
-    constant = at_probes[0] - (slope * centre).sum(axis=1)
-    affine = constant + np.einsum("nt,knt->kn", slope, trial)
-    size = np.abs(at_trial).max() + np.abs(slope).max() * np.abs(trial).max() + 1e-300
-    if (
-        not np.isfinite(affine).all()
-        or not np.isfinite(at_trial).all()
-        or np.abs(affine - at_trial).max() > 1e-9 * size
-    ):
-        return None
-    return constant, slope

@@ -10,25 +10,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayestl.distributions import Discrete, Predictive
+from bayestl.distributions import Discrete, NormalMixture, PowerNormalMixture, Predictive
 from bayestl.likelihoods import LatentBlock, Setting
+from bayestl.likelihoods.numbers import Positive
 from bayestl.models.chain.levels import PATHS
-from bayestl.models.chain.paths import ChainPaths
+from bayestl.models.chain.paths import Chain, ChainPaths
 from bayestl.models.chain.rows import ByRow, given_number, particles, smoothed
 from bayestl.table.table import Known
 from bayestl.table.task import PartDraws, TaskPart
 
-if TYPE_CHECKING:
-    from bayestl.models.chain.model import ChainGP
-
 EXACT = 1e-10
 """Variance (scaled units) of what is known."""
 LEAST_PATHS = 8
-"""With fewer positive labels among the paths of a row, known labels below leave the size of a hurdle label as it was."""
+"""Fewer different numbers among the paths of a row do not make a distribution: what is known without the label below stays."""
 
 
 class ChainLatent:
@@ -38,7 +35,7 @@ class ChainLatent:
     """
 
     def __init__(
-        self, model: ChainGP, x: np.ndarray, inputs: Mapping[int, np.ndarray], group: np.ndarray, labels: Known
+        self, model: Chain, x: np.ndarray, inputs: Mapping[int, np.ndarray], group: np.ndarray, labels: Known
     ) -> None:
         self._model = model
         self._chain = ChainPaths(model, x, inputs, group, labels)
@@ -107,13 +104,21 @@ class ChainLatent:
             counts = (y[:, :, None] == np.arange(chances.shape[1])).sum(axis=0)
             chances[rows] = (counts + chances[rows]) / (PATHS + 1)  # paths say nothing of what is rarer
             return Discrete(chances, others.classes)
-        has_label = (~np.isnan(y)).sum(axis=0) >= LEAST_PATHS
+        has_label = (np.diff(np.sort(y, axis=0), axis=0) > 0).sum(axis=0) + 1 >= LEAST_PATHS
         if not has_label.any():
             return others
-        means, variances = smoothed(particles(y[:, has_label]))
+        labels = self._smooth_labels(part, particles(y[:, has_label]), setting)
+        return ByRow(len(self._chain.x), rows[has_label], labels, others)
+
+    def _smooth_labels(self, part: TaskPart, y: np.ndarray, setting: Setting) -> Predictive:
+        """The distribution of labels (K, R), scaled, each smoothed on the scale on which its errors are Gaussian."""
+        if isinstance(part.likelihood, Positive):  # truncated at zero: on the scale of the root
+            means, variances = smoothed(np.sqrt(setting.units(y)))
+            return PowerNormalMixture(NormalMixture(np.full(PATHS, 1 / PATHS), means, variances), 0.5)
+        means, variances = smoothed(y)
         block = LatentBlock(np.full(PATHS, 1 / PATHS), means[..., None], variances[..., None, None])
         sharp = setting.at(np.zeros(PATHS, dtype=int))._replace(noise=np.full(PATHS, EXACT))
-        return ByRow(len(self._chain.x), rows[has_label], part.likelihood.predictive(block, sharp), others)
+        return part.likelihood.predictive(block, sharp)
 
     def moments(self) -> None:
         """None: the joint distribution of a row's tasks is known by draws only."""

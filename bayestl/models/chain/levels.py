@@ -43,8 +43,8 @@ class Proposals:
         self._free = free
         self._both = free[:, :, None] & free[:, None, :]
         self._eye = np.eye(free.shape[1])
-        self._centres = [np.zeros(free.shape)]
-        self._roots = [np.tile(self._eye, (len(free), 1, 1))]
+        self._centres: list[np.ndarray] = [np.zeros(free.shape)]
+        self._roots: list[np.ndarray] = [np.tile(self._eye, (len(free), 1, 1))]
         self._scores: list[np.ndarray] = []
         self._log_densities: list[np.ndarray] = []
 

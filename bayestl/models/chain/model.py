@@ -29,7 +29,6 @@ from bayestl.models.chain.forests import ForestFeatures
 from bayestl.models.chain.latent import ChainLatent
 from bayestl.models.exact.family import Family
 from bayestl.models.exact.transfer import TransferModel
-from bayestl.posterior import Latent
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Smooth
 from bayestl.priors.task_specific import independent_prior
@@ -60,11 +59,6 @@ class Inputs:
     scale: np.ndarray
     without_source: int
     """Number of labelled rows of the table whose source is not known."""
-
-    @property
-    def stand_in(self) -> float:
-        """Weight of the regression on an expected source, beside the one on the source's label, where that is not known."""
-        return STAND_IN if self.without_source >= LEAST_WITHOUT else 0.0
 
     def of(self, x: np.ndarray, source: np.ndarray) -> np.ndarray:
         """Inputs (n, k) from features ``x`` (n, d) and the source's columns."""
@@ -242,7 +236,9 @@ class ChainGP(TransferModel):
     def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
         return BayesianModel._prior_at_table(self, table, seed)  # inputs are labels, which a prior draw does not have
 
-    def _latent(self, x: np.ndarray, group: np.ndarray, observed: Known | None) -> Latent:
+    def _latent(  # type: ignore[override]
+        self, x: np.ndarray, group: np.ndarray, observed: Known | None
+    ) -> JoinedLatent | ChainLatent:
         missing = np.full((len(x), len(self.tasks_)), np.nan)
         labels = Known(missing, missing) if observed is None else observed
         codes = torch.from_numpy(group)
@@ -254,6 +250,10 @@ class ChainGP(TransferModel):
             return ChainLatent(self, x, inputs, group, labels)
         by_family = [(f, inputs[f.parts[0].task]) for f in self.families_]
         return JoinedLatent([(f.parts, self._family_latent(f, of_rows, group, observed)) for f, of_rows in by_family])
+
+    def _stand_in(self, t: int) -> float:
+        """Weight of a task's regression on an expected source, beside the one on its label, where that is not known."""
+        return STAND_IN if self.inputs_[t].without_source >= LEAST_WITHOUT else 0.0
 
     def _drawn_inputs(self, t: int, x: np.ndarray, source: np.ndarray) -> np.ndarray:
         """Inputs (n, k) of a task at scaled features ``x`` (n, d) with labels ``source`` (n,) of the task before it."""

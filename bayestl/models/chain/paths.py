@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from scipy.special import ndtr
@@ -21,11 +21,31 @@ from bayestl.inference.gaussian.latent import ExactLatent
 from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.models.chain.levels import PATHS, Proposals, lattice, resampled
 from bayestl.models.chain.rows import given_label
-from bayestl.table.table import Known
-from bayestl.table.task import TaskPart
+from bayestl.models.exact.family import Family
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import Known, Table
+from bayestl.table.task import Task, TaskPart
 
-if TYPE_CHECKING:
-    from bayestl.models.chain.model import ChainGP
+
+class Chain(Protocol):
+    """What paths need of a fitted chain."""
+
+    table_: Table
+    scaler_: Scaler
+    tasks_: tuple[Task, ...]
+    families_: list[Family]
+
+    def _order(self, table: Table) -> tuple[int, ...]:
+        """The tasks, sources first."""
+
+    def _stand_in(self, t: int) -> float:
+        """Weight of a task's regression on an expected source, in rows without the source."""
+
+    def _drawn_inputs(self, t: int, x: np.ndarray, source: np.ndarray) -> np.ndarray:
+        """Inputs (n, k) of a task at scaled features (n, d) with labels ``source`` (n,) of the task before it."""
+
+    def _family_latent(self, family: Family, x: np.ndarray, group: np.ndarray, observed: Known | None) -> ExactLatent:
+        """The latent values of a family at inputs ``x`` (n, k), given the ``observed`` labels of those rows."""
 
 
 @dataclass
@@ -70,7 +90,7 @@ class ChainPaths:
 
     Parameters
     ----------
-    model : ChainGP
+    model : Chain
         The fitted chain.
     x : ndarray, shape (n, d)
         Scaled features.
@@ -86,12 +106,12 @@ class ChainPaths:
     A label whose source is known informs the functions, as in the table.  One whose source is not known informs its own
     row only: the sources above it and its own latent value.
 
-    The label of a task whose source is not known follows a mixture: with weight :attr:`Inputs.stand_in`, the regression on
+    The label of a task whose source is not known follows a mixture: with weight :meth:`stand_in`, the regression on
     the features that rows without a source have shown, independent of the source; else the one on the source's label.
     """
 
     def __init__(
-        self, model: ChainGP, x: np.ndarray, inputs: Mapping[int, np.ndarray], group: np.ndarray, labels: Known
+        self, model: Chain, x: np.ndarray, inputs: Mapping[int, np.ndarray], group: np.ndarray, labels: Known
     ) -> None:
         self._model, self.x, self.inputs, self._group = model, x, inputs, group
         self.order = model._order(model.table_)
@@ -146,7 +166,7 @@ class ChainPaths:
 
     def stand_in(self, t: int) -> float:
         """Weight of a task's regression on an expected source, in rows without the source."""
-        return self._model.inputs_[t].stand_in
+        return self._model._stand_in(t)
 
     def components(self, part: TaskPart) -> tuple[np.ndarray, Setting]:
         """Weights and setting of a part's components given a path: those of the stand-in, if any, come first."""

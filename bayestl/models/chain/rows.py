@@ -62,7 +62,7 @@ class ByRow:
 
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,)."""
-        return self._merged(lambda m, at: m.quantile(at(q) if np.ndim(q) else q))
+        return self._merged(lambda m, at: m.quantile(at(q) if isinstance(q, np.ndarray) and q.ndim else q))
 
 
 def particles(y: np.ndarray) -> np.ndarray:
