@@ -91,6 +91,13 @@ class ChainGP(TransferModel):
     ``groups`` give each task a variance between groups.  A saved model fits its forests again when it is loaded, from the
     same seed.
 
+    Where the source of a new row is not known, 64 labels of it stand for its distribution, each with a target of its own:
+    draws and functions of several tasks go down the chain, and a known target informs its source.  A known label whose source
+    is not known informs its own row only.  If the table had 20 labelled rows without their source, half of the target's
+    distribution is what those rows have shown, independent of the source: they may lack it for a reason.  Distributions of
+    such rows have the resolution of 64 labels, also in the tails.  ``leave_one_out`` predicts a source without the target of
+    its row, and a target without its source by the regression on such rows alone.
+
     References
     ----------
     Perdikaris et al. 2017, *Nonlinear information fusion algorithms for data-efficient multi-fidelity modelling*;
