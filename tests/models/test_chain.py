@@ -102,6 +102,11 @@ def test_rows_do_not_depend_on_each_other_and_known_sources_keep_their_closed_fo
     assert first.moments() is not None
     np.testing.assert_allclose(together.mean.iloc[0], first.mean.iloc[0], rtol=1e-9)
     np.testing.assert_allclose(together.std.iloc[0], first.std.iloc[0], rtol=1e-9)
+    targets = pd.DataFrame({"t": [0.8, np.nan, -0.2]})
+    informed = three.posterior(NEW, observed=targets)
+    for i in range(len(NEW)):
+        alone = three.posterior(NEW[[i]], observed=targets.iloc[[i]])
+        np.testing.assert_allclose(alone.mean.iloc[0], informed.mean.iloc[i], rtol=1e-6)
     all_unknown = three.posterior(NEW)
     for i in range(len(NEW)):
         alone = three.posterior(NEW[[i]])

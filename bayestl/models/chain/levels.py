@@ -17,12 +17,10 @@ GENERATOR = 19
 """Of the lattice: its powers modulo :data:`PATHS` order the levels of each task."""
 SHIFT = 0.6180339887498949
 """By which the levels move from round to round (modulo one, in steps of the lattice): the golden ratio."""
-ROUNDS = 8
-"""Most rounds."""
+ROUNDS = 6
+"""Rounds of every row, so that no row depends on another."""
 ENOUGH = 0.2
 """Least effective fraction of a round's paths to which the next round's levels are fitted."""
-SETTLED = 2.0
-"""Effective number of paths, in multiples of :data:`PATHS`, with which the rounds end."""
 WIDER = 1.2
 """Factor by which the next round's levels spread more than the weighted ones, so that no tail is lost."""
 LEAST_VARIANCE = 1e-9
@@ -56,10 +54,9 @@ class Proposals:
         return self._scores[-1]
 
     def settle(self, log_density: np.ndarray) -> bool:
-        """Take the log densities (K, R) of the known labels at the last scores; whether no further round is needed."""
+        """Take the log densities (K, R) of the known labels at the last scores; whether that was the last round."""
         self._log_densities.append(np.nan_to_num(log_density, nan=-1e9, neginf=-1e9))
-        weights = self.weights()
-        if len(self._scores) == ROUNDS or (_effective(weights) > SETTLED * PATHS).all():
+        if len(self._scores) == ROUNDS:
             return True
         z, tempered = np.concatenate(self._scores), _tempered(self._log_weights())
         mean = np.einsum("kr,krt->rt", tempered, z)

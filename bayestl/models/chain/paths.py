@@ -26,6 +26,9 @@ from bayestl.table.scaler import Scaler
 from bayestl.table.table import Known, Table
 from bayestl.table.task import Task, TaskPart
 
+ROWS = 256
+"""Rows whose paths are drawn at a time, which bounds the memory."""
+
 
 class Chain(Protocol):
     """What paths need of a fitted chain."""
@@ -233,11 +236,11 @@ class ChainPaths:
         """Paths of the rows that lack a source: those of informed rows by weights."""
         is_informed = self.informed[self.open].any(axis=1)
         others, informed = self.open[~is_informed], self.open[is_informed]
-        pieces = []
-        if len(others):
-            pieces.append(self._descend(others, np.repeat(lattice(len(self.order))[:, None], len(others), axis=1)))
-        if len(informed):
-            pieces.append(self._weighted(informed))
+        pieces, scores = [], lattice(len(self.order))
+        for first in range(0, len(others), ROWS):
+            rows = others[first : first + ROWS]
+            pieces.append(self._descend(rows, np.repeat(scores[:, None], len(rows), axis=1)))
+        pieces += [self._weighted(informed[i : i + ROWS]) for i in range(0, len(informed), ROWS)]
         return _joined(pieces, 1).at(np.argsort(np.concatenate([others, informed])))
 
     def _weighted(self, rows: np.ndarray) -> Descent:
