@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from bayestl.distributions import (
     Predictive,
     check_probability,
 )
+from bayestl.distributions.affine import affine_form
 from bayestl.distributions.base import log_density_of
 from bayestl.likelihoods import Categorical, Censored, Gaussian, LatentBlock, Ordinal, Setting
 from bayestl.table.scaler import Scaler
@@ -49,6 +50,14 @@ class Latent(Protocol):
 
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
         """``n`` joint draws over all parts: for each part its latent values and setting."""
+
+
+@runtime_checkable
+class LabelledLatent(Latent, Protocol):
+    """Latent values with labels on which other latent values depend, so that the labels have a distribution of their own."""
+
+    def predictive(self, part: TaskPart, setting: Setting) -> Predictive:
+        """The distribution of a part's label; ``setting`` is that of the part in label units, with noise."""
 
 
 @dataclass
@@ -129,8 +138,16 @@ class Posterior:
         predictive_of_parts: list[dict[str, Predictive]] = [{} for _ in self._tasks]
         for part in self._parts:
             setting = self._in_label_units(part, self._latent.setting(part))
-            predictive_of_parts[part.task][part.role] = part.likelihood.predictive(self._latent.block(part), setting)
+            if isinstance(self._latent, LabelledLatent) and self._is_label(part):
+                predictive = self._latent.predictive(part, setting)
+            else:
+                predictive = part.likelihood.predictive(self._latent.block(part), setting)
+            predictive_of_parts[part.task][part.role] = predictive
         return [task.observes.combine(parts) for task, parts in zip(self._tasks, predictive_of_parts, strict=True)]
+
+    def _is_label(self, part: TaskPart) -> bool:
+        """Whether labels of a part are asked for, not latent values; classes have labels only."""
+        return self._noise or not part.likelihood.has_noise
 
     def _in_label_units(self, part: TaskPart, setting: Setting) -> Setting:
         """The setting of a part with its location and scale, and with or without noise."""
@@ -248,8 +265,10 @@ class Posterior:
         generator = np.random.default_rng(seed)
         labels = np.empty((int(n), len(self._index), len(self._tasks)))
         draws_of_parts: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
-        for part, f, setting in self._latent.sample(int(n), generator, joint_rows):
+        for part, f, setting, label in self._latent.sample(int(n), generator, joint_rows):
             draws = part.likelihood.draw(f, self._in_label_units(part, setting), generator)
+            if label is not None and self._is_label(part):
+                draws = np.where(np.isnan(label), draws, label)
             draws_of_parts[part.task][part.role] = draws
         for t, task in enumerate(self._tasks):
             labels[:, :, t] = task.observes.combine_draws(draws_of_parts[t])
@@ -307,7 +326,7 @@ class Posterior:
             return evaluate(self._draws(k, seed, joint_rows=True))
 
         moments = self.moments()
-        slopes = None if moments is None else _affine(evaluate, self._draws(16, 0, joint_rows=False), n, n_tasks)
+        slopes = None if moments is None else affine_form(evaluate, self._draws(16, 0, joint_rows=False), n, n_tasks)
         if slopes is None or moments is None:
             return Derived(Empirical(evaluate(self._draws(APPLY_DRAWS, 0, joint_rows=False))), self._index, draw, name)
         constant, slope = slopes
@@ -325,25 +344,3 @@ def _class_names(positions: np.ndarray, classes: Sequence[Hashable]) -> np.ndarr
     names = np.empty(len(classes), dtype=object)
     names[:] = classes
     return names[positions.astype(int)]
-
-
-def _affine(
-    evaluate: Callable[[np.ndarray], np.ndarray], trial: np.ndarray, n: int, n_tasks: int
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Constant (n,) and slopes (n, T) of a function that is affine at the trial draws up to rounding, else None."""
-    centre = trial[0]
-    probes = np.concatenate([centre[None], centre[None] + np.eye(n_tasks)[:, None, :]])
-    with np.errstate(all="ignore"):  # a logarithm or a division may leave its domain at a probe
-        at_probes = evaluate(probes)
-        at_trial = evaluate(trial)
-    slope = (at_probes[1:] - at_probes[0]).T
-    constant = at_probes[0] - (slope * centre).sum(axis=1)
-    affine = constant + np.einsum("nt,knt->kn", slope, trial)
-    size = np.abs(at_trial).max() + np.abs(slope).max() * np.abs(trial).max() + 1e-300
-    if (
-        not np.isfinite(affine).all()
-        or not np.isfinite(at_trial).all()
-        or np.abs(affine - at_trial).max() > 1e-9 * size
-    ):
-        return None
-    return constant, slope

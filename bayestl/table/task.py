@@ -91,6 +91,8 @@ class PartDraws(NamedTuple):
     """(K, n, L)"""
     setting: Setting
     """Noise and further hyperparameters of the likelihood, one component per draw."""
+    label: np.ndarray | None = None
+    """(K, n) labels in label units that were drawn with the latent values; NaN where the likelihood is to draw them."""
 
 
 def task_parts(tasks: Sequence[Task]) -> tuple[TaskPart, ...]:

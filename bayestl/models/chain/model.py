@@ -2,11 +2,11 @@
 
     y_l ~ Likelihood(f_l),        f_l = g_l(y_{l-1}) + h_l(x, y_{l-1}),        g_l, h_l ~ GP
 
-Where the label of the source is not known, its prediction is used instead, and an input says so: the explicit latent variable
-of Hutchinson et al. 2017 with known labels used as they are.  It is a nonlinear autoregressive process (Perdikaris et al.
-2017, *Nonlinear information fusion algorithms*) with the source plugged in, so it is exact where the labels are Gaussian,
-cheap, and takes thousands of rows; in exchange, the target does not inform the source.  Where hardly a training row lacked its
-source, a new row's unknown source is integrated out by draws instead.
+It is the explicit latent variable of Hutchinson et al. 2017 with known labels used as they are, and a nonlinear autoregressive
+process (Perdikaris et al. 2017, *Nonlinear information fusion algorithms*) with the source plugged in: exact where the labels
+are Gaussian, cheap, and for thousands of rows.  Where a row of the table lacks its source, the source's expectation is the
+input, and a further input says so.  In a new row, source and target are drawn together (``latent.py``): the source's label is
+integrated out, and a known target informs it.
 
 With ``inputs="forest"`` the features enter through cross-fitted predictions of forests (``forests.py``).
 """
@@ -22,10 +22,11 @@ import torch
 
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.distributions import Discrete
-from bayestl.inference.gaussian.latent import ExactLatent, JoinedLatent, MixedLatent
+from bayestl.inference.gaussian.latent import JoinedLatent
 from bayestl.kernels.combined import Covariance, with_sources
 from bayestl.models.base import BayesianModel
 from bayestl.models.chain.forests import ForestFeatures
+from bayestl.models.chain.latent import ChainLatent
 from bayestl.models.exact.family import Family
 from bayestl.models.exact.transfer import TransferModel
 from bayestl.priors.prior import Prior
@@ -34,7 +35,7 @@ from bayestl.priors.task_specific import independent_prior
 from bayestl.table.graph import order_levels
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table
+from bayestl.table.table import Known, Table, row_groups
 from bayestl.table.task import Task, TaskPart
 
 INPUTS = (None, "forest")
@@ -44,8 +45,8 @@ FOREST_LABELS = 200
 """A task with fewer labels takes the features as they are: trees would learn too little."""
 LEAST_WITHOUT = 20
 """Labelled rows without their source that a model needs, to learn how far a prediction can replace the source."""
-SOURCE_DRAWS = 32
-"""Labels drawn for an unknown source where the model had fewer such rows."""
+STAND_IN = 0.5
+"""Weight of what such rows have shown, beside that of the source's label, in the prediction of a row without its source."""
 FamilyMaker = Callable[[tuple[TaskPart, ...], np.ndarray, int], Family]
 """Learns or restores the family of some parts from the inputs (n, k) of the table's rows and the family's position."""
 
@@ -91,6 +92,13 @@ class ChainGP(TransferModel):
     ``groups`` give each task a variance between groups.  A saved model fits its forests again when it is loaded, from the
     same seed.
 
+    Where the source of a new row is not known, 64 labels of it stand for its distribution, each with a target of its own:
+    draws and functions of several tasks go down the chain, and a known target informs its source.  A known label whose source
+    is not known informs its own row only.  If the table had 20 labelled rows without their source, half of the target's
+    distribution is what those rows have shown, independent of the source: they may lack it for a reason.  Distributions of
+    such rows have the resolution of 64 labels, also in the tails.  ``leave_one_out`` predicts a source without the target of
+    its row, and a target without its source by the regression on such rows alone.
+
     References
     ----------
     Perdikaris et al. 2017, *Nonlinear information fusion algorithms for data-efficient multi-fidelity modelling*;
@@ -129,7 +137,7 @@ class ChainGP(TransferModel):
 
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
         """One family per part, sources first."""
-        order = order_levels(self.levels, table.names)
+        order = self._order(table)
         return [(part,) for t in order for part in table.parts if part.task == t]
 
     def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
@@ -156,16 +164,15 @@ class ChainGP(TransferModel):
     def _build(self, table: Table, scaler: Scaler, make_family: FamilyMaker) -> dict[str, Any]:
         """The fitted attributes: families one after another, each with inputs from those before it."""
         x, labels = scaler.features(table.x), Known(table.y, table.high)
-        group = torch.zeros(len(x), dtype=torch.long) - 1
+        codes = row_groups(table), np.arange(len(x))
         families: list[Family] = []
         inputs: dict[int, Inputs] = {}
         table_inputs: dict[int, np.ndarray] = {}
         for i, parts in enumerate(self._families(table)):
             t = parts[0].task
             if t not in inputs:
-                before = self._before(table, t)
-                expected = self._expectations(before, [] if before is None else [table_inputs[before]], group, families)
-                source = self._source(table, scaler, t, labels, expected)
+                expected = self._expectations(self._before(table, t), table_inputs, codes, families)
+                source = self._source(table, scaler, t, labels.y, expected)
                 inputs[t], table_inputs[t] = self._inputs(table, scaler, t, x, source, labels)
             families.append(make_family(parts, table_inputs[t], i))
         return {"families_": families, "inputs_": inputs, "table_inputs_": table_inputs}
@@ -194,36 +201,36 @@ class ChainGP(TransferModel):
         inputs = Inputs(forests, columns.mean(axis=0), np.where(scale > 1e-9, scale, 1.0), n_without)
         return inputs, inputs.scaled(columns)
 
+    def _order(self, table: Table) -> tuple[int, ...]:
+        """The tasks, sources first."""
+        return order_levels(self.levels, table.names)
+
     def _before(self, table: Table, t: int) -> int | None:
         """The task whose label is an input of a task, None for the first one."""
-        order = order_levels(self.levels, table.names)
+        order = self._order(table)
         level = order.index(t)
         return order[level - 1] if level else None
 
     def _expectations(
-        self, t: int | None, inputs: Sequence[np.ndarray], group: torch.Tensor, families: Sequence[Family]
+        self, t: int | None, inputs: Mapping[int, np.ndarray], codes: tuple[np.ndarray, ...], families: Sequence[Family]
     ) -> dict[str, np.ndarray]:
-        """The expectation (n, k) of each part of a task by its role, averaged over equally likely alternatives of the inputs."""
+        """The expectation (n, k) of each part of a task by its role, at its inputs and codes (n,) of groups and rows."""
         expected = {}
         for family in families:
             (part,) = family.parts
             if part.task == t:
-                latents = [
-                    family.posterior.at(torch.from_numpy(version), group, torch.arange(len(group)))
-                    for version in inputs
-                ]
-                means = [_expectation(part, JoinedLatent([(family.parts, latent)])) for latent in latents]
-                expected[part.role] = np.mean(means, axis=0)
+                at = family.posterior.at(torch.from_numpy(inputs[t]), *map(torch.from_numpy, codes))
+                expected[part.role] = _expectation(part, JoinedLatent([(family.parts, at)]))
         return expected
 
     def _source(
-        self, table: Table, scaler: Scaler, t: int, labels: Known, expected: Mapping[str, np.ndarray]
+        self, table: Table, scaler: Scaler, t: int, labels: np.ndarray, expected: Mapping[str, np.ndarray]
     ) -> np.ndarray:
         """Columns (n, k) for the label of the task before, its value or else its expectation, and whether it is known."""
         before = self._before(table, t)
         if before is None:
-            return np.empty((len(labels.y), 0))
-        label = labels.y[:, before]
+            return np.empty((len(labels), 0))
+        label = labels[:, before]
         columns = {}
         for part in (p for p in table.parts if p.task == before):
             value = scaler.labels(label, part, table.tasks[before])
@@ -237,54 +244,32 @@ class ChainGP(TransferModel):
     def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
         return BayesianModel._prior_at_table(self, table, seed)  # inputs are labels, which a prior draw does not have
 
-    def _latent(self, rows: Rows) -> JoinedLatent:
+    def _latent(self, rows: Rows) -> JoinedLatent | ChainLatent:  # type: ignore[override]
         missing = np.full((len(rows.x), len(self.tasks_)), np.nan)
-        labels = rows.known or Known(missing, missing)
-        codes = torch.from_numpy(rows.group)
-        inputs: dict[int, list[np.ndarray]] = {}
-        latents: list[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]] = []
-        for family in self.families_:
-            t = family.parts[0].task
-            if t not in inputs:
-                before = self._before(self.table_, t)
-                expected = self._expectations(before, [] if before is None else inputs[before], codes, self.families_)
-                versions = self._with_source(t, before, labels, latents)
-                sources = [self._source(self.table_, self.scaler_, t, known, expected) for known in versions]
-                inputs[t] = [self.inputs_[t].of(rows.x, source) for source in sources]
-            versions_of_family = [self._family_latent(family, rows._replace(x=version)) for version in inputs[t]]
-            is_single = len(versions_of_family) == 1
-            latents.append((family.parts, versions_of_family[0] if is_single else MixedLatent(versions_of_family)))
-        return JoinedLatent(latents)
+        y = missing if rows.known is None else rows.known.y
+        inputs: dict[int, np.ndarray] = {}
+        for t in self._order(self.table_):
+            expected = self._expectations(self._before(self.table_, t), inputs, (rows.group, rows.row), self.families_)
+            inputs[t] = self.inputs_[t].of(rows.x, self._source(self.table_, self.scaler_, t, y, expected))
+        if np.isnan(y[:, list(self._order(self.table_)[:-1])]).any():
+            return ChainLatent(self, rows, inputs)
+        by_family = [(f, inputs[f.parts[0].task]) for f in self.families_]
+        return JoinedLatent([(f.parts, self._family_latent(f, rows._replace(x=of_rows))) for f, of_rows in by_family])
 
-    def _with_source(
-        self,
-        t: int,
-        before: int | None,
-        labels: Known,
-        above: Sequence[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]],
-    ) -> list[Known]:
-        """The labels, or several versions of them with draws for the sources that are not known.
+    def _stand_in(self, t: int) -> float:
+        """Weight of a task's regression on an expected source, beside the one on its label, where that is not known."""
+        return STAND_IN if self.inputs_[t].without_source >= LEAST_WITHOUT else 0.0
 
-        If training had enough rows without their source, the model has learnt how far a prediction can replace it; if not, its
-        predictions are averaged over draws of the source.
-        """
-        if before is None or self.inputs_[t].without_source >= LEAST_WITHOUT:
-            return [labels]
-        unknown = np.isnan(labels.y[:, before])
-        if not unknown.any():
-            return [labels]
-        generator = np.random.default_rng(int(self.random_state))
-        latent = JoinedLatent([(parts, of_parts) for parts, of_parts in above if parts[0].task == before])
-        draws = {}
-        for part, f, setting in latent.sample(SOURCE_DRAWS, generator, joint_rows=False):
-            location, scale = self.scaler_.units(part)
-            draws[part.role] = part.likelihood.draw(f, setting._replace(location=location, scale=scale), generator)
-        versions = []
-        for value in self.tasks_[before].observes.combine_draws(draws):
-            y, high = labels.y.copy(), labels.high.copy()
-            y[unknown, before] = high[unknown, before] = value[unknown]
-            versions.append(Known(y, high))
-        return versions
+    def _drawn_inputs(self, t: int, x: np.ndarray, source: np.ndarray) -> np.ndarray:
+        """Inputs (n, k) of a task at scaled features ``x`` (n, d) with labels ``source`` (n,) of the task before it."""
+        before = self._before(self.table_, t)
+        labels = np.full((len(x), len(self.tasks_)), np.nan)
+        labels[:, before] = source
+        parts = [p for p in self.table_.parts if p.task == before]
+        unused = {
+            p.role: np.zeros((len(x), 1 if p.likelihood.has_noise else len(p.likelihood.classes_ or ()))) for p in parts
+        }
+        return self.inputs_[t].of(x, self._source(self.table_, self.scaler_, t, labels, unused))
 
     def _family_inputs(self, family: Family) -> np.ndarray:
         return self.table_inputs_[family.parts[0].task]

@@ -74,7 +74,9 @@ class StackedLatent:
             setting = Setting(
                 np.concatenate([d.setting.noise for d in of_part]), np.concatenate([d.setting.further for d in of_part])
             )
-            draws.append(PartDraws(of_part[0].part, np.concatenate([d.f for d in of_part])[order], setting.at(order)))
+            labels = [np.full(d.f.shape[:2], np.nan) if d.label is None else d.label for d in of_part]
+            f, label = np.concatenate([d.f for d in of_part]), np.concatenate(labels)
+            draws.append(PartDraws(of_part[0].part, f[order], setting.at(order), label[order]))
         return draws
 
 
