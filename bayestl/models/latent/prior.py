@@ -253,4 +253,6 @@ class LatentGraph(torch.nn.Module):
 
     def above(self, c: int, z: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """The parents' latent values at the rows of a latent function."""
-        return {p: z[p][..., self._at_parent[c, p]] for p in self.nodes[c].parents}
+        n = len(self.rows[c])
+        # rows in increasing order, so of as many all are taken
+        return {p: v if (v := z[p]).shape[-1] == n else v[..., self._at_parent[c, p]] for p in self.nodes[c].parents}
