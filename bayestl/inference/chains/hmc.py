@@ -11,7 +11,7 @@ Neal 2011, *MCMC using Hamiltonian dynamics*; Earl, Deem 2005, *Parallel temperi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol
 
@@ -173,6 +173,7 @@ def vectorised_chains(
     chains: int = 1,
     learn: int | None = None,
     mean_steps: int = MEAN_STEPS,
+    exchangeable: Sequence[np.ndarray] = (),
     callback: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, ChainReport]:
     """Successive states (chains * n, P) at temperature one, one chain after another, and the report of the chains.
@@ -196,14 +197,19 @@ def vectorised_chains(
         Number of chains, each with one walker per temperature.
     learn : int, optional
         Number of leading coordinates whose covariance is learnt from the walkers in the first half of the warmup, with
-        the variances of the others.  Default: nothing is learnt, the covariance of ``root`` is good enough.
+        the variances of the others, both from draws and gradients (:func:`_learnt_root`).  Default: nothing is learnt, the covariance of ``root`` is good enough.
     mean_steps : int
         Mean number of leapfrog steps of a trajectory; it is drawn, so that no trajectory returns to its start.
+    exchangeable : sequence of ndarray of int
+        Groups of coordinates with the same independent prior, such as the length scales of features.  Before each
+        trajectory two of a group may change places: trajectories seldom pass from one choice of relevant features to
+        another.
     callback : callable, optional
         Called with the number of states of each chain so far.
     """
     generator = np.random.default_rng(seed)
     levels = len(temperatures)
+    inverse = np.linalg.inv(root) if exchangeable else np.eye(len(root))
     power = np.tile(temperatures, chains)  # walker c * levels + k is at temperature k of chain c
 
     def at(w: np.ndarray) -> _Walkers:
@@ -228,6 +234,23 @@ def vectorised_chains(
         acceptance = np.where(alive, np.exp(np.minimum(gain, 0.0, where=alive, out=np.zeros_like(gain))), 0.0)
         return new.where(generator.random(len(power)) < acceptance, state), acceptance, divergent
 
+    def swapped(state: _Walkers) -> _Walkers:
+        """The walkers after two coordinates of a group changed places, or not (Metropolis)."""
+        pairs = np.array(
+            [
+                generator.choice(exchangeable[k], 2, replace=False)
+                for k in generator.integers(len(exchangeable), size=len(power))
+            ]
+        )
+        here = np.arange(len(power))[:, None]
+        points = centre + state.w @ root.T
+        shift = np.zeros_like(points)
+        shift[here, pairs] = points[here, pairs[:, ::-1]] - points[here, pairs]
+        new = at(state.w + shift @ inverse.T)
+        with np.errstate(invalid="ignore"):
+            gain = new.value(power) - state.value(power)
+        return new.where(np.log(generator.uniform(1e-300, 1.0, len(power))) < gain, state)
+
     def exchanged(state: _Walkers, first: int) -> _Walkers:
         """The walkers after exchanges between neighbouring temperatures of each chain (Metropolis)."""
         order = np.arange(len(power))
@@ -240,6 +263,7 @@ def vectorised_chains(
 
     draws: list[np.ndarray] = []
     warmup_draws: list[np.ndarray] = []
+    warmup_slopes: list[np.ndarray] = []
     log_densities: list[np.ndarray] = []
     acceptances: list[float] = []
     divergences = 0
@@ -251,6 +275,8 @@ def vectorised_chains(
         state = at(np.where(finite[:, None], state.w, 0.5 * state.w))  # back towards the centre
     for iteration in range(warmup + n):
         learning = learn is not None and iteration < warmup // 2
+        if exchangeable:
+            state = swapped(state)
         with np.errstate(over="ignore"):  # in divergent trajectories
             state, acceptance, divergent = move(state, step, shortest if not learning else SHORTEST_WHILE_LEARNING)
         acceptance = acceptance.reshape(chains, levels)
@@ -258,11 +284,15 @@ def vectorised_chains(
             step *= np.exp((acceptance.mean(axis=0) - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
             if learning:
                 warmup_draws.append(state.w[::levels])
+                warmup_slopes.append(state.slope(power)[::levels])
             if learn is not None and iteration + 1 in (warmup // 4, warmup // 2):
-                change = _learnt_root(np.concatenate(warmup_draws[len(warmup_draws) // 3 :]), learn)
+                later = slice(len(warmup_draws) // 3, None)
+                change = _learnt_root(np.concatenate(warmup_draws[later]), np.concatenate(warmup_slopes[later]), learn)
                 root = root @ change
+                inverse = np.linalg.solve(change, inverse)
                 state = at(np.linalg.solve(change, state.w.T).T)
                 warmup_draws.clear()
+                warmup_slopes.clear()
         else:
             acceptances.append(acceptance[:, 0].mean())
             divergences += int(divergent[::levels].sum())
@@ -277,12 +307,26 @@ def vectorised_chains(
     return centre + states @ root.T, report
 
 
-def _learnt_root(w: np.ndarray, dense: int) -> np.ndarray:
-    """A root (P, P) of the covariance of points (N, P), shrunk towards the unit matrix.
+def _learnt_root(w: np.ndarray, slopes: np.ndarray, dense: int) -> np.ndarray:
+    """A root (P, P) of the covariance that suits draws (N, P) and the gradients of the log density there (N, P).
 
-    It has the covariance of the first ``dense`` coordinates, and the variances of the others.
+    It is the geometric mean of the covariance of the draws and the inverse of that of the gradients, both shrunk
+    towards the unit matrix: for a normal density both are its covariance, but the errors of one from few draws, and
+    the shrinkage, are the inverse of those of the other.  It minimises the Fisher divergence from a normal density
+    (Seyboldt, Carlson, Carpenter 2026, *Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence*).
+    The first ``dense`` coordinates are correlated, the others have variances only.
     """
-    covariance = (np.cov(w.T) * len(w) + PRIOR_DRAWS * np.eye(w.shape[1])) / (len(w) + PRIOR_DRAWS)
-    root = np.diag(np.sqrt(np.diag(covariance)))
-    root[:dense, :dense] = np.linalg.cholesky(covariance[:dense, :dense])
-    return root
+    draws, gradients = (_shrunk(v, dense) for v in (w, slopes))
+    scale = covariance_root(gradients)
+    inverse = np.linalg.inv(scale)
+    mean = inverse @ covariance_root(scale @ draws @ scale) @ inverse
+    return np.linalg.cholesky(0.5 * (mean + mean.T))
+
+
+def _shrunk(values: np.ndarray, dense: int) -> np.ndarray:
+    """The covariance (P, P) of the first ``dense`` columns of values (N, P) and the variances of the others, shrunk."""
+    n, size = values.shape
+    covariance = np.diag(np.var(values, axis=0, ddof=1))
+    if dense:
+        covariance[:dense, :dense] = np.cov(values[:, :dense].T)
+    return (n * covariance + PRIOR_DRAWS * np.eye(size)) / (n + PRIOR_DRAWS)

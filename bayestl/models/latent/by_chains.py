@@ -16,8 +16,9 @@ from bayestl.models.latent.ancestral import GraphDraws
 from bayestl.models.latent.density import CollapsedDensity
 from bayestl.models.latent.prior import LatentGraph
 from bayestl.progress import progress
+from bayestl.streams import spawn
 
-CHAINS, WARMUP, STATES_PER_DRAW, MEAN_STEPS = 8, 120, 5, 6
+CHAINS, WARMUP, STATES_PER_DRAW, MEAN_STEPS = 8, 120, 5, 5
 """Number of chains, warm-up states of each, states per kept draw, and mean number of leapfrog steps per trajectory."""
 KEPT = slice(STATES_PER_DRAW - 1, None, STATES_PER_DRAW)
 """The states that are kept as draws."""
@@ -96,13 +97,15 @@ def sample(graph: LatentGraph, n_draws: int, seed: int, verbose: bool) -> tuple[
             start,
             root,
             states,
-            seed,
+            spawn(seed, "chains"),
             warmup=WARMUP,
+            temperatures=(1.0,),
             chains=CHAINS,
             learn=k,
             mean_steps=MEAN_STEPS,
+            exchangeable=density.exchangeable(),
             callback=lambda i: update(completed=i),
         )
     report.warn_unless_converged()
     graph.requires_grad_(False)
-    return Chain.of(graph, density, points[KEPT], seed), report
+    return Chain.of(graph, density, points[KEPT], spawn(seed, "behind")), report

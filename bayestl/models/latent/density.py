@@ -124,6 +124,15 @@ class CollapsedDensity:
         raw = [p.detach().ravel() for p in self._hyper.parameters()] if self.n_hyperparameters else []
         return torch.cat([*raw, torch.zeros(self.n_latent, dtype=torch.float64)]).numpy()
 
+    def exchangeable(self) -> list[np.ndarray]:
+        """Groups of coordinates with the same independent prior: the relative length scales of each kernel."""
+        groups, offset = [], 0
+        for name, parameter in self._hyper.named_parameters():
+            if name.endswith("log_relative") and parameter.numel() > 1:
+                groups.append(np.arange(offset, offset + parameter.numel()))
+            offset += parameter.numel()
+        return groups if self.n_hyperparameters else []
+
     def at(self, points: np.ndarray) -> Evaluated:
         """Log likelihood, log prior and their gradients at points (R, P + n), as the protocol asks."""
         parts = [self._at(points[rows]) for rows in row_blocks(len(points), self._entries, AT_ONCE)]

@@ -20,6 +20,7 @@ from torch import Tensor
 from bayestl.kernels.hyperpriors import HyperPrior, draw_from_priors
 from bayestl.likelihoods import LabelBlock
 from bayestl.models.latent.node import Node
+from bayestl.streams import spawn
 from bayestl.table.task import TaskPart
 
 
@@ -195,7 +196,7 @@ class LatentGraph(torch.nn.Module):
     def draw_hyperparameters(self, seed: int) -> None:
         """Set all hyperparameters to a draw from their priors."""
         for i, module in enumerate([*self.nodes, *self.further_modules.values()]):
-            draw_from_priors(module, 1000 * seed + i)
+            draw_from_priors(module, spawn(seed, "hyperparameters", i))
 
     def log_hyperprior(self) -> Tensor:
         """``log p(all hyperparameters)``."""
