@@ -42,6 +42,9 @@ PRIOR_DRAWS = 10
 """Number of draws with which the present covariance is weighted when it is learnt anew."""
 MOST_ERROR = 1000.0
 """Energy error along a trajectory, nats, beyond which it is divergent."""
+START_POWER = 0.1
+"""Power of the likelihood at the start of chains that learn the covariance: it rises to that of each walker in the first
+quarter of the warmup, so that the chains leave poor local maxima near their starts (simulated annealing)."""
 MEAN_STEPS = 4
 """Mean number of leapfrog steps of a trajectory."""
 
@@ -196,7 +199,7 @@ def vectorised_chains(
     chains : int
         Number of chains, each with one walker per temperature.
     learn : int, optional
-        Number of leading coordinates whose covariance is learnt from the walkers in the first half of the warmup, with
+        Number of leading coordinates whose covariance is learnt from the walkers in three quarters of the warmup, with
         the variances of the others, both from draws and gradients (:func:`_learnt_root`).  Default: nothing is learnt, the covariance of ``root`` is good enough.
     mean_steps : int
         Mean number of leapfrog steps of a trajectory; it is drawn, so that no trajectory returns to its start.
@@ -210,7 +213,8 @@ def vectorised_chains(
     generator = np.random.default_rng(seed)
     levels = len(temperatures)
     inverse = np.linalg.inv(root) if exchangeable else np.eye(len(root))
-    power = np.tile(temperatures, chains)  # walker c * levels + k is at temperature k of chain c
+    powers = np.tile(temperatures, chains)  # walker c * levels + k is at temperature k of chain c
+    power = powers
 
     def at(w: np.ndarray) -> _Walkers:
         values = density.at(centre + w @ root.T)
@@ -274,7 +278,9 @@ def vectorised_chains(
     while not (finite := np.isfinite(state.likelihood)).all() and np.abs(state.w).max() > 1e-3:
         state = at(np.where(finite[:, None], state.w, 0.5 * state.w))  # back towards the centre
     for iteration in range(warmup + n):
-        learning = learn is not None and iteration < warmup // 2
+        if learn is not None:
+            power = powers * min(1.0, START_POWER + (1.0 - START_POWER) * 4 * iteration / max(warmup, 1))
+        learning = learn is not None and iteration < 3 * warmup // 4
         if exchangeable:
             state = swapped(state)
         with np.errstate(over="ignore"):  # in divergent trajectories
@@ -285,7 +291,7 @@ def vectorised_chains(
             if learning:
                 warmup_draws.append(state.w[::levels])
                 warmup_slopes.append(state.slope(power)[::levels])
-            if learn is not None and iteration + 1 in (warmup // 4, warmup // 2):
+            if learn is not None and iteration + 1 in (warmup // 4, warmup // 2, 3 * warmup // 4):
                 later = slice(len(warmup_draws) // 3, None)
                 change = _learnt_root(np.concatenate(warmup_draws[later]), np.concatenate(warmup_slopes[later]), learn)
                 root = root @ change

@@ -18,7 +18,7 @@ from bayestl.models.latent.prior import LatentGraph
 from bayestl.progress import progress
 from bayestl.streams import spawn
 
-CHAINS, WARMUP, STATES_PER_DRAW, MEAN_STEPS = 8, 120, 5, 5
+CHAINS, WARMUP, STATES_PER_DRAW, MEAN_STEPS = 8, 140, 5, 5
 """Number of chains, warm-up states of each, states per kept draw, and mean number of leapfrog steps per trajectory."""
 KEPT = slice(STATES_PER_DRAW - 1, None, STATES_PER_DRAW)
 """The states that are kept as draws."""

@@ -29,7 +29,6 @@ from bayestl.likelihoods import Gaussian
 from bayestl.models.latent.conditional import evidence, informed
 from bayestl.models.latent.node import INDUCING_JITTER, NodeValues, row_blocks
 from bayestl.models.latent.prior import LatentGraph
-from bayestl.priors.vector import call_at
 
 JITTER = 1e-8
 """Added to the variance of latent values, scaled units."""
@@ -44,8 +43,28 @@ class _Hyperparameters(gpytorch.Module):
         super().__init__()
         self.members = torch.nn.ModuleList(modules)
 
+        owners = [(owner, name, p) for owner in self.modules() for name, p in owner.named_parameters(recurse=False)]
+        self._owners = [owner._parameters for owner, _, _ in owners]
+        self._names = [name for _, name, _ in owners]
+        self._stored = [p for _, _, p in owners]
+        self._sizes = [p.numel() for p in self._stored]
+
     def forward(self) -> list[Any]:
         return [module() for module in self.members]
+
+    def at(self, raw: Tensor) -> list[Any]:
+        """The values at one vector (P,), batched under ``vmap``: as ``torch.func.functional_call``, in a tenth of its time.
+
+        The parameters are those of ``parameters()``, in its order.
+        """
+        try:
+            pieces = zip(self._owners, self._names, self._stored, raw.split(self._sizes), strict=True)
+            for owner, name, stored, piece in pieces:
+                owner[name] = piece.view(stored.shape)
+            return self()
+        finally:
+            for owner, name, stored in zip(self._owners, self._names, self._stored, strict=True):
+                owner[name] = stored
 
 
 class _Signal(NamedTuple):
@@ -201,7 +220,7 @@ class CollapsedDensity:
     def _values(self, points: Tensor) -> list[Any]:
         """The hyperparameters at points (R, P + n): those of each node, then those of each likelihood that has any."""
         vary = self.n_hyperparameters > 0  # else they are fixed at their present values
-        of_points = torch.vmap(lambda raw: call_at(self._hyper, raw) if vary else self._hyper())
+        of_points = torch.vmap(lambda raw: self._hyper.at(raw) if vary else self._hyper())
         return of_points(points[:, : self.n_hyperparameters])
 
     def _descend(self, points: Tensor) -> _Descent:

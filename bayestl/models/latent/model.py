@@ -64,8 +64,8 @@ class LatentVariableGP(BayesianModel):
         Covariance of each task's function over (x, parents), as for :class:`IndependentGP`.
     inference : {"auto", "svi", "mcmc"}
         ``"svi"``: stochastic variational inference at the best hyperparameters, for tables of any size.  ``"mcmc"``:
-        draws of the latent values and of all hyperparameters by eight tempered chains of Hamiltonian Monte Carlo, the
-        functions exact; about 20 s for 50 rows, cubic in the rows.  ``"auto"``: ``"mcmc"`` for at most 100 rows.
+        draws of the latent values and of all hyperparameters by eight chains of Hamiltonian Monte Carlo, the functions
+        exact; some 8 s for two tasks of 60 rows, cubic in the rows.  ``"auto"``: ``"mcmc"`` for at most 100 rows.
     n_inducing : int
         Inducing values per task (at most the number of rows), for ``"svi"``.
     max_steps : int
