@@ -177,6 +177,7 @@ def vectorised_chains(
     learn: int | None = None,
     mean_steps: int = MEAN_STEPS,
     exchangeable: Sequence[np.ndarray] = (),
+    patience: int = 0,
     callback: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, ChainReport]:
     """Successive states (chains * n, P) at temperature one, one chain after another, and the report of the chains.
@@ -207,6 +208,8 @@ def vectorised_chains(
         Groups of coordinates with the same independent prior, such as the length scales of features.  Before each
         trajectory two of a group may change places: trajectories seldom pass from one choice of relevant features to
         another.
+    patience : int
+        How often chains that have not converged go on for ``n`` further states, which replace those before.
     callback : callable, optional
         Called with the number of states of each chain so far.
     """
@@ -277,7 +280,7 @@ def vectorised_chains(
     state = at(np.repeat(starts, levels, axis=0))
     while not (finite := np.isfinite(state.likelihood)).all() and np.abs(state.w).max() > 1e-3:
         state = at(np.where(finite[:, None], state.w, 0.5 * state.w))  # back towards the centre
-    for iteration in range(warmup + n):
+    for iteration in range(warmup + (1 + patience) * n):
         if learn is not None:
             power = powers * min(1.0, START_POWER + (1.0 - START_POWER) * 4 * iteration / max(warmup, 1))
         learning = learn is not None and iteration < 3 * warmup // 4
@@ -308,7 +311,14 @@ def vectorised_chains(
             log_densities.append((state.likelihood + state.prior)[::levels])
         if callback is not None:
             callback(iteration + 1)
-    report = ChainReport.of(np.stack(log_densities, axis=1), divergences, float(np.mean(acceptances)), float(step[0]))
+        if len(draws) == n:
+            mean = float(np.mean(acceptances))
+            report = ChainReport.of(np.stack(log_densities, axis=1), divergences, mean, float(step[0]))
+            if report.converged or iteration + 1 == warmup + (1 + patience) * n:
+                break
+            divergences = 0
+            for kept in (draws, log_densities, acceptances):
+                kept.clear()
     states = np.stack(draws, axis=1).reshape(chains * n, -1)
     return centre + states @ root.T, report
 

@@ -20,6 +20,8 @@ from bayestl.streams import spawn
 
 CHAINS, WARMUP, STATES_PER_DRAW, MEAN_STEPS = 8, 140, 5, 5
 """Number of chains, warm-up states of each, states per kept draw, and mean number of leapfrog steps per trajectory."""
+PATIENCE = 1
+"""How often chains that have not converged go on for as many states again."""
 KEPT = slice(STATES_PER_DRAW - 1, None, STATES_PER_DRAW)
 """The states that are kept as draws."""
 
@@ -104,6 +106,7 @@ def sample(graph: LatentGraph, n_draws: int, seed: int, verbose: bool) -> tuple[
             learn=k,
             mean_steps=MEAN_STEPS,
             exchangeable=density.exchangeable(),
+            patience=PATIENCE,
             callback=lambda i: update(completed=i),
         )
     report.warn_unless_converged()

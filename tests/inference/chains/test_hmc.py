@@ -88,3 +88,16 @@ def test_coordinates_that_change_places_pass_between_choices(exchangeable):
     )
     first = (draws[:, 0] > draws[:, 1]).mean()
     assert 0.3 < first < 0.7 if exchangeable else first == 1.0
+
+
+def test_chains_that_have_not_converged_go_on_once():
+    calls = []
+    start = {"centre": np.array([4.0, 0.0]), "root": 0.3 * np.eye(2), "n": 40, "seed": 0, "warmup": 20}
+    common = {"temperatures": (1.0,), "callback": calls.append}
+    draws, report = vectorised_chains(TwoChoices(), **start, **common, patience=1)
+    assert len(draws) == len(report.log_density) == 40
+    assert calls[-1] == (60 if report.converged else 100)
+    unsettled = {**start, "centre": np.array([40.0, 0.0]), "root": 1e-3 * np.eye(2), "warmup": 1}
+    draws, report = vectorised_chains(TwoChoices(), **unsettled, **common, patience=1)
+    assert len(draws) == 40
+    assert calls[-1] == 81
