@@ -183,8 +183,8 @@ class _OnBlock(UnitKernel):
         return self.base.argument()
 
     def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
-        block1 = x1[..., self.columns]
-        return self.base.covariance(argument, block1, block1 if x1 is x2 else x2[..., self.columns])
+        block1 = x1.index_select(-1, self.columns)
+        return self.base.covariance(argument, block1, block1 if x1 is x2 else x2.index_select(-1, self.columns))
 
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
         return self.base.evaluate(argument, x[:, self.columns])

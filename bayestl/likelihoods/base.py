@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,9 +40,9 @@ class Setting(NamedTuple):
     """The quantities besides the latent values on which labels of a part depend, in S components or draws."""
 
     noise: np.ndarray
-    """(S,) noise variance, scaled units."""
+    """Noise variance, scaled units: (S,), or (S, n) where a component joins draws that differ from row to row."""
     further: np.ndarray
-    """(S, P) further hyperparameters of the likelihood."""
+    """Further hyperparameters of the likelihood: (S, P), or (S, n, P)."""
     location: float = 0.0
     """Label units are ``location + scale * scaled units``."""
     scale: float = 1.0
@@ -50,6 +50,26 @@ class Setting(NamedTuple):
     def units(self, scaled: np.ndarray) -> np.ndarray:
         """Scaled numbers in label units."""
         return self.location + self.scale * scaled
+
+    @property
+    def noise_of_rows(self) -> np.ndarray:
+        """Noise variance (S, n), or (S, 1) where all rows have the same."""
+        return self.noise if self.noise.ndim == 2 else self.noise[:, None]
+
+    @property
+    def further_of_rows(self) -> np.ndarray:
+        """Further hyperparameters (S, n, P), or (S, 1, P) where all rows have the same."""
+        return self.further if self.further.ndim == 3 else self.further[:, None]
+
+    @classmethod
+    def joined(cls, settings: Sequence[Setting]) -> Setting:
+        """The components of several settings of the same rows, one after another."""
+        n = max(s.noise_of_rows.shape[1] for s in settings)
+        if all(s.noise.ndim == 1 for s in settings):
+            return cls(np.concatenate([s.noise for s in settings]), np.concatenate([s.further for s in settings]))
+        noise = [np.broadcast_to(s.noise_of_rows, (len(s.noise), n)) for s in settings]
+        further = [np.broadcast_to(f, (len(f), n, f.shape[2])) for f in (s.further_of_rows for s in settings)]
+        return cls(np.concatenate(noise), np.concatenate(further))
 
     def at(self, component: np.ndarray) -> Setting:
         """The setting of the given components."""

@@ -115,14 +115,16 @@ class Ordinal(Classified):
 
     def predictive(self, latent: LatentBlock, setting: Setting) -> Discrete:
         z = latent.single()
-        cumulative = ndtr((setting.further[:, :, None] - z.means[:, None]) / np.sqrt(1.0 + z.variances)[:, None])
+        cumulative = ndtr(
+            (setting.further_of_rows.swapaxes(1, 2) - z.means[:, None]) / np.sqrt(1.0 + z.variances)[:, None]
+        )
         below = np.einsum("s,skn->nk", z.weights, cumulative)
         edges = np.column_stack([np.zeros(len(below)), below, np.ones(len(below))])
         return Discrete(np.maximum(np.diff(edges, axis=1), 0.0), self.classes_)
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
         noisy = f[:, :, 0] + generator.standard_normal(f.shape[:2])
-        return (noisy[:, :, None] > setting.further[:, None, :]).sum(axis=2).astype(float)
+        return (noisy[:, :, None] > setting.further_of_rows).sum(axis=2).astype(float)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import log_ndtr, ndtri_exp, roots_genlaguerre
+from scipy.special import gammaincinv, log_ndtr, ndtri_exp, roots_genlaguerre
 
 from bayestl.distributions import LogNormalMixture, NormalMixture, PowerNormalMixture, Predictive, TruncatedMixture
 from bayestl.likelihoods.base import QUADRATURE, LabelBlock, LatentBlock, Part, Setting, log_normal_density
@@ -45,10 +45,10 @@ class _NormalNoise(_Noisy):
     """``z + e`` with Gaussian noise, whether labels are exact or censored."""
 
     def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
-        return latent.single().widened(setting.noise[:, None]).scaled(setting.location, setting.scale)
+        return latent.single().widened(setting.noise_of_rows).scaled(setting.location, setting.scale)
 
     def _draw_noisy(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        error = np.sqrt(setting.noise)[:, None] * generator.standard_normal(f.shape[:2])
+        error = np.sqrt(setting.noise_of_rows) * generator.standard_normal(f.shape[:2])
         return setting.units(f[:, :, 0] + error)
 
 
@@ -63,6 +63,20 @@ class Gaussian(_NormalNoise):
         self, labels: LabelBlock, mean: Tensor, variance: Tensor, noise: Tensor, further: Tensor
     ) -> Tensor:
         return log_normal_density((labels.y - mean[:, 0]) ** 2 + variance[:, 0], noise + labels.se2)
+
+
+def _precisions(dof: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quadrature of the relative precision of Student noise, ``Gamma(dof / 2, dof / 2)``, for the dof (n,) of each row.
+
+    Weights (K,) and nodes (K, n); Gauss-Laguerre where all rows have the same dof, else Gauss-Legendre of the
+    distribution function, whose weights do not depend on the dof.
+    """
+    half = 0.5 * dof
+    if (half == half[0]).all():
+        nodes, mass = roots_genlaguerre(SCALE_NODES, half[0] - 1.0)
+        return mass / mass.sum(), nodes[:, None] / half
+    nodes, mass = np.polynomial.legendre.leggauss(SCALE_NODES)
+    return 0.5 * mass, gammaincinv(half, 0.5 * (nodes[:, None] + 1.0)) / half
 
 
 @dataclass(frozen=True)
@@ -112,21 +126,18 @@ class StudentT(_Noisy):
 
     def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
         z = latent.single()
-        weights, means, variances = [], [], []
-        for s in range(len(z.weights)):
-            half = 0.5 * float(self._dof(setting.further[s]) if self.dof is None else self.dof)
-            nodes, mass = roots_genlaguerre(SCALE_NODES, half - 1.0)
-            weights.append(z.weights[s] * mass / mass.sum())
-            means.append(np.repeat(z.means[s][None], SCALE_NODES, axis=0))
-            variances.append(z.variances[s] + setting.noise[s] * (half / nodes)[:, None])
-        return NormalMixture(np.concatenate(weights), np.concatenate(means), np.concatenate(variances)).scaled(
-            setting.location, setting.scale
-        )
+        dof = np.broadcast_to(self._dof(setting.further_of_rows), setting.noise_of_rows.shape)
+        weights, nodes = zip(*map(_precisions, dof), strict=True)  # per component, (K,) and (K, n or 1)
+        spread = setting.noise_of_rows[:, None] / np.stack(nodes)
+        means = np.repeat(z.means, SCALE_NODES, axis=0)
+        variances = (z.variances[:, None] + spread).reshape(means.shape)
+        mass = (z.weights[:, None] * np.stack(weights)).ravel()
+        return NormalMixture(mass, means, variances).scaled(setting.location, setting.scale)
 
     def _draw_noisy(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        dof = np.broadcast_to(self._dof(setting.further), (len(f),))[:, None]
+        dof = self._dof(setting.further_of_rows)
         error = generator.standard_t(dof, size=f.shape[:2])
-        return setting.units(f[:, :, 0] + np.sqrt(setting.noise)[:, None] * error)
+        return setting.units(f[:, :, 0] + np.sqrt(setting.noise_of_rows) * error)
 
 
 @dataclass(frozen=True)
@@ -200,11 +211,11 @@ class Positive(Part):
         nodes, mass = np.polynomial.hermite_e.hermegauss(QUADRATURE)
         weights = np.repeat(z.weights, QUADRATURE) * np.tile(mass / mass.sum(), len(z.weights))
         means = (z.means[:, None] + np.sqrt(z.variances)[:, None] * nodes[:, None]).reshape(-1, z.means.shape[1])
-        spread = np.repeat(setting.noise, QUADRATURE)[:, None] + np.zeros_like(means)
+        spread = np.repeat(setting.noise_of_rows, QUADRATURE, axis=0) + np.zeros_like(means)
         return TruncatedMixture(weights, setting.units(means), setting.scale**2 * spread)
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        sd = np.sqrt(setting.noise)[:, None]
+        sd = np.sqrt(setting.noise_of_rows)
         z = f[:, :, 0]
         above = np.log(generator.uniform(1e-300, 1.0, size=z.shape)) + log_ndtr(z / sd)  # log P(a normal > y)
         return setting.units(np.maximum(z - sd * ndtri_exp(above), 1e-100))

@@ -84,6 +84,10 @@ class Rows(NamedTuple):
         again = ~np.isnan(self.further.y)
         return Known(*(np.where(again, new, old) for new, old in zip(self.further, self.learnt, strict=True)))
 
+    def fitted(self, n: int) -> np.ndarray:
+        """Positions of the rows among the ``n`` fitted ones, -1 for other rows."""
+        return np.where(self.row < n, self.row, -1)
+
     def among(self, rows: np.ndarray, n: int) -> Rows:
         """The same rows for a model fitted only to the given sorted ``rows`` of a table of ``n`` rows."""
         position = np.full(n, -1)

@@ -9,7 +9,8 @@ from bayestl.datasets import load_no_decomposition
 from bayestl.inference.chains.hmc import vectorised_chains
 from bayestl.inference.threads import threads_for
 from bayestl.models.latent.ancestral import latent_draws
-from bayestl.models.latent.by_chains import Chain, CollapsedDensity
+from bayestl.models.latent.by_chains import Chain
+from bayestl.models.latent.density import CollapsedDensity
 from bayestl.models.latent.model import LatentVariableGP
 from bayestl.models.latent.prior import LatentGraph
 from bayestl.progress import progress

@@ -10,8 +10,8 @@ import bayestl as btl
 from bayestl.inference.chains.hmc import Evaluated, vectorised_chains
 from bayestl.inference.svi.elbo import log_weights, maximise_elbo, pareto_k
 from bayestl.models.latent.ancestral import latent_draws
-from bayestl.models.latent.by_chains import CollapsedDensity
 from bayestl.models.latent.by_svi import Guide
+from bayestl.models.latent.density import CollapsedDensity
 
 N = 16
 X = np.random.default_rng(0).uniform(-1.5, 1.5, (N, 2))

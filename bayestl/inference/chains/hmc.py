@@ -11,7 +11,7 @@ Neal 2011, *MCMC using Hamiltonian dynamics*; Earl, Deem 2005, *Parallel temperi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol
 
@@ -42,6 +42,9 @@ PRIOR_DRAWS = 10
 """Number of draws with which the present covariance is weighted when it is learnt anew."""
 MOST_ERROR = 1000.0
 """Energy error along a trajectory, nats, beyond which it is divergent."""
+START_POWER = 0.1
+"""Power of the likelihood at the start of chains that learn the covariance: it rises to that of each walker in the first
+quarter of the warmup, so that the chains leave poor local maxima near their starts (simulated annealing)."""
 MEAN_STEPS = 4
 """Mean number of leapfrog steps of a trajectory."""
 
@@ -173,6 +176,8 @@ def vectorised_chains(
     chains: int = 1,
     learn: int | None = None,
     mean_steps: int = MEAN_STEPS,
+    exchangeable: Sequence[np.ndarray] = (),
+    patience: int = 0,
     callback: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, ChainReport]:
     """Successive states (chains * n, P) at temperature one, one chain after another, and the report of the chains.
@@ -195,16 +200,24 @@ def vectorised_chains(
     chains : int
         Number of chains, each with one walker per temperature.
     learn : int, optional
-        Number of leading coordinates whose covariance is learnt from the walkers in the first half of the warmup, with
-        the variances of the others.  Default: nothing is learnt, the covariance of ``root`` is good enough.
+        Number of leading coordinates whose covariance is learnt from the walkers in three quarters of the warmup, with
+        the variances of the others, both from draws and gradients (:func:`_learnt_root`).  Default: nothing is learnt, the covariance of ``root`` is good enough.
     mean_steps : int
         Mean number of leapfrog steps of a trajectory; it is drawn, so that no trajectory returns to its start.
+    exchangeable : sequence of ndarray of int
+        Groups of coordinates with the same independent prior, such as the length scales of features.  Before each
+        trajectory two of a group may change places: trajectories seldom pass from one choice of relevant features to
+        another.
+    patience : int
+        How often chains that have not converged go on for ``n`` further states, which replace those before.
     callback : callable, optional
         Called with the number of states of each chain so far.
     """
     generator = np.random.default_rng(seed)
     levels = len(temperatures)
-    power = np.tile(temperatures, chains)  # walker c * levels + k is at temperature k of chain c
+    inverse = np.linalg.inv(root) if exchangeable else np.eye(len(root))
+    powers = np.tile(temperatures, chains)  # walker c * levels + k is at temperature k of chain c
+    power = powers
 
     def at(w: np.ndarray) -> _Walkers:
         values = density.at(centre + w @ root.T)
@@ -228,6 +241,23 @@ def vectorised_chains(
         acceptance = np.where(alive, np.exp(np.minimum(gain, 0.0, where=alive, out=np.zeros_like(gain))), 0.0)
         return new.where(generator.random(len(power)) < acceptance, state), acceptance, divergent
 
+    def swapped(state: _Walkers) -> _Walkers:
+        """The walkers after two coordinates of a group changed places, or not (Metropolis)."""
+        pairs = np.array(
+            [
+                generator.choice(exchangeable[k], 2, replace=False)
+                for k in generator.integers(len(exchangeable), size=len(power))
+            ]
+        )
+        here = np.arange(len(power))[:, None]
+        points = centre + state.w @ root.T
+        shift = np.zeros_like(points)
+        shift[here, pairs] = points[here, pairs[:, ::-1]] - points[here, pairs]
+        new = at(state.w + shift @ inverse.T)
+        with np.errstate(invalid="ignore"):
+            gain = new.value(power) - state.value(power)
+        return new.where(np.log(generator.uniform(1e-300, 1.0, len(power))) < gain, state)
+
     def exchanged(state: _Walkers, first: int) -> _Walkers:
         """The walkers after exchanges between neighbouring temperatures of each chain (Metropolis)."""
         order = np.arange(len(power))
@@ -240,6 +270,7 @@ def vectorised_chains(
 
     draws: list[np.ndarray] = []
     warmup_draws: list[np.ndarray] = []
+    warmup_slopes: list[np.ndarray] = []
     log_densities: list[np.ndarray] = []
     acceptances: list[float] = []
     divergences = 0
@@ -249,8 +280,12 @@ def vectorised_chains(
     state = at(np.repeat(starts, levels, axis=0))
     while not (finite := np.isfinite(state.likelihood)).all() and np.abs(state.w).max() > 1e-3:
         state = at(np.where(finite[:, None], state.w, 0.5 * state.w))  # back towards the centre
-    for iteration in range(warmup + n):
-        learning = learn is not None and iteration < warmup // 2
+    for iteration in range(warmup + (1 + patience) * n):
+        if learn is not None:
+            power = powers * min(1.0, START_POWER + (1.0 - START_POWER) * 4 * iteration / max(warmup, 1))
+        learning = learn is not None and iteration < 3 * warmup // 4
+        if exchangeable:
+            state = swapped(state)
         with np.errstate(over="ignore"):  # in divergent trajectories
             state, acceptance, divergent = move(state, step, shortest if not learning else SHORTEST_WHILE_LEARNING)
         acceptance = acceptance.reshape(chains, levels)
@@ -258,11 +293,15 @@ def vectorised_chains(
             step *= np.exp((acceptance.mean(axis=0) - TARGET_ACCEPTANCE) / np.sqrt(1 + 0.3 * iteration))
             if learning:
                 warmup_draws.append(state.w[::levels])
-            if learn is not None and iteration + 1 in (warmup // 4, warmup // 2):
-                change = _learnt_root(np.concatenate(warmup_draws[len(warmup_draws) // 3 :]), learn)
+                warmup_slopes.append(state.slope(power)[::levels])
+            if learn is not None and iteration + 1 in (warmup // 4, warmup // 2, 3 * warmup // 4):
+                later = slice(len(warmup_draws) // 3, None)
+                change = _learnt_root(np.concatenate(warmup_draws[later]), np.concatenate(warmup_slopes[later]), learn)
                 root = root @ change
+                inverse = np.linalg.solve(change, inverse)
                 state = at(np.linalg.solve(change, state.w.T).T)
                 warmup_draws.clear()
+                warmup_slopes.clear()
         else:
             acceptances.append(acceptance[:, 0].mean())
             divergences += int(divergent[::levels].sum())
@@ -272,17 +311,38 @@ def vectorised_chains(
             log_densities.append((state.likelihood + state.prior)[::levels])
         if callback is not None:
             callback(iteration + 1)
-    report = ChainReport.of(np.stack(log_densities, axis=1), divergences, float(np.mean(acceptances)), float(step[0]))
+        if len(draws) == n:
+            mean = float(np.mean(acceptances))
+            report = ChainReport.of(np.stack(log_densities, axis=1), divergences, mean, float(step[0]))
+            if report.converged or iteration + 1 == warmup + (1 + patience) * n:
+                break
+            divergences = 0
+            for kept in (draws, log_densities, acceptances):
+                kept.clear()
     states = np.stack(draws, axis=1).reshape(chains * n, -1)
     return centre + states @ root.T, report
 
 
-def _learnt_root(w: np.ndarray, dense: int) -> np.ndarray:
-    """A root (P, P) of the covariance of points (N, P), shrunk towards the unit matrix.
+def _learnt_root(w: np.ndarray, slopes: np.ndarray, dense: int) -> np.ndarray:
+    """A root (P, P) of the covariance that suits draws (N, P) and the gradients of the log density there (N, P).
 
-    It has the covariance of the first ``dense`` coordinates, and the variances of the others.
+    It is the geometric mean of the covariance of the draws and the inverse of that of the gradients, both shrunk
+    towards the unit matrix: for a normal density both are its covariance, but the errors of one from few draws, and
+    the shrinkage, are the inverse of those of the other.  It minimises the Fisher divergence from a normal density
+    (Seyboldt, Carlson, Carpenter 2026, *Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence*).
+    The first ``dense`` coordinates are correlated, the others have variances only.
     """
-    covariance = (np.cov(w.T) * len(w) + PRIOR_DRAWS * np.eye(w.shape[1])) / (len(w) + PRIOR_DRAWS)
-    root = np.diag(np.sqrt(np.diag(covariance)))
-    root[:dense, :dense] = np.linalg.cholesky(covariance[:dense, :dense])
-    return root
+    draws, gradients = (_shrunk(v, dense) for v in (w, slopes))
+    scale = covariance_root(gradients)
+    inverse = np.linalg.inv(scale)
+    mean = inverse @ covariance_root(scale @ draws @ scale) @ inverse
+    return np.linalg.cholesky(0.5 * (mean + mean.T))
+
+
+def _shrunk(values: np.ndarray, dense: int) -> np.ndarray:
+    """The covariance (P, P) of the first ``dense`` columns of values (N, P) and the variances of the others, shrunk."""
+    n, size = values.shape
+    covariance = np.diag(np.var(values, axis=0, ddof=1))
+    if dense:
+        covariance[:dense, :dense] = np.cov(values[:, :dense].T)
+    return (n * covariance + PRIOR_DRAWS * np.eye(size)) / (n + PRIOR_DRAWS)

@@ -51,8 +51,7 @@ class StackedLatent:
 
     def setting(self, part: TaskPart) -> Setting:
         """Noise and further hyperparameters of a part in each component of the mixture."""
-        settings = [m.setting(part) for m in self.members]
-        return Setting(np.concatenate([s.noise for s in settings]), np.concatenate([s.further for s in settings]))
+        return Setting.joined([m.setting(part) for m in self.members])
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
         """The Gaussian components of all models; None where a model has only draws."""
@@ -71,9 +70,7 @@ class StackedLatent:
         order = generator.permutation(n)
         draws = []
         for of_part in zip(*per_model, strict=True):
-            setting = Setting(
-                np.concatenate([d.setting.noise for d in of_part]), np.concatenate([d.setting.further for d in of_part])
-            )
+            setting = Setting.joined([d.setting for d in of_part])
             labels = [np.full(d.f.shape[:2], np.nan) if d.label is None else d.label for d in of_part]
             f, label = np.concatenate([d.f for d in of_part]), np.concatenate(labels)
             draws.append(PartDraws(of_part[0].part, f[order], setting.at(order), label[order]))

@@ -19,6 +19,7 @@ from bayestl.inference.sampled import SampledLatent
 from bayestl.likelihoods import Gaussian, LabelBlock, Setting
 from bayestl.models.latent.node import MIN_VARIANCE
 from bayestl.models.latent.prior import LatentGraph, PartData
+from bayestl.streams import spawn
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
 
@@ -61,19 +62,20 @@ class GraphPosterior(Protocol):
         """At most ``n`` draws of the functions and of the latent values at informed rows, in such batches."""
 
 
-def complete(drawn: GraphDraws, generator: torch.Generator) -> dict[int, Tensor]:
-    """Latent values (S, n) of each function at all training rows.
+def complete(drawn: GraphDraws, generator: torch.Generator) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    """Latent values (S, n) of each function at all training rows, and the noise variance (S,) of its labels.
 
-    Rows that no label informs are drawn from the functions, functions without a label from their prior.
+    Rows that no label informs are drawn from the functions, functions without a label from their prior, as their noise.
     """
     graph, n = drawn.graph, len(drawn)
     z: dict[int, Tensor] = {}
+    noises = {c: graph.noise(d.part).detach().expand(n).clone() for d in graph.data for c in d.part.channels}
     with torch.no_grad():
         for c in graph.order:
             node, rows = graph.nodes[c], graph.rows[c]
             noise = torch.randn(n, len(graph.x), generator=generator, dtype=torch.float64)
             if len(rows) == 0:
-                mean, variance, _ = node.prior_conditional(graph.x, z, n, _seed(generator))
+                mean, variance, noises[c] = node.prior_conditional(graph.x, z, n, _seed(generator))
                 z[c] = mean + variance.sqrt() * noise
                 continue
             z[c] = noise
@@ -84,27 +86,27 @@ def complete(drawn: GraphDraws, generator: torch.Generator) -> dict[int, Tensor]
                 mean, variance = node.conditional_in_blocks(graph.x[uninformed], parent_values, drawn.u[c])
                 z[c][:, uninformed] = mean + variance.sqrt() * noise[:, uninformed]
             z[c][:, rows] = drawn.z[c]
-    return z
+    return z, noises
 
 
 def latent_draws(posterior: GraphPosterior, n: int, seed: int) -> np.ndarray:
     """Draws (at most n, rows, C) of the training rows' latent values."""
-    generator = torch.Generator().manual_seed(seed)
-    batches = [complete(drawn, generator) for drawn in posterior.draws(n, seed)]
+    generator = torch.Generator().manual_seed(spawn(seed, "uninformed rows"))
+    batches = [complete(drawn, generator)[0] for drawn in posterior.draws(n, spawn(seed, "draws"))]
     stacked = [torch.stack([z[c] for c in range(len(posterior.graph.names))], dim=-1) for z in batches]
     return torch.cat(stacked).numpy()
 
 
 def graph_at_rows(posterior: GraphPosterior, table: Table, n: int, seed: int) -> RowDraws:
     """At most ``n`` draws of the hyperparameters and of the latent values at the rows of the training table."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(spawn(seed, "uninformed rows"))
     variables: list[dict[str, Variable]] = []
     latent, n_batches = [], 0
     noise: dict[TaskPart, list[np.ndarray]] = {p: [] for p in table.parts}
     further: dict[TaskPart, list[np.ndarray]] = {p: [] for p in table.parts}
-    for drawn in posterior.draws(n, seed):
+    for drawn in posterior.draws(n, spawn(seed, "draws")):
         graph, n_batches = drawn.graph, n_batches + 1
-        z = complete(drawn, generator)
+        z, noises = complete(drawn, generator)
         latent.append(torch.stack([z[c] for c in range(len(z))], dim=-1).numpy())
         shared: dict[str, Variable] = {}
         for c in graph.learnt:
@@ -112,7 +114,7 @@ def graph_at_rows(posterior: GraphPosterior, table: Table, n: int, seed: int) ->
             shared |= hyperparameters(graph.nodes[c], inputs, table.features, f"{graph.names[c]}.")
         variables += [shared] * len(drawn)
         for j, part in enumerate(table.parts):
-            noise[part].append(np.full(len(drawn), float(graph.noise(part).detach())))
+            noise[part].append(noises[part.channels[0]].numpy())
             further[part].append(np.tile(graph.further(j).detach().numpy(), (len(drawn), 1)))
     settings = {p: Setting(np.concatenate(noise[p]), np.concatenate(further[p])) for p in table.parts}
     values = np.concatenate(latent)
@@ -124,7 +126,7 @@ def graph_at_rows(posterior: GraphPosterior, table: Table, n: int, seed: int) ->
 def prior_of_graph(graph: LatentGraph, table: Table, seed: int) -> RowDraws:
     """One prior draw at the rows of a graph's table, without inducing values; sets the graph's hyperparameters."""
     graph.draw_hyperparameters(seed)
-    generator = torch.Generator().manual_seed(_independent_seed(seed))  # ``seed`` drew the hyperparameters
+    generator = torch.Generator().manual_seed(spawn(seed, "latent values"))
     z: dict[int, Tensor] = {}
     variables: dict[str, Variable] = {}
     with torch.no_grad():
@@ -164,18 +166,43 @@ class AncestralLatent(SampledLatent):
     Known labels give importance weights to the draws (then :data:`PARTICLES` per draw of the functions), and each row
     is resampled by its weights.  Resampled values are smoothed by a narrow Gaussian around each, which keeps the
     moments of the draws (Liu, West 2001).  The labels of a new row inform that row only: they do not change the
-    functions.
+    functions.  A row of the training table has the latent values that were inferred with the functions.
+
+    Parameters
+    ----------
+    posterior : GraphPosterior
+        The functions and the training rows' latent values.
+    x : Tensor, shape (n, d)
+        Scaled features.
+    observed : sequence of PartData, optional
+        Labels of the rows that the posterior has not learnt.
+    n_draws : int
+        Number of draws S.
+    seed : int
+        Seed of the draws.
+    fitted : ndarray, shape (n,), optional
+        Positions of the rows in the training table, -1 for other rows; by default all are others.
     """
 
     def __init__(
-        self, posterior: GraphPosterior, x: Tensor, observed: Sequence[PartData] | None, n_draws: int, seed: int
+        self,
+        posterior: GraphPosterior,
+        x: Tensor,
+        observed: Sequence[PartData] | None,
+        n_draws: int,
+        seed: int,
+        fitted: np.ndarray | None = None,
     ) -> None:
+        rows = torch.full((len(x),), -1) if fitted is None else torch.from_numpy(fitted)
+        held = _held(posterior.graph, rows)
+        source = posterior.draws if bool(held.any()) else posterior.functions
         known = {d.part: d for d in observed or () if d.present.any()}
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(spawn(seed, "latent values"))
+        of_functions = spawn(seed, "functions")
         numbers = n_draws * len(x) * len(posterior.graph.names)
         k = min(PARTICLES, max(1, MOST_NUMBERS // numbers)) if known else 1
         with torch.no_grad():
-            blocks = [_descend(drawn.repeated(k), x, known, generator) for drawn in posterior.functions(n_draws, seed)]
+            blocks = [_descend(drawn.repeated(k), x, known, rows, generator) for drawn in source(n_draws, of_functions)]
             means, variances, values = (
                 torch.cat([getattr(b, name) for b in blocks]) for name in ("means", "variances", "values")
             )
@@ -185,19 +212,30 @@ class AncestralLatent(SampledLatent):
                 means, variances, values = (
                     torch.take_along_dim(array, chosen[:, :, None], dim=0) for array in (means, variances, values)
                 )
-                weighted = _is_weighted(posterior.graph, known)
+                held |= _is_weighted(posterior.graph, known)
+            if bool(held.any()):
                 width = (4 / (3 * len(values))) ** 0.4  # squared, Silverman's rule
                 shrunk = values.mean(dim=0) + math.sqrt(1 - width) * (values - values.mean(dim=0))
-                means = torch.where(weighted, shrunk, means)
-                variances = torch.where(weighted, (width * values.var(dim=0)).clamp_min(MIN_VARIANCE), variances)
+                means = torch.where(held, shrunk, means)
+                variances = torch.where(held, (width * values.var(dim=0)).clamp_min(MIN_VARIANCE), variances)
+        # a row has the noise of the very draws that it was resampled from
+        drawn = slice(None) if not known else chosen.numpy()
         settings = {
             d.part: Setting(
-                torch.cat([b.noise[d.part] for b in blocks]).numpy()[::k],
-                np.concatenate([b.further[j] for b in blocks])[::k],
+                torch.cat([b.noise[d.part] for b in blocks]).numpy()[drawn],
+                np.concatenate([b.further[j] for b in blocks])[drawn],
             )
             for j, d in enumerate(posterior.graph.data)
         }
         super().__init__(means.numpy(), variances.numpy(), values.numpy(), settings)
+
+
+def _held(graph: LatentGraph, rows: Tensor) -> Tensor:
+    """Mask (n, C) of the latent values that were inferred at training rows; ``rows`` (n,) as in AncestralLatent."""
+    held = torch.zeros(len(rows), len(graph.names), dtype=torch.bool)
+    for c in graph.learnt:
+        held[:, c] = torch.isin(rows, graph.rows[c])
+    return held
 
 
 def _is_weighted(graph: LatentGraph, known: Mapping[TaskPart, PartData]) -> Tensor:
@@ -234,8 +272,10 @@ def _resample(log_weights: Tensor, k: int, generator: torch.Generator) -> Tensor
     return chosen.clamp_max(len(log_weights) - 1)
 
 
-def _descend(drawn: GraphDraws, x: Tensor, known: Mapping[TaskPart, PartData], generator: torch.Generator) -> _Block:
-    """Draw the latent values of new rows ``x`` (n, d), parents before children."""
+def _descend(
+    drawn: GraphDraws, x: Tensor, known: Mapping[TaskPart, PartData], rows: Tensor, generator: torch.Generator
+) -> _Block:
+    """Draw the latent values of rows ``x`` (n, d), parents before children; training ``rows`` (n,) have those drawn."""
     graph, n_draws, n = drawn.graph, len(drawn), len(x)
     part_of = {c: (j, d.part) for j, d in enumerate(graph.data) for c in d.part.channels}
     means, variances, values = (torch.empty(n_draws, n, len(graph.names), dtype=torch.float64) for _ in range(3))
@@ -249,6 +289,10 @@ def _descend(drawn: GraphDraws, x: Tensor, known: Mapping[TaskPart, PartData], g
             mean, variance = node.conditional_in_blocks(x, z, drawn.u[c])
         else:
             mean, variance, noise[part] = node.prior_conditional(x, z, n_draws, _seed(generator))
+        if c in drawn.z:
+            here = torch.isin(rows, graph.rows[c])
+            mean[:, here] = drawn.z[c][:, torch.searchsorted(graph.rows[c], rows[here])]
+            variance[:, here] = MIN_VARIANCE
         data = known.get(part)
         if data is not None and isinstance(part.likelihood, Gaussian):
             is_known = data.present
@@ -269,11 +313,6 @@ def _descend(drawn: GraphDraws, x: Tensor, known: Mapping[TaskPart, PartData], g
             )
     further = [np.tile(graph.further(j).numpy(), (n_draws, 1)) for j in range(len(graph.data))]
     return _Block(means, variances, values, log_weights, noise, further)
-
-
-def _independent_seed(seed: int) -> int:
-    """A seed whose random numbers are independent of those of ``seed``."""
-    return int(np.random.default_rng([1, seed]).integers(1 << 62))
 
 
 def _seed(generator: torch.Generator) -> int:

@@ -23,6 +23,7 @@ from bayestl.models.latent.ancestral import GraphDraws
 from bayestl.models.latent.node import row_blocks
 from bayestl.models.latent.prior import LatentGraph
 from bayestl.progress import progress
+from bayestl.streams import spawn
 
 
 class Minibatches:
@@ -180,17 +181,22 @@ def approximate(
         Whether to show progress on a terminal.
     """
     firsts = [
-        _climb(g, [*g.graph.parameters(), *g.parameters()], 0.03, max_steps, batch_size, seed, verbose) for g in starts
+        _climb(
+            g, [*g.graph.parameters(), *g.parameters()], 0.03, max_steps, batch_size, spawn(seed, "climb", k), verbose
+        )
+        for k, g in enumerate(starts)
     ]
     best = int(np.argmax([r.elbo[-SETTLED:].mean() for r in firsts]))
     guide, first = starts[best], firsts[best]
     graph = guide.graph
     graph.requires_grad_(False)
-    report = first.then(_climb(guide, list(guide.parameters()), 0.003, max_steps, batch_size, seed, verbose))
+    alone = _climb(guide, list(guide.parameters()), 0.003, max_steps, batch_size, spawn(seed, "guide alone"), verbose)
+    report = first.then(alone)
     guide.requires_grad_(False)
     blocks = row_blocks(WEIGHTED, len(graph.x) * max(len(node.inducing) for node in graph.nodes))
     weights = [
-        log_weights(graph.model, guide.program, len(range(WEIGHTED)[block]), seed + block.start) for block in blocks
+        log_weights(graph.model, guide.program, len(range(WEIGHTED)[block]), spawn(seed, "weights", block.start))
+        for block in blocks
     ]
     report.pareto_k = pareto_k(np.concatenate(weights))
     return guide, report
@@ -210,7 +216,7 @@ def _climb(
     model: Callable[[], None] = graph.model
     program: Callable[[], None] = guide.program
     if batch_size is not None and batch_size < len(graph.x):
-        batches = Minibatches(guide, batch_size, seed)
+        batches = Minibatches(guide, batch_size, spawn(seed, "minibatches"))
         model, program = batches.model, batches.program
     with progress("LatentVariableGP", total=max_steps, verbose=verbose) as update:
         return maximise_elbo(
@@ -220,6 +226,6 @@ def _climb(
             scale=graph.n_labels,
             steps=max_steps,
             learning_rate=learning_rate,
-            seed=seed,
+            seed=spawn(seed, "guide"),
             callback=lambda i, value: update(completed=i, description=f"LatentVariableGP: bound per label {value:.3f}"),
         )

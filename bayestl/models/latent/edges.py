@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from bayestl.models.latent.ancestral import GraphPosterior, complete
+from bayestl.streams import spawn
 
 MOST_ROWS = 200
 """Most rows over which a dependence is averaged; of more, a random subset."""
@@ -51,15 +52,17 @@ class Edge(NamedTuple):
 def edges_of(posterior: GraphPosterior, n_draws: int, n_points: int, seed: int) -> list[Edge]:
     """The edges that labels inform, by child, each at ``n_points`` equally likely values of its parent."""
     graph = posterior.graph
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(len(graph.x))[:MOST_ROWS]))
+    generator = torch.Generator().manual_seed(spawn(seed, "uninformed rows"))
+    drawn_rows = np.random.default_rng(spawn(seed, "subset of rows")).permutation(len(graph.x))[:MOST_ROWS]
+    rows = torch.from_numpy(np.sort(drawn_rows))
+    of_draws = spawn(seed, "draws")
     pairs = [(c, p) for c in graph.learnt for p in graph.nodes[c].parents]
     # the latent values of all draws come first: a dependence is evaluated at quantiles over all draws
-    latent = [{c: v[:, rows] for c, v in complete(d, generator).items()} for d in posterior.draws(n_draws, seed)]
+    latent = [{c: v[:, rows] for c, v in complete(d, generator)[0].items()} for d in posterior.draws(n_draws, of_draws)]
     share = (torch.arange(n_points, dtype=graph.x.dtype) + 0.5) / n_points
     parent_values = {p: torch.quantile(torch.cat([z[p] for z in latent]).ravel(), share) for _, p in pairs}
     mean: dict[tuple[int, int], list[torch.Tensor]] = {pair: [] for pair in pairs}
-    for drawn, z in zip(posterior.draws(n_draws, seed), latent, strict=True):
+    for drawn, z in zip(posterior.draws(n_draws, of_draws), latent, strict=True):
         for c, p in pairs:
             means = []
             for value in parent_values[p]:

@@ -37,6 +37,7 @@ from bayestl.models.latent.node import Node
 from bayestl.models.latent.prior import LatentGraph, PartData, informed_rows
 from bayestl.models.latent.start import first_guess
 from bayestl.models.parameters import check_positive_integers, refuse_groups
+from bayestl.streams import spawn
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Known, Table
@@ -64,8 +65,8 @@ class LatentVariableGP(BayesianModel):
         Covariance of each task's function over (x, parents), as for :class:`IndependentGP`.
     inference : {"auto", "svi", "mcmc"}
         ``"svi"``: stochastic variational inference at the best hyperparameters, for tables of any size.  ``"mcmc"``:
-        draws of the latent values and of all hyperparameters by eight tempered chains of Hamiltonian Monte Carlo, the
-        functions exact; about 20 s for 50 rows, cubic in the rows.  ``"auto"``: ``"mcmc"`` for at most 100 rows.
+        draws of the latent values and of all hyperparameters by eight chains of Hamiltonian Monte Carlo, the functions
+        exact; some 8 s for two tasks of 60 rows, cubic in the rows.  ``"auto"``: ``"mcmc"`` for at most 100 rows.
     n_inducing : int
         Inducing values per task (at most the number of rows), for ``"svi"``.
     max_steps : int
@@ -157,18 +158,18 @@ class LatentVariableGP(BayesianModel):
         with threads_for(len(x)):
             graph, guides = self._begin(table, x, data, seed)
             if self.inference == "mcmc" or (self.inference == "auto" and len(x) <= MCMC_ROWS):
-                posterior, chains = sample(graph, int(self.n_draws), seed, self.verbose)
+                posterior, chains = sample(graph, int(self.n_draws), spawn(seed, "posterior"), self.verbose)
                 return {"posterior_": posterior, "report_": chains}
             starts = [Guide(graph, guides)]
             for k in range(1, int(self.n_starts)):
-                start = Guide(*self._begin(table, x, data, seed + k))
-                generator = torch.Generator().manual_seed(seed + k)
+                start = Guide(*self._begin(table, x, data, spawn(seed, "start", k)))
+                generator = torch.Generator().manual_seed(spawn(seed, "spread of a start", k))
                 with torch.no_grad():
                     for p in start.graph.parameters():
                         p.add_(START_SPREAD * torch.randn(p.shape, generator=generator, dtype=p.dtype))
                 starts.append(start)
             size = None if self.batch_size is None else int(self.batch_size)
-            guide, report = approximate(starts, int(self.max_steps), size, seed, self.verbose)
+            guide, report = approximate(starts, int(self.max_steps), size, spawn(seed, "posterior"), self.verbose)
             return {"posterior_": guide, "report_": report}
 
     def _begin(
@@ -176,7 +177,7 @@ class LatentVariableGP(BayesianModel):
     ) -> tuple[LatentGraph, dict[int, NodeGuide]]:
         """A graph and its guides at a first guess; ``seed`` draws the inducing rows."""
         part_of = {c: (d, i) for d in data for i, c in enumerate(d.part.channels)}
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(spawn(seed, "inducing rows"))
         chosen = torch.from_numpy(np.sort(generator.permutation(len(x))[: int(self.n_inducing)]))
         parents_by_function = parents_of(self.graph, table)
         rows = informed_rows(parents_by_function, data)
@@ -186,7 +187,7 @@ class LatentVariableGP(BayesianModel):
         for c, parents in parents_by_function.items():
             kernel = self._kernel(table, parents)
             nodes[c], guides[c], guesses[c] = first_guess(
-                kernel, parents, x, rows[c], *part_of[c], guesses, chosen, seed
+                kernel, parents, x, rows[c], *part_of[c], guesses, chosen, spawn(seed, "first guess", c)
             )
         return LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows), guides
 
@@ -215,12 +216,10 @@ class LatentVariableGP(BayesianModel):
         return prior_of_graph(graph, table, seed)
 
     def _latent(self, rows: Rows) -> AncestralLatent:
-        data = None
-        if (known := rows.known) is not None:
-            data = label_blocks(self.table_, self.scaler_, known, np.zeros_like(known.y))
-        return AncestralLatent(
-            self.posterior_, torch.from_numpy(rows.x), data, int(self.n_draws), int(self.random_state)
-        )
+        new = rows.further
+        data = None if new is None else label_blocks(self.table_, self.scaler_, new, np.zeros_like(new.y))
+        x, seed = torch.from_numpy(rows.x), spawn(self.random_state, "new rows")
+        return AncestralLatent(self.posterior_, x, data, int(self.n_draws), seed, rows.fitted(len(self.table_.x)))
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         with threads_for(len(self.table_.x)):
@@ -240,7 +239,7 @@ class LatentVariableGP(BayesianModel):
         In label units (for log-normal and power-normal labels, units of the logarithm or power); classes have no unit.
         """
         with threads_for(len(self.table_.x)):
-            values = latent_draws(self.posterior_, n_draws, int(self.random_state))
+            values = latent_draws(self.posterior_, n_draws, spawn(self.random_state, "latent values"))
         columns = {}
         for c, (name, (location, scale)) in enumerate(
             zip(self.posterior_.graph.names, self._channel_units(), strict=True)
@@ -282,7 +281,7 @@ class LatentVariableGP(BayesianModel):
 
     def _edges(self, n_draws: int) -> list[Edge]:
         with threads_for(len(self.table_.x)):
-            return edges_of(self.posterior_, int(n_draws), EDGE_POINTS, int(self.random_state))
+            return edges_of(self.posterior_, int(n_draws), EDGE_POINTS, spawn(self.random_state, "edges"))
 
     def _channel_units(self) -> list[tuple[float, float]]:
         """The location and scale of each latent function."""
@@ -303,7 +302,8 @@ class LatentVariableGP(BayesianModel):
         """
         x = self.posterior_.graph.x
         with threads_for(len(x)):
-            latent = AncestralLatent(self.posterior_, x, None, int(self.n_draws), int(self.random_state))
+            seed = spawn(self.random_state, "task correlation")
+            latent = AncestralLatent(self.posterior_, x, None, int(self.n_draws), seed)
         return correlation_over_rows(latent.means, self.posterior_.graph.names)
 
     def _state(self) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from bayestl.kernels.hyperpriors import HyperPrior, draw_from_priors
 from bayestl.likelihoods import LabelBlock
 from bayestl.models.latent.node import Node
+from bayestl.streams import spawn
 from bayestl.table.task import TaskPart
 
 
@@ -195,7 +196,7 @@ class LatentGraph(torch.nn.Module):
     def draw_hyperparameters(self, seed: int) -> None:
         """Set all hyperparameters to a draw from their priors."""
         for i, module in enumerate([*self.nodes, *self.further_modules.values()]):
-            draw_from_priors(module, 1000 * seed + i)
+            draw_from_priors(module, spawn(seed, "hyperparameters", i))
 
     def log_hyperprior(self) -> Tensor:
         """``log p(all hyperparameters)``."""
@@ -253,4 +254,6 @@ class LatentGraph(torch.nn.Module):
 
     def above(self, c: int, z: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """The parents' latent values at the rows of a latent function."""
-        return {p: z[p][..., self._at_parent[c, p]] for p in self.nodes[c].parents}
+        n = len(self.rows[c])
+        # rows in increasing order, so of as many all are taken
+        return {p: v if (v := z[p]).shape[-1] == n else v[..., self._at_parent[c, p]] for p in self.nodes[c].parents}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.priors import gaussian_parts, sine_labels
 
-from bayestl.inference.chains.hmc import hmc_draws
+from bayestl.inference.chains.hmc import Evaluated, hmc_draws, vectorised_chains
 from bayestl.inference.gaussian import maximise
 from bayestl.inference.gaussian.labels import Labels, log_posteriors
 from bayestl.likelihoods.hyperparameters import Noise
@@ -59,3 +59,46 @@ def test_hmc_tells_of_a_chain_that_does_not_move():
 
     with pytest.warns(RuntimeWarning, match="does not move"):
         hmc_draws(prior, Cliff(**vars(labels)), 10, 0, temperatures=(1.0,))
+
+
+class TwoChoices:
+    """Either coordinate is near 4 and the other near 0; the prior does not distinguish them."""
+
+    def at(self, points):
+        centres = np.array([[4.0, 0.0], [0.0, 4.0]])
+        shift = points[:, None] - centres
+        logs = -0.5 * (shift**2).sum(axis=2) / 0.3**2
+        value = np.logaddexp(*logs.T)
+        share = np.exp(logs - value[:, None])
+        slope = -(share[:, :, None] * shift).sum(axis=1) / 0.3**2
+        return Evaluated(value, -(points**2).sum(axis=1) / 16, slope, -points / 8)
+
+
+@pytest.mark.parametrize("exchangeable", [True, False])
+def test_coordinates_that_change_places_pass_between_choices(exchangeable):
+    groups = [np.arange(2)] if exchangeable else []
+    draws, _ = vectorised_chains(
+        TwoChoices(),
+        np.array([4.0, 0.0]),
+        np.array([[0.3, 0.0], [0.1, 0.3]]),
+        200,
+        0,
+        warmup=40,
+        temperatures=(1.0,),
+        exchangeable=groups,
+    )
+    first = (draws[:, 0] > draws[:, 1]).mean()
+    assert 0.3 < first < 0.7 if exchangeable else first == 1.0
+
+
+def test_chains_that_have_not_converged_go_on_once():
+    calls = []
+    start = {"centre": np.array([4.0, 0.0]), "root": 0.3 * np.eye(2), "n": 40, "seed": 0, "warmup": 20}
+    common = {"temperatures": (1.0,), "callback": calls.append}
+    draws, report = vectorised_chains(TwoChoices(), **start, **common, patience=1)
+    assert len(draws) == len(report.log_density) == 40
+    assert calls[-1] == (60 if report.converged else 100)
+    unsettled = {**start, "centre": np.array([40.0, 0.0]), "root": 1e-3 * np.eye(2), "warmup": 1}
+    draws, report = vectorised_chains(TwoChoices(), **unsettled, **common, patience=1)
+    assert len(draws) == 40
+    assert calls[-1] == 81
