@@ -7,6 +7,7 @@ distribution of any function of several tasks, whose errors may cancel.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -123,6 +124,12 @@ class Posterior:
     def tasks(self) -> tuple[Task, ...]:
         """The tasks, in the order of the columns."""
         return self._tasks
+
+    def renamed(self, index: pd.Index) -> Posterior:
+        """The same posterior under other names of its rows."""
+        posterior = copy.copy(self)
+        posterior._index = index
+        return posterior
 
     def marginal(self, task: str) -> Predictive:
         """The predictive distribution of one task in label units (for classes, over their positions)."""
@@ -276,11 +283,9 @@ class Posterior:
 
     def _dataset(self, draws: np.ndarray) -> xr.Dataset:
         """Draws (n, rows, T) as a dataset with one variable per task, classes by name."""
-        columns = {}
-        for i, task in enumerate(self._tasks):
-            values = draws[:, :, i] if task.classes is None else _class_names(draws[:, :, i], task.classes)
-            columns[task.name] = (("sample", "row"), values)
-        return xr.Dataset(columns)
+        labels = {t.name: (t.classes, draws[:, :, i]) for i, t in enumerate(self._tasks)}
+        named = {name: v if classes is None else _class_names(v, classes) for name, (classes, v) in labels.items()}
+        return xr.Dataset({name: (("sample", "row"), values) for name, values in named.items()})
 
     def apply(self, function: Callable[[Any], Any], name: str | None = None) -> Derived:
         """The distribution of a function of several tasks, row by row.
@@ -315,11 +320,9 @@ class Posterior:
                         f"the function must return one value per sample and row, got dimensions {value.dims}"
                     )
                 value = value.transpose("sample", "row")
-            value = np.asarray(value, dtype=float)
-            if value.shape != draws.shape[:2]:
-                raise ValueError(
-                    f"the function must return one value per sample and row, shape {draws.shape[:2]}, got {value.shape}"
-                )
+            value, shape = np.asarray(value, dtype=float), draws.shape[:2]
+            if value.shape != shape:
+                raise ValueError(f"the function must return one value per sample and row, {shape}, got {value.shape}")
             return value
 
         def draw(k: int, seed: int) -> np.ndarray:

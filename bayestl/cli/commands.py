@@ -158,14 +158,15 @@ def _posterior(
     document = json.loads(stored.read_text(encoding="utf-8"))
     inputs = Inputs(document["features"], document["presets"])
     X = inputs.matrix(frame, document["columns"], verbose)
-    if named and inputs.formulas:
-        frame = frame.set_index(inputs.formulas[0], drop=False)
-        X = X.set_axis(frame.index)
     names = [t.name for t in fitted.tasks_]
     known = [n for n in names if n in frame.columns] if not ignore_labels else []
     column = document["groups"]
     groups = frame[column] if column is not None and column in frame.columns else None
-    return frame, fitted.posterior(X, observed=frame[known] if known else None, groups=groups), known
+    post = fitted.posterior(X, observed=frame[known] if known else None, groups=groups)
+    if named and inputs.formulas:  # only now: a row is recognised by the name that it was fitted with
+        frame = frame.set_index(inputs.formulas[0], drop=False)
+        post = post.renamed(frame.index)
+    return frame, post, known
 
 
 def compare(
