@@ -33,7 +33,7 @@ from bayestl.likelihoods import Gaussian
 from bayestl.models.exact.family import Family
 from bayestl.models.exact.model import jointly_gaussian
 from bayestl.priors.prior import Prior
-from bayestl.priors.processes import Constant, Points, Process, Smooth
+from bayestl.priors.processes import Constant, PerRow, Points, Process, Smooth
 from bayestl.priors.vector import get_raw
 
 JITTER = 1e-9
@@ -179,7 +179,7 @@ class BotorchModel(Model, FantasizeMixin):
                 half = torch.linalg.solve_triangular(c.factor, cross.T, upper=False)
                 mean[..., channel] = (half.T @ c.whitened).reshape(len(x), n)
                 halves.append(half.reshape(len(half), len(x), n).permute(1, 0, 2))
-            kernels = _kernels(c.prior, x)
+            kernels = _kernels(c.prior, x, c.labels.points)
             for i, a in enumerate(view.channels):
                 for j, b in enumerate(view.channels):
                     covariance[:, :, a, :, b] = _mixed(c.prior, kernels, i, j) - halves[i].mT @ halves[j]
@@ -195,15 +195,19 @@ def _joined(old: Tensor, new: Tensor) -> Tensor:
     return torch.cat([old.expand(*batch, *old.shape[-2:]), new.expand(*batch, *new.shape[-2:])], dim=-2)
 
 
-def _kernels(prior: Prior, x: Tensor) -> list[Tensor]:
-    """Covariance (batch, n, n) of each process among new rows without a group; points of the same features are one row."""
+def _kernels(prior: Prior, x: Tensor, points: Points) -> list[Tensor]:
+    """Covariance (batch, n, n) of each process among points ``x`` (batch, n, d); those of the same features are one row."""
     ones = x.new_ones(len(x), x.shape[-2], x.shape[-2])
-    same_row = (x[..., :, None, :] == x[..., None, :, :]).all(-1).to(x.dtype)
+    same_row = (x[..., :, None, :] == x[..., None, :, :]).all(-1)
+    group = _placed(x.flatten(0, 1), points).group.view(x.shape[:-1])
+    same_group = same_row | ((group[..., :, None] == group[..., None, :]) & (group >= 0)[..., None])
 
     def among(process: Process) -> Tensor:
         if isinstance(process, Smooth):
             return process.kernel.forward(x, x)
-        return ones if isinstance(process, Constant) else same_row
+        if isinstance(process, Constant):
+            return ones
+        return (same_row if isinstance(process, PerRow) else same_group).to(x.dtype)
 
     return [among(process) for process in prior]
 
@@ -215,29 +219,24 @@ def _mixed(prior: Prior, kernels: Sequence[Tensor], i: int, j: int) -> Tensor:
 
 
 def _cross(prior: Prior, x: Tensor, channel: int, points: Points) -> Tensor:
-    """Covariance (n, N) of a function at points with the labels; the points have no group."""
-    w = prior.weights().detach()
+    """Covariance (n, N) of a function at points ``x`` (n, d) with the labels."""
+    w, placed = prior.weights().detach(), _placed(x, points)
     total = x.new_zeros(len(x), len(points.x))
     for p, process in enumerate(prior):
-        if not bool(w[channel, p]):
-            continue
-        label_weights = w[points.task, p]
-        if isinstance(process, Smooth):
-            k = process.kernel.forward(x, points.x)
-        elif isinstance(process, Constant):
-            k = torch.ones_like(total)
-        else:
-            k = (_is_row_of(x, points) & process.is_of_row(points)).to(x.dtype)
-        total = total + w[channel, p] * k * label_weights
+        if bool(w[channel, p]):
+            total = total + w[channel, p] * process.covariance(placed, points) * w[points.task, p]
     return total
 
 
-def _is_row_of(x: Tensor, points: Points) -> Tensor:
-    """Boolean (n, N): whether each point has the features of a label's row, and no labels of another row have them."""
+def _placed(x: Tensor, points: Points) -> Points:
+    """Features (n, d) as points of the labelled row that has them, or of no row and group if none or several rows have."""
     same = (x.detach()[:, None] == points.x[None]).all(-1)
     row = points.row.expand(len(x), -1)
     first, last = torch.where(same, row, row.max() + 1).amin(1), torch.where(same, row, -1).amax(1)
-    return same & (first == last)[:, None]
+    group = torch.where(same, points.group.expand(len(x), -1), -1).amax(1)
+    unknown = torch.full_like(last, -1)
+    is_one = first == last
+    return Points(x, unknown, torch.where(is_one, group, unknown), torch.where(is_one, last, unknown))
 
 
 def _at_best(family: Family) -> Component:

@@ -127,21 +127,16 @@ def training_table(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
     """Features, labels and standard errors (None if no result has one), the rows named as candidates.
 
-    A repeated measurement is a further row.
+    A candidate is one row, whose label is that of :func:`label_table`; the standard error of a mean is that of its parts.
     """
-    names = [t.name for t in tasks]
-    results = results.assign(repeat=results.groupby(["row", "task"]).cumcount())
-    wide = results.pivot(index=["row", "repeat"], columns="task", values="value")
-    spread = results.pivot(index=["row", "repeat"], columns="task", values="se").reindex(columns=names)
-    labels = wide.reindex(columns=names)
-    X = candidates(pool.loc[labels.index.get_level_values("row")])
-    repeat = labels.index.get_level_values("repeat")
-    X.index = [name if k == 0 else f"{name}, repeat {k}" for name, k in zip(X.index, repeat, strict=True)]
-    labels, spread = labels.set_axis(X.index), spread.set_axis(X.index)
-    for task in tasks:
-        if task.classes is None and not any(isinstance(v, str) for v in labels[task.name]):
-            labels[task.name] = labels[task.name].astype(float)
-    return X, labels, spread.astype(float) if spread.notna().any().any() else None
+    labels = label_table(results, tasks, pool.index)
+    rows = labels.notna().any(axis=1)
+    X = candidates(pool[rows])
+    squares = results.assign(se=results["se"].astype(float) ** 2).groupby(["row", "task"])["se"]
+    error = (squares.sum(min_count=1) ** 0.5 / squares.size()).unstack("task")
+    spread = error.reindex(index=labels.index, columns=labels.columns)[rows].astype(float).set_axis(X.index)
+    labels = labels[rows].set_axis(X.index)
+    return X, labels, spread if spread.notna().any().any() else None
 
 
 def progress_table(results: pd.DataFrame, known: pd.Series, goal: Goal, names: Sequence[str]) -> pd.DataFrame:

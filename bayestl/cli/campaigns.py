@@ -127,7 +127,7 @@ def _begin(
 
     require_columns(frame, [name] if name else [], "--name")
     labels = frame.reindex(columns=names)
-    inputs = choose_inputs(frame.drop(columns=[name] if name else []), features, presets, names, None)
+    inputs = choose_inputs(frame.drop(columns=[name] if name else []), features, presets, names)
     candidates = inputs.matrix(frame, None, verbose)
     if name is not None:
         candidates.index = labels.index = frame[name]
@@ -210,7 +210,7 @@ def simulate(
         frame, names = read(data), names_in(tasks)
         require_columns(frame, names, "--tasks")
         chosen = models_in(models)
-        X = choose_inputs(frame, features, presets, names, None).matrix(frame, None, not quiet, jobs)
+        X = choose_inputs(frame, features, presets, names).matrix(frame, None, not quiet, jobs)
         policies: dict[str, active.Policy] = {"random": active.Random()}
         for name in chosen:
             model = make_model(name, names, None, None, 0, False)

@@ -60,6 +60,10 @@ def fit(
     graph: Annotated[str | None, typer.Option(help="For latent-variable: PARENT>CHILD, comma-separated.")] = None,
     presets: Annotated[str, typer.Option(help="Composition features, comma-separated.")] = "magpie,fractions",
     groups: Annotated[str | None, typer.Option(help="A column that groups rows (method, laboratory).")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="A column that names the rows, by which predict knows them again: an ID, or the formula."),
+    ] = None,
     likelihoods: Likelihoods = None,
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -67,13 +71,17 @@ def fit(
     """Fit a model to a table and save it."""
     with user_errors():
         frame, names = read(data), names_in(tasks)
-        require_columns(frame, names + ([groups] if groups else []), "--tasks" if names else "--groups")
-        inputs = choose_inputs(frame, features, presets, names, groups)
+        for option, columns in (("--tasks", names), ("--groups", [groups]), ("--name", [name])):
+            require_columns(frame, [c for c in columns if c], option)
+        inputs = choose_inputs(frame, features, presets, names, [c for c in (groups, name) if c])
         X = inputs.matrix(frame, None, not quiet)
+        if name is not None:
+            X = X.set_axis(frame[name].astype(str), axis=0)
         fitted = make_model(model, names, graph, make_tasks(names, likelihoods), seed, not quiet)
         fitted.fit(X, frame[names], groups=None if groups is None else frame[groups])
         fitted.save(output)
         document = {"features": inputs.spec, "presets": inputs.presets, "columns": list(X.columns), "groups": groups}
+        document["name"] = name
         (output / "inputs.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
         say = printer(quiet)
         counts = ", ".join(f"{n} {int(frame[n].notna().sum())}" for n in names)
@@ -92,7 +100,10 @@ def predict(
     output: Annotated[Path, typer.Option("-o", "--output", help="CSV or Parquet to write.")],
     level: Annotated[float, typer.Option(help="Probability of the intervals.", min=0.01, max=0.999)] = 0.9,
     ignore_labels: Annotated[
-        bool, typer.Option("--ignore-labels", help="Do not use label columns of the new table.")
+        bool,
+        typer.Option(
+            "--ignore-labels", help="Do not use label columns of the file (rows of the fitted table keep theirs)."
+        ),
     ] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -149,9 +160,11 @@ def _posterior(
 ) -> tuple[Any, Any, list[str]]:
     """The rows of a file, their posterior under a model written by ``fit``, and the tasks whose labels the file has.
 
+    Prints how many of the rows are those of the fitted table.
+
     With ``named`` the formula of a row, where the file has formulas, is its name.
     """
-    frame = read(data)
+    frame, say = read(data), printer(not verbose)
     stored = model / "inputs.json"
     if not stored.is_file():
         raise ValueError(f"{stored} is missing: the model was not written by `bayestl fit`")
@@ -162,8 +175,21 @@ def _posterior(
     known = [n for n in names if n in frame.columns] if not ignore_labels else []
     column = document["groups"]
     groups = frame[column] if column is not None and column in frame.columns else None
-    post = fitted.posterior(X, observed=frame[known] if known else None, groups=groups)
-    if named and inputs.formulas:  # only now: a row is recognised by the name that it was fitted with
+    if document["name"] in frame.columns:
+        X = X.set_axis(frame[document["name"]].astype(str), axis=0)
+    observed = frame[known].set_axis(X.index, axis=0) if known else None
+    post = fitted.posterior(X, observed=observed, groups=groups)
+    rows = fitted._rows(X)
+    again = rows.row < len(fitted.table_.x)
+    alike = ~again & (rows.x[:, None] == fitted.scaler_.features(fitted.table_.x)[None]).all(-1).any(1)
+    if again.any():
+        say(f"{again.sum()} rows are those of the fitted table: their labels count once")
+    if alike.any():
+        say(
+            f"{alike.sum()} rows have the features of a row of the fitted table and are taken for other rows: "
+            "if they are the same, name the rows with --name when fitting"
+        )
+    if named and inputs.formulas:
         frame = frame.set_index(inputs.formulas[0], drop=False)
         post = post.renamed(frame.index)
     return frame, post, known
@@ -195,7 +221,7 @@ def compare(
 
         frame, names = read(data), names_in(tasks)
         require_columns(frame, names, "--tasks")
-        inputs = choose_inputs(frame, features, presets, names, None)
+        inputs = choose_inputs(frame, features, presets, names)
         X = inputs.matrix(frame, None, not quiet, jobs)
         chosen = models_in(models)
         task_list = make_tasks(names, likelihoods)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,15 +110,14 @@ class Inputs:
 
 
 def choose_inputs(
-    frame: pd.DataFrame, features: str | None, presets: str, tasks: list[str], groups: str | None
+    frame: pd.DataFrame, features: str | None, presets: str, tasks: list[str], others: Sequence[str] = ()
 ) -> Inputs:
-    """The features named by the option, or all numeric columns that are neither labels nor groups."""
+    """The features named by the option, or all numeric columns that are neither labels nor ``others``."""
     import pandas as pd
 
     spec = names_in(features)
     if not spec:
-        others = [*tasks, *([groups] if groups else [])]
-        spec = [str(c) for c in frame.columns if c not in others and pd.api.types.is_numeric_dtype(frame[c])]
+        spec = [str(c) for c in frame.columns if c not in (*tasks, *others) and pd.api.types.is_numeric_dtype(frame[c])]
         if not spec:
             raise ValueError(
                 "no numeric feature columns are left: name them with --features, formulas as composition:COLUMN"

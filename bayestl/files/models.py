@@ -16,6 +16,7 @@ import pandas as pd
 from bayestl.files.documents import plain, task_from_document, task_to_document
 from bayestl.files.folder import FileError, read_folder, write_folder
 from bayestl.kernels.combined import from_document, to_document
+from bayestl.table.groups import plain_name
 from bayestl.table.table import Table
 
 FORMAT = 3
@@ -100,7 +101,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         "tasks": [task_to_document(t) for t in table.tasks],
         "features": list(table.features),
         "groups": _names(list(table.groups)),
-        "rows": None if isinstance(table.index, pd.RangeIndex) else _names(list(table.index)),
+        "rows": _names(list(table.index)),
         "named": hasattr(model, "feature_names_in_"),
         "output": model.output_,
     }
@@ -112,8 +113,8 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
 
 
 def _names(values: list[Any]) -> list[Any]:
-    """Names of groups or rows as JSON values; those of other types become text."""
-    return [name if isinstance(name, str | int | float | bool) else str(name) for name in plain(values)]
+    """Names of groups or rows as JSON values."""
+    return plain(list(map(plain_name, values)))
 
 
 def read_model(path: str | os.PathLike[str]) -> Any:
@@ -137,7 +138,7 @@ def read_model(path: str | os.PathLike[str]) -> Any:
         arrays["table.se"],
         tuple(document["features"]),
         tuple(task_from_document(t) for t in document["tasks"]),
-        pd.RangeIndex(len(x)) if document["rows"] is None else pd.Index(document["rows"]),
+        pd.Index(document["rows"]),
         arrays.get("table.group"),
         tuple(document["groups"]),
     )

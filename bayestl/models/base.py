@@ -1,4 +1,4 @@
-"""The estimator contract of scikit-learn, and what every model adds to it: posterior, diagnosis, files.
+"""The estimator contract of scikit-learn, and what every model adds to it: diagnosis and files (predictions: ``prediction.py``).
 
 ``fit`` builds everything before it changes the model, so a failed fit leaves the earlier one usable.
 """
@@ -19,20 +19,17 @@ from bayestl.diagnostics.checks import Check, as_table, new_row_check
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.files.models import register, write_model
 from bayestl.inference.threads import threads_for
-from bayestl.metrics import mean_score
 from bayestl.models.hurdle_size import decide_sizes
-from bayestl.posterior import Latent, Posterior
-from bayestl.table.new_rows import Rows, feature_rows, fitted_rows, known_labels, match_rows
+from bayestl.models.prediction import Predictor
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table, build_table
+from bayestl.table.table import Table, build_table
 from bayestl.table.task import Task
 
-LOSSES = ("squared", "absolute")
 _DATA_ATTRIBUTES = ("table_", "scaler_", "tasks_", "n_features_in_", "feature_names_in_", "output_")
 """Fitted attributes that are data, not modules."""
 
 
-class BayesianModel(RegressorMixin, BaseEstimator, ABC):
+class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
     """Base of all models.
 
     A subclass stores its parameters in ``__init__``, and defines :meth:`_learn` (from a table to the fitted
@@ -46,7 +43,6 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
     scaler_: Scaler
     _takes_unlabelled = False
     """Whether a task may have no labels at all."""
-    _posterior_type: type[Posterior] = Posterior
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -57,10 +53,6 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
     @abstractmethod
     def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
         """Fit to a table, and return the fitted attributes (names with a trailing underscore)."""
-
-    @abstractmethod
-    def _latent(self, rows: Rows) -> Latent:
-        """Posterior of the latent values of rows, given all labels known of them."""
 
     @abstractmethod
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
@@ -135,95 +127,6 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
         self.table_, self.scaler_, self.tasks_ = table, scaler, table.tasks
         for name, value in learnt.items():
             setattr(self, name, value)
-
-    def posterior(self, X: Any, observed: Any = None, groups: Any = None, noise: bool = True) -> Posterior:
-        """Joint posterior of the labels of new rows.
-
-        Parameters
-        ----------
-        X : DataFrame or ndarray, shape (n, d)
-            Features; columns are matched by name where both tables have names, further columns are ignored.
-        observed : DataFrame, shape (n, <= T), optional
-            Labels already known for these rows (NaN elsewhere); the prediction is conditioned on them.
-        groups : array-like, shape (n,), optional
-            Groups of these rows; a row without a group, or in a new group, gets the spread of all groups.
-        noise : bool
-            True: predict a new label, noise included.  False: predict the latent value behind it.
-
-        Raises
-        ------
-        ValueError
-            If a feature is missing, or ``observed`` or ``groups`` do not fit the model.
-        """
-        check_is_fitted(self, "table_")
-        rows = self._rows(X, observed, groups)
-        return self._posterior_of(rows, self._new_rows(X)[1], noise)
-
-    def complete(self, noise: bool = True) -> Posterior:
-        """Posterior of the fitted table: every empty cell predicted from all labels that are there.
-
-        Parameters
-        ----------
-        noise : bool
-            True: predict a label, noise included (for a cell with a label: one of a second measurement).  False: predict the
-            latent value behind it.
-
-        Examples
-        --------
-        >>> import numpy as np, pandas as pd, bayestl as btl
-        >>> x = np.linspace(0, 1, 24)[:, None]
-        >>> Y = pd.DataFrame({"dft": np.sin(5 * x[:, 0]), "measured": np.sin(5 * x[:, 0]) + 0.7})
-        >>> Y.loc[::2, "measured"] = np.nan
-        >>> filled = btl.DifferenceGP().fit(x, Y).complete()
-        >>> round(float(filled.mean["measured"][2]), 1)
-        1.1
-        """
-        check_is_fitted(self, "table_")
-        table = self.table_
-        rows = fitted_rows(table, self.scaler_.features(table.x), np.arange(len(table.x)))
-        return self._posterior_of(rows, table.index, noise)
-
-    def _posterior_of(self, rows: Rows, index: pd.Index, noise: bool) -> Posterior:
-        with threads_for(max(len(rows.x), len(self.table_.x))):
-            latent = self._latent(rows)
-        return self._posterior_type(latent, self.tasks_, self.scaler_, index, noise)
-
-    def predict(
-        self, X: Any, loss: str = "squared", return_std: bool = False, observed: Any = None, groups: Any = None
-    ) -> Any:
-        """Point prediction that is best under a loss: the mean (``"squared"``) or the median (``"absolute"``).
-
-        For classes it is the likeliest class (for ordered classes under ``"absolute"`` the median class).
-
-        Returns
-        -------
-        DataFrame (n, T), or ndarray (n,) or (n, T) where ``fit`` was given an array; with ``return_std`` a pair.
-
-        Raises
-        ------
-        ValueError
-            If the loss is not one of the two.
-        """
-        if loss not in LOSSES:
-            raise ValueError(f"loss must be one of {LOSSES}, got {loss!r}")
-        post = self.posterior(X, observed=observed, groups=groups)
-        point = post.point(loss)
-        if return_std:
-            return self._like_labels(point), self._like_labels(post.std)
-        return self._like_labels(point)
-
-    def log_density(self, X: Any, Y: Any, observed: Any = None, groups: Any = None) -> pd.DataFrame:
-        """Log predictive density (n, T) of held-out labels, in label units; NaN where there is no label."""
-        post = self.posterior(X, observed=observed, groups=groups)
-        known = self._known_labels(Y, len(post.mean), "Y")
-        return post.log_density(known.y, known.high)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Mean over the tasks of the coefficient of determination (accuracy for classes), each on its own labels."""
-        check_is_fitted(self, "table_")
-        point = self.posterior(X).point()
-        truth = self._known_labels(y, len(point), "y").y
-        return mean_score(truth, point, [task.classes for task in self.tasks_], sample_weight)
 
     @abstractmethod
     def task_correlation(self) -> pd.DataFrame:
@@ -348,30 +251,6 @@ class BayesianModel(RegressorMixin, BaseEstimator, ABC):
             setattr(self, name, value)
 
     # --------------------------------------------------------------------------------------------------------- helpers
-
-    def _like_labels(self, frame: pd.DataFrame) -> Any:
-        """The frame in the form of the labels given to ``fit``: a frame, a matrix or a vector."""
-        if self.output_ == "frame":
-            return frame
-        values = frame.to_numpy()
-        return values[:, 0] if self.output_ == "column" else values
-
-    def _new_rows(self, X: Any) -> tuple[np.ndarray, pd.Index]:
-        """Features (n, d) of new rows in the order of the fitted ones, and the names of the rows."""
-        named = hasattr(self, "feature_names_in_")
-        return feature_rows(X, self.table_.features, named, type(self).__name__)
-
-    def _rows(self, X: Any, observed: Any = None, groups: Any = None) -> Rows:
-        """Rows to predict, recognised where they are rows of the fitted table."""
-        x, index = self._new_rows(X)
-        known = None if observed is None else self._known_labels(observed, len(x), "observed")
-        if known is not None and np.isnan(known.y).all():
-            known = None
-        return match_rows(self.table_, self.scaler_.features(x), x, index, groups, known)
-
-    def _known_labels(self, Y: Any, n: int, what: str) -> Known:
-        """The labels (n, T) in the order of the fitted tasks; NaN in columns that are missing from ``Y``."""
-        return known_labels(Y, n, what, self.tasks_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

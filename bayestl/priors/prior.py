@@ -117,11 +117,6 @@ class Prior(gpytorch.Module):
         """``var f(a_i)``, shape (len(a),): the processes have unit variance."""
         return (self.weights() ** 2).sum(1)[a.task]
 
-    def row_loadings(self, a: Points) -> Tensor:
-        """Loadings (len(a), P) of the processes that are of one row alone: ``f(a_i)`` less them is a function of x."""
-        of_row = torch.stack([process.is_of_row(a) for process in self], dim=1)
-        return self.weights()[a.task] * of_row
-
     def process_covariance(self, p: int, a: Points, b: Points) -> Tensor:
         """``cov(u_p(a_i), f(b_j))``, shape (len(a), len(b))."""
         return self[p].covariance(a, b) * self.weights()[b.task, p]

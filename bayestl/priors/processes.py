@@ -49,10 +49,6 @@ class Process(gpytorch.Module, ABC):
     def covariance(self, a: Points, b: Points) -> Tensor:
         """``k(a_i, b_j)``, shape (len(a), len(b))."""
 
-    def is_of_row(self, at: Points) -> Tensor:
-        """Boolean (n,): whether the value at a point is one of its row alone, which no other row shares."""
-        return torch.zeros(len(at.x), dtype=torch.bool)
-
     @abstractmethod
     def argument(self) -> Tensor:
         """The argument (k,) of :meth:`evaluate`, differentiable in the hyperparameters."""
@@ -104,18 +100,12 @@ class PerGroup(_Fixed):
         same = (a.group[:, None] == b.group[None, :]) & ~alone
         return (same | (alone & _same_row(a, b))).to(a.x.dtype)
 
-    def is_of_row(self, at: Points) -> Tensor:
-        return (at.group < 0) & (at.row >= 0)
-
 
 class PerRow(_Fixed):
     """One number per row: ``u_i ~ N(0, 1)``, what the features do not say of it; zero where there is no row."""
 
     def covariance(self, a: Points, b: Points) -> Tensor:
         return _same_row(a, b).to(a.x.dtype)
-
-    def is_of_row(self, at: Points) -> Tensor:
-        return at.row >= 0
 
 
 def _same_row(a: Points, b: Points) -> Tensor:

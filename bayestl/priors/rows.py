@@ -6,7 +6,8 @@
 the split can change while the size stays.  The ratio ``b_t / sigma_t = sinh(w_t)`` has heavy tails like the half-Cauchy ratio
 of the horseshoe (that is ``w`` with the density ``sech(w)``), with more mass near zero: rows that show no such effect have
 none.  Carvalho, Polson, Scott 2010, *The horseshoe estimator for sparse signals*.  A class has no noise beside the unit noise
-of its latent value, so its row effect is ``sinh(w_t)``.
+of its latent value, so its row effect is ``sinh(w_t)``; where one latent value decides between two classes (a zero or not),
+``w_t ~ N(0, 2.5^2)``.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from torch import Tensor
 from bayestl.kernels.hyperpriors import register_real
 from bayestl.likelihoods.hyperparameters import Noise
 
-SPREAD, SPREAD_OF_CLASSES = 1.0, 2.5
-"""Prior standard deviation of ``w`` for numbers and for classes; that of classes allows a row effect that decides."""
+SPREAD, SPREAD_OF_TWO = 1.0, 2.5
+"""Prior standard deviation of ``w``, and that for two classes or an exact zero, where it allows a row effect that decides."""
 START = 0.7
 """First guess of ``w``."""
 
@@ -36,16 +37,18 @@ class Residual(gpytorch.Module):
         Standard deviation of the residual of each latent function with noise.
     signs : sequence of float
         For each latent function the sign of the first guess of its row effect, 0 where it has none.
+    alone : sequence of bool
+        For each latent function whether it is the only one of its label; by default all are.
     """
 
-    def __init__(self, noise: Noise, signs: Sequence[float] = ()) -> None:
+    def __init__(self, noise: Noise, signs: Sequence[float] = (), alone: Sequence[bool] = ()) -> None:
         super().__init__()
         self.noise = noise
         first = torch.tensor(list(signs) or [0.0] * len(noise.present), dtype=torch.float64)
         self.register_buffer("has_effect", first != 0)
         if bool(self.has_effect.any()):
-            numbers = noise.present[self.has_effect]
-            spread = torch.where(numbers, SPREAD, SPREAD_OF_CLASSES).double()
+            decides = ~noise.present & torch.tensor(list(alone) or [True] * len(first))
+            spread = torch.where(decides, SPREAD_OF_TWO, SPREAD).double()[self.has_effect]
             register_real(self, "w", START * first[self.has_effect], NormalPrior(torch.zeros_like(spread), spread))
             self.register_buffer("position", (self.has_effect.cumsum(0) - 1).clamp_min(0))
 

@@ -68,7 +68,8 @@ def likelihood_hyperparameters(
     ``signs``: for each latent function the sign of the first guess of its row effect, 0 for none.
     """
     noise = Noise([p.likelihood.has_noise for p in parts for _ in p.channels])
-    return Residual(noise, signs), [p.likelihood.further() for p in parts]
+    alone = [len(p.channels) == 1 for p in parts for _ in p.channels]
+    return Residual(noise, signs, alone), [p.likelihood.further() for p in parts]
 
 
 def task_specific_processes(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> list[Process]:

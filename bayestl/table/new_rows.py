@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.table.columns import encode, label_frame, read_features
-from bayestl.table.groups import encode_groups
+from bayestl.table.groups import encode_groups, plain_name
 from bayestl.table.table import Known, Table, row_groups
 from bayestl.table.task import Task
 
@@ -67,7 +67,8 @@ class Rows(NamedTuple):
     """Rows to predict: scaled features ``x`` (n, d), and codes (n,) of their groups (-1: none) and rows.
 
     The row of the fitted table has its position there as its code; every other row has a code of its own.  ``learnt`` are
-    the labels (n, T) that the model has learnt from these rows, ``further`` those known beyond them; None for none.
+    the labels (n, T) that the model has learnt from these rows, ``further`` those known beyond them, ``given`` all those
+    that were passed for this prediction; None for none.
     """
 
     x: np.ndarray
@@ -75,6 +76,7 @@ class Rows(NamedTuple):
     row: np.ndarray
     learnt: Known | None = None
     further: Known | None = None
+    given: Known | None = None
 
     @property
     def known(self) -> Known | None:
@@ -89,21 +91,23 @@ class Rows(NamedTuple):
         return np.where(self.row < n, self.row, -1)
 
     def among(self, rows: np.ndarray, n: int) -> Rows:
-        """The same rows for a model fitted only to the given sorted ``rows`` of a table of ``n`` rows."""
+        """The same rows for a model fitted only to the given sorted ``rows`` of a table of ``n`` rows.
+
+        To it the others are new rows, of which is known what was given for this prediction.
+        """
         position = np.full(n, -1)
         position[rows] = np.arange(len(rows))
         fitted = self.row < n
         code = np.where(fitted, position[np.where(fitted, self.row, 0)], -1)
         lost = fitted & (code < 0)
         learnt, further = self.learnt, self.further
-        if learnt is not None and lost.any():  # labels of rows that this model did not learn from
-            known = self.known
-            assert known is not None
+        if learnt is not None and lost.any():
             nan = np.full_like(learnt.y, np.nan)
-            beyond = Known(nan, nan) if further is None else further
-            further = Known(*(np.where(lost[:, None], a, b) for a, b in zip(known, beyond, strict=True)))
+            given, beyond = (Known(nan, nan) if v is None else v for v in (self.given, further))
+            further = Known(*(np.where(lost[:, None], a, b) for a, b in zip(given, beyond, strict=True)))
+            further = None if np.isnan(further.y).all() else further
             learnt = Known(*(np.where(lost[:, None], np.nan, v) for v in learnt))
-        return Rows(self.x, self.group, _with_new(code, n), learnt, further)
+        return Rows(self.x, self.group, _with_new(code, n), learnt, further, self.given)
 
     def measured_again_as_new(self, n: int) -> Rows:
         """Rows of the ``n`` fitted ones that have further labels as new rows, whose labels are all known.
@@ -124,12 +128,13 @@ class Rows(NamedTuple):
 
 def fitted_rows(table: Table, scaled: np.ndarray, rows: np.ndarray) -> Rows:
     """Rows of the fitted table, with its scaled features (n, d), at the given positions."""
-    return Rows(scaled[rows], row_groups(table)[rows], rows, Known(table.y[rows], table.high[rows]))
+    labels = Known(table.y[rows], table.high[rows])
+    return Rows(scaled[rows], row_groups(table)[rows], rows, labels, None, labels)
 
 
 def unseen_rows(table: Table, scaled: np.ndarray, rows: np.ndarray, known: Known | None = None) -> Rows:
     """Rows of a table, with its scaled features (n, d), for a model that was fitted to other rows of it."""
-    return Rows(scaled[rows], row_groups(table)[rows], len(table.x) + np.arange(len(rows)), None, known)
+    return Rows(scaled[rows], row_groups(table)[rows], len(table.x) + np.arange(len(rows)), None, known, known)
 
 
 def match_rows(
@@ -166,14 +171,14 @@ def match_rows(
         row = np.where((row >= 0) & (group >= 0) & (fitted_group[row] != group), -1, row)
     group = np.where((group < 0) & (row >= 0), fitted_group[row], group)
     if (row < 0).all():
-        return Rows(scaled, group, n_fitted + np.arange(n), None, observed)
+        return Rows(scaled, group, n_fitted + np.arange(n), None, observed, observed)
     learnt = Known(*(np.where(row[:, None] >= 0, v[row], np.nan) for v in (table.y, table.high)))
     further = observed
     if observed is not None:
         same = np.logical_and(*(new == old for new, old in zip(observed, learnt, strict=True)))
         further = Known(*(np.where(same, np.nan, v) for v in observed))
         further = None if np.isnan(further.y).all() else further
-    return Rows(scaled, group, _with_new(row, n_fitted), learnt, further)
+    return Rows(scaled, group, _with_new(row, n_fitted), learnt, further, observed)
 
 
 def _with_new(row: np.ndarray, n_fitted: int) -> np.ndarray:
@@ -184,18 +189,27 @@ def _with_new(row: np.ndarray, n_fitted: int) -> np.ndarray:
 def recognise(table: Table, x: np.ndarray, names: pd.Index) -> np.ndarray:
     """Positions (n,) of rows in the fitted table, -1 where a row is not one of them.
 
-    A row is recognised by its name and its features together, both exactly equal; names that are given twice recognise
-    nothing.  Names that only count the rows (0, 1, 2, ...) in both tables recognise nothing either, unless ``x`` is the
-    whole fitted table, row by row: two tables that were read from files have such names in common, but not their rows.
+    The whole fitted table, row by row, is recognised as such.  Of other tables a row is recognised by its name and its
+    features together, both exactly equal; names that are given twice recognise nothing, nor do names that only count the
+    rows (0, 1, 2, ...) in both tables: two tables that were read from files have such names in common, but not their rows.
     """
-    if _counts(names) and _counts(table.index):
-        same = x.shape == table.x.shape and np.array_equal(x, table.x)
-        return np.arange(len(x)) if same else np.full(len(x), -1)
-    twice = table.index[table.index.duplicated()]
-    position = np.where(names.isin(twice), -1, table.index.drop_duplicates(keep=False).get_indexer(names))
-    place = np.flatnonzero(~table.index.isin(twice))  # positions of the names that are given once
+    names, fitted = _as_saved(names), _as_saved(table.index)
+    if x.shape == table.x.shape and np.array_equal(x, table.x) and names.equals(fitted):
+        return np.arange(len(x))
+    if _counts(names) and _counts(fitted):
+        return np.full(len(x), -1)
+    twice = fitted[fitted.duplicated()]
+    position = np.where(names.isin(twice), -1, fitted.drop_duplicates(keep=False).get_indexer(names))
+    place = np.flatnonzero(~fitted.isin(twice))  # positions of the names that are given once
     position = np.where(position >= 0, place[position] if len(place) else -1, -1)
     return np.where((x == table.x[position]).all(axis=1), position, -1)
+
+
+def _as_saved(names: pd.Index) -> pd.Index:
+    """Names as a saved model has them: numbers and text, all others as their text."""
+    if pd.api.types.is_integer_dtype(names.dtype):
+        return names
+    return pd.Index(list(map(plain_name, names)), dtype=object)
 
 
 def _counts(names: pd.Index) -> bool:

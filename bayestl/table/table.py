@@ -117,7 +117,7 @@ def build_table(
     frame = label_frame(Y, len(x))
     names = list(frame.columns)
     if isinstance(X, pd.DataFrame) and isinstance(Y, pd.DataFrame | pd.Series):
-        _refuse_shuffled(X.index, Y.index)
+        refuse_shuffled(X.index, Y.index, "Y")
     for name in names:
         if frame[name].isna().all() and not unlabelled:
             raise ValueError(f"task {name!r} has no labels: drop the column, or add at least one measurement")
@@ -159,9 +159,18 @@ def refuse_empty_parts(table: Table, parts: Sequence[TaskPart]) -> None:
             )
 
 
-def _refuse_shuffled(a: pd.Index, b: pd.Index) -> None:
+def refuse_shuffled(a: pd.Index, b: pd.Index, what: str) -> None:
+    """Raise if the names ``b`` of the rows of ``what`` are those of X in another order.
+
+    Raises
+    ------
+    ValueError
+        If they are.
+    """
     if len(a) == len(b) and not a.equals(b) and a.is_unique and b.is_unique and set(a) == set(b):
-        raise ValueError("X and Y have the same row names in different orders: align them, such as Y.loc[X.index]")
+        raise ValueError(
+            f"X and {what} have the same row names in different orders: align them, such as {what}.loc[X.index]"
+        )
 
 
 def row_groups(table: Table) -> np.ndarray:

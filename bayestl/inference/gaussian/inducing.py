@@ -7,9 +7,8 @@ of ``u`` itself with a full noise covariance (Titsias 2009, *Variational learnin
 labels represent it, and prediction and further conditioning are as for exact ones.  Labels that are not Gaussian have
 pseudo-labels here as well, fitted with the marginals of ``q(f)``.
 
-What is of one row alone (row effects) no inducing value can hold: there ``f`` are the functions of x, and row effects are
-noise that is correlated within a row.  Given the functions, they follow from the row's own labels, which
-:class:`RowLabels` keeps.
+What the inducing values leave of a row, its row effect and finer detail of the functions, is noise that is correlated within
+the row.  Given the inducing values, it follows from the row's own labels (:class:`RowLabels`).
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Summary(NamedTuple):
 
 
 class GivenFunctions(NamedTuple):
-    """Latent values ``f = T f(x) + s + N(0, V)`` of k of n rows, given their functions of x and their own labels."""
+    """Latent values ``f = T A u + s + N(0, V)`` of k of n rows, given the inducing values and their own labels."""
 
     rows: Tensor
     """Positions (k,) of the rows."""
@@ -64,7 +63,7 @@ class GivenFunctions(NamedTuple):
     rest: Tensor
     """``V`` (k, C, C)"""
     prior: Tensor
-    """Covariance (k, C, C) of what is of the row alone, without its labels."""
+    """Covariance (k, C, C) of what the inducing values leave of a row, without its labels."""
 
     def marginal(self, mean: Tensor, covariance: Tensor) -> None:
         """Change the means (n, C) and covariances (n, C, C) of rows whose labels were left out, in place."""
@@ -72,22 +71,31 @@ class GivenFunctions(NamedTuple):
         mean[at] = self.shift + (t @ mean[at][..., None])[..., 0]
         covariance[at] = t @ (covariance[at] - self.prior) @ t.mT + self.rest
 
-    def joint(self, mean: Tensor, covariance: Tensor) -> None:
-        """The same for the mean (C n,) and covariance (C n, C n) of all rows together, function by function."""
+    def joint(self, mean: Tensor, covariance: Tensor, left: Tensor) -> None:
+        """The same for the mean (C n,) and covariance (C n, C n) of all rows together, function by function.
+
+        ``left`` (C n, C n) is the part of the covariance that the inducing values leave, without labels.
+        """
         n_channels = self.shift.shape[1]
-        n, (k, channels) = len(mean) // n_channels, (len(self.rows), torch.arange(n_channels))
+        n, channels = len(mean) // n_channels, torch.arange(n_channels)
         place = (self.rows[:, None] + n * channels).ravel()  # row by row
-        blocks = [torch.block_diag(*v) if k else torch.zeros(0, 0) for v in (self.transform, self.rest, self.prior)]
-        t, rest, prior = blocks
+        t, rest = (torch.block_diag(*v) for v in (self.transform, self.rest))
         mean[place] = self.shift.ravel() + t @ mean[place]
-        covariance[place[:, None], place] -= prior
+        covariance -= left
         covariance[place] = t @ covariance[place]
         covariance[:, place] = covariance[:, place] @ t.T
-        covariance[place[:, None], place] += rest
+        left[place], left[:, place] = 0.0, 0.0
+        left[place[:, None], place] = rest
+        covariance += left
 
 
 class RowLabels:
-    """The (pseudo-)labels of each row, for what is of that row alone: ``y = f(x) + Lambda e + noise``, ``e ~ N(0, I)``.
+    """The (pseudo-)labels of each row, for what the inducing values leave of that row: ``y = A u + left + noise``.
+
+    What is left of the rows (their row effects, and detail of the functions that is finer than the distance between the
+    inducing values) is shared by the labels of a row, and independent between rows: ``K_rr - A A'`` of each row.  This is
+    the fully independent training conditional with rows in place of labels (Quinonero-Candela, Rasmussen 2005, *A unifying
+    view of sparse approximate Gaussian process regression*).
 
     Parameters
     ----------
@@ -95,49 +103,69 @@ class RowLabels:
         At the hyperparameters of the labels' posterior.
     points : Points
         The latent values of the labels.
-    y, variance : Tensor, shape (N,)
-        The (pseudo-)labels and their noise variances.
+    at : Points
+        The inducing values.
+    root : Tensor, shape (M, M)
+        Cholesky factor of their covariance.
     """
 
-    def __init__(self, prior: Prior, points: Points, y: Tensor, variance: Tensor) -> None:
-        self._prior, self._task, self._y, self._variance = prior, points.task, y, variance
-        self.loadings = prior.row_loadings(points)
+    y: Tensor
+    """The (pseudo-)labels (N,), once they are known."""
+    variance: Tensor
+    """Their noise variances (N,)."""
+
+    def __init__(self, prior: Prior, points: Points, at: Points, root: Tensor) -> None:
+        self._prior, self._points, self._at, self._root = prior, points, at, root
+        self._shared = (
+            prior.weights() @ prior.weights().T
+        )  # of the latent values of one row: the processes have unit variance
         _, row, count = torch.unique(points.row, return_inverse=True, return_counts=True)
         self._places = torch.argsort(row, stable=True).split(count.tolist())
         self._of_row = {int(points.row[place[0]]): place for place in self._places}
 
-    def blocks(self, most: int = CHUNK) -> Iterator[Tensor]:
-        """Positions (r, k) of the labels of rows that have k labels, at most ``most`` rows at a time."""
+    @property
+    def size(self) -> int:
+        """Number M of inducing values."""
+        return len(self._root)
+
+    def features(self, points: Points) -> Tensor:
+        """``A`` (n, M) with ``f = A w`` in mean, ``w`` the whitened inducing values."""
+        return torch.linalg.solve_triangular(self._root, self._prior.covariance(self._at, points), upper=False).T
+
+    def blocks(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Rows with k labels, at most :data:`CHUNK` at a time: places (r, k), ``A`` (r, k, M), what it leaves (r, k, k)."""
         by_count: dict[int, list[Tensor]] = {}
         for place in self._places:
             by_count.setdefault(len(place), []).append(place)
         for places in by_count.values():
-            yield from torch.stack(places).split(most)
+            for place in torch.stack(places).split(CHUNK):
+                a = self.features(self._points.at(place.ravel())).view(*place.shape, -1)
+                task = self._points.task[place]
+                yield place, a, self._shared[task[:, :, None], task[:, None, :]] - a @ a.mT
 
-    def noise(self, place: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        """``Lambda Lambda'`` (r, k, k) of labels (r, k), and that plus their noise variances, those of all N."""
-        loadings = self.loadings[place]
-        shared = loadings @ loadings.mT
-        return shared, shared + torch.diag_embed(variance[place])
-
-    def given(self, at: Points, n_channels: int) -> GivenFunctions:
-        """The latent values of those of n rows that have labels here, given their functions of x and these labels."""
+    def given(self, at: Points) -> GivenFunctions:
+        """The latent values of those of n rows that have labels here, given the inducing values and these labels."""
         rows = [i for i, row in enumerate(at.row.tolist()) if row in self._of_row]
-        at = at.at(torch.tensor(rows, dtype=torch.long))
-        everywhere = [at._replace(task=torch.full_like(at.task, c)) for c in range(n_channels)]
-        loadings = torch.stack([self._prior.row_loadings(points) for points in everywhere], dim=1)
-        prior = loadings @ loadings.mT
-        transform = torch.eye(n_channels, dtype=loadings.dtype).repeat(len(rows), 1, 1)
-        shift, rest = loadings.new_zeros(len(rows), n_channels), prior.clone()
-        for i, row in enumerate(at.row.tolist()):
+        of_rows, n_channels = at.at(torch.tensor(rows, dtype=torch.long)), len(self._shared)
+        tasks = [of_rows._replace(task=torch.full_like(of_rows.task, c)) for c in range(n_channels)]
+        a = torch.stack([self.features(points) for points in tasks], dim=1)
+        left = self._shared - a @ a.mT
+        transform = torch.eye(n_channels, dtype=a.dtype).repeat(len(rows), 1, 1)
+        shift, rest = a.new_zeros(len(rows), n_channels), left.clone()
+        for i, row in enumerate(of_rows.row.tolist()):
             place = self._of_row[row]
-            cross = loadings[i] @ self.loadings[place].T
-            _, noisy = self.noise(place, self._variance)
-            gain = torch.linalg.solve(noisy, cross.T).T
-            shift[i] = gain @ self._y[place]
-            transform[i].index_add_(1, self._task[place], -gain)
-            rest[i] -= gain @ cross.T
-        return GivenFunctions(torch.tensor(rows, dtype=torch.long), transform, shift, rest, prior)
+            task = self._points.task[place]
+            noisy = left[i][task[:, None], task] + torch.diag(self.variance[place])
+            gain = torch.linalg.solve(noisy, left[i][task]).T
+            shift[i] = gain @ self.y[place]
+            transform[i].index_add_(1, task, -gain)
+            rest[i] -= gain @ left[i][task]
+        return GivenFunctions(torch.tensor(rows, dtype=torch.long), transform, shift, rest, left)
+
+    def left_jointly(self, everywhere: Points) -> Tensor:
+        """Covariance (n, n) of what the inducing values leave of any latent values."""
+        a = self.features(everywhere)
+        return self._prior.covariance(everywhere, everywhere) - a @ a.T
 
 
 def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summary:
@@ -154,9 +182,10 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
     chosen = torch.from_numpy(stratified(task, np.arange(len(task)), min(n_inducing, len(task)), generator))
     at = points.at(chosen).of_functions()
     root, _ = cholesky(prior.covariance(at, at), torch.full((len(chosen),), JITTER, dtype=torch.float64))
-    own = RowLabels(prior, points, torch.zeros(len(task)), torch.zeros(len(task)))
-    linear, precision = _settle(prior, data, own, at, root)
-    information, linear_u = _gather(prior, points, own, at, root, linear, precision)
+    own = RowLabels(prior, points, at, root)
+    linear, precision = _settle(prior, data, own)
+    information, linear_u = _gather(own, linear, precision)
+    own.y, own.variance = linear / precision, 1.0 / precision
     # in whitened coordinates w = root^-1 u the prior is I and the labels have this precision
     values, vectors = torch.linalg.eigh(information)
     values = values.clamp_min(LEAST_INFORMATION)
@@ -166,27 +195,18 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
     factor = factor * factor.diagonal().sign()
     y = root @ target
     site = torch.ones(len(chosen), dtype=torch.bool)
-    labels = Labels(at, y, torch.zeros_like(y), site)
-    return Summary(labels, factor, RowLabels(prior, points, linear / precision, 1.0 / precision))
+    return Summary(Labels(at, y, torch.zeros_like(y), site), factor, own)
 
 
-def _features(prior: Prior, points: Points, at: Points, root: Tensor) -> Tensor:
-    """``A`` (n, M) with ``f(x) = A w`` in mean, ``w`` the whitened inducing values."""
-    return torch.linalg.solve_triangular(root, prior.covariance(at, points), upper=False).T
-
-
-def _gather(
-    prior: Prior, points: Points, own: RowLabels, at: Points, root: Tensor, linear: Tensor, precision: Tensor
-) -> tuple[Tensor, Tensor]:
+def _gather(own: RowLabels, linear: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
     """Precision (M, M) and precision-times-mean (M,) of ``w`` from labels with these natural parameters.
 
-    The noise of a row's labels is correlated by what is of the row alone; whitened, they are independent labels.
+    The noise of a row's labels is correlated by what ``w`` leaves of the row; whitened, they are independent labels.
     """
-    m = len(at.x)
-    information, total = torch.zeros(m, m, dtype=torch.float64), torch.zeros(m, dtype=torch.float64)
-    for place in own.blocks():
-        a = _features(prior, points.at(place.ravel()), at, root).view(*place.shape, m)
-        _, noisy = own.noise(place, 1.0 / precision)
+    information = torch.zeros(own.size, own.size, dtype=torch.float64)
+    total = torch.zeros(own.size, dtype=torch.float64)
+    for place, a, left in own.blocks():
+        noisy = left + torch.diag_embed(1.0 / precision[place] + JITTER)
         both = torch.cat([a, (linear / precision)[place][..., None]], dim=-1)
         white = torch.linalg.solve_triangular(torch.linalg.cholesky(noisy), both, upper=False).flatten(0, 1)
         information += white[:, :-1].T @ white[:, :-1]
@@ -194,32 +214,28 @@ def _gather(
     return information, total
 
 
-def _settle(prior: Prior, data: Data, own: RowLabels, at: Points, root: Tensor) -> tuple[Tensor, Tensor]:
+def _settle(prior: Prior, data: Data, own: RowLabels) -> tuple[Tensor, Tensor]:
     """Natural parameters (N,) of all labels; those of non-Gaussian labels converged with the marginals of ``q(f)``."""
     if isinstance(data, Labels):
         precision = 1.0 / noise_variance(prior, data)
         return precision * data.y, precision
     assert isinstance(data, Observations)
-    points, prior_variance = data.points, prior.variance(data.points)
-    function_variance = prior_variance - (own.loadings**2).sum(1)
+    prior_variance = prior.variance(data.points)
     linear, precision = data.sites_for(prior, torch.zeros_like(prior_variance), prior_variance)
     previous_mean = torch.full_like(linear, math.inf)
     for iteration in range(ITERATIONS):
-        information, total = _gather(prior, points, own, at, root, linear, precision)
+        information, total = _gather(own, linear, precision)
         factor, _ = cholesky(information, torch.ones(len(total), dtype=torch.float64))
         weights = torch.cholesky_solve(total[:, None], factor)[:, 0]
         mean, variance = torch.empty_like(linear), torch.empty_like(linear)
-        for place in own.blocks():
-            a = _features(prior, points.at(place.ravel()), at, root)
-            half = torch.linalg.solve_triangular(factor, a.T, upper=False).T.view(*place.shape, -1)
-            left = function_variance[place] - (a * a).sum(1).view(place.shape)
-            spread = half @ half.mT + torch.diag_embed(left.clamp_min(0.0))
-            shared, noisy = own.noise(place, 1.0 / precision)
-            gain = torch.linalg.solve(noisy, shared).mT
+        for place, a, left in own.blocks():
+            half = torch.linalg.solve_triangular(factor, a.flatten(0, 1).T, upper=False).T.view(a.shape)
+            noisy = left + torch.diag_embed(1.0 / precision[place] + JITTER)
+            gain = torch.linalg.solve(noisy, left).mT
             rest = torch.eye(place.shape[1], dtype=gain.dtype) - gain
-            centre = (a @ weights).view(place.shape)
+            centre = a @ weights
             mean[place] = centre + (gain @ ((linear / precision)[place] - centre)[..., None])[..., 0]
-            variance[place] = (rest @ spread @ rest.mT + rest @ shared).diagonal(dim1=-2, dim2=-1)
+            variance[place] = (rest @ (half @ half.mT) @ rest.mT + rest @ left).diagonal(dim1=-2, dim2=-1)
         target_linear, target_precision = data.sites_for(prior, mean, variance.clamp_min(1e-10))
         step = 1.0 if iteration < 5 else 0.5
         linear, precision = linear + step * (target_linear - linear), precision + step * (target_precision - precision)

@@ -2,8 +2,8 @@
 
     p(f) = sum_s w_s N(f | m_s, V_s)
 
-:class:`ExactLatent` has one Gaussian per component of the posterior, :class:`MixedLatent` averages alternatives, and
-:class:`JoinedLatent` joins families of tasks that are independent of each other.
+:class:`ExactLatent` has one Gaussian per component of the posterior; :class:`JoinedLatent` joins families of tasks that are
+independent of each other.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class ExactLatent:
                     covariances[s, rows] = (mixing @ mixing.T).numpy() - np.moveaxis(reduction, 2, 0)
                     if c.own is not None:
                         of_rows = torch.from_numpy(means[s, rows]), torch.from_numpy(covariances[s, rows])
-                        c.own.given(self._points(rows, 0), n_tasks).marginal(*of_rows)
+                        c.own.given(self._points(rows, 0)).marginal(*of_rows)
             self._moments = means, covariances
         return self._moments
 
@@ -135,42 +135,9 @@ class ExactLatent:
         mean, half = c.project(c.prior.covariance(everywhere, c.labels.points))
         covariance = c.prior.covariance(everywhere, everywhere) - half.T @ half
         if c.own is not None:
-            c.own.given(self._points(slice(None), 0), n_tasks).joint(mean, covariance)
+            c.own.given(self._points(slice(None), 0)).joint(mean, covariance, c.own.left_jointly(everywhere))
         factor, _ = cholesky(covariance, torch.full((len(covariance),), 1e-10))
         return mean.numpy(), factor.numpy()
-
-
-class MixedLatent:
-    """A mixture of equally likely alternatives for the latent values of one family, such as at uncertain inputs."""
-
-    def __init__(self, alternatives: Sequence[ExactLatent]) -> None:
-        self._alternatives = alternatives
-        k = len(alternatives)
-        self.weights = np.concatenate([a.weights for a in alternatives]) / k
-        self.noise = np.concatenate([a.noise for a in alternatives])
-
-    def setting(self, channel: int, part: int) -> Setting:
-        """Noise and further hyperparameters in the components of all alternatives, as :meth:`ExactLatent.setting`."""
-        settings = [a.setting(channel, part) for a in self._alternatives]
-        return Setting(np.concatenate([s.noise for s in settings]), np.concatenate([s.further for s in settings]))
-
-    def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Means and covariances in the components of all alternatives, as :meth:`ExactLatent.moments`."""
-        means, covariances = zip(*(a.moments() for a in self._alternatives), strict=True)
-        return np.concatenate(means), np.concatenate(covariances)
-
-    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Draws, equally many from each alternative, and the component of each, as :meth:`ExactLatent.sample`."""
-        counts = np.bincount(np.arange(n) % len(self._alternatives), minlength=len(self._alternatives))
-        draws, components, first = [], [], 0
-        for alternative, count in zip(self._alternatives, counts, strict=True):
-            if count:
-                f, component = alternative.sample(int(count), generator, joint_rows)
-                draws.append(f)
-                components.append(component + first)
-            first += len(alternative.weights)
-        order = generator.permutation(n)
-        return np.concatenate(draws)[order], np.concatenate(components)[order]
 
 
 def _row_roots(covariances: np.ndarray) -> np.ndarray:
@@ -188,7 +155,7 @@ class JoinedLatent:
         The parts of each family, and its latent values; channels of the parts are numbered over all families.
     """
 
-    def __init__(self, families: Sequence[tuple[tuple[TaskPart, ...], ExactLatent | MixedLatent]]) -> None:
+    def __init__(self, families: Sequence[tuple[tuple[TaskPart, ...], ExactLatent]]) -> None:
         self._families = families
         self._home = {
             c: (f, local)
@@ -196,7 +163,7 @@ class JoinedLatent:
             for local, c in enumerate(channel for part in parts for channel in part.channels)
         }
 
-    def _place(self, part: TaskPart) -> tuple[ExactLatent | MixedLatent, list[int], int]:
+    def _place(self, part: TaskPart) -> tuple[ExactLatent, list[int], int]:
         f, _ = self._home[part.channels[0]]
         parts, latent = self._families[f]
         return latent, [self._home[c][1] for c in part.channels], parts.index(part)

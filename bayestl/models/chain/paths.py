@@ -259,13 +259,22 @@ class ChainPaths:
         return paths
 
     def _condition(self, part: TaskPart, paths: Descent, rows: np.ndarray, own: np.ndarray) -> None:
-        """Condition the latent values of a part on the known labels of its own task at a mask of the rows, in place."""
-        task = self._model.tasks_[part.task]
-        y, high = (
-            np.tile(self._model.scaler_.labels(v[rows[own], part.task], part, task), (PATHS, 1)) for v in self._labels
-        )
-        moments = paths.means[part][:, :, own], paths.covariances[part][:, :, own]
-        updated = given_label(part.likelihood, *moments, self.components(part)[1], y, high)
-        for values, given in zip((paths.means, paths.covariances), updated, strict=True):
+        """Condition the latent values of a part on the known labels of its own task at a mask of the rows, in place.
+
+        The regression on an expected source has learnt the labels of the fitted rows already.
+        """
+        task, setting = self._model.tasks_[part.task], self.components(part)[1]
+        half = len(self.base[part].weights) if self.stand_in(part.task) else 0
+        halves = (slice(0, half), self._further), (slice(half, len(setting.noise)), self._labels)
+        for values in (paths.means, paths.covariances):
             values[part] = values[part].copy()
-            values[part][:, :, own] = given
+        for components, labels in halves:
+            y, high = (
+                np.tile(self._model.scaler_.labels(v[rows[own], part.task], part, task), (PATHS, 1)) for v in labels
+            )
+            moments = paths.means[part][components][:, :, own], paths.covariances[part][components][:, :, own]
+            chosen = setting.at(np.arange(len(setting.noise))[components])
+            if len(chosen.noise):
+                updated = given_label(part.likelihood, *moments, chosen, y, high)
+                for values, given in zip((paths.means, paths.covariances), updated, strict=True):
+                    values[part][components][:, :, own] = given  # a view of these components

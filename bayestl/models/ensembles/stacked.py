@@ -218,13 +218,13 @@ class StackedModel(BayesianModel):
     def task_correlation(self) -> pd.DataFrame:
         """Weighted mean of the models' task correlations; ``.attrs["std"]`` is the spread within and between models."""
         correlations = [m.task_correlation() for m in self.members_.values()]
-        means = np.stack([c.to_numpy() for c in correlations])
-        spreads = np.stack([c.attrs["std"].to_numpy() for c in correlations])
-        w = self.weights_.to_numpy()
-        mean = np.einsum("k,ktu->tu", w, means)
-        variance = np.einsum("k,ktu->tu", w, spreads**2 + (means - mean) ** 2)
-        correlation = pd.DataFrame(mean, correlations[0].index, correlations[0].columns)
-        correlation.attrs["std"] = pd.DataFrame(np.sqrt(variance), correlation.index, correlation.columns)
+        pairs = [(c, c.attrs["std"]) for c in correlations]
+        correlation, std = _mixed_moments(pairs, self.weights_.to_numpy())
+        correlation.attrs["std"] = std
+        if all("residual" in c.attrs for c in correlations):
+            pairs = [(c.attrs["residual"], c.attrs["residual_std"]) for c in correlations]
+            residual = _mixed_moments(pairs, self.weights_.to_numpy())
+            correlation.attrs |= dict(zip(("residual", "residual_std"), residual, strict=True))
         return correlation
 
     def _state(self) -> dict[str, np.ndarray]:
@@ -239,6 +239,15 @@ class StackedModel(BayesianModel):
         names = pd.Index(list(members), name="model")
         series = {f"{s}_": pd.Series(state[s], names, name=n) for s, n in (("weights", "weight"), ("elpd", "elpd"))}
         return {"members_": members, **series}
+
+
+def _mixed_moments(moments: Sequence[tuple[pd.DataFrame, pd.DataFrame]], w: np.ndarray) -> list[pd.DataFrame]:
+    """Mean and standard deviation of a mixture with weights (K,), from those of each component."""
+    means, spreads = (np.stack([pair[i].to_numpy() for pair in moments]) for i in (0, 1))
+    mean = np.einsum("k,ktu->tu", w, means)
+    variance = np.einsum("k,ktu->tu", w, spreads**2 + (means - mean) ** 2)
+    first = moments[0][0]
+    return [pd.DataFrame(v, first.index, first.columns) for v in (mean, np.sqrt(variance))]
 
 
 def stacking_weights(log_density: np.ndarray) -> np.ndarray:

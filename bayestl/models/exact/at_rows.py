@@ -20,7 +20,8 @@ from bayestl.likelihoods import Setting
 from bayestl.models.exact.hyperparameters import sampler_of
 from bayestl.models.exact.leave_one_out import held_out
 from bayestl.priors.draws import draw_processes, mix
-from bayestl.priors.processes import PerRow, Points
+from bayestl.priors.processes import PerRow
+from bayestl.table.new_rows import fitted_rows
 from bayestl.table.table import Table, row_groups
 from bayestl.table.task import TaskPart
 
@@ -55,11 +56,9 @@ def posterior_at_rows(model: ExactArchitecture, n: int, seed: int) -> RowDraws:
         else:
             variables |= stack_draws([per_component[s] for s in component])
         variables |= model._effects(family, component, generator)
-        variables |= _row_effects(model, family, component, generator)
+        latent[:, :, family.channels], effects = _latent_and_effects(model, family, rows, component, generator)
+        variables |= effects
         values = model._at_rows(family, rows)
-        latent[:, :, family.channels] = values.draw(
-            component, generator, len(rows) * len(family.channels) <= JOINT_DRAWS
-        )
         settings |= {part: values.setting(first, j).at(component) for j, part, first in _first_channels(family.parts)}
     left_out = held_out(model, families)
     densities = {name: loo.log_density[resample(loo.weights, n_draws)] for name, loo in left_out.items()}
@@ -68,28 +67,34 @@ def posterior_at_rows(model: ExactArchitecture, n: int, seed: int) -> RowDraws:
     return RowDraws(variables, latent, settings, densities, n_chains, fixed)
 
 
-def _row_effects(
-    model: ExactArchitecture, family: Family, component: np.ndarray, generator: np.random.Generator
-) -> dict[str, Variable]:
-    """Draws (D, n) of what is of each row alone in each latent function with a row effect of its own, in label units."""
-    rows, posterior = np.arange(len(model.table_.x)), family.posterior
-    if not posterior.full or len(rows) > JOINT_DRAWS:
-        return {}
-    at = Points(*map(torch.from_numpy, (model._family_inputs(family), np.zeros_like(rows), rows - rows - 1, rows)))
-    variables: dict[str, Variable] = {}
+def _latent_and_effects(
+    model: ExactArchitecture, family: Family, rows: np.ndarray, component: np.ndarray, generator: np.random.Generator
+) -> tuple[np.ndarray, dict[str, Variable]]:
+    """Draws (D, n, C) of the latent values at rows of the table, and what of them is of each row alone, in label units.
+
+    Both come from one draw of the latent values and of the functions of x; where these are too many for a joint draw, the
+    row effects are left out.
+    """
+    prior, n, n_channels = family.prior, len(rows), len(family.channels)
+    of_row = [c for c in range(n_channels) if any(_per_row(prior, p, c) for p in range(len(list(prior))))]
+    if not of_row or 2 * n * n_channels > JOINT_DRAWS:
+        values = model._at_rows(family, rows).draw(component, generator, n * n_channels <= JOINT_DRAWS)
+        return values, {}
+    x, group, row = (torch.from_numpy(v) for v in fitted_rows(model.table_, model._family_inputs(family), rows)[:3])
+    functions = torch.full_like(row, -1)
+    both = family.posterior.at(torch.cat([x, x]), torch.cat([group, group]), torch.cat([row, functions]))
+    draws = both.draw(component, generator, joint_rows=True)
     channels = [(name, model.scaler_.units(part)[1]) for part in family.parts for name in part.names]
-    for p in (p for p, process in enumerate(family.prior) if isinstance(process, PerRow)):
-        means, covariances = posterior.process(p, at)
-        sd = np.sqrt(np.maximum(np.einsum("snn->sn", covariances), 0.0))[component]
-        values = means[component] + sd * generator.standard_normal(sd.shape)
-        weights = np.stack([c.prior.weights()[:, p].detach().numpy() for c in posterior.components])[component]
-        for c, (name, scale) in enumerate(channels):
-            if family.prior.mixing.support[c, p]:
-                effect = scale * weights[:, c, None] * values
-                key = f"row_effect[{name}]"
-                total = variables[key].values + effect if key in variables else effect
-                variables[key] = Variable(total, ("row",))
-    return variables
+    effects = {
+        f"row_effect[{channels[c][0]}]": Variable(channels[c][1] * (draws[:, :n, c] - draws[:, n:, c]), ("row",))
+        for c in of_row
+    }
+    return draws[:, :n], effects
+
+
+def _per_row(prior: Prior, p: int, channel: int) -> bool:
+    """Whether a process is per row and part of a channel."""
+    return isinstance(prior[p], PerRow) and bool(prior.mixing.support[channel, p])
 
 
 def prior_at_rows(model: ExactArchitecture, n: int, seed: int) -> RowDraws:
