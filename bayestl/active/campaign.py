@@ -298,14 +298,8 @@ class Campaign:
         left = math.inf if self.budget is None else self.budget - self.spent - float(open_["cost"].sum())
         best = self.best()
         utility = -math.inf if best is None else float(best["utility"])
-        choice = Choice(
-            Pool(candidates(self.pool), known, possible, costs, self.names),
-            self.goal,
-            utility,
-            left,
-            used,
-            self._limits.permits,
-        )
+        pool = Pool(candidates(self.pool), known, possible, costs, self.names)
+        choice = Choice(pool, self.goal, utility, left, used, self._limits.permits)
         needed, counts = self.goal.needs(self.names), known.notna().sum()
         if few := [t for t in self.names if counts[t] < (FIRST if t in needed else FIRST_SOURCE)]:
             return [first_suggestion(row, self.tasks[t]) for row, t, _ in first_batch(choice, few, n, seed)]

@@ -191,8 +191,7 @@ def _posterior(
         )
     if named and inputs.formulas:
         frame = frame.set_index(inputs.formulas[0], drop=False)
-        post = post.renamed(frame.index)
-    return frame, post, known
+    return frame, post.renamed(frame.index), known
 
 
 def compare(

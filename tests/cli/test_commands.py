@@ -45,6 +45,8 @@ def test_fit_predict_round_trip(table, tmp_path):
         "magpie",
         "--model",
         "difference",
+        "--name",
+        "formula",
         "-o",
         tmp_path / "model",
         "-q",
@@ -53,6 +55,11 @@ def test_fit_predict_round_trip(table, tmp_path):
     out = invoke("predict", tmp_path / "model", table, "-o", tmp_path / "out.csv")
     assert out.exit_code == 0, out.output
     assert "20 rows" in out.output
+    pd.read_csv(table).iloc[3:8].to_csv(tmp_path / "part.csv", index=False)
+    out = invoke("predict", tmp_path / "model", tmp_path / "part.csv", "-o", tmp_path / "part_out.csv")
+    assert "5 rows are those of the fitted table" in out.output
+    part, whole = (pd.read_csv(tmp_path / f)["measured_std"] for f in ("part_out.csv", "out.csv"))
+    np.testing.assert_allclose(part, whole.iloc[3:8], rtol=1e-6)
     result = pd.read_csv(tmp_path / "out.csv")
     assert {"measured_mean", "measured_std", "measured_lower", "measured_upper", "dft_median"} <= set(result.columns)
     assert np.abs(result["measured_mean"] - (1.1 * result["dft"] + 0.5)).max() < 1.0

@@ -202,3 +202,49 @@ def test_a_saved_model_recognises_its_rows(fitted, table, tmp_path):
     for call in (lambda m: m.complete(), lambda m: m.posterior(X.iloc[35:75])):
         np.testing.assert_allclose(call(back).mean, call(model).mean, rtol=1e-9)
         np.testing.assert_allclose(call(back).std, call(model).std, rtol=1e-9)
+
+
+def test_labels_in_another_order_of_rows_are_refused(fitted, table):
+    X, Y, _, _ = table
+    with pytest.raises(ValueError, match=r"X and observed have the same row names in different orders"):
+        fitted["difference"].posterior(X.iloc[70:75], observed=Y[["source"]].iloc[70:75].iloc[::-1])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pd.RangeIndex(100, 170),
+        pd.MultiIndex.from_product([["a", "b"], range(35)]),
+        pd.date_range("2026-01-01", periods=70),
+    ],
+    ids=["range", "pairs", "dates"],
+)
+def test_names_of_any_type_are_known_after_loading(table, tmp_path, names):
+    X, _, known, _ = table
+    X, known = X.iloc[:70].set_axis(names, axis=0), known.iloc[:70].set_axis(names, axis=0)
+    groups = pd.Series([("lab", k % 2) for k in range(70)])
+    model = btl.MultiTaskGP(hyperparameters="map", n_starts=1, verbose=False).fit(X, known, groups=groups)
+    model.save(tmp_path / "model")
+    back = btl.load(tmp_path / "model")
+    for rows in (X.iloc[30:35], X.iloc[:3]):
+        one, two = (m.posterior(rows) for m in (model, back))
+        np.testing.assert_allclose(two.mean, one.mean, rtol=1e-9)
+        at = X.index.get_indexer(rows.index)
+        np.testing.assert_allclose(one.mean, model.complete().mean.iloc[at], rtol=1e-9)
+    new, labs = X.iloc[:2].set_axis(["new", "other"], axis=0), pd.Series([("lab", 0), ("lab", 1)])
+    one, two = (m.posterior(new, groups=labs).mean for m in (model, back))
+    np.testing.assert_allclose(two, one, rtol=1e-9)
+
+
+def test_a_row_of_the_calibration_set_changes_no_other_row(table):
+    X, _, known, _ = table
+    model = btl.Recalibrated(
+        btl.MultiTaskGP(hyperparameters="map", n_starts=1, verbose=False), "conformal", verbose=False
+    )
+    model.fit(X.iloc[:70], known.iloc[:70])
+    new = X.iloc[70:73]
+    alone, beside = model.posterior(new), model.posterior(pd.concat([new, X.iloc[:70]]))
+    np.testing.assert_allclose(beside.mean.iloc[:3], alone.mean, rtol=1e-9)
+    np.testing.assert_allclose(
+        model.posterior(X.iloc[:70], observed=known.iloc[:70]).mean, model.complete().mean, rtol=1e-9
+    )
