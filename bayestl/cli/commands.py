@@ -160,9 +160,8 @@ def _posterior(
 ) -> tuple[Any, Any, list[str]]:
     """The rows of a file, their posterior under a model written by ``fit``, and the tasks whose labels the file has.
 
-    Prints how many of the rows are those of the fitted table.
-
-    With ``named`` the formula of a row, where the file has formulas, is its name.
+    Prints how many of the rows are those of the fitted table.  With ``named`` the formula of a row, where the file has
+    formulas, is its name.
     """
     frame, say = read(data), printer(not verbose)
     stored = model / "inputs.json"
@@ -181,7 +180,8 @@ def _posterior(
     post = fitted.posterior(X, observed=observed, groups=groups)
     rows = fitted._rows(X)
     again = rows.row < len(fitted.table_.x)
-    alike = ~again & (rows.x[:, None] == fitted.scaler_.features(fitted.table_.x)[None]).all(-1).any(1)
+    features = {row.tobytes() for row in fitted.scaler_.features(fitted.table_.x)}
+    alike = ~again & [row.tobytes() in features for row in rows.x]
     if again.any():
         say(f"{again.sum()} rows are those of the fitted table: their labels count once")
     if alike.any():

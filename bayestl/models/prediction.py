@@ -34,7 +34,10 @@ class Predictor(ABC):
         """Posterior of the latent values of rows, given all labels known of them."""
 
     def posterior(self, X: Any, observed: Any = None, groups: Any = None, noise: bool = True) -> Posterior:
-        """Joint posterior of the labels of new rows.
+        """Joint posterior of the labels of rows: new ones, or rows of the fitted table, which are recognised.
+
+        A row of the fitted table is recognised by its name and its features (``docs/architectures.md``); a label that was
+        learnt from counts once, another value is a second measurement.
 
         Parameters
         ----------
