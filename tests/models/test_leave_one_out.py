@@ -88,7 +88,7 @@ def test_averaged_over_hyperparameters_it_is_near_a_fit_without_the_label():
         refitted.append(make().fit(x, less).complete().log_density(Y.to_numpy())["target"].iloc[row])
     # the hyperparameters saw the label: too good by some 0.1 nats a label
     assert -0.2 < (found[list(rows)] - refitted).mean() < 0.4
-    assert (found[list(rows)] - refitted).abs().max() < 2.0
+    assert (found[list(rows)] - refitted).abs().max() < 3.0
     seen = model.log_density(x, Y)["target"].sum()
     assert seen - found.sum() > 3.0
 
