@@ -75,8 +75,9 @@ def _latent_and_effects(
     Both come from one draw of the latent values and of the functions of x; where these are too many for a joint draw, the
     row effects are left out.
     """
-    prior, n, n_channels = family.prior, len(rows), len(family.channels)
-    of_row = [c for c in range(n_channels) if any(_per_row(prior, p, c) for p in range(len(list(prior))))]
+    n, n_channels = len(rows), len(family.channels)
+    per_row = [p for p, process in enumerate(family.prior) if isinstance(process, PerRow)]
+    of_row = np.flatnonzero((family.prior.weights().detach().numpy()[:, per_row] != 0).any(axis=1)).tolist()
     if not of_row or 2 * n * n_channels > JOINT_DRAWS:
         values = model._at_rows(family, rows).draw(component, generator, n * n_channels <= JOINT_DRAWS)
         return values, {}
@@ -90,11 +91,6 @@ def _latent_and_effects(
         for c in of_row
     }
     return draws[:, :n], effects
-
-
-def _per_row(prior: Prior, p: int, channel: int) -> bool:
-    """Whether a process is per row and part of a channel."""
-    return isinstance(prior[p], PerRow) and bool(prior.mixing.support[channel, p])
 
 
 def prior_at_rows(model: ExactArchitecture, n: int, seed: int) -> RowDraws:

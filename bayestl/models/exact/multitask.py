@@ -100,7 +100,9 @@ class MultiTaskGP(TransferModel):
         processes += [*task_specific_processes(parts, grouped, lambda: self._smooth(columns)), PerRow()]
         loadings = self._first_loadings(table, parts)
         mixing = Coregionalisation(loadings, parts, grouped)
-        return Prior(processes, mixing, *likelihood_hyperparameters(parts, np.sign(loadings[:, 0])))
+        several = len({p.task for p in parts}) > 1  # a single label of a row shares its row effect with none
+        signs = np.sign(loadings[:, 0]) if several else np.zeros(len(loadings))
+        return Prior(processes, mixing, *likelihood_hyperparameters(parts, signs.tolist()))
 
     def _first_loadings(self, table: Table, parts: tuple[TaskPart, ...]) -> np.ndarray:
         """First guess (C, Q) of the loadings: signs from common labels, further columns small and random."""
