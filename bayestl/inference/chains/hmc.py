@@ -201,7 +201,8 @@ def vectorised_chains(
         Number of chains, each with one walker per temperature.
     learn : int, optional
         Number of leading coordinates whose covariance is learnt from the walkers in three quarters of the warmup, with
-        the variances of the others, both from draws and gradients (:func:`_learnt_root`).  Default: nothing is learnt, the covariance of ``root`` is good enough.
+        the variances of the others, both from draws and gradients (:func:`_learnt_root`).  Default: nothing is learnt,
+        the covariance of ``root`` is good enough.
     mean_steps : int
         Mean number of leapfrog steps of a trajectory; it is drawn, so that no trajectory returns to its start.
     exchangeable : sequence of ndarray of int
