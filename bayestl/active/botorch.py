@@ -173,13 +173,14 @@ class BotorchModel(Model, FantasizeMixin):
         covariance = x.new_zeros(len(x), n, n_channels, n, n_channels)
         for view in self._views:
             c = view.component
+            placed = _placed(x.reshape(-1, x.shape[-1]), c.labels.points)
             halves = []
             for local, channel in enumerate(view.channels):
-                cross = _cross(c.prior, x.reshape(-1, x.shape[-1]), local, c.labels.points)
+                cross = _cross(c.prior, placed, local, c.labels.points)
                 half = torch.linalg.solve_triangular(c.factor, cross.T, upper=False)
                 mean[..., channel] = (half.T @ c.whitened).reshape(len(x), n)
                 halves.append(half.reshape(len(half), len(x), n).permute(1, 0, 2))
-            kernels = _kernels(c.prior, x, c.labels.points)
+            kernels = _kernels(c.prior, x, placed.group.view(x.shape[:-1]))
             for i, a in enumerate(view.channels):
                 for j, b in enumerate(view.channels):
                     covariance[:, :, a, :, b] = _mixed(c.prior, kernels, i, j) - halves[i].mT @ halves[j]
@@ -195,11 +196,13 @@ def _joined(old: Tensor, new: Tensor) -> Tensor:
     return torch.cat([old.expand(*batch, *old.shape[-2:]), new.expand(*batch, *new.shape[-2:])], dim=-2)
 
 
-def _kernels(prior: Prior, x: Tensor, points: Points) -> list[Tensor]:
-    """Covariance (batch, n, n) of each process among points ``x`` (batch, n, d); those of the same features are one row."""
+def _kernels(prior: Prior, x: Tensor, group: Tensor) -> list[Tensor]:
+    """Covariance (batch, n, n) of each process among points ``x`` (batch, n, d) with codes (batch, n) of their groups.
+
+    Points of the same features are one row.
+    """
     ones = x.new_ones(len(x), x.shape[-2], x.shape[-2])
     same_row = (x[..., :, None, :] == x[..., None, :, :]).all(-1)
-    group = _placed(x.flatten(0, 1), points).group.view(x.shape[:-1])
     same_group = same_row | ((group[..., :, None] == group[..., None, :]) & (group >= 0)[..., None])
 
     def among(process: Process) -> Tensor:
@@ -218,10 +221,10 @@ def _mixed(prior: Prior, kernels: Sequence[Tensor], i: int, j: int) -> Tensor:
     return torch.stack([w[i, p] * w[j, p] * k for p, k in enumerate(kernels)]).sum(0)
 
 
-def _cross(prior: Prior, x: Tensor, channel: int, points: Points) -> Tensor:
-    """Covariance (n, N) of a function at points ``x`` (n, d) with the labels."""
-    w, placed = prior.weights().detach(), _placed(x, points)
-    total = x.new_zeros(len(x), len(points.x))
+def _cross(prior: Prior, placed: Points, channel: int, points: Points) -> Tensor:
+    """Covariance (n, N) of a function at points with the labels."""
+    w = prior.weights().detach()
+    total = placed.x.new_zeros(len(placed.x), len(points.x))
     for p, process in enumerate(prior):
         if bool(w[channel, p]):
             total = total + w[channel, p] * process.covariance(placed, points) * w[points.task, p]

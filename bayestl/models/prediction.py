@@ -56,8 +56,8 @@ class Predictor(ABC):
             If a feature is missing, or ``observed`` or ``groups`` do not fit the model.
         """
         check_is_fitted(self, "table_")
-        rows = self._rows(X, observed, groups)
-        return self._posterior_of(rows, self._new_rows(X)[1], noise)
+        rows, index = self._named_rows(X, observed, groups)
+        return self._posterior_of(rows, index, noise)
 
     def complete(self, noise: bool = True) -> Posterior:
         """Posterior of the fitted table: every empty cell predicted from all labels that are there.
@@ -139,13 +139,17 @@ class Predictor(ABC):
 
     def _rows(self, X: Any, observed: Any = None, groups: Any = None) -> Rows:
         """Rows to predict, recognised where they are rows of the fitted table."""
+        return self._named_rows(X, observed, groups)[0]
+
+    def _named_rows(self, X: Any, observed: Any, groups: Any) -> tuple[Rows, pd.Index]:
+        """The rows of :meth:`_rows`, and their names."""
         x, index = self._new_rows(X)
         if isinstance(X, pd.DataFrame) and isinstance(observed, pd.DataFrame | pd.Series):
             refuse_shuffled(index, observed.index, "observed")
         known = None if observed is None else self._known_labels(observed, len(x), "observed")
         if known is not None and np.isnan(known.y).all():
             known = None
-        return match_rows(self.table_, self.scaler_.features(x), x, index, groups, known)
+        return match_rows(self.table_, self.scaler_.features(x), x, index, groups, known), index
 
     def _known_labels(self, Y: Any, n: int, what: str) -> Known:
         """The labels (n, T) in the order of the fitted tasks; NaN in columns that are missing from ``Y``."""

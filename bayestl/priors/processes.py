@@ -37,6 +37,10 @@ class Points(NamedTuple):
         """The same points without their rows."""
         return self._replace(row=torch.full_like(self.row, -1))
 
+    def of_task(self, task: int) -> Points:
+        """The same rows as points of one task."""
+        return self._replace(task=torch.full_like(self.row, task))
+
     def join(self, other: Points) -> Points:
         """The points followed by the other points."""
         return Points(*(torch.cat(pair) for pair in zip(self, other, strict=True)))

@@ -128,20 +128,15 @@ def covariances(model: BayesianModel, pool: Pool, goal: Goal, targets: np.ndarra
         noise = c.prior.residual.variance().numpy()
         quantity = torch.zeros(len(c.labels), len(targets), dtype=torch.float64)
         for channel, i in local.items():
-            quantity += weights[channel] * c.prior.covariance(c.labels.points, _of(at_targets, i))
+            quantity += weights[channel] * c.prior.covariance(c.labels.points, at_targets.of_task(i))
         half_targets = torch.linalg.solve_triangular(c.factor, quantity, upper=False)
         for channel, i in local.items():
             for start in range(0, n, CHUNK):
                 rows = slice(start, min(start + CHUNK, n))
-                points = _of(everywhere.at(rows), i)
+                points = everywhere.at(rows).of_task(i)
                 half = torch.linalg.solve_triangular(c.factor, c.prior.covariance(c.labels.points, points), upper=False)
-                prior = sum(weights[d] * c.prior.covariance(points, _of(at_targets, k)) for d, k in local.items())
+                prior = sum(weights[d] * c.prior.covariance(points, at_targets.of_task(k)) for d, k in local.items())
                 covariance[rows, :, channel] = ((prior - half.T @ half_targets) * scale[channel]).numpy()
                 latent = (c.prior.variance(points) - (half * half).sum(0)).numpy()
                 variance[rows, channel] = scale[channel] ** 2 * (np.maximum(latent, 1e-12) + noise[i])
     return covariance, variance
-
-
-def _of(points: Points, channel: int) -> Points:
-    """The same rows as points of one channel."""
-    return points._replace(task=torch.full_like(points.row, channel))

@@ -116,9 +116,8 @@ class RowLabels:
 
     def __init__(self, prior: Prior, points: Points, at: Points, root: Tensor) -> None:
         self._prior, self._points, self._at, self._root = prior, points, at, root
-        self._shared = (
-            prior.weights() @ prior.weights().T
-        )  # of the latent values of one row: the processes have unit variance
+        weights = prior.weights()
+        self._shared = weights @ weights.T  # covariance of one row's latent values: the processes have unit variance
         _, row, count = torch.unique(points.row, return_inverse=True, return_counts=True)
         self._places = torch.argsort(row, stable=True).split(count.tolist())
         self._of_row = {int(points.row[place[0]]): place for place in self._places}
@@ -147,8 +146,7 @@ class RowLabels:
         """The latent values of those of n rows that have labels here, given the inducing values and these labels."""
         rows = [i for i, row in enumerate(at.row.tolist()) if row in self._of_row]
         of_rows, n_channels = at.at(torch.tensor(rows, dtype=torch.long)), len(self._shared)
-        tasks = [of_rows._replace(task=torch.full_like(of_rows.task, c)) for c in range(n_channels)]
-        a = torch.stack([self.features(points) for points in tasks], dim=1)
+        a = torch.stack([self.features(of_rows.of_task(c)) for c in range(n_channels)], dim=1)
         left = self._shared - a @ a.mT
         transform = torch.eye(n_channels, dtype=a.dtype).repeat(len(rows), 1, 1)
         shift, rest = a.new_zeros(len(rows), n_channels), left.clone()
