@@ -8,13 +8,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
+from bayestl.features.column import ColumnFeatures
 from bayestl.parallel import in_parallel
 from bayestl.progress import import_tqdm
 
@@ -115,7 +114,7 @@ def _imputed_silently() -> Iterator[None]:
         yield
 
 
-class CompositionFeatures(TransformerMixin, BaseEstimator):
+class CompositionFeatures(ColumnFeatures):
     """Numeric features of chemical formulas, by matminer.
 
     Parameters
@@ -154,11 +153,6 @@ class CompositionFeatures(TransformerMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Choose the columns; ``X`` is a DataFrame with a formula column, or a Series or list of formulas."""
-        self.fit_transform(X)
-        return self
-
     def fit_transform(self, X: Any, y: Any = None, **_: Any) -> pd.DataFrame:
         """Choose the columns and return them; each feature is computed once."""
         frame, all_columns = self._compute(X)
@@ -169,32 +163,12 @@ class CompositionFeatures(TransformerMixin, BaseEstimator):
         self.columns_ = rest + (varying or all_columns[:1])
         return frame[self.columns_]
 
-    def transform(self, X: Any) -> pd.DataFrame:
-        """The columns that ``fit`` chose, computed for another table.
-
-        Raises
-        ------
-        FormulaError
-            For a formula that does not parse, naming its row.
-        """
-        check_is_fitted(self, "columns_")
-        frame, _ = self._compute(X)
-        if missing := [c for c in self.columns_ if c not in frame.columns]:
-            raise ValueError(f"the table lacks the column {missing[0]!r}")
-        return frame[self.columns_]
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns that ``transform`` returns."""
-        check_is_fitted(self, "columns_")
-        return np.asarray(self.columns_, dtype=object)
-
     def _compute(self, X: Any) -> tuple[pd.DataFrame, list[str]]:
         """The table with all features in place of the formulas, and the names of these features."""
         presets = [self.presets] if isinstance(self.presets, str) else list(self.presets)
         if unknown := [p for p in presets if p not in PRESETS]:
             raise ValueError(f"unknown preset {unknown[0]!r}; the presets are {list(PRESETS)}")
-        if not isinstance(X, pd.DataFrame):
-            X = (X.rename(self.column) if isinstance(X, pd.Series) else pd.Series(X, name=self.column)).to_frame()
+        X = self._frame(X)
         if self.column not in X.columns:
             raise ValueError(f"no column {self.column!r} with formulas; the columns are {list(X.columns)}")
         compositions = parse_formulas(X[self.column])

@@ -6,12 +6,11 @@ The extra ``molecules`` (rdkit) is needed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+
+from bayestl.features.column import ColumnFeatures
 
 _COUNTED = ("C", "N", "O", "F", "Cl", "Br", "S", "P")
 DESCRIPTORS = (
@@ -87,7 +86,7 @@ def _describe(molecule: Any) -> dict[str, float]:
     return values | {element: symbols.count(element) for element in _COUNTED}
 
 
-class MoleculeFeatures(TransformerMixin, BaseEstimator):
+class MoleculeFeatures(ColumnFeatures):
     """Numeric features of molecules from their SMILES strings, by RDKit.
 
     Parameters
@@ -118,45 +117,20 @@ class MoleculeFeatures(TransformerMixin, BaseEstimator):
         self.descriptors = descriptors
         self.column = column
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn the names of the columns; ``X`` is a DataFrame with a SMILES column, or a Series or list of SMILES."""
-        self.fit_transform(X)
-        return self
-
     def fit_transform(self, X: Any, y: Any = None, **_: Any) -> pd.DataFrame:
         """Learn the names of the columns and return them; each molecule is described once."""
-        frame = self._compute(X)
+        frame = self._compute(X)[0]
         self.columns_ = list(frame.columns)
         return frame
 
-    def transform(self, X: Any) -> pd.DataFrame:
-        """The features (n, d) of another table, with the columns of the table given to ``fit``.
-
-        Raises
-        ------
-        SmilesError
-            For a SMILES string that does not parse, naming its row.
-        """
-        check_is_fitted(self, "columns_")
-        frame = self._compute(X)
-        if missing := [c for c in self.columns_ if c not in frame.columns]:
-            raise ValueError(f"the table lacks the column {missing[0]!r}")
-        return frame[self.columns_]
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns that ``transform`` returns."""
-        check_is_fitted(self, "columns_")
-        return np.asarray(self.columns_, dtype=object)
-
-    def _compute(self, X: Any) -> pd.DataFrame:
-        """The table with the descriptors in place of the SMILES strings."""
+    def _compute(self, X: Any) -> tuple[pd.DataFrame, list[str]]:
+        """The table with the descriptors in place of the SMILES strings, and their names."""
         names = [self.descriptors] if isinstance(self.descriptors, str) else list(self.descriptors)
         if unknown := [n for n in names if n not in DESCRIPTORS]:
             raise ValueError(f"unknown descriptor {unknown[0]!r}; the descriptors are {list(DESCRIPTORS)}")
-        if not isinstance(X, pd.DataFrame):
-            X = (X.rename(self.column) if isinstance(X, pd.Series) else pd.Series(X, name=self.column)).to_frame()
+        X = self._frame(X)
         if self.column not in X.columns:
             raise ValueError(f"no column {self.column!r} with SMILES strings; the columns are {list(X.columns)}")
         values = [_describe(molecule) for molecule in parse_smiles(X[self.column])]
         numbers = pd.DataFrame(values, index=X.index, dtype=float)[names]
-        return pd.concat([X.drop(columns=self.column), numbers], axis=1)
+        return pd.concat([X.drop(columns=self.column), numbers], axis=1), names

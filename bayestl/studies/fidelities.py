@@ -40,7 +40,7 @@ def run(
     n_draws : int
         Number of draws, of the seeds 0, 1 and so on.
     only, hyperparameters, seed, n_jobs, verbose
-        As for :func:`bayestl.studies.molecules.run`.
+        As for :func:`bayestl.studies.draws.compare_draws`.
     design : Design, optional
         Other numbers of rows than those of the variant.
 

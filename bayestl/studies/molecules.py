@@ -58,16 +58,8 @@ def run(
         Numbers of rows with both labels; 20, 40 and 80 by default.
     n_draws : int
         Number of draws, of the seeds 0, 1 and so on.
-    only : sequence of str, optional
-        Names of the models to run beside the baselines; by default all.
-    hyperparameters : {"auto", "map", "laplace", "mcmc"}
-        As for the models.
-    seed : int
-        Seed of the models.
-    n_jobs : int, optional
-        Processes, as in joblib.
-    verbose : bool
-        Progress on a terminal.
+    only, hyperparameters, seed, n_jobs, verbose
+        As for :func:`bayestl.studies.draws.compare_draws`.
 
     Raises
     ------
