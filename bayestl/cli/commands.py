@@ -178,7 +178,7 @@ def _posterior(
         X = X.set_axis(frame[document["name"]].astype(str), axis=0)
     observed = frame[known].set_axis(X.index, axis=0) if known else None
     post = fitted.posterior(X, observed=observed, groups=groups)
-    rows = fitted._rows(X)
+    rows = fitted._rows(X, groups=groups)
     again = rows.row < len(fitted.table_.x)
     features = {row.tobytes() for row in fitted.scaler_.features(fitted.table_.x)}
     alike = ~again & [row.tobytes() in features for row in rows.x]

@@ -113,8 +113,8 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
 
 
 def _names(values: list[Any]) -> list[Any]:
-    """Names of groups or rows as JSON values."""
-    return plain(list(map(plain_name, values)))
+    """Names of groups or rows as JSON values; a name that is missing is None."""
+    return plain([None if name is pd.NaT or name is pd.NA else plain_name(name) for name in values])
 
 
 def read_model(path: str | os.PathLike[str]) -> Any:
