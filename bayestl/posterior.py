@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayestl import streams
 from bayestl.distributions import (
     Discrete,
     Empirical,
@@ -269,7 +270,7 @@ class Posterior:
         """``n`` draws (n, rows, T) in label units, classes as positions; joint over rows if ``joint_rows``."""
         if not (isinstance(n, int | np.integer) and n > 0):
             raise ValueError(f"the number of samples must be a positive integer, got {n!r}")
-        generator = np.random.default_rng(seed)
+        generator = streams.generator(seed, "draws of a posterior")
         labels = np.empty((int(n), len(self._index), len(self._tasks)))
         draws_of_parts: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
         for part, f, setting, label in self._latent.sample(int(n), generator, joint_rows):

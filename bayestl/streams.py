@@ -5,13 +5,17 @@ The one home of random numbers: nothing in the package touches a global generato
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+
+RandomState = int | np.random.RandomState | np.random.Generator | None
+"""What a ``random_state`` may be (:func:`seed_of`)."""
 
 
 def spawn(seed: int, name: str, number: int = 0) -> int:
@@ -60,7 +64,7 @@ def small_seed(seed: int, name: str, number: int = 0) -> int:
     return spawn(seed, name, number) >> 32
 
 
-def seed_of(random_state: Any) -> int:
+def seed_of(random_state: RandomState) -> int:
     """The seed that a ``random_state`` stands for, as in scikit-learn.
 
     Parameters

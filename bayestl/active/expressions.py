@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from bayestl import streams
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
     "exp": np.exp,
@@ -121,7 +123,7 @@ class Expression:
 
     def linear(self, names: Sequence[str]) -> tuple[float, np.ndarray] | None:
         """``(constant, coefficients (T,))`` if the expression is affine in the tasks ``names``, else None."""
-        points = np.random.default_rng(0).uniform(-2.0, 2.0, (16, len(names)))
+        points = streams.generator(0, "points to evaluate").uniform(-2.0, 2.0, (16, len(names)))
         origin = np.ones(len(names))
         with np.errstate(all="ignore"):
 

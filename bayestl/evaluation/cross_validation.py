@@ -21,6 +21,7 @@ from bayestl.distributions import Discrete, Empirical, Hurdle
 from bayestl.evaluation.comparison import LEVEL, SCORES, Comparison
 from bayestl.likelihoods import Censored, Ordinal
 from bayestl.parallel import in_parallel
+from bayestl.streams import spawn
 from bayestl.table.columns import label_frame
 from bayestl.table.table import Table, build_table
 from bayestl.table.task import Task
@@ -213,7 +214,7 @@ def _rows(name: str, fold: int, quantity: str, test: np.ndarray, y: np.ndarray, 
         columns["likeliest"] = predicted.mode()
         columns |= {f"p{k}": predicted.probabilities[:, k] for k in range(len(predicted.classes))}
         columns["log_density"] = predicted.log_density(y)
-        columns["pit"] = metrics.pit(y, predicted, fold)
+        columns["pit"] = metrics.pit(y, predicted, spawn(fold, f"pit of {quantity}"))
     else:
         columns |= {
             "mean": predicted.mean(),
@@ -230,7 +231,7 @@ def _rows(name: str, fold: int, quantity: str, test: np.ndarray, y: np.ndarray, 
         else:
             columns["log_density"] = predicted.log_density(y)
             columns["crps"] = metrics.crps(y, predicted)
-            columns["pit"] = metrics.pit(y, predicted, fold)
+            columns["pit"] = metrics.pit(y, predicted, spawn(fold, f"pit of {quantity}"))
         if isinstance(predicted, Hurdle):
             columns["zero"] = predicted.zero
             columns["positive_lower"] = predicted.positive.quantile(tail)
