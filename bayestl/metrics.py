@@ -72,26 +72,37 @@ def crps_mixture(y: Array, mixture: NormalMixture) -> Array:
     return distance - 0.5 * within
 
 
-def crps(y: Array, distribution: Predictive) -> Array:
+def crps(y: Array, distribution: Predictive, high: Array | None = None) -> Array:
     """Continuous ranked probability score of any distribution in each row.
 
     In closed form for Gaussians and their mixtures, else ``int (F(x) - 1{x >= y})^2 dx`` by Gauss-Legendre quadrature
-    below and above the label; the integral starts at zero for distributions on the positive axis.
+    below and above the label; the integral starts at zero for distributions on the positive axis.  For a label that is
+    only known to lie between ``y`` and ``high`` the integral leaves out the interval, in which nothing is known of it
+    (Gneiting, Ranjan 2011, *Comparing density forecasts using threshold- and quantile-weighted scoring rules*).
     """
     y = np.asarray(y, dtype=float)
+    if high is not None and (y < high).any():
+        exact = crps(np.where(y < high, np.nan, y), distribution)
+        return np.where(y < high, _outside(y, np.asarray(high, dtype=float), distribution), exact)
     if isinstance(distribution, NormalMixture):
         return crps_mixture(y, distribution)
-    finite = np.where(np.isnan(y), 0.0, y)
-    low, high = distribution.quantile(1e-4), distribution.quantile(1 - 1e-4)
-    pad = 0.05 * (high - low)
+    return _outside(y, y, distribution)
+
+
+def _outside(y: Array, high: Array, distribution: Predictive) -> Array:
+    """``int F(x)^2 dx`` below ``y`` plus ``int (1 - F(x))^2 dx`` above ``high``, in each row."""
+    finite = np.where(np.isfinite(y), y, np.where(np.isfinite(high), high, 0.0))
+    low, last = distribution.quantile(1e-4), distribution.quantile(1 - 1e-4)
+    pad = 0.05 * (last - low)
     positive = cdf_below(distribution, np.zeros_like(y)) <= 0
     bottom = np.where(positive, np.minimum(0.0, finite), np.minimum(low, finite) - pad)
-    top = np.maximum(high, finite) + pad + 1e-9
+    top = np.maximum(last, np.where(np.isfinite(high), high, finite)) + pad + 1e-9
     nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE)
     nodes, weights = 0.5 * (nodes[:, None] + 1.0), 0.5 * weights
+    y, high = np.maximum(y, bottom), np.minimum(high, top)  # NaN stays
     below = distribution.cdf(bottom + nodes * (y - bottom)) ** 2
-    above = (1.0 - distribution.cdf(y + nodes * (top - y))) ** 2
-    return (y - bottom) * (weights @ below) + (top - y) * (weights @ above)
+    above = (1.0 - distribution.cdf(high + nodes * (top - high))) ** 2
+    return (y - bottom) * (weights @ below) + (top - high) * (weights @ above)
 
 
 def crps_samples(y: Array, draws: Array) -> Array:

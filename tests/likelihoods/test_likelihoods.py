@@ -165,4 +165,4 @@ def test_limits_of_the_column_censor():
     Y = pd.DataFrame({"y": [0.05, 0.1, "0.2", ">3", "0.3..0.4", None]})
     table = build_table(X, Y, tasks=[btl.Task("y", btl.Censored(lower=0.1))])
     np.testing.assert_array_equal(table.y[:, 0], [-np.inf, -np.inf, 0.2, 3.0, 0.3, np.nan])
-    np.testing.assert_array_equal(table.high[:, 0], [0.1, 0.1, 0.2, np.inf, 0.4, np.nan])
+    np.testing.assert_array_equal(table.labels.high[:, 0], [0.1, 0.1, 0.2, np.inf, 0.4, np.nan])

@@ -17,6 +17,7 @@ from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.inference.gaussian.labels import Data
 from bayestl.inference.gaussian.latent import ExactLatent, JoinedLatent
 from bayestl.inference.gaussian.table_labels import part_data, training_data
+from bayestl.joint import LabelsOfLatent, Latent
 from bayestl.kernels.combined import Covariance, build_kernel
 from bayestl.models.base import BayesianModel
 from bayestl.models.exact.family import Family
@@ -80,7 +81,11 @@ class ExactArchitecture(BayesianModel):
             raise ValueError(f"hyperparameters must be one of {MODES}, got {self.hyperparameters!r}")
         check_positive_integers(self, "n_starts")
 
-    def _latent(self, rows: Rows) -> JoinedLatent:
+    def _joint(self, rows: Rows) -> LabelsOfLatent:
+        return LabelsOfLatent(self._latent(rows), self.tasks_, self.scaler_)
+
+    def _latent(self, rows: Rows) -> Latent:
+        """The latent values of rows, given all labels known of them."""
         return JoinedLatent([(f.parts, self._family_latent(f, rows)) for f in self.families_])
 
     def _family_latent(self, family: Family, rows: Rows) -> ExactLatent:
@@ -93,8 +98,7 @@ class ExactArchitecture(BayesianModel):
         """The posterior of a family given the further labels of some rows."""
         if rows.further is None:
             return family.posterior
-        se = np.zeros_like(rows.further.y)
-        labels = part_data(rows, rows.further, se, self.scaler_, self.tasks_, family.parts)
+        labels = part_data(rows, rows.further, self.scaler_, self.tasks_, family.parts)
         return family.posterior if labels is None else family.posterior.condition(labels)
 
     def _family_inputs(self, family: Family) -> np.ndarray:
