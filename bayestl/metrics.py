@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.special import ndtr
 
 from bayestl.distributions import NormalMixture, Predictive, cdf_below, interval_ends
+from bayestl.distributions.warp import WarpedIntervals
 
 Array = np.ndarray
 QUADRATURE = 64
@@ -76,22 +77,33 @@ def crps(y: Array, distribution: Predictive) -> Array:
     """Continuous ranked probability score of any distribution in each row.
 
     In closed form for Gaussians and their mixtures, else ``int (F(x) - 1{x >= y})^2 dx`` by Gauss-Legendre quadrature
-    below and above the label; the integral starts at zero for distributions on the positive axis.
+    below and above the label, over ``arcsinh`` of the distance from the median so that heavy tails do not thin out the
+    nodes in the middle; the integral starts at zero for distributions on the positive axis.  Where only intervals are
+    recalibrated (conformal), it is the score of the distribution below them.
     """
     y = np.asarray(y, dtype=float)
     if isinstance(distribution, NormalMixture):
         return crps_mixture(y, distribution)
+    if isinstance(distribution, WarpedIntervals):
+        return crps(y, distribution.base)
     finite = np.where(np.isnan(y), 0.0, y)
-    low, high = distribution.quantile(1e-4), distribution.quantile(1 - 1e-4)
-    pad = 0.05 * (high - low)
+    low, quarter, centre, three, high = (distribution.quantile(q) for q in (1e-4, 0.25, 0.5, 0.75, 1 - 1e-4))
+    pad = 0.05 * (high - low) + 1e-9
     positive = cdf_below(distribution, np.zeros_like(y)) <= 0
     bottom = np.where(positive, np.minimum(0.0, finite), np.minimum(low, finite) - pad)
-    top = np.maximum(high, finite) + pad + 1e-9
+    top = np.maximum(high, finite) + pad
+    size = np.where(three > quarter, 0.5 * (three - quarter), pad)
     nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE)
-    nodes, weights = 0.5 * (nodes[:, None] + 1.0), 0.5 * weights
-    below = distribution.cdf(bottom + nodes * (y - bottom)) ** 2
-    above = (1.0 - distribution.cdf(y + nodes * (top - y))) ** 2
-    return (y - bottom) * (weights @ below) + (top - y) * (weights @ above)
+    nodes, weights = 0.5 * (nodes[:, None] + 1.0), 0.5 * weights[:, None]
+
+    def integral(start: Array, stop: Array, below: bool) -> Array:
+        first, last = (np.arcsinh((x - centre) / size) for x in (start, stop))
+        t = first + nodes * (last - first)
+        cdf = distribution.cdf(centre + size * np.sinh(t))
+        integrand = (cdf if below else 1.0 - cdf) ** 2 * size * np.cosh(t)
+        return (last - first) * (weights * integrand).sum(axis=0)
+
+    return integral(bottom, y, True) + integral(y, top, False)
 
 
 def crps_samples(y: Array, draws: Array) -> Array:

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold
 
 from bayestl import metrics
-from bayestl.distributions import Discrete, NormalMixture, Predictive, log_density_of
+from bayestl.distributions import Discrete, NormalMixture, Predictive, StudentMixture, log_density_of
 from bayestl.models.base import BayesianModel
 from bayestl.progress import progress
 from bayestl.table.new_rows import Rows, fitted_rows, unseen_rows
@@ -132,7 +132,9 @@ def with_refits(model: BayesianModel, labels: pd.DataFrame) -> pd.DataFrame:
             member = refitted(model, replace(table, y=y, high=high), model.scaler_)
             at = fitted_rows(member.table_, member.scaler_.features(table.x), rows)
             marginal = _predicted(member, at)[t]
-            if isinstance(marginal, NormalMixture):  # the prediction of a label includes its known standard error
+            if isinstance(
+                marginal, NormalMixture | StudentMixture
+            ):  # the prediction of a label includes its known standard error
                 marginal = marginal.widened(table.se[rows, t] ** 2)
             new = _frame(table, t, rows, marginal, t)
             for column in new.columns.difference(["task", "row", "y"]):
