@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,7 +25,7 @@ from bayestl.distributions import (
     Predictive,
     check_probability,
 )
-from bayestl.distributions.affine import affine_form
+from bayestl.distributions.affine import RowFunction
 from bayestl.distributions.base import log_density_of
 from bayestl.likelihoods import Categorical, Censored, Gaussian, LatentBlock, Ordinal, Setting
 from bayestl.table.scaler import Scaler
@@ -302,8 +302,9 @@ class Posterior:
         Returns
         -------
         Derived
-            ``mean``, ``std``, ``quantile``, ``interval``, ``sample``.  In closed form if the function is affine in the
-            tasks and the posterior is Gaussian (or a mixture of Gaussians) within rows, else from 4096 draws.
+            ``mean``, ``std``, ``quantile``, ``interval``, ``sample``.  In closed form if the function only adds and
+            subtracts tasks and numbers, and multiplies or divides by numbers, and the posterior is Gaussian (or a
+            mixture of Gaussians) within rows, else from 4096 draws.
 
         Raises
         ------
@@ -312,27 +313,13 @@ class Posterior:
         """
         n, n_tasks = len(self._index), len(self._tasks)
 
-        def evaluate(draws: np.ndarray) -> np.ndarray:
-            value = function(self._dataset(draws))
-            if isinstance(value, xr.DataArray):
-                if set(value.dims) != {"sample", "row"}:
-                    raise ValueError(
-                        f"the function must return one value per sample and row, got dimensions {value.dims}"
-                    )
-                value = value.transpose("sample", "row")
-            value, shape = np.asarray(value, dtype=float), draws.shape[:2]
-            if value.shape != shape:
-                raise ValueError(f"the function must return one value per sample and row, {shape}, got {value.shape}")
-            return value
-
-        def draw(k: int, seed: int) -> np.ndarray:
-            return evaluate(self._draws(k, seed, joint_rows=True))
-
+        evaluate = RowFunction.of(function, [t.name for t in self._tasks if t.classes is None], n)
+        draw = partial(self._draws_of, evaluate)
         moments = self.moments()
-        slopes = None if moments is None else affine_form(evaluate, self._draws(16, 0, joint_rows=False), n, n_tasks)
-        if slopes is None or moments is None:
-            return Derived(Empirical(evaluate(self._draws(APPLY_DRAWS, 0, joint_rows=False))), self._index, draw, name)
-        constant, slope = slopes
+        if evaluate.form is None or moments is None:
+            drawn = evaluate(self._dataset(self._draws(APPLY_DRAWS, 0, joint_rows=False)))
+            return Derived(Empirical(drawn), self._index, draw, name)
+        constant, slope = evaluate.form
         weights, means, covariances, noise = moments
         if self._noise:
             covariances = covariances + np.einsum("st,tu->stu", noise, np.eye(n_tasks))[:, None]
@@ -340,6 +327,10 @@ class Posterior:
         variance = np.einsum("nt,sntu,nu->sn", slope, covariances, slope)
         mixture = NormalMixture(weights, mean, np.maximum(variance, 1e-300))
         return Derived(mixture, self._index, draw, name)
+
+    def _draws_of(self, evaluate: RowFunction, n: int, seed: int) -> np.ndarray:
+        """``n`` draws (n, rows) of a function of the tasks, joint over rows."""
+        return evaluate(self._dataset(self._draws(n, seed, joint_rows=True)))
 
 
 def _class_names(positions: np.ndarray, classes: Sequence[Hashable]) -> np.ndarray:

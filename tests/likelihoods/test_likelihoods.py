@@ -95,7 +95,9 @@ def test_student_noise_has_its_tails_in_predictions_as_in_draws(likelihood):
     rng = np.random.default_rng(0)
     f = 0.3 * rng.standard_normal((1, n, 1))
     drawn = likelihood.draw(f, setting, rng)[0]
-    predicted = likelihood.predictive(LatentBlock(np.ones(1), np.zeros((1, 1, 1)), np.full((1, 1, 1, 1), 0.09)), setting)
+    predicted = likelihood.predictive(
+        LatentBlock(np.ones(1), np.zeros((1, 1, 1)), np.full((1, 1, 1, 1), 0.09)), setting
+    )
     for q in (0.99, 0.999, 0.9999):
         beyond = (drawn > predicted.quantile(q)).mean()
         assert beyond == pytest.approx(1 - q, abs=5 * np.sqrt((1 - q) / n))
