@@ -141,7 +141,7 @@ class Censored(_NormalNoise):
     Parameters
     ----------
     lower, upper : float, optional
-        Detection limits of the column: a number at or beyond a limit means "beyond it".
+        Detection limits of the column: a number at or beyond a limit means "beyond it"; text keeps the limit it names.
     """
 
     lower: float | None = field(default=None, kw_only=True)

@@ -268,12 +268,11 @@ def _intervals(column: pd.Series, likelihood: Censored, name: str, what: str) ->
                 raise ValueError(
                     f"column {name!r} of {what} holds {value!r} in {_row(column.index, i)}: the lower end comes first"
                 )
+    is_number = y == high  # text that says where the label lies keeps what it says
     if likelihood.lower is not None:
-        y, high = (
-            np.where(high <= likelihood.lower, -np.inf, y),
-            np.where(high <= likelihood.lower, likelihood.lower, high),
-        )
+        beyond = is_number & (y <= likelihood.lower)
+        y, high = np.where(beyond, -np.inf, y), np.where(beyond, likelihood.lower, high)
     if likelihood.upper is not None:
-        beyond = y >= likelihood.upper
+        beyond = is_number & (y >= likelihood.upper)
         y, high = np.where(beyond, likelihood.upper, y), np.where(beyond, np.inf, high)
     return y, high

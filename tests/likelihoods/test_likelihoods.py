@@ -200,3 +200,11 @@ def test_limits_of_the_column_censor():
     table = build_table(X, Y, tasks=[btl.Task("y", btl.Censored(lower=0.1))])
     np.testing.assert_array_equal(table.y[:, 0], [-np.inf, -np.inf, 0.2, 3.0, 0.3, np.nan])
     np.testing.assert_array_equal(table.high[:, 0], [0.1, 0.1, 0.2, np.inf, 0.4, np.nan])
+
+
+def test_text_keeps_the_limit_that_it_names():
+    """``<0.05`` is not widened to the limit of the column."""
+    Y = pd.DataFrame({"y": ["<0.05", "0.02..0.08", 0.08, ">7", 6.0, "<0.3"]})
+    table = build_table(X, Y, tasks=[btl.Task("y", btl.Censored(lower=0.1, upper=5.0))])
+    np.testing.assert_array_equal(table.y[:, 0], [-np.inf, 0.02, -np.inf, 7.0, 5.0, -np.inf])
+    np.testing.assert_array_equal(table.high[:, 0], [0.05, 0.08, 0.1, np.inf, np.inf, 0.3])
