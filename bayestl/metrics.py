@@ -193,12 +193,12 @@ def mean_score(
     scores = []
     for t, names in enumerate(classes):
         labelled = ~np.isnan(truth[:, t])
-        y, point, w = truth[labelled, t], predicted.iloc[:, t].to_numpy()[labelled], weight[labelled]
+        y, point, w = truth[labelled, t], predicted.iloc[:, t][labelled], weight[labelled]
         if names is not None and labelled.any():
-            y_names = np.array([names[int(k)] for k in y], dtype=object)
-            scores.append(accuracy_score(y_names.astype(str), point.astype(str), sample_weight=w))
+            position = {name: k for k, name in enumerate(names)}
+            scores.append(accuracy_score(y.astype(int), [position[name] for name in point], sample_weight=w))
         elif labelled.sum() > 1:
-            scores.append(r2_score(y, point.astype(float), sample_weight=w))
+            scores.append(r2_score(y, point.to_numpy(dtype=float), sample_weight=w))
     return float(np.mean(scores)) if scores else float("nan")
 
 

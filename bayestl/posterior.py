@@ -254,7 +254,9 @@ class Posterior:
         if not isinstance(marginal, Discrete):
             likelihood = type(self._tasks[t].observes).__name__
             raise ValueError(f"task {task!r} has a {likelihood} likelihood, which has no classes")
-        return pd.DataFrame(marginal.probabilities, self._index, pd.Index(marginal.classes, name=task))
+        return pd.DataFrame(
+            marginal.probabilities, self._index, pd.Index(marginal.classes, name=task, tupleize_cols=False)
+        )
 
     def sample(self, n: int = 1000, seed: int = 0) -> xr.DataArray:
         """``n`` joint draws over rows and tasks with dimensions (sample, row, task), in label units."""
@@ -336,5 +338,6 @@ class Posterior:
 def _class_names(positions: np.ndarray, classes: Sequence[Hashable]) -> np.ndarray:
     """The names of the classes at the given positions."""
     names = np.empty(len(classes), dtype=object)
-    names[:] = classes
+    for k, name in enumerate(classes):  # NumPy would take tuples for rows
+        names[k] = name
     return names[positions.astype(int)]

@@ -19,7 +19,7 @@ from bayestl.kernels.combined import from_document, to_document
 from bayestl.table.groups import plain_name
 from bayestl.table.table import Table
 
-FORMAT = 3
+FORMAT = 4
 """Version of the file format."""
 _MODELS: dict[str, type] = {}
 
