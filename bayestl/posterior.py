@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from bayestl.distributions import (
     Predictive,
     check_probability,
 )
-from bayestl.distributions.affine import affine_form
+from bayestl.distributions.affine import RowFunction
 from bayestl.distributions.base import log_density_of
 from bayestl.joint import LABELS, Asked, JointLabels, Moments
 from bayestl.likelihoods import Categorical, Ordinal
@@ -228,7 +228,9 @@ class Posterior:
         if not isinstance(marginal, Discrete):
             likelihood = type(self._tasks[t].observes).__name__
             raise ValueError(f"task {task!r} has a {likelihood} likelihood, which has no classes")
-        return pd.DataFrame(marginal.probabilities, self._index, pd.Index(marginal.classes, name=task))
+        return pd.DataFrame(
+            marginal.probabilities, self._index, pd.Index(marginal.classes, name=task, tupleize_cols=False)
+        )
 
     def sample(self, n: int = 1000, seed: int = 0) -> xr.DataArray:
         """``n`` joint draws over rows and tasks with dimensions (sample, row, task), in label units."""
@@ -266,8 +268,9 @@ class Posterior:
         Returns
         -------
         Derived
-            ``mean``, ``std``, ``quantile``, ``interval``, ``sample``.  In closed form if the function is affine in the
-            tasks and the posterior is Gaussian (or a mixture of Gaussians) within rows, else from 4096 draws.
+            ``mean``, ``std``, ``quantile``, ``interval``, ``sample``.  In closed form if the function only adds and
+            subtracts tasks and numbers, and multiplies or divides by numbers, and the posterior is Gaussian (or a
+            mixture of Gaussians) within rows, else from 4096 draws.
 
         Raises
         ------
@@ -276,27 +279,13 @@ class Posterior:
         """
         n, n_tasks = len(self._index), len(self._tasks)
 
-        def evaluate(draws: np.ndarray) -> np.ndarray:
-            value = function(self._dataset(draws))
-            if isinstance(value, xr.DataArray):
-                if set(value.dims) != {"sample", "row"}:
-                    raise ValueError(
-                        f"the function must return one value per sample and row, got dimensions {value.dims}"
-                    )
-                value = value.transpose("sample", "row")
-            value, shape = np.asarray(value, dtype=float), draws.shape[:2]
-            if value.shape != shape:
-                raise ValueError(f"the function must return one value per sample and row, {shape}, got {value.shape}")
-            return value
-
-        def draw(k: int, seed: int) -> np.ndarray:
-            return evaluate(self._draws(k, seed, joint_rows=True))
-
+        evaluate = RowFunction.of(function, [t.name for t in self._tasks if t.classes is None], n)
+        draw = partial(self._draws_of, evaluate)
         moments = self.moments()
-        slopes = None if moments is None else affine_form(evaluate, self._draws(16, 0, joint_rows=False), n, n_tasks)
-        if slopes is None or moments is None:
-            return Derived(Empirical(evaluate(self._draws(APPLY_DRAWS, 0, joint_rows=False))), self._index, draw, name)
-        constant, slope = slopes
+        if evaluate.form is None or moments is None:
+            drawn = evaluate(self._dataset(self._draws(APPLY_DRAWS, 0, joint_rows=False)))
+            return Derived(Empirical(drawn), self._index, draw, name)
+        constant, slope = evaluate.form
         weights, means, covariances, noise = moments
         if self._asked.noise:
             covariances = covariances + np.einsum("st,tu->stu", noise, np.eye(n_tasks))[:, None]
@@ -307,9 +296,14 @@ class Posterior:
         mixture = NormalMixture(weights, mean, np.maximum(variance, 1e-300))
         return Derived(mixture, self._index, draw, name)
 
+    def _draws_of(self, evaluate: RowFunction, n: int, seed: int) -> np.ndarray:
+        """``n`` draws (n, rows) of a function of the tasks, joint over rows."""
+        return evaluate(self._dataset(self._draws(n, seed, joint_rows=True)))
+
 
 def _class_names(positions: np.ndarray, classes: Sequence[Hashable]) -> np.ndarray:
     """The names of the classes at the given positions."""
     names = np.empty(len(classes), dtype=object)
-    names[:] = classes
+    for k, name in enumerate(classes):  # NumPy would take tuples for rows
+        names[k] = name
     return names[positions.astype(int)]

@@ -158,7 +158,7 @@ def _labels(Y: Any, table: Table) -> pd.DataFrame:
     for task in table.tasks:
         if task.classes is not None:
             ordered = isinstance(task.observes, Ordinal)
-            frame[task.name] = pd.Categorical(frame[task.name], categories=list(task.classes), ordered=ordered)
+            frame[task.name] = pd.Categorical(list(frame[task.name]), categories=list(task.classes), ordered=ordered)
         elif not isinstance(task.observes, Censored):
             frame[task.name] = table.y[:, table.names.index(task.name)]
     return frame

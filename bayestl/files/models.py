@@ -20,7 +20,7 @@ from bayestl.table.groups import plain_name
 from bayestl.table.measured import Measured
 from bayestl.table.table import Table
 
-FORMAT = 3
+FORMAT = 4
 """Version of the file format."""
 _MODELS: dict[str, type] = {}
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bayestl.table.names import python_object
+
 
 def plain_name(name: Any) -> Any:
-    """The name of a row or group as a saved model has it: a number or text; of any other type (a date, a tuple) the text."""
-    if isinstance(name, str | int | float | bool | np.generic) or name is None or name is pd.NaT or name is pd.NA:
+    """The name of a row or group as a saved model has it: a number or text; of any other type (a date, a tuple) the text.
+
+    A name that is missing (None, NaN, NaT) stays as it is.
+    """
+    if isinstance(name, tuple):
+        return str(tuple(map(python_object, name)))
+    if pd.api.types.is_scalar(name) and pd.isna(name):
         return name
-    return str(name)
+    name = python_object(name)
+    if isinstance(name, datetime.timedelta):  # pandas writes durations in words of its own, and has them in a Series
+        name = pd.Timedelta(name)
+    return name if isinstance(name, str | int | float | bool) else str(name)
 
 
 def refuse_other_rows(names: pd.Index, other: Any, what: str) -> None:
@@ -61,8 +72,12 @@ def encode_groups(
     """
     n = len(index)
     refuse_other_rows(index, groups, "groups")
-    is_pandas = isinstance(groups, pd.Series | pd.Index)
-    values = list(groups.to_numpy() if is_pandas else np.asarray(groups, dtype=object).ravel())
+    if isinstance(groups, pd.Series | pd.Index):
+        values = list(groups)
+    elif isinstance(groups, list | tuple) and any(isinstance(v, tuple) for v in groups):
+        values = list(groups)  # NumPy would make columns of tuples
+    else:
+        values = list(np.asarray(groups, dtype=object).ravel())
     if len(values) != n:
         raise ValueError(f"groups= has {len(values)} entries for {n} rows")
     known = tuple(known or ())

@@ -115,11 +115,21 @@ def test_classes_keep_their_names_and_sum_to_one():
         np.testing.assert_allclose(drawn, chances["red"], atol=0.04)
 
 
-def test_it_compares_like_any_model():
+@pytest.mark.parametrize("method", ["temperature", "conformal"])
+def test_it_compares_like_any_model(method):
     X, Y = table(40)
-    found = btl.compare({"recalibrated": btl.Recalibrated(gp())}, X, Y, cv=2, hide="row", verbose=False)
+    found = btl.compare({"recalibrated": btl.Recalibrated(gp(), method)}, X, Y, cv=2, hide="row", verbose=False)
     assert not found.failures
-    assert found.scores[["mae", "crps", "nlpd"]].notna().all().all()
+    assert np.isfinite(found.scores[["mae", "crps", "nlpd"]].to_numpy()).all()
+
+
+def test_a_conformal_interval_of_a_positive_label_starts_at_zero():
+    X, Y = table(40)
+    tasks = [btl.Task("y", btl.LogNormal())]
+    model = btl.Recalibrated(gp(tasks=tasks), "conformal", verbose=False).fit(X, np.exp(Y))
+    interval = model.posterior(X.iloc[:3]).interval(0.99)["y"]
+    assert (interval["lower"] == 0.0).all()
+    assert np.isposinf(interval["upper"]).all()
 
 
 @pytest.mark.parametrize(
