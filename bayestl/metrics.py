@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
+from bayestl import streams
 from bayestl.distributions import NormalMixture, Predictive, cdf_below, interval_ends
 from bayestl.distributions.warp import WarpedIntervals
 
@@ -164,7 +165,7 @@ def pit(y: Array, distribution: Predictive, seed: int = 0, high: Array | None = 
     if high is not None:
         bottom, top = interval_ends(distribution, y, high)
         below, above = np.where(y < high, bottom, below), np.where(y < high, top, above)
-    return below + (above - below) * np.random.default_rng(seed).uniform(size=len(y))
+    return below + (above - below) * streams.generator(seed, "pit").uniform(size=len(y))
 
 
 def accuracy(y: Array, predicted: Array) -> float:

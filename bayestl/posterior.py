@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayestl import streams
 from bayestl.distributions import (
     Discrete,
     Empirical,
@@ -245,7 +246,8 @@ class Posterior:
         """``n`` draws (n, rows, T) in label units, classes as positions; joint over rows if ``joint_rows``."""
         if not (isinstance(n, int | np.integer) and n > 0):
             raise ValueError(f"the number of samples must be a positive integer, got {n!r}")
-        return self._joint.draws(int(n), np.random.default_rng(seed), joint_rows, self._asked)
+        generator = streams.generator(seed, "draws of a posterior")
+        return self._joint.draws(int(n), generator, joint_rows, self._asked)
 
     def _dataset(self, draws: np.ndarray) -> xr.Dataset:
         """Draws (n, rows, T) as a dataset with one variable per task, classes by name."""

@@ -29,6 +29,7 @@ from bayestl.files.models import model_to_document
 from bayestl.models.base import BayesianModel
 from bayestl.models.catalogue import model_from_document
 from bayestl.progress import progress
+from bayestl.streams import spawn
 from bayestl.table.columns import read_features
 from bayestl.table.task import Task
 
@@ -269,7 +270,7 @@ class Campaign:
         accepted: dict[int, Mapping[str, Any]] = {}
         for _ in range(ATTEMPTS):
             batch = len(self.ledger.table("suggestions"))
-            seed = int(np.random.default_rng([self.seed, batch]).integers(1 << 31))
+            seed = spawn(self.seed, "batch", batch)
             chosen = self._choose(int(n) - len(accepted), seed)
             fresh = self.ledger.suggest(chosen, self.budget, self._model_name, seed)
             accepted |= fresh

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from bayestl import streams
 from bayestl.active.acquisition.batch import Choice, choose_batch
 from bayestl.active.acquisition.pool import Pool, observed_labels
 from bayestl.active.goals import Goal
@@ -61,7 +62,7 @@ class Random(Policy):
         predicted = (
             None if self.model is None else _prediction(_fitted(self.model, known, pool.tasks), pool, choice.goal)
         )
-        generator = np.random.default_rng(seed)
+        generator = streams.generator(seed, "order of rows")
         needed = [pool.tasks.index(t) for t in choice.goal.needs(pool.tasks)]
         picks: list[tuple[int, int]] = []
         for row in generator.permutation(len(pool.X)):

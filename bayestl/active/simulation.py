@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bayestl import streams
 from bayestl.active.acquisition.batch import Choice
 from bayestl.active.acquisition.pool import Pool, candidates
 from bayestl.active.goals import Between, Goal, Learn
 from bayestl.active.policies import Evidence, Policy
 from bayestl.parallel import in_parallel
+from bayestl.streams import spawn
 from bayestl.table.columns import decide, encode, label_frame
 from bayestl.table.task import Task, match_tasks
 
@@ -208,7 +210,7 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
     utility = np.where(np.isnan(quantity), np.nan, goal.utility(quantity))
     reachable = np.flatnonzero(~np.isnan(utility))
     X = candidates(setting.X)
-    generator = np.random.default_rng([seed, 17])
+    generator = streams.generator(seed, "start")
     first = setting.start
     rows = generator.permutation(reachable)[:first] if isinstance(first, int | np.integer) else np.asarray(list(first))
     if len(rows) == 0 or rows.max(initial=0) >= len(truth):
@@ -247,7 +249,7 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
                 tasks,
             )
         choice = Choice(pool, goal, best, setting.budget - spent, used)
-        decision = policy.choose(choice, evidence, setting.batch, int(generator.integers(1 << 31)))
+        decision = policy.choose(choice, evidence, setting.batch, spawn(seed, "choices", step))
         if isinstance(goal, Learn):
             errors = np.nan if decision.predicted is None else (decision.predicted() - quantity)[reachable]
             records[-1]["error"] = float(np.sqrt(np.mean(errors**2)))

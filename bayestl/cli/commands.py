@@ -217,6 +217,7 @@ def compare(
         from sklearn.model_selection import GroupKFold, KFold
 
         import bayestl as btl
+        from bayestl.streams import small_seed
 
         frame, names = read(data), names_in(tasks)
         require_columns(frame, names, "--tasks")
@@ -224,12 +225,12 @@ def compare(
         X = inputs.matrix(frame, None, not quiet, jobs)
         chosen = models_in(models)
         task_list = make_tasks(names, likelihoods)
-        cv: Any = KFold(folds, shuffle=True, random_state=seed)
+        cv: Any = KFold(folds, shuffle=True, random_state=small_seed(seed, "folds"))
         compositions = None
         if inputs.formulas:
             from bayestl.features import reduced_formula
 
-            cv = GroupKFold(folds, shuffle=True, random_state=seed)
+            cv = GroupKFold(folds, shuffle=True, random_state=small_seed(seed, "folds"))
             compositions = frame[inputs.formulas[0]].map(reduced_formula)
         result = btl.compare(
             {name: make_model(name, names, graph, task_list, seed, False) for name in chosen},

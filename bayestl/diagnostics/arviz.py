@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayestl import streams
+from bayestl.streams import spawn
+
 if TYPE_CHECKING:
     from bayestl.diagnostics.draws import RowDraws
     from bayestl.table.scaler import Scaler
@@ -21,9 +24,9 @@ if TYPE_CHECKING:
 
 def to_arviz(table: Table, scaler: Scaler, posterior: RowDraws, prior: RowDraws | None, seed: int, model: str) -> Any:
     """Draws from the posterior, and from the prior if given, as ArviZ data (the result of ``model.to_arviz``)."""
-    groups = posterior_groups(table, scaler, posterior, seed)
+    groups = posterior_groups(table, scaler, posterior, spawn(seed, "posterior predictive"))
     if prior is not None:
-        drawn = posterior_groups(table, scaler, prior, seed)
+        drawn = posterior_groups(table, scaler, prior, spawn(seed, "prior predictive"))
         groups |= {"prior": drawn["posterior"], "prior_predictive": drawn["posterior_predictive"]}
     for group in groups.values():
         group.attrs |= {"inference_library": "bayestl", "model": model}
@@ -53,7 +56,7 @@ def posterior_groups(table: Table, scaler: Scaler, draws: RowDraws, seed: int) -
         coords |= {k: list(labels) for k, labels in v.coords.items()}
     groups = {"posterior": _dataset(posterior, coords)}
 
-    generator = np.random.default_rng([1, seed])  # independent of the latent values, which ``seed`` drew
+    generator = streams.generator(seed, "labels")
     predicted: dict[str, Any] = {}
     observed: dict[str, Any] = {}
     density: dict[str, Any] = {}

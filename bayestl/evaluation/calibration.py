@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bayestl import metrics
+from bayestl import metrics, streams
 
 if TYPE_CHECKING:
     from bayestl.evaluation.comparison import Comparison
@@ -68,7 +68,7 @@ def confidence_of(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 def uniform_band(n: int, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Simultaneous 95 % band of the empirical distribution function of n uniform ranks, less the uniform's."""
-    u = np.sort(np.random.default_rng(0).uniform(size=(BAND_DRAWS, n)), axis=1)
+    u = np.sort(streams.generator(0, "band").uniform(size=(BAND_DRAWS, n)), axis=1)
     curves = np.stack([np.searchsorted(row, grid, side="right") for row in u]) / n
     spread = np.sqrt(np.maximum(grid * (1 - grid) / n, 1e-12))
     inner = (grid > 0.005) & (grid < 0.995)

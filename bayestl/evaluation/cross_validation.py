@@ -21,6 +21,7 @@ from bayestl.distributions import Discrete, Empirical, Hurdle, log_density_of
 from bayestl.evaluation.comparison import LEVEL, SCORES, Comparison
 from bayestl.likelihoods import Censored, Ordinal
 from bayestl.parallel import in_parallel
+from bayestl.streams import spawn
 from bayestl.table.columns import label_frame
 from bayestl.table.groups import refuse_other_rows
 from bayestl.table.measured import Measured
@@ -232,7 +233,7 @@ def _rows(name: str, fold: int, quantity: str, test: np.ndarray, labels: Measure
         columns["likeliest"] = predicted.mode()
         columns |= {f"p{k}": predicted.probabilities[:, k] for k in range(len(predicted.classes))}
         columns["log_density"] = predicted.log_density(y)
-        columns["pit"] = metrics.pit(y, predicted, fold)
+        columns["pit"] = metrics.pit(y, predicted, spawn(fold, f"pit of {quantity}"))
     else:
         columns |= {
             "mean": predicted.mean(),
@@ -249,7 +250,7 @@ def _rows(name: str, fold: int, quantity: str, test: np.ndarray, labels: Measure
         else:
             columns["log_density"] = log_density_of(predicted, y, high)
             columns["crps"] = metrics.crps(y, predicted, high)
-            columns["pit"] = metrics.pit(y, predicted, fold, high)
+            columns["pit"] = metrics.pit(y, predicted, spawn(fold, f"pit of {quantity}"), high)
         if isinstance(predicted, Hurdle):
             columns["zero"] = predicted.zero
             columns["positive_lower"] = predicted.positive.quantile(tail)

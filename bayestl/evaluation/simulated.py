@@ -15,9 +15,11 @@ import pandas as pd
 from scipy import stats
 from sklearn.base import clone
 
+from bayestl import streams
 from bayestl.diagnostics.draws import RowDraws, draw_labels
 from bayestl.models.crossfit import refitted
 from bayestl.parallel import in_parallel
+from bayestl.streams import spawn
 from bayestl.table.measured import Measured
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table, build_table
@@ -131,14 +133,14 @@ def simulate_calibration(
     template = replace(table, x=scaled)
     member = clone(model).set_params(verbose=False)
     member._prior_at_table(template, seed)  # raises here, not in every process, if the model cannot draw
-    jobs = [(member, template, seed + i) for i in range(int(n_tables))]
+    jobs = [(member, template, spawn(seed, "table", i)) for i in range(int(n_tables))]
     rows: dict[int, dict[str, float]] = {}
     failures = []
     for i, result in enumerate(in_parallel(_ranks_of_table, jobs, n_jobs, "drawn tables", verbose)):
         if isinstance(result, str):
-            failures.append(f"table {seed + i}: {result}")
+            failures.append(f"table {i}: {result}")
         else:
-            rows[seed + i] = result
+            rows[i] = result
     if not rows:
         raise ValueError(f"every fit failed; the first: {failures[0]}")
     return Calibration(pd.DataFrame.from_dict(rows, orient="index"), failures)
@@ -147,32 +149,23 @@ def simulate_calibration(
 def _ranks_of_table(model: BayesianModel, template: Table, seed: int) -> dict[str, float] | str:
     """The ranks of one drawn table, or the error message of its fit."""
     truth, drawn = drawn_table(model, template, seed)
-    fits, rankings = _seeds(seed)[2:]
     try:
-        member = refitted(clone(model).set_params(random_state=fits), drawn, Scaler.identity(drawn))
+        member = refitted(model, drawn, Scaler.identity(drawn), spawn(seed, "fit"))
     except (ValueError, ArithmeticError, RuntimeError) as error:
         return f"{type(error).__name__}: {error}"
-    return ranks(truth, member._draws_at_rows(DRAWS, fits), drawn, np.random.default_rng(rankings))
-
-
-def _seeds(seed: int) -> list[int]:
-    """Independent seeds for the true values, the noise, the fit and the ranks of a table."""
-    return [int(v) for v in np.random.SeedSequence([1, seed]).generate_state(4)]
+    draws = member._draws_at_rows(DRAWS, spawn(seed, "draws"))
+    return ranks(truth, draws, drawn, streams.generator(seed, "ranks"))
 
 
 def drawn_table(model: BayesianModel, template: Table, seed: int) -> tuple[RowDraws, Table]:
     """One draw from the model's prior at the rows of a table, and the table with labels drawn from it."""
-    truths, noises = _seeds(seed)[:2]
-    truth = model._prior_at_table(template, truths)
-    return truth, with_labels(template, truth, noises)
+    truth = model._prior_at_table(template, spawn(seed, "true values"))
+    return truth, with_labels(template, truth, seed)
 
 
 def with_labels(template: Table, truth: RowDraws, seed: int) -> Table:
-    """The table with labels drawn from the first draw of ``truth``, where the template has labels.
-
-    ``seed`` must not be that of ``truth``: the noise would repeat the random numbers of the latent values.
-    """
-    generator = np.random.default_rng(seed)
+    """The table with labels drawn from the first draw of ``truth``, where the template has labels."""
+    generator = streams.generator(seed, "labels")
     all_rows = np.arange(len(template.x))
     unit_scaler = Scaler.identity(template)
     y = template.y.copy()

@@ -10,11 +10,13 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import ShuffleSplit
 
+from bayestl import streams
 from bayestl.evaluation.comparison import SCORES, Comparison
 from bayestl.evaluation.cross_validation import compare, splitter_of
 from bayestl.metrics import paired_difference
 from bayestl.models.exact.independent import IndependentGP
 from bayestl.parallel import in_parallel
+from bayestl.streams import small_seed
 from bayestl.table.columns import label_frame
 
 
@@ -139,12 +141,13 @@ def learning_curve(
     if target not in frame:
         raise ValueError(f"target {target!r} is no column of Y; the columns are {list(frame.columns)}")
     labelled = np.flatnonzero(frame[target].notna())
-    splits = list(ShuffleSplit(n_repeats, test_size=test_size, random_state=seed).split(labelled))
+    shuffled = ShuffleSplit(n_repeats, test_size=test_size, random_state=small_seed(seed, "splits"))
+    splits = list(shuffled.split(labelled))
     if not sizes or min(sizes) < 1 or max(sizes) > len(splits[0][0]):
         raise ValueError(f"sizes must lie between 1 and the {len(splits[0][0])} labels in training, got {list(sizes)}")
     calls = []
     for repeat, (train, test) in enumerate(splits):
-        order = labelled[np.random.default_rng([seed, repeat]).permutation(train)]
+        order = labelled[streams.generator(seed, "order of labels", repeat).permutation(train)]
         for n in sizes:
             reduced = frame.copy()
             reduced.loc[reduced.index[order[n:]], target] = None if frame[target].dtype == object else np.nan

@@ -43,7 +43,7 @@ def registered() -> dict[str, Any]:
 
 def model_to_document(model: Any) -> dict[str, Any]:
     """The class and parameters of a model as a JSON object; models among the parameters become nested objects."""
-    parameters = {k: _parameter_to_document(k, v) for k, v in model.get_params(deep=False).items() if k != "tasks"}
+    parameters = {k: _parameter_to_document(k, v) for k, v in model._saved_parameters().items() if k != "tasks"}
     own_tasks = model.tasks
     tasks = None if own_tasks is None else [task_to_document(t) for t in own_tasks]
     return {"class": _name(type(model)), "parameters": parameters, "tasks_given": tasks}
@@ -104,6 +104,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         "groups": _names(list(table.groups)),
         "rows": _names(list(table.index)),
         "named": hasattr(model, "feature_names_in_"),
+        "seed": model.seed_,
         "output": model.output_,
     }
     arrays = {f"state.{k}": v for k, v in model._state().items()}
@@ -143,7 +144,8 @@ def read_model(path: str | os.PathLike[str]) -> Any:
     )
     scaler = model._scale(table)
     state = {k.removeprefix("state."): v for k, v in arrays.items() if k.startswith("state.")}
-    model._become(table, scaler, model._restore(table, scaler, state))
+    seed = int(document["seed"])
+    model._become(table, scaler, model._restore(table, scaler, state, seed), seed)
     model.n_features_in_ = x.shape[1]
     if document["named"]:
         model.feature_names_in_ = np.asarray(table.features, dtype=object)

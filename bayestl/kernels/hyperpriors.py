@@ -7,6 +7,7 @@ diverges.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import gpytorch
@@ -14,6 +15,11 @@ import numpy as np
 import torch
 from gpytorch.priors import LogNormalPrior, NormalPrior
 from torch import Tensor
+
+from bayestl.streams import torch_generator
+
+LEAST_LEVEL = 2.0**-54
+"""Least level of a quantile that stands for a draw: at level 0 it would be infinite."""
 
 
 def positive() -> gpytorch.constraints.Interval:
@@ -61,14 +67,30 @@ def _set_value(name: str, module: gpytorch.Module, value: Tensor) -> None:
     module.initialize(**{name: value})
 
 
+def draw_prior(prior: gpytorch.priors.Prior, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """A draw of a shape from a prior on numbers, by the inverse of its distribution function.
+
+    The ``sample`` of a prior would use torch's global generator.
+
+    Raises
+    ------
+    ValueError
+        If the prior has no inverse distribution function.
+    """
+    level = torch.rand(*shape, generator=generator, dtype=torch.float64).clamp_min(LEAST_LEVEL)
+    try:
+        return prior.icdf(level).double()
+    except NotImplementedError as error:
+        raise ValueError(
+            f"no draws from {type(prior).__name__}: it has no inverse distribution function; define icdf in a subclass"
+        ) from error
+
+
 def draw_from_priors(module: gpytorch.Module, seed: int) -> None:
     """Set all hyperparameters of a module and its submodules to a draw from their priors."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for _, owner, prior, closure, setter in module.named_priors():
-            shape = closure(owner).shape
-            value = prior.sample(shape if prior.batch_shape == torch.Size() else torch.Size())
-            setter(owner, value.double().reshape(shape))
+    generator = torch_generator(seed, "draw from priors")
+    for _, owner, prior, closure, setter in module.named_priors():
+        setter(owner, draw_prior(prior, closure(owner).shape, generator))
 
 
 class HyperPrior:

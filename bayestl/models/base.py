@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
@@ -21,11 +22,12 @@ from bayestl.files.models import register, write_model
 from bayestl.inference.threads import threads_for
 from bayestl.models.hurdle_size import decide_sizes
 from bayestl.models.prediction import Predictor
+from bayestl.streams import RandomState, seed_of, spawn
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table, build_table
 from bayestl.table.task import Task
 
-_DATA_ATTRIBUTES = ("table_", "scaler_", "tasks_", "n_features_in_", "feature_names_in_", "output_")
+_DATA_ATTRIBUTES = ("table_", "scaler_", "tasks_", "seed_", "n_features_in_", "feature_names_in_", "output_")
 """Fitted attributes that are data, not modules."""
 
 
@@ -34,13 +36,19 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
 
     A subclass stores its parameters in ``__init__``, and defines :meth:`_learn` (from a table to the fitted
     attributes), :meth:`_latent` (from new rows to the posterior of their latent values) and what it saves.
+
+    Attributes
+    ----------
+    seed_ : int
+        The seed of the fit, and of all random numbers behind its predictions: ``random_state``, or what was drawn for it.
     """
 
     tasks: Sequence[Task] | None
-    random_state: int
+    random_state: RandomState
     verbose: bool
     table_: Table
     scaler_: Scaler
+    seed_: int
     _takes_unlabelled = False
     """Whether a task may have no labels at all."""
 
@@ -51,7 +59,7 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
     # ----------------------------------------------------------------------------------------- what a model defines
 
     @abstractmethod
-    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+    def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         """Fit to a table, and return the fitted attributes (names with a trailing underscore)."""
 
     @abstractmethod
@@ -71,8 +79,8 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
         """Arrays that, with the table, restore the fit."""
 
     @abstractmethod
-    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
-        """The fitted attributes, from the arrays that :meth:`_state` returned."""
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
+        """The fitted attributes, from the arrays that :meth:`_state` returned and the seed of the fit."""
 
     def _given_tasks(self) -> Sequence[Task] | None:
         """The tasks that the user specified, if any."""
@@ -109,11 +117,12 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
             If a value cannot be used; the message names its column and row.  An earlier fit stays usable.
         """
         table = build_table(X, Y, Y_std, groups, self._given_tasks(), unlabelled=self._takes_unlabelled)
+        seed = seed_of(self.random_state)
         with threads_for(int(table.present.sum())):
-            table = decide_sizes(table, int(self.random_state))
+            table = decide_sizes(table, seed)
             scaler = self._scale(table)
-            learnt = self._learn(table, scaler)
-        self._become(table, scaler, learnt)
+            learnt = self._learn(table, scaler, seed)
+        self._become(table, scaler, learnt, seed)
         self.n_features_in_ = len(table.features)
         if isinstance(X, pd.DataFrame):
             self.feature_names_in_ = np.asarray(table.features, dtype=object)
@@ -122,9 +131,9 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
         self.output_ = "frame" if isinstance(Y, pd.DataFrame) else "column" if np.asarray(Y).ndim == 1 else "array"
         return self
 
-    def _become(self, table: Table, scaler: Scaler, learnt: dict[str, Any]) -> None:
+    def _become(self, table: Table, scaler: Scaler, learnt: dict[str, Any], seed: int) -> None:
         """Set the fitted attributes."""
-        self.table_, self.scaler_, self.tasks_ = table, scaler, table.tasks
+        self.table_, self.scaler_, self.tasks_, self.seed_ = table, scaler, table.tasks, seed
         for name, value in learnt.items():
             setattr(self, name, value)
 
@@ -171,8 +180,8 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
             raise ValueError(f"n_draws must be a positive integer, got {n_draws!r}")
         table, n = self.table_, int(n_draws)
         with threads_for(len(table.x)):
-            draws = self._draws_at_rows(n, seed)
-            prior_draws = self._prior_at_rows(n, seed) if prior else None
+            draws = self._draws_at_rows(n, spawn(seed, "posterior"))
+            prior_draws = self._prior_at_rows(n, spawn(seed, "prior")) if prior else None
             return to_arviz(table, self.scaler_, draws, prior_draws, seed, type(self).__name__)
 
     def leave_one_out(self, refit: bool = False) -> pd.DataFrame:
@@ -239,7 +248,8 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
         """The arrays of a saved file, for copies and worker processes: kernels and priors do not pickle."""
         if not hasattr(self, "table_"):
             return dict(super().__getstate__())
-        data = {k: v for k, v in vars(self).items() if k in _DATA_ATTRIBUTES or k in self.get_params(deep=False)}
+        names = {*_DATA_ATTRIBUTES, *self.get_params(deep=False)}
+        data = {k: v for k, v in vars(self).items() if k in names}
         return {"plain": data, "arrays": self._state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -247,10 +257,18 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
             super().__setstate__(state)
             return
         self.__dict__.update(state["plain"])
-        for name, value in self._restore(self.table_, self.scaler_, state["arrays"]).items():
+        for name, value in self._restore(self.table_, self.scaler_, state["arrays"], self.seed_).items():
             setattr(self, name, value)
 
     # --------------------------------------------------------------------------------------------------------- helpers
+
+    def _saved_parameters(self) -> dict[str, Any]:
+        """The parameters that a file holds: for a generator the seed that the fit drew from it, or the next fit would."""
+        parameters: dict[str, Any] = self.get_params(deep=False)
+        if isinstance(self.random_state, np.random.RandomState | np.random.Generator):
+            seed = self.seed_ if hasattr(self, "seed_") else seed_of(copy.deepcopy(self.random_state))
+            parameters["random_state"] = seed
+        return parameters
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

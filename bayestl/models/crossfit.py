@@ -16,22 +16,29 @@ from bayestl.distributions import Discrete, Predictive, log_density_of
 from bayestl.joint import Asked
 from bayestl.models.base import BayesianModel
 from bayestl.progress import progress
+from bayestl.streams import seed_of, small_seed, spawn
 from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows, fitted_rows, unseen_rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 
+SEED = "seed"
+"""Name of the array that holds the seed of a fit, byte by byte: it may be any integer."""
 FOLDS = 5
 """Default number of folds for a model without leave-one-out."""
 REFIT_SENSITIVITY = 0.2
 """Sensitivity above which a label's leave-one-out is refitted: half of where importance ratios are known to fail."""
 
 
-def refitted(model: BayesianModel, table: Table, scaler: Scaler) -> BayesianModel:
-    """A clone of a model, fitted silently to a table with its tasks, in the units of ``scaler``."""
+def refitted(model: BayesianModel, table: Table, scaler: Scaler, seed: int | None = None) -> BayesianModel:
+    """A clone of a model, fitted silently to a table with its tasks, in the units of ``scaler``.
+
+    ``seed`` is that of the fit; by default the one of the model's ``random_state``.
+    """
+    seed = seed_of(model.random_state) if seed is None else seed
     member: BayesianModel = clone(model)
     member.set_params(verbose=False, tasks=None)
-    return _become(member, table, scaler, member._learn(table, scaler))
+    return _become(member, table, scaler, member._learn(table, scaler, seed), seed)
 
 
 def restored(
@@ -41,14 +48,28 @@ def restored(
     member: BayesianModel = clone(model)
     member.set_params(verbose=False, tasks=None)
     arrays = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    return _become(member, table, scaler, member._restore(table, scaler, arrays))
+    seed = int.from_bytes(arrays.pop(SEED).tobytes(), "little")
+    return _become(member, table, scaler, member._restore(table, scaler, arrays, seed), seed)
 
 
-def _become(member: BayesianModel, table: Table, scaler: Scaler, learnt: dict[str, Any]) -> BayesianModel:
+def state_of(member: BayesianModel, prefix: str) -> dict[str, np.ndarray]:
+    """The arrays from which :func:`restored` makes a fitted model again, their names with a prefix."""
+    digits = np.frombuffer(member.seed_.to_bytes(member.seed_.bit_length() // 8 + 1, "little"), np.uint8)
+    return {f"{prefix}{name}": value for name, value in {**member._state(), SEED: digits}.items()}
+
+
+def _become(member: BayesianModel, table: Table, scaler: Scaler, learnt: dict[str, Any], seed: int) -> BayesianModel:
     """The clone with the fitted attributes set."""
-    member._become(table, scaler, learnt)
+    member._become(table, scaler, learnt, seed)
     member.n_features_in_, member.output_ = table.x.shape[1], "frame"
     return member
+
+
+def with_seed_of(fitted: BayesianModel, model: BayesianModel) -> BayesianModel:
+    """The model, or a clone of it with the seed that its fitted clone drew from its generator."""
+    if isinstance(model.random_state, np.random.RandomState | np.random.Generator):
+        return clone(model).set_params(random_state=fitted.seed_)
+    return model
 
 
 def check_folds(cv: Any, n: int) -> None:
@@ -108,13 +129,14 @@ def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, 
     if cv is None and model._has_leave_one_out():
         return model.leave_one_out()
     table = model.table_
-    splits = list(KFold(cv or FOLDS, shuffle=True, random_state=seed).split(table.x))
+    folds = KFold(cv or FOLDS, shuffle=True, random_state=small_seed(seed, "folds"))
+    splits = list(folds.split(table.x))
     frames = []
     with progress(f"{type(model).__name__}: held-out labels", total=len(splits), verbose=verbose) as update:
         for i, (train, test) in enumerate(splits):
-            member = refitted(model, table.at(train), model.scaler_)
+            member = refitted(model, table.at(train), model.scaler_, model.seed_)
             for t, rows, marginal in predicted_without(member, table, test, range(len(table.tasks))):
-                frames.append(_frame(table, t, rows, marginal, seed + i))
+                frames.append(_frame(table, t, rows, marginal, spawn(seed, "pit", i * len(table.tasks) + t)))
             update(completed=i + 1)
     labels = pd.concat(frames, ignore_index=True)
     order = labels["task"].map({name: t for t, name in enumerate(table.names)})
@@ -130,10 +152,10 @@ def with_refits(model: BayesianModel, labels: pd.DataFrame) -> pd.DataFrame:
             t, rows = table.names.index(labels["task"].iloc[i]), labels["row"].to_numpy()[[i]]
             hidden = np.zeros_like(table.present)
             hidden[rows, t] = True
-            member = refitted(model, replace(table, labels=table.labels.hidden(hidden)), model.scaler_)
+            member = refitted(model, replace(table, labels=table.labels.hidden(hidden)), model.scaler_, model.seed_)
             at = fitted_rows(member.table_, member.scaler_.features(table.x), rows)
             marginal = _predicted(member, at, table.labels.at(rows))[t]
-            new = _frame(table, t, rows, marginal, t)
+            new = _frame(table, t, rows, marginal, spawn(model.seed_, "pit of refits", int(i)))
             for column in new.columns.difference(["task", "row", "y", "high"]):
                 labels.iloc[i, labels.columns.get_loc(column)] = new[column].iloc[0]
             update(completed=done + 1)

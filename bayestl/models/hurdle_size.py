@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from bayestl import streams
 from bayestl.inference.gaussian import maximise
 from bayestl.inference.gaussian.sites import Observations, PartLabels
 from bayestl.kernels.stationary import KERNELS
 from bayestl.likelihoods import AUTO, SIZES, Hurdle, LabelBlock
 from bayestl.priors.processes import Smooth
 from bayestl.priors.task_specific import independent_prior
+from bayestl.streams import spawn
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
@@ -35,7 +37,7 @@ def decide_sizes(table: Table, seed: int = 0) -> Table:
 def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
     """Log evidence (a bound, nats, label units) of a task's positive labels under each candidate of ``AUTO``."""
     rows = np.flatnonzero(table.y[:, t] > 0)
-    rows = np.random.default_rng(seed).permutation(rows)[:LARGEST]
+    rows = streams.generator(seed, "hurdle size: rows", t).permutation(rows)[:LARGEST]
     if len(rows) == 0:
         return dict.fromkeys(AUTO, 0.0)
     x = torch.from_numpy(Scaler.of(table).features(table.x)[rows])
@@ -51,7 +53,7 @@ def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
         block = LabelBlock(scaled, torch.from_numpy(errors), scaled)
         data = Observations(x, zeros, rows_of_part, [PartLabels(0, likelihood, (0,), rows_of_part, block)]).simplest()
         prior = independent_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
-        report = maximise.fit(prior, data, seed=seed, n_starts=1, max_iterations=50)
+        report = maximise.fit(prior, data, seed=spawn(seed, f"hurdle size: {name}", t), n_starts=1, max_iterations=50)
         jacobian = likelihood.log_jacobian(y).sum() - len(rows) * np.log(scale)
         evidence[name] = float(report.log_posterior + jacobian)
     return evidence

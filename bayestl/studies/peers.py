@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
 from bayestl.distributions import NormalMixture
+from bayestl.streams import small_seed
 
 
 def lolo_installed() -> bool:
@@ -62,7 +63,7 @@ class LoloForests(BaseEstimator):
             labelled = Y[name].notna().to_numpy()
             forest = RandomForestRegressor(num_trees=self.n_trees)
             labels = Y[name].to_numpy(dtype=float)[labelled]
-            forest.fit(X.to_numpy(dtype=float)[labelled], labels, random_seed=self.random_state)
+            forest.fit(X.to_numpy(dtype=float)[labelled], labels, random_seed=small_seed(self.random_state, name))
             self.forests_[name] = forest
         return self
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.models.base import BayesianModel
+from bayestl.streams import seed_of
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import build_table
 
@@ -16,6 +17,7 @@ def fit_unscaled(
     """Fit a model without scaling features and labels: its prior is then the one from which they were drawn."""
     table = build_table(x, Y, tasks=model.tasks, groups=groups)
     scaler = Scaler.identity(table)
-    model._become(table, scaler, model._learn(table, scaler))
+    seed = seed_of(model.random_state)
+    model._become(table, scaler, model._learn(table, scaler, seed), seed)
     model.n_features_in_ = x.shape[1]
     return model

@@ -13,7 +13,7 @@ QUICK = {"n_starts": 1, "verbose": False, "hyperparameters": "map"}
 class Refuses(IndependentGP):
     """A model that cannot be fitted."""
 
-    def _learn(self, table, scaler):
+    def _learn(self, table, scaler, seed):
         raise ValueError("this model refuses")
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bayestl import streams
 from bayestl.active.acquisition.look_ahead import conditioned
 from bayestl.active.acquisition.pool import LOOKAHEAD_ROWS, Pool
 from bayestl.active.acquisition.rates import rates
 from bayestl.active.goals import Goal
 from bayestl.models.base import BayesianModel
+from bayestl.streams import spawn
 
 FANTASIES = 4
 """Number of fantasy values of a chosen measurement; the rest of the batch is chosen on average over them."""
@@ -62,7 +64,7 @@ def choose_batch(
     Exact models are conditioned on a few values of each chosen measurement, drawn from its prediction; other models
     only leave out the rows that are under way.
     """
-    generator = np.random.default_rng(seed)
+    generator = streams.generator(seed, "fantasies")
     models = [model]
     picks: list[tuple[int, int, float]] = []
     rows = np.flatnonzero(choice.pool.possible.any(axis=1))
@@ -71,7 +73,8 @@ def choose_batch(
         if not free.any():
             break
         pool = replace(choice.pool.at(rows), possible=free)
-        per_model = [rates(m, pool, choice.goal, choice.best, acquisition, seed) for m in models]
+        scored = spawn(seed, "scores", len(picks))
+        per_model = [rates(m, pool, choice.goal, choice.best, acquisition, scored) for m in models]
         worth = np.where(free, np.mean([np.where(free, w, 0.0) for w in per_model], axis=0), -np.inf)
         worth[~np.isfinite(np.stack(per_model)).all(axis=0)] = -np.inf
         i, t = (int(v) for v in np.unravel_index(int(np.argmax(worth)), worth.shape))
@@ -111,7 +114,7 @@ def first_batch(choice: Choice, tasks: Sequence[str], n: int, seed: int) -> list
 
     Their scores are NaN.
     """
-    generator = np.random.default_rng(seed)
+    generator = streams.generator(seed, "first batch")
     pool = choice.pool
     x = pool.X.to_numpy(dtype=float)
     spread = x.std(axis=0)

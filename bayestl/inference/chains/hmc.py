@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from bayestl import streams
 from bayestl.inference.gaussian.labels import Data
 from bayestl.inference.gaussian.laplace import covariance_root, laplace_covariance
 from bayestl.inference.reports import ChainReport
@@ -214,7 +215,7 @@ def vectorised_chains(
     callback : callable, optional
         Called with the number of states of each chain so far.
     """
-    generator = np.random.default_rng(seed)
+    generator = streams.generator(seed, "chains")
     levels = len(temperatures)
     inverse = np.linalg.inv(root) if exchangeable else np.eye(len(root))
     powers = np.tile(temperatures, chains)  # walker c * levels + k is at temperature k of chain c

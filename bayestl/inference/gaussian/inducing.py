@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayestl import streams
 from bayestl.inference.gaussian.labels import Data, Labels, noise_variance, stratified
 from bayestl.inference.gaussian.sites import Observations
 from bayestl.kernels.cholesky import cholesky
@@ -176,7 +177,7 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
     """
     points = data.points
     task = points.task.numpy()
-    generator = np.random.default_rng(seed)
+    generator = streams.generator(seed, "inducing points")
     chosen = torch.from_numpy(stratified(task, np.arange(len(task)), min(n_inducing, len(task)), generator))
     at = points.at(chosen).of_functions()
     root, _ = cholesky(prior.covariance(at, at), torch.full((len(chosen),), JITTER, dtype=torch.float64))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bayestl import streams
 from bayestl.inference.gaussian.labels import Data, log_posteriors
 from bayestl.inference.threads import threads_for
 from bayestl.priors.prior import Prior
@@ -63,7 +64,7 @@ def laplace_draws(prior: Prior, data: Data, n: int, seed: int, which: np.ndarray
     """``n`` antithetic draws (n, P) of all raw hyperparameters from the Gaussian of :func:`laplace_covariance`."""
     raw = get_raw(prior)
     positions = np.arange(len(raw)) if which is None else np.asarray(which)
-    half = np.random.default_rng(seed).standard_normal(((n + 1) // 2, len(positions)))
+    half = streams.generator(seed, "Laplace draws").standard_normal(((n + 1) // 2, len(positions)))
     steps = np.concatenate([half, -half])[:n] @ covariance_root(laplace_covariance(prior, data, which)).T
     draws = np.repeat(raw[None], n, axis=0)
     draws[:, positions] += steps

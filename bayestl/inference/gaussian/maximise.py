@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.optimize
 
+from bayestl import streams
 from bayestl.inference.gaussian.labels import Data, value_and_gradient
 from bayestl.inference.reports import FitReport
 from bayestl.inference.threads import threads_for
@@ -130,12 +131,12 @@ def fit(
     FitError
         If no start reaches a finite log posterior; the hyperparameters are then as they were.
     """
-    generator = np.random.default_rng(seed)
+    generator = streams.generator(seed, "starts")
     first = get_raw(prior)
     starts = [first] + [_draw_start(prior, generator) for _ in range(n_starts - 1)]
     staged = len(data) > 1.5 * subset_size
-    small = data.subset(subset_size, generator) if staged else data
-    last = data.subset(largest, generator) if len(data) > largest else data
+    small = data.subset(subset_size, streams.generator(seed, "first stage")) if staged else data
+    last = data.subset(largest, streams.generator(seed, "last stage")) if len(data) > largest else data
     evaluations = 0
 
     def in_stage(stage: str) -> Callable | None:

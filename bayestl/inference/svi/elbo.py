@@ -1,8 +1,9 @@
 """Stochastic variational inference: maximise the evidence lower bound of a Pyro model under a guide.
 
 The engine takes two callables, the model and the guide, and the parameters behind them.  Nothing is left in Pyro's global
-parameter store (the parameters are plain tensors), and since Pyro's handler stack and torch's random state are global
-too, one lock lets only one model at a time use them.
+parameter store (the parameters are plain tensors), and no draw is made with torch's global generator: a guide draws from the
+generator that it is given (``landing.py``), and the model is replayed at its draws.  Pyro's handler stack is global too, so one
+lock lets only one model at a time use it.
 """
 
 from __future__ import annotations
@@ -16,18 +17,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from bayestl.streams import torch_generator
+
 _PYRO = threading.RLock()
 MIN_TAIL = 5
 """Importance weights in the tail that :func:`pareto_k` needs at least."""
 
 
 @contextmanager
-def alone_with_pyro(seed: int) -> Iterator[None]:
-    """Hold the lock on Pyro, with a random state of its own from ``seed`` and without validation of arguments."""
+def alone_with_pyro() -> Iterator[None]:
+    """Hold the lock on Pyro, without validation of arguments."""
     import pyro
 
-    with _PYRO, torch.random.fork_rng(devices=[]), pyro.validation_enabled(False):
-        torch.manual_seed(seed)
+    with _PYRO, pyro.validation_enabled(False):
         yield
 
 
@@ -64,7 +66,7 @@ def _settled(elbo: list[float], window: int, tolerance: float) -> bool:
 
 def maximise_elbo(
     model: Callable[[], None],
-    guide: Callable[[], None],
+    guide: Callable[[torch.Generator], None],
     parameters: Iterable[torch.Tensor],
     *,
     scale: int,
@@ -79,8 +81,10 @@ def maximise_elbo(
 
     Parameters
     ----------
-    model, guide : callable
-        Pyro programs without arguments, with rows in a plate at dimension -1.
+    model : callable
+        Pyro program without arguments, with rows in a plate at dimension -1.
+    guide : callable
+        The same of a generator, from which it makes all its draws.
     parameters : iterable of Tensor
         Leaf tensors, changed in place.
     scale : int
@@ -100,13 +104,14 @@ def maximise_elbo(
     parameters = list(parameters)
     trace: list[float] = []
     n_settled, steps_since, n_failed = 0, 0, 0
-    with alone_with_pyro(seed):
+    generator = torch_generator(seed, "guide")
+    with alone_with_pyro():
         elbo = Trace_ELBO(num_particles=particles, vectorize_particles=True, max_plate_nesting=1)
         adam = torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.99))
         for step in range(steps):
             adam.zero_grad()
             try:
-                loss = elbo.differentiable_loss(model, guide)
+                loss = elbo.differentiable_loss(model, lambda: guide(generator))
                 loss.backward()
                 is_finite = math.isfinite(loss.item())
             except torch.linalg.LinAlgError:
@@ -134,16 +139,17 @@ def maximise_elbo(
     return SVIReport(np.array(trace), False, f"still rising after {steps} steps: raise max_steps")
 
 
-def log_weights(model: Callable[[], None], guide: Callable[[], None], n: int, seed: int) -> np.ndarray:
+def log_weights(model: Callable[[], None], guide: Callable[[torch.Generator], None], n: int, seed: int) -> np.ndarray:
     """Log importance weights (n,) of draws from a guide, ``log p(y, draw) - log q(draw)``.
 
-    Model and guide have their rows in a plate at dimension -1.
+    Model and guide are those of :func:`maximise_elbo`.
     """
     import pyro
     from pyro import poutine
 
-    with alone_with_pyro(seed), torch.no_grad(), pyro.plate("draws", n, dim=-2):
-        guide_trace = poutine.trace(guide).get_trace()
+    generator = torch_generator(seed, "weights")
+    with alone_with_pyro(), torch.no_grad(), pyro.plate("draws", n, dim=-2):
+        guide_trace = poutine.trace(guide).get_trace(generator)
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace()
         total = torch.zeros(n, dtype=torch.float64)
         for trace, sign in ((model_trace, 1.0), (guide_trace, -1.0)):

@@ -23,6 +23,8 @@ from sklearn.ensemble import (
 )
 from sklearn.model_selection import KFold, cross_val_predict
 
+from bayestl.streams import small_seed, spawn
+
 FOLDS = 5
 TREES = 200
 """Number of randomised trees."""
@@ -64,13 +66,13 @@ class Forest(BaseEstimator):
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
         """Fit to features (n, d) and labels (n,)."""
         # one thread: scikit-learn's threads race on the global list of warning filters and may leave it empty
-        randomised = {"n_estimators": TREES, "random_state": self.random_state}
+        randomised = {"n_estimators": TREES, "random_state": small_seed(self.random_state, "randomised trees")}
         boosted = {
             "max_iter": BOOSTS,
             "learning_rate": RATE,
             "max_features": BOOST_FEATURES,
             "early_stopping": False,
-            "random_state": self.random_state,
+            "random_state": small_seed(self.random_state, "boosted trees"),
         }
         if self.n_classes is None:
             ensemble = VotingRegressor(
@@ -132,16 +134,16 @@ class ForestFeatures(TransformerMixin, BaseEstimator):
     @property
     def n_outputs(self) -> int:
         """Number of columns that the transformer makes."""
-        return self._new().n_outputs
+        return self._new("forest").n_outputs
 
-    def _new(self) -> Forest:
-        return Forest(self.n_classes, self.random_state)
+    def _new(self, stream: str) -> Forest:
+        return Forest(self.n_classes, spawn(self.random_state, stream))
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
         """Fit to features (n, d) and labels (n,), NaN where there is none."""
         is_labelled = ~np.isnan(y)
         enough = is_labelled.sum() >= LEAST_LABELS
-        self.forest_ = self._new().fit(X[is_labelled], y[is_labelled]) if enough else None
+        self.forest_ = self._new("forest").fit(X[is_labelled], y[is_labelled]) if enough else None
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
@@ -155,6 +157,7 @@ class ForestFeatures(TransformerMixin, BaseEstimator):
         predictions = self.fit(X, y).transform(X)
         if self.forest_ is not None:
             is_labelled = ~np.isnan(y)
-            folds = KFold(FOLDS, shuffle=True, random_state=self.random_state)
-            predictions[is_labelled] = cross_val_predict(self._new(), X[is_labelled], y[is_labelled], cv=folds)
+            folds = KFold(FOLDS, shuffle=True, random_state=small_seed(self.random_state, "folds"))
+            forest = self._new("forests of folds")
+            predictions[is_labelled] = cross_val_predict(forest, X[is_labelled], y[is_labelled], cv=folds)
         return predictions

@@ -32,6 +32,7 @@ from bayestl.models.exact.transfer import TransferModel
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Smooth
 from bayestl.priors.task_specific import independent_prior
+from bayestl.streams import RandomState, spawn
 from bayestl.table.graph import order_levels
 from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows
@@ -125,7 +126,7 @@ class ChainGP(TransferModel):
         kernel: str | Covariance = "matern52",
         hyperparameters: str = "auto",
         n_starts: int = 1,
-        random_state: int = 0,
+        random_state: RandomState = 0,
         verbose: bool = True,
     ) -> None:
         super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
@@ -153,16 +154,18 @@ class ChainGP(TransferModel):
         sources = [c for c in columns if c.startswith(SOURCE)]
         return Smooth(with_sources(self.kernel, [c for c in columns if c not in sources], sources))
 
-    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+    def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check()
         if self.inputs not in INPUTS:
             raise ValueError(f"inputs must be one of {INPUTS}, got {self.inputs!r}")
-        return self._build(table, scaler, lambda parts, x, _: self._learn_family(table, scaler, parts, x))
+        return self._build(table, scaler, seed, lambda parts, x, _: self._learn_family(table, scaler, parts, x, seed))
 
-    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
-        return self._build(table, scaler, lambda parts, x, i: self._restore_family(table, scaler, parts, x, state, i))
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
+        return self._build(
+            table, scaler, seed, lambda parts, x, i: self._restore_family(table, scaler, parts, x, state, i)
+        )
 
-    def _build(self, table: Table, scaler: Scaler, make_family: FamilyMaker) -> dict[str, Any]:
+    def _build(self, table: Table, scaler: Scaler, seed: int, make_family: FamilyMaker) -> dict[str, Any]:
         """The fitted attributes: families one after another, each with inputs from those before it."""
         x, labels = scaler.features(table.x), table.labels
         codes = row_groups(table), np.arange(len(x))
@@ -174,23 +177,28 @@ class ChainGP(TransferModel):
             if t not in inputs:
                 expected = self._expectations(self._before(table, t), table_inputs, codes, families)
                 source = self._source(table, scaler, t, labels.y, expected)
-                inputs[t], table_inputs[t] = self._inputs(table, scaler, t, x, source, labels)
+                inputs[t], table_inputs[t] = self._inputs(table, scaler, t, x, source, labels, seed)
             families.append(make_family(parts, table_inputs[t], i))
         return {"families_": families, "inputs_": inputs, "table_inputs_": table_inputs}
 
-    def _forests(self, table: Table, t: int) -> list[ForestFeatures]:
+    def _forests(self, table: Table, t: int, seed: int = 0) -> list[ForestFeatures]:
         """Unfitted forests, one per part of a task; none where the features enter as they are."""
         if self.inputs is None or (~np.isnan(table.y[:, t])).sum() < FOREST_LABELS:
             return []
-        likelihoods = [p.likelihood for p in table.parts if p.task == t]
-        n_classes = [None if likelihood.has_noise else len(likelihood.classes_ or ()) for likelihood in likelihoods]
-        return [ForestFeatures(n, int(self.random_state)) for n in n_classes]
+        return [
+            ForestFeatures(
+                None if p.likelihood.has_noise else len(p.likelihood.classes_ or ()),
+                spawn(seed, f"forests of {p.names[0]}"),
+            )
+            for p in table.parts
+            if p.task == t
+        ]
 
     def _inputs(
-        self, table: Table, scaler: Scaler, t: int, x: np.ndarray, source: np.ndarray, labels: Measured
+        self, table: Table, scaler: Scaler, t: int, x: np.ndarray, source: np.ndarray, labels: Measured, seed: int
     ) -> tuple[Inputs, np.ndarray]:
         """How the inputs of a task are made, and the inputs of the table's rows."""
-        forests = self._forests(table, t)
+        forests = self._forests(table, t, seed)
         predictions = []
         for part, forest in zip((p for p in table.parts if p.task == t), forests, strict=False):
             y = scaler.labels(labels.y[:, t], part, table.tasks[t])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayestl import streams
 from bayestl.diagnostics.checks import Check
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.distributions import Discrete, Predictive
@@ -19,7 +20,16 @@ from bayestl.distributions.warp import CLASSES, NUMBERS, ClassIsotonic, ClassTem
 from bayestl.joint import Asked, JointLabels, Moments
 from bayestl.metrics import pit
 from bayestl.models.base import BayesianModel
-from bayestl.models.crossfit import check_folds, held_out_labels, predicted_without, refitted, restored
+from bayestl.models.crossfit import (
+    check_folds,
+    held_out_labels,
+    predicted_without,
+    refitted,
+    restored,
+    state_of,
+    with_seed_of,
+)
+from bayestl.streams import RandomState, spawn
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
@@ -105,8 +115,8 @@ class Recalibrated(BayesianModel):
         Fraction of the rows that are held out from the model for ``"conformal"``.
     tasks : sequence of Task, optional
         The tasks; default: the model's.
-    random_state : int
-        Seed of the split into rows.
+    random_state : int, RandomState, Generator or None
+        Seed of the split into rows, as for :class:`IndependentGP`; the model keeps its own ``random_state``.
     verbose : bool
         Whether to show progress on a terminal.
 
@@ -141,7 +151,7 @@ class Recalibrated(BayesianModel):
         cv: int | None = None,
         fraction: float = 0.3,
         tasks: Sequence[Task] | None = None,
-        random_state: int = 0,
+        random_state: RandomState = 0,
         verbose: bool = True,
     ) -> None:
         self.model = model
@@ -167,26 +177,26 @@ class Recalibrated(BayesianModel):
         if not (isinstance(self.fraction, int | float) and 0 < self.fraction < 1):
             raise ValueError(f"fraction must lie between 0 and 1, got {self.fraction!r}")
 
-    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+    def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check(table)
-        seed = int(self.random_state)
         if self.method == "conformal":
-            train, calibration_rows = self._split(len(table.x))
+            train, calibration_rows = self._split(len(table.x), seed)
             member = refitted(self.model, table.at(train), scaler)
             warps = {}
             for t, rows, marginal in predicted_without(member, table, calibration_rows, range(len(table.tasks))):
                 if len(rows) >= LEAST_LABELS and not isinstance(marginal, Discrete):
                     y, high, _ = table.labels.at(rows).task(t)
-                    warps[table.names[t]] = NUMBERS[self.method].fit(pit(y, marginal, seed, high))
+                    levels = pit(y, marginal, spawn(seed, "pit", t), high)
+                    warps[table.names[t]] = NUMBERS[self.method].fit(levels)
             return {"member_": member, "warps_": warps}
         member = refitted(self.model, table, scaler)
-        held = held_out_labels(member, self.cv, seed, bool(self.verbose))
+        held = held_out_labels(member, self.cv, spawn(seed, "held-out labels"), bool(self.verbose))
         warp_of_task = {task.name: self._warp(task, held[held["task"] == task.name]) for task in table.tasks}
         return {"member_": member, "warps_": {name: warp for name, warp in warp_of_task.items() if warp is not None}}
 
-    def _split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+    def _split(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows to learn from, and held-out rows for the conformal guarantee."""
-        order = np.random.default_rng(int(self.random_state)).permutation(n)
+        order = streams.generator(seed, "split").permutation(n)
         k = int(np.clip(round(n * float(self.fraction)), 1, n - 1))
         return np.sort(order[k:]), np.sort(order[:k])
 
@@ -201,7 +211,7 @@ class Recalibrated(BayesianModel):
 
     def _joint(self, rows: Rows) -> WarpedLabels:
         if self.method == "conformal":
-            rows = rows.among(self._split(len(self.table_.x))[0], len(self.table_.x))
+            rows = rows.among(self._split(len(self.table_.x), self.seed_)[0], len(self.table_.x))
         warps = {t: self.warps_[name] for t, name in enumerate(self.table_.names) if name in self.warps_}
         return WarpedLabels(self.member_._joint(rows), warps)
 
@@ -218,12 +228,18 @@ class Recalibrated(BayesianModel):
         return self.member_.task_correlation()
 
     def _state(self) -> dict[str, np.ndarray]:
-        state = {f"member:{name}": value for name, value in self.member_._state().items()}
+        state = state_of(self.member_, "member:")
         positions = {name: t for t, name in enumerate(self.table_.names)}
         return state | {f"warp:{positions[name]}": np.array(w.state()) for name, w in self.warps_.items()}
 
-    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
-        rows = table.at(self._split(len(table.x))[0]) if self.method == "conformal" else table
+    def _saved_parameters(self) -> dict[str, Any]:
+        parameters = super()._saved_parameters()
+        if hasattr(self, "member_"):
+            parameters["model"] = with_seed_of(self.member_, self.model)
+        return parameters
+
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
+        rows = table.at(self._split(len(table.x), seed)[0]) if self.method == "conformal" else table
         member = restored(self.model, rows, scaler, state, "member:")
         warps = {
             task.name: from_state(self.method, state[f"warp:{t}"], task.classes is not None)

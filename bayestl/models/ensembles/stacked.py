@@ -21,7 +21,8 @@ from bayestl.distributions import Predictive
 from bayestl.distributions.mixture import average
 from bayestl.joint import Asked, JointLabels, Moments
 from bayestl.models.base import BayesianModel
-from bayestl.models.crossfit import FOLDS, check_folds, held_out_labels, refitted, restored
+from bayestl.models.crossfit import FOLDS, check_folds, held_out_labels, refitted, restored, state_of, with_seed_of
+from bayestl.streams import RandomState, spawn
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
@@ -79,8 +80,8 @@ class StackedModel(BayesianModel):
         leave-one-out without fitting again where all models have it, else five folds.
     tasks : sequence of Task, optional
         The tasks, for all models.
-    random_state : int
-        Seed of the folds; each model keeps its own ``random_state``.
+    random_state : int, RandomState, Generator or None
+        Seed of the folds, as for :class:`IndependentGP`; each model keeps its own ``random_state``.
     verbose : bool
         Whether to show progress on a terminal.
 
@@ -116,7 +117,7 @@ class StackedModel(BayesianModel):
         target: str | None = None,
         cv: int | None = None,
         tasks: Sequence[Task] | None = None,
-        random_state: int = 0,
+        random_state: RandomState = 0,
         verbose: bool = True,
     ) -> None:
         self.models = models
@@ -135,10 +136,10 @@ class StackedModel(BayesianModel):
         candidates = [self.tasks, *(getattr(model, "tasks", None) for model in self._models.values())]
         return next((tasks for tasks in candidates if tasks), None)
 
-    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+    def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check(table)
         members = {name: refitted(model, table, scaler) for name, model in self._models.items()}
-        density = self._held_out(table, members)
+        density = self._held_out(table, members, seed)
         names = pd.Index(list(members), name="model")
         return {
             "members_": members,
@@ -162,14 +163,14 @@ class StackedModel(BayesianModel):
             raise ValueError(f"target {self.target!r} is no task of the table; the tasks are {table.names}")
         check_folds(self.cv, len(table.x))
 
-    def _held_out(self, table: Table, members: Mapping[str, BayesianModel]) -> np.ndarray:
+    def _held_out(self, table: Table, members: Mapping[str, BayesianModel], seed: int) -> np.ndarray:
         """Log density (n, K) of each label of the target given the others, under each model."""
         exact = self.cv is None and all(m._has_leave_one_out() for m in members.values())
         folds = None if exact else self.cv or FOLDS
         targets = [self.target] if self.target is not None else table.names
         columns = []
         for model in members.values():
-            frame = held_out_labels(model, folds, int(self.random_state), bool(self.verbose))
+            frame = held_out_labels(model, folds, spawn(seed, "held-out labels"), bool(self.verbose))
             columns.append(frame["log_density"][frame["task"].isin(targets)].to_numpy())
         return np.column_stack(columns)
 
@@ -204,10 +205,16 @@ class StackedModel(BayesianModel):
     def _state(self) -> dict[str, np.ndarray]:
         state = {"weights": self.weights_.to_numpy(), "elpd": self.elpd_.to_numpy()}
         for k, member in enumerate(self.members_.values()):
-            state |= {f"{k}:{name}": value for name, value in member._state().items()}
+            state |= state_of(member, f"{k}:")
         return state
 
-    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
+    def _saved_parameters(self) -> dict[str, Any]:
+        parameters = super()._saved_parameters()
+        if hasattr(self, "members_"):
+            parameters["models"] = {k: with_seed_of(self.members_[k], model) for k, model in self._models.items()}
+        return parameters
+
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
         members_by_position = enumerate(self._models.items())
         members = {name: restored(model, table, scaler, state, f"{k}:") for k, (name, model) in members_by_position}
         names = pd.Index(list(members), name="model")

@@ -25,6 +25,7 @@ from bayestl.models.exact.hyperparameters import MODES
 from bayestl.models.parameters import check_positive_integers
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Smooth
+from bayestl.streams import RandomState
 from bayestl.table.new_rows import Rows, fitted_rows
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
@@ -46,7 +47,7 @@ class ExactArchitecture(BayesianModel):
         kernel: str | Covariance = "matern52",
         hyperparameters: str = "auto",
         n_starts: int = 2,
-        random_state: int = 0,
+        random_state: RandomState = 0,
         verbose: bool = True,
     ) -> None:
         self.tasks = tasks

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from bayestl import streams
 from bayestl.diagnostics.draws import RowDraws, Variable, chains_of_independent, hyperparameters, stack_draws
 from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.inference.gaussian.latent import resample
@@ -21,6 +22,7 @@ from bayestl.models.exact.hyperparameters import sampler_of
 from bayestl.models.exact.leave_one_out import held_out
 from bayestl.priors.draws import draw_processes, mix
 from bayestl.priors.processes import PerRow
+from bayestl.streams import spawn
 from bayestl.table.new_rows import fitted_rows
 from bayestl.table.table import Table, row_groups
 from bayestl.table.task import TaskPart
@@ -36,8 +38,10 @@ JOINT_DRAWS = 4000
 
 def posterior_at_rows(model: ExactArchitecture, n: int, seed: int) -> RowDraws:
     """``n`` posterior draws of hyperparameters and latent values; for a Markov chain of hyperparameters, its states."""
-    generator = np.random.default_rng(seed)
-    families = [_redrawn(model, family, n, seed) for family in model.families_]
+    generator = streams.generator(seed, "latent values")
+    families = [
+        _redrawn(model, family, n, spawn(seed, f"family of {family.parts[0].names[0]}")) for family in model.families_
+    ]
     n_draws = max(len(f.posterior.weights) for f in families)
     n_draws = n if n_draws == 1 else n_draws
     rows, n_channels = np.arange(len(model.table_.x)), sum(len(p.channels) for p in model.table_.parts)
@@ -116,17 +120,17 @@ def _prior_draws(
     seed: int,
 ) -> RowDraws:
     """``n`` prior draws; ``priors`` holds the parts, the prior (which is changed) and the inputs of each family."""
-    generator = np.random.default_rng(seed)
+    generator = streams.generator(seed, "latent values")
     group = row_groups(table)
     latent = np.empty((n, len(table.x), sum(len(p.channels) for p in table.parts)))
     per_draw: list[dict[str, Variable]] = [{} for _ in range(n)]
     settings: dict[TaskPart, Setting] = {}
-    for i, (parts, prior, x) in enumerate(priors):
+    for parts, prior, x in priors:
         noise: list[np.ndarray] = []
         further: list[list[np.ndarray]] = [[] for _ in parts]
         channels = [c for part in parts for c in part.channels]
         for d in range(n):
-            prior.draw_hyperparameters(seed + 7919 * (d * len(priors) + i))
+            prior.draw_hyperparameters(spawn(seed, f"family of {parts[0].names[0]}", d))
             per_draw[d] |= _variables(model, table, parts, prior, x.shape[1], len(priors) == 1)
             latent[d][:, channels] = mix(prior, draw_processes(prior, x, group, generator))
             with torch.no_grad():

@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 from gpytorch.priors import HalfNormalPrior, LogNormalPrior, NormalPrior
 
+from bayestl import streams
 from bayestl.diagnostics.draws import Variable
 from bayestl.distributions import check_probability
 from bayestl.inference.gaussian.condition import ExactPosterior
@@ -34,6 +35,7 @@ from bayestl.models.exact.transfer import TransferModel
 from bayestl.priors.prior import Mixing, Prior
 from bayestl.priors.processes import PerGroup, PerRow, Points
 from bayestl.priors.task_specific import AMPLITUDE, GROUP_SPREAD, likelihood_hyperparameters, task_specific_processes
+from bayestl.streams import RandomState
 from bayestl.table.graph import order_levels, parent_channels
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
@@ -130,7 +132,7 @@ class DifferenceGP(TransferModel):
         kernel: str | Covariance = "matern52",
         hyperparameters: str = "auto",
         n_starts: int = 2,
-        random_state: int = 0,
+        random_state: RandomState = 0,
         verbose: bool = True,
     ) -> None:
         super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
@@ -214,7 +216,7 @@ class DifferenceGP(TransferModel):
 
     def offset_draws(self, n: int = 4000) -> pd.DataFrame:
         """Joint posterior draws of the parameters that :meth:`offsets` summarises, one column per parameter."""
-        generator = np.random.default_rng(int(self.random_state))
+        generator = streams.generator(self.seed_, "offsets")
         offsets: dict[tuple, np.ndarray] = {}
         for family in self.families_:
             mixing = family.prior.mixing

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bayestl import streams
 from bayestl.inference.chains.hmc import hmc_draws, short_chains
 from bayestl.inference.gaussian import maximise
 from bayestl.inference.gaussian.condition import ExactPosterior
@@ -21,6 +22,7 @@ from bayestl.models.exact.family import Family
 from bayestl.priors.prior import Prior
 from bayestl.priors.vector import get_raw
 from bayestl.progress import progress
+from bayestl.streams import spawn
 from bayestl.table.task import TaskPart
 
 MODES = ("auto", "map", "laplace", "mcmc")
@@ -61,7 +63,7 @@ def fit_family(
         report = maximise.fit(
             prior,
             data,
-            seed=seed,
+            seed=spawn(seed, "maximum"),
             n_starts=n_starts,
             largest=LARGEST_SITES if isinstance(data, Observations) else LARGEST,
             callback=lambda stage, i, value: update(
@@ -70,9 +72,9 @@ def fit_family(
         )
     draws = get_raw(prior)[None]
     if mode == "mcmc":
-        draws, report.chain = long_chains(prior, data, seed, what, verbose)
+        draws, report.chain = long_chains(prior, data, spawn(seed, "long chains"), what, verbose)
     elif sampler := sampler_of(mode, data):
-        draws = sampler(prior, data, AVERAGED, seed)
+        draws = sampler(prior, data, AVERAGED, spawn(seed, "averaged draws"))
     posterior = ExactPosterior.of(prior, data, draws)
     report.jitter = posterior.jitter
     return Family(parts, prior, report, posterior)
@@ -112,8 +114,8 @@ def effect_draws(family: Family, data: Data, n: int, seed: int, what: str, verbo
 def mixing_draws(prior: Prior, data: Data, n: int, seed: int) -> np.ndarray:
     """Draws (n, P) from the Laplace approximation of the mixing and the residuals' hyperparameters, the others fixed."""
     if len(data) > LARGEST:
-        data = data.subset(LARGEST, np.random.default_rng(seed))
-    return laplace_draws(prior, data, n, seed, raw_positions(prior, ("mixing.", "residual.")))
+        data = data.subset(LARGEST, streams.generator(seed, "subset"))
+    return laplace_draws(prior, data, n, spawn(seed, "draws"), raw_positions(prior, ("mixing.", "residual.")))
 
 
 def _chains(

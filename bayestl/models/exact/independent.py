@@ -30,8 +30,9 @@ class IndependentGP(ExactModel):
         "map".
     n_starts : int
         Number of starts of the optimiser.
-    random_state : int
-        Seed of the fit, which repeats exactly.
+    random_state : int, RandomState, Generator or None
+        Seed of the fit, which repeats exactly.  None: another one for each fit; a generator of NumPy: one is drawn from it.
+        The fitted model keeps it as ``seed_``, and its predictions repeat.
     verbose : bool
         Whether to show progress on a terminal.
 

@@ -28,6 +28,7 @@ from bayestl.models.exact.hyperparameters import AVERAGED, effect_draws, fit_fam
 from bayestl.models.exact.leave_one_out import held_out
 from bayestl.priors.processes import PerRow, Smooth
 from bayestl.priors.vector import get_raw, set_raw
+from bayestl.streams import spawn
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
@@ -36,17 +37,20 @@ from bayestl.table.task import TaskPart
 class ExactModel(ExactArchitecture):
     """Base of the models whose posterior is exact given the hyperparameters."""
 
-    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+    def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check()
         x = scaler.features(table.x)
-        return {"families_": [self._learn_family(table, scaler, parts, x) for parts in self._families(table)]}
+        return {"families_": [self._learn_family(table, scaler, parts, x, seed) for parts in self._families(table)]}
 
-    def _learn_family(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], x: np.ndarray) -> Family:
-        """Fit a family to the labels of the table at inputs ``x`` (n, d)."""
+    def _learn_family(
+        self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], x: np.ndarray, seed: int
+    ) -> Family:
+        """Fit a family to the labels of the table at inputs ``x`` (n, d); ``seed`` is that of the model."""
         prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
         data = training_data(table, scaler, parts, x)
-        seed, title = int(self.random_state), type(self).__name__
-        return fit_family(parts, prior, data, self.hyperparameters, int(self.n_starts), seed, title, self.verbose)
+        of_family = spawn(seed, f"family of {parts[0].names[0]}")  # the same whatever other tasks there are
+        title = type(self).__name__
+        return fit_family(parts, prior, data, self.hyperparameters, int(self.n_starts), of_family, title, self.verbose)
 
     def leave_one_out(self, refit: bool = False) -> pd.DataFrame:
         """Predict every training label from all others, averaged over the hyperparameters, without fitting again.
@@ -108,7 +112,8 @@ class ExactModel(ExactArchitecture):
     def _effect_draws(self, family: Family, n: int = 100) -> np.ndarray:
         """About ``n`` draws of a family's raw hyperparameters, for the effects that an architecture reports."""
         data = self._family_data(family)
-        return effect_draws(family, data, n, int(self.random_state), type(self).__name__, self.verbose)
+        seed = spawn(self.seed_, f"effects of {family.parts[0].names[0]}")
+        return effect_draws(family, data, n, seed, type(self).__name__, self.verbose)
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         return posterior_at_rows(self, n, seed)
@@ -155,7 +160,8 @@ class ExactModel(ExactArchitecture):
         functions, residuals = [], []
         draws = family.posterior.draws
         if len(draws) == 1 and len(family.channels) > 1:
-            draws = mixing_draws(prior, self._family_data(family), AVERAGED, int(self.random_state))
+            seed = spawn(self.seed_, f"correlation of {family.parts[0].names[0]}")
+            draws = mixing_draws(prior, self._family_data(family), AVERAGED, seed)
         with torch.no_grad():
             for draw in draws:
                 set_raw(prior, draw)
@@ -172,7 +178,7 @@ class ExactModel(ExactArchitecture):
     def _state(self) -> dict[str, np.ndarray]:
         return {f"{i}.{k}": v for i, family in enumerate(self.families_) for k, v in family.state().items()}
 
-    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
         x = scaler.features(table.x)
         families = enumerate(self._families(table))
         return {"families_": [self._restore_family(table, scaler, parts, x, state, i) for i, parts in families]}

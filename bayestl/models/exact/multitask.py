@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from gpytorch.priors import NormalPrior
 
+from bayestl import streams
 from bayestl.kernels.combined import Covariance
 from bayestl.kernels.hyperpriors import register_real
 from bayestl.models.exact.transfer import TransferModel
@@ -26,6 +27,7 @@ from bayestl.models.parameters import check_positive_integers
 from bayestl.priors.prior import Mixing, Prior
 from bayestl.priors.processes import PerRow, Process
 from bayestl.priors.task_specific import TaskSpecific, likelihood_hyperparameters, task_specific_processes
+from bayestl.streams import RandomState
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
@@ -80,7 +82,7 @@ class MultiTaskGP(TransferModel):
         kernel: str | Covariance = "matern52",
         hyperparameters: str = "auto",
         n_starts: int = 2,
-        random_state: int = 0,
+        random_state: RandomState = 0,
         verbose: bool = True,
     ) -> None:
         super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
@@ -105,7 +107,7 @@ class MultiTaskGP(TransferModel):
         return Prior(processes, mixing, *likelihood_hyperparameters(parts, signs.tolist()))
 
     def _first_loadings(self, table: Table, parts: tuple[TaskPart, ...]) -> np.ndarray:
-        """First guess (C, Q) of the loadings: signs from common labels, further columns small and random."""
+        """First guess (C, Q) of the loadings: signs from common labels, further columns small and irregular."""
         signals, sizes = [], []
         for part in parts:
             y = table.tasks[part.task].observes.split(table.y[:, part.task])[part.role]
@@ -114,7 +116,7 @@ class MultiTaskGP(TransferModel):
             signals += [y] if k == 1 else [np.where(np.isnan(y), np.nan, y == c) for c in range(k)]
             sizes += [part.likelihood.amplitude] * k
         reference = int(np.argmax([np.isfinite(s).sum() for s in signals]))
-        generator = np.random.default_rng(int(self.random_state))
+        generator = streams.generator(0, "first loadings")  # one guess: other starts of the optimiser are random
         loadings = 0.1 * generator.standard_normal((len(signals), int(self.n_latent)))
         for c, signal in enumerate(signals):
             common = np.isfinite(signal) & np.isfinite(signals[reference])

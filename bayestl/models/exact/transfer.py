@@ -60,5 +60,6 @@ def refit_without(model: ExactModel, task: str) -> ExactModel:
             reduced["levels"] = [name for name in reduced["levels"] if name != task]
         member = type(model)(**reduced)
     smaller = table.only(others)
-    member._become(smaller, member._scale(smaller), member._learn(smaller, member._scale(smaller)))
+    scaler = member._scale(smaller)
+    member._become(smaller, scaler, member._learn(smaller, scaler, model.seed_), model.seed_)
     return member

@@ -19,7 +19,7 @@ from bayestl.inference.sampled import SampledLatent
 from bayestl.likelihoods import Gaussian, LabelBlock, Setting
 from bayestl.models.latent.node import MIN_VARIANCE
 from bayestl.models.latent.prior import LatentGraph, PartData
-from bayestl.streams import spawn
+from bayestl.streams import spawn, torch_generator
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
 
@@ -75,7 +75,7 @@ def complete(drawn: GraphDraws, generator: torch.Generator) -> tuple[dict[int, T
             node, rows = graph.nodes[c], graph.rows[c]
             noise = torch.randn(n, len(graph.x), generator=generator, dtype=torch.float64)
             if len(rows) == 0:
-                mean, variance, noises[c] = node.prior_conditional(graph.x, z, n, _seed(generator))
+                mean, variance, noises[c] = node.prior_conditional(graph.x, z, n, generator)
                 z[c] = mean + variance.sqrt() * noise
                 continue
             z[c] = noise
@@ -91,7 +91,7 @@ def complete(drawn: GraphDraws, generator: torch.Generator) -> tuple[dict[int, T
 
 def latent_draws(posterior: GraphPosterior, n: int, seed: int) -> np.ndarray:
     """Draws (at most n, rows, C) of the training rows' latent values."""
-    generator = torch.Generator().manual_seed(spawn(seed, "uninformed rows"))
+    generator = torch_generator(seed, "uninformed rows")
     batches = [complete(drawn, generator)[0] for drawn in posterior.draws(n, spawn(seed, "draws"))]
     stacked = [torch.stack([z[c] for c in range(len(posterior.graph.names))], dim=-1) for z in batches]
     return torch.cat(stacked).numpy()
@@ -99,7 +99,7 @@ def latent_draws(posterior: GraphPosterior, n: int, seed: int) -> np.ndarray:
 
 def graph_at_rows(posterior: GraphPosterior, table: Table, n: int, seed: int) -> RowDraws:
     """At most ``n`` draws of the hyperparameters and of the latent values at the rows of the training table."""
-    generator = torch.Generator().manual_seed(spawn(seed, "uninformed rows"))
+    generator = torch_generator(seed, "uninformed rows")
     variables: list[dict[str, Variable]] = []
     latent, n_batches = [], 0
     noise: dict[TaskPart, list[np.ndarray]] = {p: [] for p in table.parts}
@@ -126,7 +126,7 @@ def graph_at_rows(posterior: GraphPosterior, table: Table, n: int, seed: int) ->
 def prior_of_graph(graph: LatentGraph, table: Table, seed: int) -> RowDraws:
     """One prior draw at the rows of a graph's table, without inducing values; sets the graph's hyperparameters."""
     graph.draw_hyperparameters(seed)
-    generator = torch.Generator().manual_seed(spawn(seed, "latent values"))
+    generator = torch_generator(seed, "latent values")
     z: dict[int, Tensor] = {}
     variables: dict[str, Variable] = {}
     with torch.no_grad():
@@ -197,7 +197,7 @@ class AncestralLatent(SampledLatent):
         held = _held(posterior.graph, rows)
         source = posterior.draws if bool(held.any()) else posterior.functions
         known = {d.part: d for d in observed or () if d.present.any()}
-        generator = torch.Generator().manual_seed(spawn(seed, "latent values"))
+        generator = torch_generator(seed, "latent values")
         of_functions = spawn(seed, "functions")
         numbers = n_draws * len(x) * len(posterior.graph.names)
         k = min(PARTICLES, max(1, MOST_NUMBERS // numbers)) if known else 1
@@ -288,7 +288,7 @@ def _descend(
         if c in drawn.u:
             mean, variance = node.conditional_in_blocks(x, z, drawn.u[c])
         else:
-            mean, variance, noise[part] = node.prior_conditional(x, z, n_draws, _seed(generator))
+            mean, variance, noise[part] = node.prior_conditional(x, z, n_draws, generator)
         if c in drawn.z:
             here = torch.isin(rows, graph.rows[c])
             mean[:, here] = drawn.z[c][:, torch.searchsorted(graph.rows[c], rows[here])]
@@ -313,8 +313,3 @@ def _descend(
             )
     further = [np.tile(graph.further(j).numpy(), (n_draws, 1)) for j in range(len(graph.data))]
     return _Block(means, variances, values, log_weights, noise, further)
-
-
-def _seed(generator: torch.Generator) -> int:
-    """A seed drawn from a generator."""
-    return int(torch.randint(2**31, (1,), generator=generator))

@@ -23,7 +23,7 @@ from bayestl.models.latent.ancestral import GraphDraws
 from bayestl.models.latent.node import row_blocks
 from bayestl.models.latent.prior import LatentGraph
 from bayestl.progress import progress
-from bayestl.streams import spawn
+from bayestl.streams import spawn, torch_generator
 
 
 class Minibatches:
@@ -41,15 +41,15 @@ class Minibatches:
 
     def __init__(self, guide: Guide, size: int, seed: int) -> None:
         self._guide, self._size = guide, size
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generator = torch_generator(seed, "minibatches")
         self._graph = guide.graph
 
-    def program(self) -> None:
+    def program(self, generator: torch.Generator) -> None:
         """Run the guide on the next minibatch."""
         n = len(self._guide.graph.x)
         chosen = torch.randperm(n, generator=self._generator)[: self._size]
         self._graph, places = self._guide.graph.of_rows(chosen)
-        self._guide.program(self._graph, places)
+        self._guide.program(generator, self._graph, places)
 
     def model(self) -> None:
         """Run the model on the guide's minibatch."""
@@ -105,8 +105,13 @@ class Guide(torch.nn.Module):
         """The guides of the functions, in their order."""
         return [cast(NodeGuide, node) for node in self._nodes]
 
-    def program(self, graph: LatentGraph | None = None, places: Mapping[int, Tensor] | None = None) -> None:
-        """Run the guide as a Pyro program, on all rows or on the minibatch of ``LatentGraph.of_rows``."""
+    def program(
+        self, generator: torch.Generator, graph: LatentGraph | None = None, places: Mapping[int, Tensor] | None = None
+    ) -> None:
+        """Run the guide as a Pyro program, on all rows or on the minibatch of ``LatentGraph.of_rows``.
+
+        All its draws come from ``generator``.
+        """
         import pyro
         from pyro.distributions import MultivariateNormal, Normal
 
@@ -117,7 +122,7 @@ class Guide(torch.nn.Module):
             mean, root = self.nodes[c].inducing()
             distribution = MultivariateNormal(mean, scale_tril=root)
             detached = MultivariateNormal(mean.detach(), scale_tril=root.detach())
-            u[c] = pyro.sample(f"u[{graph.names[c]}]", Landing(distribution, detached))
+            u[c] = pyro.sample(f"u[{graph.names[c]}]", Landing(distribution, detached, generator))
         z: dict[int, Tensor] = {}
         with pyro.poutine.scale(scale=graph.local_scale):
             for c in graph.learnt:
@@ -127,15 +132,15 @@ class Guide(torch.nn.Module):
                 with pyro.plate(f"rows[{graph.names[c]}]", len(graph.rows[c])):
                     distribution = Normal(a * mean + b, s)
                     detached = Normal(a.detach() * mean + b.detach(), s.detach())
-                    z[c] = pyro.sample(f"z[{graph.names[c]}]", Landing(distribution, detached))
+                    z[c] = pyro.sample(f"z[{graph.names[c]}]", Landing(distribution, detached, generator))
 
     def functions(self, n: int, seed: int) -> Iterator[GraphDraws]:
         """``n`` draws of the functions in one batch: all draws share the hyperparameters."""
-        yield GraphDraws(self.graph, self._inducing(n, torch.Generator().manual_seed(seed)))
+        yield GraphDraws(self.graph, self._inducing(n, torch_generator(seed, "draws")))
 
     def draws(self, n: int, seed: int) -> Iterator[GraphDraws]:
         """``n`` draws of the functions and of the latent values at the rows that labels inform, in one batch."""
-        graph, generator = self.graph, torch.Generator().manual_seed(seed)
+        graph, generator = self.graph, torch_generator(seed, "draws")
         u = self._inducing(n, generator)
         z: dict[int, Tensor] = {}
         with torch.no_grad():
@@ -214,9 +219,9 @@ def _climb(
     """Maximise the evidence lower bound over ``parameters``, on all rows or on minibatches."""
     graph = guide.graph
     model: Callable[[], None] = graph.model
-    program: Callable[[], None] = guide.program
+    program: Callable[[torch.Generator], None] = guide.program
     if batch_size is not None and batch_size < len(graph.x):
-        batches = Minibatches(guide, batch_size, spawn(seed, "minibatches"))
+        batches = Minibatches(guide, batch_size, seed)
         model, program = batches.model, batches.program
     with progress("LatentVariableGP", total=max_steps, verbose=verbose) as update:
         return maximise_elbo(
@@ -226,6 +231,6 @@ def _climb(
             scale=graph.n_labels,
             steps=max_steps,
             learning_rate=learning_rate,
-            seed=spawn(seed, "guide"),
+            seed=seed,
             callback=lambda i, value: update(completed=i, description=f"LatentVariableGP: bound per label {value:.3f}"),
         )

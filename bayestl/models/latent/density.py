@@ -29,6 +29,7 @@ from bayestl.likelihoods import Gaussian
 from bayestl.models.latent.conditional import evidence, informed
 from bayestl.models.latent.node import INDUCING_JITTER, NodeValues, row_blocks
 from bayestl.models.latent.prior import LatentGraph
+from bayestl.streams import torch_generator
 
 JITTER = 1e-8
 """Added to the variance of latent values, scaled units."""
@@ -183,7 +184,7 @@ class CollapsedDensity:
     @torch.no_grad()
     def behind(self, points: np.ndarray, seed: int) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """One draw, given each of R points, of each function's whitened values (R, n_c) and latent values (R, n_c)."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch_generator(seed, "behind")
         blocks = row_blocks(len(points), self._entries, AT_ONCE)
         parts = [self._behind(torch.from_numpy(points[rows]), generator) for rows in blocks]
         u, z = ({c: torch.cat([part[i][c] for part in parts]) for c in self.graph.learnt} for i in (0, 1))

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from bayestl import streams
 from bayestl.models.latent.ancestral import GraphPosterior, complete
-from bayestl.streams import spawn
+from bayestl.streams import spawn, torch_generator
 
 MOST_ROWS = 200
 """Most rows over which a dependence is averaged; of more, a random subset."""
@@ -52,8 +53,8 @@ class Edge(NamedTuple):
 def edges_of(posterior: GraphPosterior, n_draws: int, n_points: int, seed: int) -> list[Edge]:
     """The edges that labels inform, by child, each at ``n_points`` equally likely values of its parent."""
     graph = posterior.graph
-    generator = torch.Generator().manual_seed(spawn(seed, "uninformed rows"))
-    drawn_rows = np.random.default_rng(spawn(seed, "subset of rows")).permutation(len(graph.x))[:MOST_ROWS]
+    generator = torch_generator(seed, "uninformed rows")
+    drawn_rows = streams.generator(seed, "subset of rows").permutation(len(graph.x))[:MOST_ROWS]
     rows = torch.from_numpy(np.sort(drawn_rows))
     of_draws = spawn(seed, "draws")
     pairs = [(c, p) for c in graph.learnt for p in graph.nodes[c].parents]

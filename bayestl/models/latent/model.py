@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from bayestl import streams
 from bayestl.diagnostics.checks import Check, report_checks
 from bayestl.diagnostics.draws import RowDraws, density_of_labels
 from bayestl.distributions import check_probability
@@ -38,7 +39,7 @@ from bayestl.models.latent.node import Node
 from bayestl.models.latent.prior import LatentGraph, PartData, informed_rows
 from bayestl.models.latent.start import first_guess
 from bayestl.models.parameters import check_positive_integers, refuse_groups
-from bayestl.streams import spawn
+from bayestl.streams import RandomState, spawn, torch_generator
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
@@ -79,8 +80,8 @@ class LatentVariableGP(BayesianModel):
         Number of rows per step, for ``"svi"``; default: all, which is faster up to about ten thousand.
     n_draws : int
         Number of draws behind a prediction; for ``"mcmc"`` every fifth state of all chains together.
-    random_state : int
-        Seed of the fit, which repeats exactly.
+    random_state : int, RandomState, Generator or None
+        Seed of the fit, as for :class:`IndependentGP`.
     verbose : bool
         Whether to show progress on a terminal.
 
@@ -120,7 +121,7 @@ class LatentVariableGP(BayesianModel):
         n_starts: int = 1,
         batch_size: int | None = None,
         n_draws: int = 200,
-        random_state: int = 0,
+        random_state: RandomState = 0,
         verbose: bool = True,
     ) -> None:
         self.graph = graph
@@ -151,11 +152,10 @@ class LatentVariableGP(BayesianModel):
         refuse_groups(self, table, "DifferenceGP")
         refuse_unlabelled(self.graph, table)
 
-    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+    def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check(table)
         x = torch.from_numpy(scaler.features(table.x))
         data = label_blocks(table, scaler, table.labels)
-        seed = int(self.random_state)
         with threads_for(len(x)):
             graph, guides = self._begin(table, x, data, seed)
             if self.inference == "mcmc" or (self.inference == "auto" and len(x) <= MCMC_ROWS):
@@ -164,7 +164,7 @@ class LatentVariableGP(BayesianModel):
             starts = [Guide(graph, guides)]
             for k in range(1, int(self.n_starts)):
                 start = Guide(*self._begin(table, x, data, spawn(seed, "start", k)))
-                generator = torch.Generator().manual_seed(spawn(seed, "spread of a start", k))
+                generator = torch_generator(seed, "spread of a start", k)
                 with torch.no_grad():
                     for p in start.graph.parameters():
                         p.add_(START_SPREAD * torch.randn(p.shape, generator=generator, dtype=p.dtype))
@@ -178,7 +178,7 @@ class LatentVariableGP(BayesianModel):
     ) -> tuple[LatentGraph, dict[int, NodeGuide]]:
         """A graph and its guides at a first guess; ``seed`` draws the inducing rows."""
         part_of = {c: (d, i) for d in data for i, c in enumerate(d.part.channels)}
-        generator = np.random.default_rng(spawn(seed, "inducing rows"))
+        generator = streams.generator(seed, "inducing rows")
         chosen = torch.from_numpy(np.sort(generator.permutation(len(x))[: int(self.n_inducing)]))
         parents_by_function = parents_of(self.graph, table)
         rows = informed_rows(parents_by_function, data)
@@ -219,7 +219,7 @@ class LatentVariableGP(BayesianModel):
     def _joint(self, rows: Rows) -> LabelsOfLatent:
         new = rows.further
         data = None if new is None else label_blocks(self.table_, self.scaler_, new)
-        x, seed = torch.from_numpy(rows.x), spawn(self.random_state, "new rows")
+        x, seed = torch.from_numpy(rows.x), spawn(self.seed_, "new rows")
         fitted = rows.fitted(len(self.table_.x))
         latent = AncestralLatent(self.posterior_, x, data, int(self.n_draws), seed, fitted)
         return LabelsOfLatent(latent, self.tasks_, self.scaler_)
@@ -242,7 +242,7 @@ class LatentVariableGP(BayesianModel):
         In label units (for log-normal and power-normal labels, units of the logarithm or power); classes have no unit.
         """
         with threads_for(len(self.table_.x)):
-            values = latent_draws(self.posterior_, n_draws, spawn(self.random_state, "latent values"))
+            values = latent_draws(self.posterior_, n_draws, spawn(self.seed_, "latent values"))
         columns = {}
         for c, (name, (location, scale)) in enumerate(
             zip(self.posterior_.graph.names, self._channel_units(), strict=True)
@@ -284,7 +284,7 @@ class LatentVariableGP(BayesianModel):
 
     def _edges(self, n_draws: int) -> list[Edge]:
         with threads_for(len(self.table_.x)):
-            return edges_of(self.posterior_, int(n_draws), EDGE_POINTS, spawn(self.random_state, "edges"))
+            return edges_of(self.posterior_, int(n_draws), EDGE_POINTS, spawn(self.seed_, "edges"))
 
     def _channel_units(self) -> list[tuple[float, float]]:
         """The location and scale of each latent function."""
@@ -305,7 +305,7 @@ class LatentVariableGP(BayesianModel):
         """
         x = self.posterior_.graph.x
         with threads_for(len(x)):
-            seed = spawn(self.random_state, "task correlation")
+            seed = spawn(self.seed_, "task correlation")
             latent = AncestralLatent(self.posterior_, x, None, int(self.n_draws), seed)
         return correlation_over_rows(latent.means, self.posterior_.graph.names)
 
@@ -319,7 +319,7 @@ class LatentVariableGP(BayesianModel):
         report_arrays = {f"report.{k}": np.array(v) for k, v in vars(report).items() if k != "message"}
         return {k: v.detach().numpy() for k, v in arrays.items()} | report_arrays
 
-    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
         self._check(table)
         graph = self._graph(table, scaler, lambda c, _: torch.from_numpy(state[f"graph._nodes.{c}.inducing"]))
         graph.load_state_dict(_below(state, "graph."))

@@ -18,7 +18,7 @@ import torch
 from gpytorch.priors import LogNormalPrior, NormalPrior
 from torch import Tensor
 
-from bayestl.kernels.hyperpriors import HyperPrior, register_positive, register_real
+from bayestl.kernels.hyperpriors import HyperPrior, draw_prior, register_positive, register_real
 from bayestl.kernels.stationary import UnitKernel
 
 INDUCING_JITTER = 1e-6
@@ -135,19 +135,21 @@ class Node(gpytorch.Module):
             variances.append(variance.expand(n_draws, -1))
         return torch.cat(means, dim=1).clone(), torch.cat(variances, dim=1).clone()
 
-    def prior_conditional(self, x: Tensor, z: Mapping[int, Tensor], n: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    def prior_conditional(
+        self, x: Tensor, z: Mapping[int, Tensor], n: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and variance (n, rows) of ``z_c`` given the parents, and noise variance (n,), for a node without labels.
 
         One for each of ``n`` draws of the function and of its hyperparameters from their priors; length scales stay at
         their medians.
         """
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(seed)
+        with torch.no_grad():
             sizes = {"mean": 1, "amplitude": 1, "omega": 1, "sigma": 1}
             if self.parents:
                 sizes["rho"] = len(self.parents)
-            drawn = {name: getattr(self, f"{name}_prior").expand((n, size)).sample() for name, size in sizes.items()}
-            u = torch.randn(n, 1, len(self.inducing), dtype=x.dtype)
+            priors = {name: getattr(self, f"{name}_prior") for name in sizes}
+            drawn = {name: draw_prior(priors[name], (n, size), generator) for name, size in sizes.items()}
+            u = torch.randn(n, 1, len(self.inducing), generator=generator, dtype=x.dtype)
             means, variances = [], []
             for rows in row_blocks(len(x), n * len(self.inducing)):
                 half = self.unit_features(x[rows], {p: v[:, rows] for p, v in z.items()})

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayestl import streams
+
 ON_SHAPE, ON_SCALE = 2.0, 1.0
 """Inverse-gamma prior of the variance of the coefficients on a direction, scaled units."""
 RANK_ODDS = (1.0, 2.0)
@@ -73,7 +75,7 @@ def draw_low_rank(
     callback : callable, optional
         Called with the number of states so far.
     """
-    generator = np.random.default_rng(seed)
+    generator = streams.generator(seed, "sweeps")
     n, d = x.shape
     n_tasks, k = y.shape[1], max_rank
     present = ~np.isnan(y)

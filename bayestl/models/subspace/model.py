@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayestl import streams
 from bayestl.diagnostics.checks import Check, chain_checks
 from bayestl.diagnostics.draws import RowDraws, Variable, density_of_labels
 from bayestl.inference.sampled import SampledLatent, correlation_over_rows
@@ -25,6 +26,7 @@ from bayestl.models.checks import fold_checks
 from bayestl.models.parameters import check_positive_integers, refuse_groups
 from bayestl.models.subspace.gibbs import LowRankDraws, draw_low_rank
 from bayestl.progress import progress
+from bayestl.streams import RandomState, spawn
 from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
@@ -46,8 +48,8 @@ class LowRankLinear(BayesianModel):
     tasks : sequence of Task, optional
         The tasks whose likelihood, unit or cost differs from the default of their column; labels must be Gaussian, or
         Gaussian after a logarithm or power.
-    random_state : int
-        Seed of the fit, which repeats exactly.
+    random_state : int, RandomState, Generator or None
+        Seed of the fit, as for :class:`IndependentGP`.
     verbose : bool
         Whether to show progress on a terminal.
 
@@ -79,7 +81,7 @@ class LowRankLinear(BayesianModel):
         n_draws: int = 500,
         n_warmup: int = 500,
         tasks: Sequence[Task] | None = None,
-        random_state: int = 0,
+        random_state: RandomState = 0,
         verbose: bool = True,
     ) -> None:
         self.max_rank = max_rank
@@ -101,7 +103,7 @@ class LowRankLinear(BayesianModel):
                     "(LogNormal and PowerNormal too); use MultiTaskGP"
                 )
 
-    def _learn(self, table: Table, scaler: Scaler) -> dict[str, Any]:
+    def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check(table)
         y, se2 = self._labels(table.parts, table.tasks, scaler, table.labels)
         total = int(self.n_warmup) + int(self.n_draws)
@@ -113,7 +115,7 @@ class LowRankLinear(BayesianModel):
                 max_rank=int(self.max_rank),
                 n_draws=int(self.n_draws),
                 warmup=int(self.n_warmup),
-                seed=int(self.random_state),
+                seed=spawn(seed, "chain"),
                 callback=lambda i: update(completed=i),
             )
         return {"draws_": draws}
@@ -131,7 +133,7 @@ class LowRankLinear(BayesianModel):
         noise = self.draws_.noise
         if (further := rows.further) is not None:
             y, se2 = self._labels(self.table_.parts, self.tasks_, self.scaler_, further)
-            values = _resample(values, noise, y, se2, np.random.default_rng(int(self.random_state)))
+            values = _resample(values, noise, y, se2, streams.generator(self.seed_, "new rows"))
         no_further = np.zeros((len(noise), 0))
         settings = {part: Setting(noise[:, part.task], no_further) for part in self.table_.parts}
         latent = SampledLatent(values, np.zeros_like(values), values, settings)
@@ -189,7 +191,7 @@ class LowRankLinear(BayesianModel):
     def _state(self) -> dict[str, np.ndarray]:
         return dict(vars(self.draws_))
 
-    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray]) -> dict[str, Any]:
+    def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
         return {"draws_": LowRankDraws(**state)}
 
 
