@@ -15,6 +15,7 @@ from scipy.special import ndtr
 
 from bayestl import streams
 from bayestl.distributions import NormalMixture, Predictive, cdf_below, interval_ends
+from bayestl.distributions.warp import WarpedIntervals
 
 Array = np.ndarray
 QUADRATURE = 64
@@ -73,26 +74,47 @@ def crps_mixture(y: Array, mixture: NormalMixture) -> Array:
     return distance - 0.5 * within
 
 
-def crps(y: Array, distribution: Predictive) -> Array:
+def crps(y: Array, distribution: Predictive, high: Array | None = None) -> Array:
     """Continuous ranked probability score of any distribution in each row.
 
     In closed form for Gaussians and their mixtures, else ``int (F(x) - 1{x >= y})^2 dx`` by Gauss-Legendre quadrature
-    below and above the label; the integral starts at zero for distributions on the positive axis.
+    below and above the label, over ``arcsinh`` of the distance from the median so that heavy tails do not thin out the
+    nodes in the middle; the integral starts at zero for distributions on the positive axis.  Where only intervals are
+    recalibrated (conformal), it is the score of the distribution below them.  For a label that is only known to lie
+    between ``y`` and ``high`` the integral leaves out the interval, in which nothing is known of it (Gneiting, Ranjan
+    2011, *Comparing density forecasts using threshold- and quantile-weighted scoring rules*).
     """
     y = np.asarray(y, dtype=float)
+    if isinstance(distribution, WarpedIntervals):
+        return crps(y, distribution.base, high)
+    if high is not None and (y < high).any():
+        exact = crps(np.where(y < high, np.nan, y), distribution)
+        return np.where(y < high, _outside(y, np.asarray(high, dtype=float), distribution), exact)
     if isinstance(distribution, NormalMixture):
         return crps_mixture(y, distribution)
-    finite = np.where(np.isnan(y), 0.0, y)
-    low, high = distribution.quantile(1e-4), distribution.quantile(1 - 1e-4)
-    pad = 0.05 * (high - low)
+    return _outside(y, y, distribution)
+
+
+def _outside(y: Array, high: Array, distribution: Predictive) -> Array:
+    """``int F(x)^2 dx`` below ``y`` plus ``int (1 - F(x))^2 dx`` above ``high``, in each row."""
+    finite = np.where(np.isfinite(y), y, np.where(np.isfinite(high), high, 0.0))
+    low, quarter, centre, three, last = (distribution.quantile(q) for q in (1e-4, 0.25, 0.5, 0.75, 1 - 1e-4))
+    pad = 0.05 * (last - low) + 1e-9
     positive = cdf_below(distribution, np.zeros_like(y)) <= 0
     bottom = np.where(positive, np.minimum(0.0, finite), np.minimum(low, finite) - pad)
-    top = np.maximum(high, finite) + pad + 1e-9
+    top = np.maximum(last, np.where(np.isfinite(high), high, finite)) + pad
+    size = np.where(three > quarter, 0.5 * (three - quarter), pad)
     nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE)
-    nodes, weights = 0.5 * (nodes[:, None] + 1.0), 0.5 * weights
-    below = distribution.cdf(bottom + nodes * (y - bottom)) ** 2
-    above = (1.0 - distribution.cdf(y + nodes * (top - y))) ** 2
-    return (y - bottom) * (weights @ below) + (top - y) * (weights @ above)
+    nodes, weights = 0.5 * (nodes[:, None] + 1.0), 0.5 * weights[:, None]
+
+    def integral(start: Array, stop: Array, below: bool) -> Array:
+        first, last = (np.arcsinh((x - centre) / size) for x in (start, stop))
+        t = first + nodes * (last - first)
+        cdf = distribution.cdf(centre + size * np.sinh(t))
+        integrand = (cdf if below else 1.0 - cdf) ** 2 * size * np.cosh(t)
+        return (last - first) * (weights * integrand).sum(axis=0)
+
+    return integral(bottom, np.maximum(y, bottom), True) + integral(np.minimum(high, top), top, False)  # NaN stays
 
 
 def crps_samples(y: Array, draws: Array) -> Array:
@@ -182,12 +204,12 @@ def mean_score(
     scores = []
     for t, names in enumerate(classes):
         labelled = ~np.isnan(truth[:, t])
-        y, point, w = truth[labelled, t], predicted.iloc[:, t].to_numpy()[labelled], weight[labelled]
+        y, point, w = truth[labelled, t], predicted.iloc[:, t][labelled], weight[labelled]
         if names is not None and labelled.any():
-            y_names = np.array([names[int(k)] for k in y], dtype=object)
-            scores.append(accuracy_score(y_names.astype(str), point.astype(str), sample_weight=w))
+            position = {name: k for k, name in enumerate(names)}
+            scores.append(accuracy_score(y.astype(int), [position[name] for name in point], sample_weight=w))
         elif labelled.sum() > 1:
-            scores.append(r2_score(y, point.astype(float), sample_weight=w))
+            scores.append(r2_score(y, point.to_numpy(dtype=float), sample_weight=w))
     return float(np.mean(scores)) if scores else float("nan")
 
 

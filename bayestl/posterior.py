@@ -1,8 +1,7 @@
 """The posterior over rows and tasks: the one place where a prediction becomes numbers in label units.
 
-An inference engine provides a :class:`Latent`: the distribution of the latent values of n rows and T tasks in scaled
-units. :class:`Posterior` applies the likelihoods and returns label units; :meth:`Posterior.apply` gives the
-distribution of any function of several tasks, whose errors may cancel.
+Every model provides the joint distribution of the labels of its rows (:class:`~bayestl.joint.JointLabels`);
+:meth:`Posterior.apply` gives the distribution of any function of several tasks, whose errors may cancel.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,40 +25,16 @@ from bayestl.distributions import (
     Predictive,
     check_probability,
 )
-from bayestl.distributions.affine import affine_form
+from bayestl.distributions.affine import RowFunction
 from bayestl.distributions.base import log_density_of
-from bayestl.likelihoods import Categorical, Censored, Gaussian, LatentBlock, Ordinal, Setting
-from bayestl.table.scaler import Scaler
-from bayestl.table.task import PartDraws, Task, TaskPart, task_parts
+from bayestl.joint import LABELS, Asked, JointLabels, Moments
+from bayestl.likelihoods import Categorical, Ordinal
+from bayestl.table.measured import Measured
+from bayestl.table.new_rows import known_labels
+from bayestl.table.task import Task
 
 APPLY_DRAWS = 4096
 """Number of draws behind :meth:`Posterior.apply` where the function is not affine."""
-NO_NOISE = 1e-10
-"""Variance (scaled units) that replaces the noise for a posterior of latent values (``noise=False``)."""
-
-
-class Latent(Protocol):
-    """Distribution of the latent values of n rows behind all parts of all tasks, in scaled units."""
-
-    def block(self, part: TaskPart) -> LatentBlock:
-        """The posterior of a part's latent values: a mixture of S Gaussians."""
-
-    def setting(self, part: TaskPart) -> Setting:
-        """The noise and further hyperparameters of a part in each component."""
-
-    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-        """Weights (S,), means (S, n, C), covariances (S, n, C, C) and noise (S, C); None if there are only draws."""
-
-    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
-        """``n`` joint draws over all parts: for each part its latent values and setting."""
-
-
-@runtime_checkable
-class LabelledLatent(Latent, Protocol):
-    """Latent values with labels on which other latent values depend, so that the labels have a distribution of their own."""
-
-    def predictive(self, part: TaskPart, setting: Setting) -> Predictive:
-        """The distribution of a part's label; ``setting`` is that of the part in label units, with noise."""
 
 
 @dataclass
@@ -108,29 +83,41 @@ class Posterior:
         Mean and standard deviation of a new label.
     """
 
-    def __init__(
-        self, latent: Latent, tasks: Sequence[Task], scaler: Scaler, index: pd.Index, noise: bool = True
-    ) -> None:
-        self._latent = latent
+    def __init__(self, joint: JointLabels, tasks: Sequence[Task], index: pd.Index, asked: Asked = LABELS) -> None:
+        self._joint = joint
         self._tasks = tuple(tasks)
-        self._parts = task_parts(self._tasks)
-        self._scaler = scaler
         self._index = index
-        self._noise = noise
+        self._asked = asked
 
     def __repr__(self) -> str:
-        return f"Posterior({len(self._index)} rows, tasks {[t.name for t in self._tasks]}, noise={self._noise})"
+        return f"Posterior({len(self._index)} rows, tasks {[t.name for t in self._tasks]}, noise={self._asked.noise})"
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The tasks, in the order of the columns."""
         return self._tasks
 
+    @property
+    def index(self) -> pd.Index:
+        """The names of the rows."""
+        return self._index
+
     def renamed(self, index: pd.Index) -> Posterior:
         """The same posterior under other names of its rows."""
         posterior = copy.copy(self)
         posterior._index = index
         return posterior
+
+    def with_errors(self, labels: Measured) -> Posterior:
+        """The posterior of labels that are measured with the known standard errors of the given ones.
+
+        Parameters
+        ----------
+        labels : Measured
+            Labels (n, T) in label units with their standard errors; for likelihoods that transform labels, an error counts
+            by the slope of the transform at the label.
+        """
+        return Posterior(self._joint, self._tasks, self._index, self._asked._replace(measured=labels))
 
     def marginal(self, task: str) -> Predictive:
         """The predictive distribution of one task in label units (for classes, over their positions)."""
@@ -143,25 +130,7 @@ class Posterior:
 
     @cached_property
     def _marginals(self) -> list[Predictive]:
-        predictive_of_parts: list[dict[str, Predictive]] = [{} for _ in self._tasks]
-        for part in self._parts:
-            setting = self._in_label_units(part, self._latent.setting(part))
-            if isinstance(self._latent, LabelledLatent) and self._is_label(part):
-                predictive = self._latent.predictive(part, setting)
-            else:
-                predictive = part.likelihood.predictive(self._latent.block(part), setting)
-            predictive_of_parts[part.task][part.role] = predictive
-        return [task.observes.combine(parts) for task, parts in zip(self._tasks, predictive_of_parts, strict=True)]
-
-    def _is_label(self, part: TaskPart) -> bool:
-        """Whether labels of a part are asked for, not latent values; classes have labels only."""
-        return self._noise or not part.likelihood.has_noise
-
-    def _in_label_units(self, part: TaskPart, setting: Setting) -> Setting:
-        """The setting of a part with its location and scale, and with or without noise."""
-        location, scale = self._scaler.units(part)
-        noise = setting.noise if self._noise else np.full_like(setting.noise, NO_NOISE)
-        return Setting(noise, setting.further, location, scale)
+        return self._joint.marginals(self._asked)
 
     def _position(self, task: str) -> int:
         names = [t.name for t in self._tasks]
@@ -218,7 +187,7 @@ class Posterior:
         columns = pd.MultiIndex.from_product([[t.name for t in self._tasks], sides], names=["task", "side"])
         return pd.DataFrame({(task, side): sides[side][task] for task, side in columns}, columns=columns)
 
-    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+    def moments(self) -> Moments | None:
         """Latent values and noise of Gaussian tasks, in label units: a mixture of S Gaussians in each row.
 
         Returns
@@ -226,21 +195,26 @@ class Posterior:
         Weights (S,), means (S, n, T), covariances within rows (S, n, T, T) and noise variances (S, T); None if a task
         is not Gaussian, or if only draws are available.
         """
-        gaussian = all(isinstance(t.observes, Censored) or type(t.observes) is Gaussian for t in self._tasks)
-        latent_moments = self._latent.moments() if gaussian else None
-        if latent_moments is None:
-            return None
-        weights, means, covariances, noise = latent_moments
-        scale = self._scaler.y_scale
-        return weights, self._scaler.label_units(means), covariances * np.outer(scale, scale), noise * scale**2
+        return self._joint.moments(self._asked)
 
-    def log_density(self, Y: np.ndarray, high: np.ndarray | None = None) -> pd.DataFrame:
-        """``log p(y)`` of labels (n, T), classes as positions; NaN where the label is missing.
+    def log_density(self, Y: Any, Y_std: Any = None) -> pd.DataFrame:
+        """``log p(y)`` (n, T) of labels of these rows, in label units; NaN where there is no label.
 
-        For a label that lies between ``Y`` and ``high`` it is the log probability of that interval.
+        Parameters
+        ----------
+        Y : DataFrame, Series or ndarray, shape (n, T) or (n,)
+            The labels; of one that is only known to lie in an interval, it is the log probability of the interval.
+        Y_std : like Y, optional
+            Their known standard errors, which add to the predicted spread.
+
+        Raises
+        ------
+        ValueError
+            For a label that its task cannot have, or other rows than those of the posterior.
         """
-        upper = Y if high is None else high
-        return self._frame([log_density_of(m, Y[:, t], upper[:, t]) for t, m in enumerate(self._marginals)])
+        labels = known_labels(Y, Y_std, self._index, "Y", self._tasks)
+        pairs = enumerate(self.with_errors(labels).marginals)
+        return self._frame([log_density_of(m, labels.y[:, t], labels.high[:, t]) for t, m in pairs])
 
     def probabilities(self, task: str) -> pd.DataFrame:
         """The class probabilities (n, classes) of a classified task.
@@ -255,7 +229,9 @@ class Posterior:
         if not isinstance(marginal, Discrete):
             likelihood = type(self._tasks[t].observes).__name__
             raise ValueError(f"task {task!r} has a {likelihood} likelihood, which has no classes")
-        return pd.DataFrame(marginal.probabilities, self._index, pd.Index(marginal.classes, name=task))
+        return pd.DataFrame(
+            marginal.probabilities, self._index, pd.Index(marginal.classes, name=task, tupleize_cols=False)
+        )
 
     def sample(self, n: int = 1000, seed: int = 0) -> xr.DataArray:
         """``n`` joint draws over rows and tasks with dimensions (sample, row, task), in label units."""
@@ -263,7 +239,7 @@ class Posterior:
             self._draws(n, seed, joint_rows=True),
             dims=("sample", "row", "task"),
             coords={"row": np.asarray(self._index), "task": [t.name for t in self._tasks]},
-            name="label" if self._noise else "latent",
+            name="label" if self._asked.noise else "latent",
         )
 
     def _draws(self, n: int, seed: int, joint_rows: bool) -> np.ndarray:
@@ -271,16 +247,7 @@ class Posterior:
         if not (isinstance(n, int | np.integer) and n > 0):
             raise ValueError(f"the number of samples must be a positive integer, got {n!r}")
         generator = streams.generator(seed, "draws of a posterior")
-        labels = np.empty((int(n), len(self._index), len(self._tasks)))
-        draws_of_parts: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
-        for part, f, setting, label in self._latent.sample(int(n), generator, joint_rows):
-            draws = part.likelihood.draw(f, self._in_label_units(part, setting), generator)
-            if label is not None and self._is_label(part):
-                draws = np.where(np.isnan(label), draws, label)
-            draws_of_parts[part.task][part.role] = draws
-        for t, task in enumerate(self._tasks):
-            labels[:, :, t] = task.observes.combine_draws(draws_of_parts[t])
-        return labels
+        return self._joint.draws(int(n), generator, joint_rows, self._asked)
 
     def _dataset(self, draws: np.ndarray) -> xr.Dataset:
         """Draws (n, rows, T) as a dataset with one variable per task, classes by name."""
@@ -303,8 +270,9 @@ class Posterior:
         Returns
         -------
         Derived
-            ``mean``, ``std``, ``quantile``, ``interval``, ``sample``.  In closed form if the function is affine in the
-            tasks and the posterior is Gaussian (or a mixture of Gaussians) within rows, else from 4096 draws.
+            ``mean``, ``std``, ``quantile``, ``interval``, ``sample``.  In closed form if the function only adds and
+            subtracts tasks and numbers, and multiplies or divides by numbers, and the posterior is Gaussian (or a
+            mixture of Gaussians) within rows, else from 4096 draws.
 
         Raises
         ------
@@ -313,38 +281,31 @@ class Posterior:
         """
         n, n_tasks = len(self._index), len(self._tasks)
 
-        def evaluate(draws: np.ndarray) -> np.ndarray:
-            value = function(self._dataset(draws))
-            if isinstance(value, xr.DataArray):
-                if set(value.dims) != {"sample", "row"}:
-                    raise ValueError(
-                        f"the function must return one value per sample and row, got dimensions {value.dims}"
-                    )
-                value = value.transpose("sample", "row")
-            value, shape = np.asarray(value, dtype=float), draws.shape[:2]
-            if value.shape != shape:
-                raise ValueError(f"the function must return one value per sample and row, {shape}, got {value.shape}")
-            return value
-
-        def draw(k: int, seed: int) -> np.ndarray:
-            return evaluate(self._draws(k, seed, joint_rows=True))
-
+        evaluate = RowFunction.of(function, [t.name for t in self._tasks if t.classes is None], n)
+        draw = partial(self._draws_of, evaluate)
         moments = self.moments()
-        slopes = None if moments is None else affine_form(evaluate, self._draws(16, 0, joint_rows=False), n, n_tasks)
-        if slopes is None or moments is None:
-            return Derived(Empirical(evaluate(self._draws(APPLY_DRAWS, 0, joint_rows=False))), self._index, draw, name)
-        constant, slope = slopes
+        if evaluate.form is None or moments is None:
+            drawn = evaluate(self._dataset(self._draws(APPLY_DRAWS, 0, joint_rows=False)))
+            return Derived(Empirical(drawn), self._index, draw, name)
+        constant, slope = evaluate.form
         weights, means, covariances, noise = moments
-        if self._noise:
+        if self._asked.noise:
             covariances = covariances + np.einsum("st,tu->stu", noise, np.eye(n_tasks))[:, None]
+            if self._asked.measured is not None:
+                covariances = covariances + np.einsum("nt,tu->ntu", self._asked.measured.se**2, np.eye(n_tasks))
         mean = constant + np.einsum("nt,snt->sn", slope, means)
         variance = np.einsum("nt,sntu,nu->sn", slope, covariances, slope)
         mixture = NormalMixture(weights, mean, np.maximum(variance, 1e-300))
         return Derived(mixture, self._index, draw, name)
 
+    def _draws_of(self, evaluate: RowFunction, n: int, seed: int) -> np.ndarray:
+        """``n`` draws (n, rows) of a function of the tasks, joint over rows."""
+        return evaluate(self._dataset(self._draws(n, seed, joint_rows=True)))
+
 
 def _class_names(positions: np.ndarray, classes: Sequence[Hashable]) -> np.ndarray:
     """The names of the classes at the given positions."""
     names = np.empty(len(classes), dtype=object)
-    names[:] = classes
+    for k, name in enumerate(classes):  # NumPy would take tuples for rows
+        names[k] = name
     return names[positions.astype(int)]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bayestl import streams
+from bayestl.distributions.affine import affine_form
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
@@ -123,15 +123,5 @@ class Expression:
 
     def linear(self, names: Sequence[str]) -> tuple[float, np.ndarray] | None:
         """``(constant, coefficients (T,))`` if the expression is affine in the tasks ``names``, else None."""
-        points = streams.generator(0, "points to evaluate").uniform(-2.0, 2.0, (16, len(names)))
-        origin = np.ones(len(names))
-        with np.errstate(all="ignore"):
-
-            def at(point: np.ndarray) -> float:
-                return float(self(dict(zip(names, point, strict=True))))
-
-            slope = np.array([at(origin + e) - at(origin) for e in np.eye(len(names))])
-            constant = at(origin) - float(slope @ origin)
-            values = np.array([at(p) for p in points])
-        fits = np.isfinite(values).all() and np.allclose(values, constant + points @ slope, rtol=1e-9, atol=1e-9)
-        return (constant, slope) if fits else None
+        found = affine_form(self, names, 1)
+        return None if found is None else (float(found[0][0]), found[1][0])

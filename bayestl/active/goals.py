@@ -21,10 +21,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 import numpy as np
-from scipy.special import ndtr
 
 from bayestl.active.expressions import Expression
-from bayestl.distributions import Discrete, Empirical, Marginals, NormalMixture, Predictive
+from bayestl.distributions import Discrete, Empirical, Marginals, NormalMixture, Predictive, StudentMixture
 
 LEVELS = (np.arange(200) + 0.5) / 200
 """Quantile levels over which a distribution without a closed form is averaged."""
@@ -117,12 +116,11 @@ class Maximise(_Improve):
         return self.sign * y
 
     def promise(self, predicted: Marginals, best: float) -> np.ndarray:
-        if not isinstance(predicted, NormalMixture):
-            return super().promise(predicted, best)
-        sd = np.sqrt(predicted.variances)
-        z = (self.sign * predicted.means - best) / sd
-        per_component = sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi))
-        return np.asarray(np.maximum(predicted.weights @ per_component, 0.0))
+        if isinstance(predicted, NormalMixture | StudentMixture):
+            improvement = predicted.expected_excess(best, self.sign)
+            if np.isfinite(improvement).all():  # else noise without a mean
+                return improvement
+        return super().promise(predicted, best)
 
     @property
     def words(self) -> str:

@@ -71,7 +71,7 @@ def posterior_groups(table: Table, scaler: Scaler, draws: RowDraws, seed: int) -
             ("chain", "draw", dim),
             by_chain(draw_labels(table, scaler, draws, t, labelled, generator)),
         )
-        y, high = table.y[labelled, t], table.high[labelled, t]
+        y, high, _ = table.labels.at(labelled).task(t)
         observed[task.name] = ((dim,), np.where(np.isfinite(y), y, high))
         if task.name in draws.log_likelihood:
             density[task.name] = (("chain", "draw", dim), by_chain(draws.log_likelihood[task.name]))

@@ -85,8 +85,9 @@ def label_checks(tasks: Sequence[Task], index: pd.Index, held: pd.DataFrame, how
         yield Check(f"{how} calibration (p value)", task, p, WARN_P, judge(p < WARN_P, p < FAIL_P), advice)
         if "p0" in labels and labels["p0"].notna().any():
             continue
-        y = labels["y"].to_numpy()
-        explained = 1.0 - float(np.mean((y - labels["mean"].to_numpy()) ** 2) / max(y.var(), 1e-300))
+        numbers = labels[labels["y"] == labels["high"]]  # of the others only an interval is known
+        y, mean = numbers["y"].to_numpy(), numbers["mean"].to_numpy()
+        explained = 1.0 - float(np.mean((y - mean) ** 2) / max(y.var(), 1e-300)) if len(y) > 1 else np.nan
         if np.isfinite(explained) and y.var() > 0:
             unexplained = explained < LEAST_EXPLAINED
             advice = (

@@ -127,11 +127,15 @@ def stack_draws(single_draws: Sequence[Mapping[str, Variable]]) -> dict[str, Var
 def draw_labels(
     table: Table, scaler: Scaler, draws: RowDraws, t: int, rows: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """One label per draw, (D, k), of task ``t`` at ``rows`` (k,) of a table, in label units, classes as positions."""
+    """One label per draw, (D, k), of task ``t`` at ``rows`` (k,) of a table, in label units, classes as positions.
+
+    Labels have the known standard errors of those in the table.
+    """
     draws_of_parts = {}
     for part in (p for p in table.parts if p.task == t):
         location, scale = scaler.units(part)
-        setting = draws.settings[part]._replace(location=location, scale=scale)
+        error = scaler.errors(table.labels.at(rows), part, table.tasks[t])
+        setting = draws.settings[part]._replace(location=location, scale=scale, error=error)
         draws_of_parts[part.role] = part.likelihood.draw(
             draws.latent[:, rows][:, :, list(part.channels)], setting, generator
         )
@@ -144,7 +148,9 @@ def density_of_labels(table: Table, scaler: Scaler, draws: RowDraws) -> dict[str
     for t, task in enumerate(table.tasks):
         rows = np.flatnonzero(table.present[:, t])
         parts = [part for part in table.parts if part.task == t]
-        y, high = table.y[rows, t], table.high[rows, t]
+        labels = table.labels.at(rows)
+        y, high, _ = labels.task(t)
+        errors = {part: scaler.errors(labels, part, task) for part in parts}
         per_draw = []
         for d in range(len(draws.latent)):
             predicted: dict[str, Predictive] = {}
@@ -152,7 +158,8 @@ def density_of_labels(table: Table, scaler: Scaler, draws: RowDraws) -> dict[str
                 f = draws.latent[d][rows][:, list(part.channels)]
                 no_covariance = np.zeros((1, *f.shape, f.shape[-1]))
                 location, scale = scaler.units(part)
-                setting = draws.settings[part].at(np.array([d]))._replace(location=location, scale=scale)
+                setting = draws.settings[part].at(np.array([d]))
+                setting = setting._replace(location=location, scale=scale, error=errors[part])
                 predicted[part.role] = part.likelihood.predictive(
                     LatentBlock(np.ones(1), f[None], no_covariance), setting
                 )

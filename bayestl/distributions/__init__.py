@@ -23,6 +23,7 @@ from bayestl.distributions.rows import (
     PowerNormalMixture,
     TruncatedMixture,
 )
+from bayestl.distributions.student import StudentMixture
 
 __all__ = [
     "SMALLEST",
@@ -35,6 +36,7 @@ __all__ = [
     "NormalMixture",
     "PowerNormalMixture",
     "Predictive",
+    "StudentMixture",
     "TruncatedMixture",
     "bisect",
     "cdf_below",

@@ -48,6 +48,29 @@ class Predictive(Marginals, Protocol):
         """``log p(y_i)``, shape (n,); at an atom the logarithm of its probability."""
 
 
+class Root(Protocol):
+    """A distribution of a number, and that of its absolute value."""
+
+    def cdf(self, y: Array) -> Array:
+        """``P(Y_i <= y_i)``."""
+
+    def log_density(self, y: Array) -> Array:
+        """``log p(y_i)``, (n,)."""
+
+    def absolute_moment(self, power: float) -> Array:
+        """``E|y_i|^power``, (n,)."""
+
+    def absolute_quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile of ``|y_i|``, (n,)."""
+
+
+def standard_deviation(mean: Array, second: Array) -> Array:
+    """The standard deviation (n,) from the first and second moments, infinite where the second is."""
+    finite = np.isfinite(second)
+    variance = np.where(finite, second, 0.0) - np.where(finite, mean, 0.0) ** 2
+    return np.where(finite, np.sqrt(np.maximum(variance, 0.0)), second)
+
+
 def check_probability(q: float, name: str = "q") -> float:
     """``q`` if it is a number strictly between 0 and 1, else a ``ValueError``."""
     if not (isinstance(q, int | float | np.floating) and 0.0 < q < 1.0):

@@ -2,7 +2,7 @@
 
     p(y_i) = sum_k w_ki p_k(y_i)
 
-A mixture of Gaussians, of hurdles (whose positive parts are weighted by the probability of a positive label under each)
+A mixture of Gaussians, of those with Student noise, of hurdles (whose positive parts are weighted by the probability of a positive label under each)
 or of classes is again of that family; a mixture of anything else is a :class:`WeightedMixture`.
 """
 
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from bayestl.distributions.base import SMALLEST, Array, Predictive, bisect, check_level
+from bayestl.distributions.base import SMALLEST, Array, Predictive, bisect, check_level, standard_deviation
 from bayestl.distributions.rows import Discrete, Hurdle, NormalMixture
+from bayestl.distributions.student import StudentMixture
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class WeightedMixture:
     members: Sequence[Predictive]
 
     def _average(self, per_member: Sequence[Array]) -> Array:
-        return np.asarray((self.weights * np.stack(per_member)).sum(axis=0))
+        values = np.stack(per_member)
+        return np.asarray((self.weights * np.where(self.weights > 0, values, 0.0)).sum(axis=0))  # some are infinite
 
     def mean(self) -> Array:
         """Mean, (n,)."""
@@ -35,7 +37,7 @@ class WeightedMixture:
     def std(self) -> Array:
         """Standard deviation, (n,)."""
         second = self._average([m.std() ** 2 + m.mean() ** 2 for m in self.members])
-        return np.sqrt(np.maximum(second - self.mean() ** 2, 0.0))
+        return standard_deviation(self.mean(), second)
 
     def cdf(self, y: Array) -> Array:
         """``P(Y_i <= y_i)``, (n,), or (k, n) for k values per row."""
@@ -71,6 +73,15 @@ def average(weights: Array, members: Sequence[Predictive]) -> Predictive:
             np.concatenate([w * m.weights for w, m in zip(weights, normal, strict=True)]),
             np.concatenate([m.means for m in normal]),
             np.concatenate([m.variances for m in normal]),
+        )
+    if all(isinstance(m, StudentMixture) for m in members) and weights.ndim == 1:
+        student = [m for m in members if isinstance(m, StudentMixture)]
+        return StudentMixture(
+            np.concatenate([w * m.weights for w, m in zip(weights, student, strict=True)]),
+            np.concatenate([m.means for m in student]),
+            np.concatenate([m.variances for m in student]),
+            np.concatenate([np.broadcast_to(m.noise, m.means.shape) for m in student]),
+            np.concatenate([np.broadcast_to(m.dof, m.means.shape) for m in student]),
         )
     columns = weights[:, None] if weights.ndim == 1 else weights
     if all(isinstance(m, Discrete) for m in members):

@@ -2,7 +2,7 @@
 
 ``NormalMixture``     p(y_i) = sum_s w_s N(y_i | m_si, v_si)               (S = 1 is the plain Gaussian)
 ``LogNormalMixture``  log y_i follows a ``NormalMixture``
-``PowerNormalMixture``  a power of y is the absolute value of a ``NormalMixture``
+``PowerNormalMixture``  a power of y is the absolute value of a ``NormalMixture`` or ``StudentMixture`` (``student.py``)
 ``TruncatedMixture``  as ``NormalMixture``, each component truncated to ``y > 0``
 ``Hurdle``            exactly zero with probability p_i, else one of the positive ones
 ``Discrete``          one of K classes
@@ -19,18 +19,17 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
+from scipy.special import gammaln, hyp1f1, log_ndtr, logsumexp, ndtr, ndtri
 
 from bayestl.distributions.base import (
     SMALLEST,
     Array,
     Predictive,
+    Root,
     bisect,
     check_level,
+    standard_deviation,
 )
-
-NODES = 40
-"""Gauss-Hermite nodes for moments without a closed form."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,33 @@ class NormalMixture:
         """The distribution of ``y`` plus independent Gaussian noise of the given variance."""
         return NormalMixture(self.weights, self.means, self.variances + variance)
 
+    def absolute_moment(self, power: float) -> Array:
+        """``E|y_i|^power``, (n,)."""
+        return self.weights @ absolute_moment(self.means, self.variances, power)
+
+    def absolute_quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile of ``|y_i|``, (n,), by bisection."""
+        upper = (np.abs(self.means) + 40 * np.sqrt(self.variances)).max(axis=0)
+        return bisect(lambda r: self.cdf(r) - self.cdf(-r), check_level(q), np.zeros_like(upper), upper)
+
+    def expected_excess(self, threshold: float, sign: float = 1.0) -> Array:
+        """``E max(sign y_i - threshold, 0)``, (n,)."""
+        return self.weights @ normal_excess(sign * self.means - threshold, self.variances)
+
+
+def absolute_moment(means: Array, variances: Array, power: float) -> Array:
+    """``E|r|^power`` of Gaussians (Winkelbauer 2012, *Moments and absolute moments of the normal distribution*)."""
+    factor = np.exp(gammaln(0.5 * (power + 1.0)) + 0.5 * power * np.log(2.0)) / np.sqrt(np.pi)
+    squared = 0.5 * means**2 / variances
+    return factor * variances ** (0.5 * power) * hyp1f1(-0.5 * power, 0.5, -squared)
+
+
+def normal_excess(means: Array, variances: Array) -> Array:
+    """``E max(r, 0)`` of Gaussians."""
+    sd = np.sqrt(variances)
+    z = means / sd
+    return np.maximum(sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)), 0.0)
+
 
 @dataclass(frozen=True)
 class LogNormalMixture:
@@ -111,16 +137,14 @@ class LogNormalMixture:
 
 @dataclass(frozen=True)
 class PowerNormalMixture:
-    """A positive quantity with ``y^power = |r|``, ``r ~ root``."""
+    """A positive quantity with ``y^power = |r|``, ``r ~ root``: a mixture of Gaussians, or one with Student noise."""
 
-    root: NormalMixture
+    root: Root
     power: float
 
     def _moment(self, k: int) -> Array:
         """``E[y^k]``, (n,)."""
-        nodes, mass = np.polynomial.hermite_e.hermegauss(NODES)
-        r = self.root.means + np.sqrt(self.root.variances) * nodes[:, None, None]
-        return self.root.weights @ np.einsum("q,qsn->sn", mass / mass.sum(), np.abs(r) ** (k / self.power))
+        return self.root.absolute_moment(k / self.power)
 
     def mean(self) -> Array:
         """``E[y]``, (n,)."""
@@ -128,7 +152,7 @@ class PowerNormalMixture:
 
     def std(self) -> Array:
         """Standard deviation, (n,)."""
-        return np.sqrt(np.maximum(self._moment(2) - self.mean() ** 2, 0.0))
+        return standard_deviation(self.mean(), self._moment(2))
 
     def cdf(self, y: Array) -> Array:
         """``P(Y_i <= y_i)``."""
@@ -146,10 +170,7 @@ class PowerNormalMixture:
 
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,)."""
-        q = check_level(q)
-        upper = (np.abs(self.root.means) + 40 * np.sqrt(self.root.variances)).max(axis=0)
-        r = bisect(lambda r: self.root.cdf(r) - self.root.cdf(-r), q, np.zeros_like(upper), upper)
-        return r ** (1.0 / self.power)
+        return self.root.absolute_quantile(q) ** (1.0 / self.power)
 
 
 @dataclass(frozen=True)
@@ -220,15 +241,18 @@ class Hurdle:
     zero: Array
     positive: Predictive
 
+    def _average(self, values: Array) -> Array:
+        """Zero and ``values`` (n,) of the positive part, of which some may be infinite, by their probabilities."""
+        return (1 - self.zero) * np.where(self.zero < 1, values, 0.0)
+
     def mean(self) -> Array:
         """``E[y]``, (n,)."""
-        return (1 - self.zero) * self.positive.mean()
+        return self._average(self.positive.mean())
 
     def std(self) -> Array:
         """Standard deviation, (n,)."""
         mean = self.positive.mean()
-        second = (1 - self.zero) * (self.positive.std() ** 2 + mean**2)
-        return np.sqrt(np.maximum(second - self.mean() ** 2, 0.0))
+        return standard_deviation(self._average(mean), self._average(self.positive.std() ** 2 + mean**2))
 
     def cdf(self, y: Array) -> Array:
         """``P(Y_i <= y_i)``."""

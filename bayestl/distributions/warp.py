@@ -121,7 +121,7 @@ class Conformal:
     """Central intervals with finite-sample coverage: ``spread`` (n,) is the sorted ``|2u - 1|`` of n held-out labels.
 
     The interval of level a holds the labels with ``|2u - 1|`` up to the ``ceil((n + 1) a)``-th smallest of them; for a
-    beyond ``n / (n + 1)`` it is unbounded.
+    beyond ``n / (n + 1)`` it is all that the label may be.
     """
 
     spread: Array
@@ -180,7 +180,9 @@ class Warped:
         n = len(self.base.mean())
         level = self.warp.inverse(np.broadcast_to(np.asarray(check_level(q), dtype=float), (n,)))
         quantile = self.base.quantile(np.clip(level, EDGE, 1 - EDGE))
-        return np.where(level <= 0, -np.inf, np.where(level >= 1, np.inf, quantile))
+        is_positive = np.isneginf(self.base.log_density(np.full(n, -SMALLEST)))
+        lowest = np.where(is_positive, 0.0, -np.inf)  # the ends of what the label may be
+        return np.where(level <= 0, lowest, np.where(level >= 1, np.inf, quantile))
 
     def _grid(self) -> Array:
         """Quantiles (k, n) of the warped distribution at the normal scores :data:`SCORES`."""

@@ -14,7 +14,8 @@ LEVEL = 0.9
 SCORES = ("mae", "rmse", "crps", "nlpd", "coverage", "width", "interval_score", "accuracy", "macro_f1")
 """The scores of a comparison: ``coverage`` is best at :data:`LEVEL`, ``accuracy`` and ``macro_f1`` are
 higher-is-better, the others lower-is-better.  Classes have the last two and ``nlpd`` (the log loss); numbers have all
-but the last two."""
+but the last two.  A label of which only an interval is known has the error by which the prediction misses the interval, the
+log probability of the interval as log density, and the CRPS outside of it."""
 HIGHER = ("accuracy", "macro_f1")
 """The scores that are higher-is-better."""
 
@@ -28,7 +29,8 @@ class Comparison:
     scores : DataFrame
         One row per model, quantity (task or function of tasks) and fold; columns :data:`SCORES` and ``n``.
     predictions : DataFrame
-        One row per model, fold, quantity and held-out label: ``row``, ``y``, ``mean``, ``std``, ``lower``, ``upper``,
+        One row per model, fold, quantity and held-out label: ``row``, ``y`` and ``high`` (the ends of an interval, else equal),
+        ``mean``, ``std``, ``lower``, ``upper``,
         ``median``, ``log_density``, ``crps``, ``pit``; classes as positions, ``likeliest`` the predicted class, ``p0``,
         ``p1`` ... the class probabilities; ``zero`` the probability of an exact zero.
     hide : {"target", "row"}

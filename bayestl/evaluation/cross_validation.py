@@ -17,13 +17,15 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold, check_cv
 
 from bayestl import metrics
-from bayestl.distributions import Discrete, Empirical, Hurdle
+from bayestl.distributions import Discrete, Empirical, Hurdle, log_density_of
 from bayestl.evaluation.comparison import LEVEL, SCORES, Comparison
 from bayestl.likelihoods import Censored, Ordinal
 from bayestl.models.whole_table import decided_by
 from bayestl.parallel import in_parallel
 from bayestl.streams import spawn
 from bayestl.table.columns import label_frame
+from bayestl.table.groups import refuse_other_rows
+from bayestl.table.measured import Measured
 from bayestl.table.table import Table, build_table
 from bayestl.table.task import Task
 
@@ -92,12 +94,13 @@ def compare(
     targets = names if target is None else [target] if isinstance(target, str) else list(target)
     if unknown := [t for t in targets if t not in names]:
         raise ValueError(f"target {unknown[0]!r} is no column of Y; the columns are {names}")
+    refuse_other_rows(table.index, split_groups, "split_groups")
     frames = _Frames(
         X if isinstance(X, pd.DataFrame) else pd.DataFrame(table.x, columns=list(table.features)),
         _labels(Y, table),
-        None if Y_std is None else pd.DataFrame(table.se, index=table.index, columns=names),
+        None if Y_std is None else pd.DataFrame(table.labels.se, index=table.index, columns=names),
         None if groups is None else np.asarray(groups, dtype=object),
-        pd.DataFrame(table.y, index=table.index, columns=names),
+        table,
     )
     splits = list(splitter_of(cv).split(frames.X, frames.Y.notna().any(axis=1), split_groups))
     whole = {name: decided_by(model, frames.X, frames.Y, frames.Y_std, frames.groups) for name, model in models.items()}
@@ -136,8 +139,15 @@ class _Frames:
     Y: pd.DataFrame
     Y_std: pd.DataFrame | None
     groups: np.ndarray | None
-    truth: pd.DataFrame
-    """Labels as numbers, classes as positions."""
+    table: Table
+
+    def values(self, rows: np.ndarray) -> pd.DataFrame:
+        """Labels of some rows for functions of several tasks: numbers, NaN where only an interval is known, or classes."""
+        frame, numbers = self.Y.iloc[rows].copy(), self.table.labels.at(rows).numbers
+        for t, task in enumerate(self.table.tasks):
+            if task.classes is None:
+                frame[task.name] = numbers[:, t]
+        return frame
 
 
 def _tasks(models: Mapping[str, Any]) -> list[Task] | None:
@@ -152,7 +162,7 @@ def _labels(Y: Any, table: Table) -> pd.DataFrame:
     for task in table.tasks:
         if task.classes is not None:
             ordered = isinstance(task.observes, Ordinal)
-            frame[task.name] = pd.Categorical(frame[task.name], categories=list(task.classes), ordered=ordered)
+            frame[task.name] = pd.Categorical(list(frame[task.name]), categories=list(task.classes), ordered=ordered)
         elif not isinstance(task.observes, Censored):
             frame[task.name] = table.y[:, table.names.index(task.name)]
     return frame
@@ -180,8 +190,9 @@ def _score_fold(
     member = clone(model)
     if hasattr(member, "verbose"):
         member.set_params(verbose=False)
-    X_test, Y_test, truth = frames.X.iloc[test], frames.Y.iloc[test], frames.truth.iloc[test]
-    groups_test = None if frames.groups is None else frames.groups[test]
+    X_test, Y_test, labels = frames.X.iloc[test], frames.Y.iloc[test], frames.table.labels.at(test)
+    position = {task: t for t, task in enumerate(frames.table.names)}
+    known_of_rows = {} if frames.groups is None else {"groups": frames.groups[test]}
     try:
         member.fit(
             frames.X.iloc[train],
@@ -191,28 +202,36 @@ def _score_fold(
         )
         rows: list[dict] = []
         if hide == "row":
-            post = member.posterior(X_test, groups=groups_test)
+            post = _of_measured(member.posterior(X_test, **known_of_rows), labels)
             for target in targets:
-                rows += _rows(name, fold, target, test, truth[target].to_numpy(), post.marginal(target))
+                rows += _rows(name, fold, target, test, labels.task(position[target]), post.marginal(target))
             for label, function in functions.items():
-                value = np.asarray(function(Y_test), dtype=float)
+                value = Measured.of(np.asarray(function(frames.values(test)), dtype=float))
                 rows += _rows(name, fold, label, test, value, post.apply(function).marginals)
         else:
             for target in targets:
                 if Y_test[target].notna().any():
                     observed = Y_test.copy()
                     observed[target] = None
-                    post = member.posterior(X_test, observed=observed, groups=groups_test)
-                    rows += _rows(name, fold, target, test, truth[target].to_numpy(), post.marginal(target))
+                    if frames.Y_std is not None:
+                        known_of_rows["observed_std"] = frames.Y_std.iloc[test]
+                    post = _of_measured(member.posterior(X_test, observed=observed, **known_of_rows), labels)
+                    rows += _rows(name, fold, target, test, labels.task(position[target]), post.marginal(target))
     except (ValueError, ArithmeticError, RuntimeError) as error:
         return name, fold, [], f"{name}, fold {fold}: {type(error).__name__}: {error}"
     return name, fold, rows, None
 
 
-def _rows(name: str, fold: int, quantity: str, test: np.ndarray, y: np.ndarray, predicted: Any) -> list[dict]:
+def _of_measured(post: Any, labels: Measured) -> Any:
+    """The posterior of labels with the known standard errors of the held-out ones."""
+    return post.with_errors(labels) if labels.se.any() else post
+
+
+def _rows(name: str, fold: int, quantity: str, test: np.ndarray, labels: Measured, predicted: Any) -> list[dict]:
     """One record per held-out label: the label, its prediction and their scores."""
     tail = 0.5 * (1 - LEVEL)
-    columns: dict[str, np.ndarray] = {"y": y}
+    y, high, _ = labels
+    columns: dict[str, np.ndarray] = {"y": y, "high": high}
     if isinstance(predicted, Discrete):
         columns["likeliest"] = predicted.mode()
         columns |= {f"p{k}": predicted.probabilities[:, k] for k in range(len(predicted.classes))}
@@ -232,9 +251,9 @@ def _rows(name: str, fold: int, quantity: str, test: np.ndarray, y: np.ndarray, 
             columns["crps"] = metrics.crps_samples(y, predicted.draws)
             columns["pit"] = (predicted.draws <= y).mean(axis=0)
         else:
-            columns["log_density"] = predicted.log_density(y)
-            columns["crps"] = metrics.crps(y, predicted)
-            columns["pit"] = metrics.pit(y, predicted, spawn(fold, f"pit of {quantity}"))
+            columns["log_density"] = log_density_of(predicted, y, high)
+            columns["crps"] = metrics.crps(y, predicted, high)
+            columns["pit"] = metrics.pit(y, predicted, spawn(fold, f"pit of {quantity}"), high)
         if isinstance(predicted, Hurdle):
             columns["zero"] = predicted.zero
             columns["positive_lower"] = predicted.positive.quantile(tail)
@@ -252,7 +271,11 @@ def _rows(name: str, fold: int, quantity: str, test: np.ndarray, y: np.ndarray, 
 
 
 def _summarise(predictions: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
-    """Scores of each model, quantity and fold; the point is the median for MAE and the mean for RMSE."""
+    """Scores of each model, quantity and fold; the point is the median for MAE and the mean for RMSE.
+
+    A label of which only an interval is known counts by the end that is nearer to the prediction, if that is outside, and
+    for coverage by the probability of the interval.
+    """
     records = []
     for (quantity, model, fold), part in predictions.groupby(["quantity", "model", "fold"], sort=False):
         record: dict[str, Any] = {"model": model, "quantity": quantity, "fold": fold} | dict.fromkeys(SCORES, np.nan)
@@ -262,14 +285,17 @@ def _summarise(predictions: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame
             likeliest = part["likeliest"].to_numpy()
             record |= {"accuracy": metrics.accuracy(y, likeliest), "macro_f1": metrics.macro_f1(y, likeliest)}
         else:
-            lower, upper = part["lower"].to_numpy(), part["upper"].to_numpy()
+            high, median, mean, lower, upper, pit = (
+                part[c].to_numpy() for c in ("high", "median", "mean", "lower", "upper", "pit")
+            )
+            level = np.where(y < high, np.abs(2 * pit - 1), np.where((y >= lower) & (y <= upper), 0.0, 1.0))
             record |= {
-                "mae": metrics.mae(y, part["median"].to_numpy()),
-                "rmse": metrics.rmse(y, part["mean"].to_numpy()),
+                "mae": metrics.mae(np.clip(median, y, high), median),
+                "rmse": metrics.rmse(np.clip(mean, y, high), mean),
                 "crps": float(part["crps"].mean()),
-                "coverage": metrics.coverage(y, lower, upper),
+                "coverage": float((level <= LEVEL).mean()),
                 "width": metrics.sharpness(lower, upper),
-                "interval_score": metrics.interval_score(y, lower, upper, LEVEL),
+                "interval_score": metrics.interval_score(np.clip(0.5 * (lower + upper), y, high), lower, upper, LEVEL),
             }
         records.append(record)
     frame = pd.DataFrame(records)

@@ -20,6 +20,7 @@ from bayestl.diagnostics.draws import RowDraws, draw_labels
 from bayestl.models.crossfit import refitted
 from bayestl.parallel import in_parallel
 from bayestl.streams import spawn
+from bayestl.table.measured import Measured
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table, build_table
 
@@ -171,7 +172,7 @@ def with_labels(template: Table, truth: RowDraws, seed: int) -> Table:
     for t in range(len(template.tasks)):
         drawn = draw_labels(template, unit_scaler, truth, t, all_rows, generator)[0]
         y[:, t] = np.where(template.present[:, t], drawn, np.nan)
-    return replace(template, y=y, high=y)
+    return replace(template, labels=Measured.of(y, template.labels.se))
 
 
 def ranks(truth: RowDraws, draws: RowDraws, table: Table, generator: np.random.Generator) -> dict[str, float]:

@@ -17,6 +17,7 @@ from bayestl.files.documents import plain, task_from_document, task_to_document
 from bayestl.files.folder import FileError, read_folder, write_folder
 from bayestl.kernels.combined import from_document, to_document
 from bayestl.table.groups import plain_name
+from bayestl.table.measured import Measured
 from bayestl.table.table import Table
 
 FORMAT = 4
@@ -107,7 +108,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         "output": model.output_,
     }
     arrays = {f"state.{k}": v for k, v in model._state().items()}
-    arrays |= {f"table.{name}": getattr(table, name) for name in ("x", "y", "high", "se")}
+    arrays |= {"table.x": table.x} | {f"table.{name}": v for name, v in table.labels._asdict().items()}
     if table.group is not None:
         arrays["table.group"] = table.group
     write_folder(path, document, arrays)
@@ -131,12 +132,10 @@ def read_model(path: str | os.PathLike[str]) -> Any:
         model = model_from_document(document)
     except FileError as error:
         raise FileError(f"{path}: {error}") from error
-    x, y = arrays["table.x"], arrays["table.y"]
+    x = arrays["table.x"]
     table = Table(
         x,
-        y,
-        arrays["table.high"],
-        arrays["table.se"],
+        Measured(*(arrays[f"table.{name}"] for name in Measured._fields)),
         tuple(document["features"]),
         tuple(task_from_document(t) for t in document["tasks"]),
         pd.Index(document["rows"]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import gpytorch
 import numpy as np
@@ -34,8 +35,8 @@ def register_positive(module: gpytorch.Module, name: str, value: Tensor, prior: 
     module.register_prior(
         f"{name}_prior",
         prior,
-        lambda m: getattr(m, raw).exp(),
-        lambda m, v: m.initialize(**{raw: v.log()}),
+        partial(_exponential, raw),
+        partial(_set_exponential, raw),
     )
     prior.stored_as = raw
 
@@ -43,8 +44,27 @@ def register_positive(module: gpytorch.Module, name: str, value: Tensor, prior: 
 def register_real(module: gpytorch.Module, name: str, value: Tensor, prior: gpytorch.priors.Prior) -> None:
     """Give ``module`` an unbounded parameter ``name`` with a prior."""
     module.register_parameter(name, torch.nn.Parameter(value.double()))
-    module.register_prior(f"{name}_prior", prior, name)
+    module.register_prior(f"{name}_prior", prior, partial(_value, name), partial(_set_value, name))
     prior.stored_as = name
+
+
+# Functions of a module under a name of their own, so that a module can be pickled.
+
+
+def _exponential(raw: str, module: gpytorch.Module) -> Tensor:
+    return getattr(module, raw).exp()
+
+
+def _set_exponential(raw: str, module: gpytorch.Module, value: Tensor) -> None:
+    module.initialize(**{raw: value.log()})
+
+
+def _value(name: str, module: gpytorch.Module) -> Tensor:
+    return getattr(module, name)
+
+
+def _set_value(name: str, module: gpytorch.Module, value: Tensor) -> None:
+    module.initialize(**{name: value})
 
 
 def draw_prior(prior: gpytorch.priors.Prior, shape: Sequence[int], generator: torch.Generator) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,6 +46,8 @@ class Setting(NamedTuple):
     location: float = 0.0
     """Label units are ``location + scale * scaled units``."""
     scale: float = 1.0
+    error: np.ndarray | float = 0.0
+    """Known variance of the labels that are asked for, scaled units, (n,)."""
 
     def units(self, scaled: np.ndarray) -> np.ndarray:
         """Scaled numbers in label units."""
@@ -53,27 +55,23 @@ class Setting(NamedTuple):
 
     @property
     def noise_of_rows(self) -> np.ndarray:
-        """Noise variance (S, n), or (S, 1) where all rows have the same."""
-        return self.noise if self.noise.ndim == 2 else self.noise[:, None]
+        """Variance of labels about their latent values, noise and known error: (S, n), or (S, 1) where all rows are alike."""
+        return (self.noise if self.noise.ndim == 2 else self.noise[:, None]) + self.error
 
     @property
     def further_of_rows(self) -> np.ndarray:
         """Further hyperparameters (S, n, P), or (S, 1, P) where all rows have the same."""
         return self.further if self.further.ndim == 3 else self.further[:, None]
 
-    @classmethod
-    def joined(cls, settings: Sequence[Setting]) -> Setting:
-        """The components of several settings of the same rows, one after another."""
-        n = max(s.noise_of_rows.shape[1] for s in settings)
-        if all(s.noise.ndim == 1 for s in settings):
-            return cls(np.concatenate([s.noise for s in settings]), np.concatenate([s.further for s in settings]))
-        noise = [np.broadcast_to(s.noise_of_rows, (len(s.noise), n)) for s in settings]
-        further = [np.broadcast_to(f, (len(f), n, f.shape[2])) for f in (s.further_of_rows for s in settings)]
-        return cls(np.concatenate(noise), np.concatenate(further))
-
     def at(self, component: np.ndarray) -> Setting:
         """The setting of the given components."""
         return self._replace(noise=self.noise[component], further=self.further[component])
+
+    def of_rows(self, rows: np.ndarray) -> Setting:
+        """The setting of the rows at the given positions."""
+        noise, further = (v[:, rows] if v.ndim == d else v for v, d in ((self.noise, 2), (self.further, 3)))
+        error = self.error[rows] if isinstance(self.error, np.ndarray) else self.error
+        return self._replace(noise=noise, further=further, error=error)
 
 
 class LabelBlock(NamedTuple):

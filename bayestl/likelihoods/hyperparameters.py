@@ -47,15 +47,15 @@ class Noise(gpytorch.Module):
 
 
 class DegreesOfFreedom(gpytorch.Module):
-    """Degrees of freedom of Student's t: ``log dof ~ N(log 4, 0.7^2)``."""
+    """Degrees of freedom of Student's t: ``log(dof - 2) ~ N(log 2, 1)``; above 2, so that labels have a variance."""
 
     def __init__(self) -> None:
         super().__init__()
-        register_positive(self, "dof", torch.full((1,), 4.0), LogNormalPrior(math.log(4.0), 0.7))
+        register_positive(self, "dof_above_2", torch.full((1,), 2.0), LogNormalPrior(math.log(2.0), 1.0))
 
     def forward(self) -> Tensor:
         """``dof``, shape (1,)."""
-        return self.raw_dof.exp()
+        return 2.0 + self.raw_dof_above_2.exp()
 
 
 class Cutpoints(gpytorch.Module):

@@ -8,17 +8,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import gammaincinv, log_ndtr, ndtri_exp, roots_genlaguerre
+from scipy.special import log_ndtr, ndtri_exp
 
-from bayestl.distributions import LogNormalMixture, NormalMixture, PowerNormalMixture, Predictive, TruncatedMixture
+from bayestl.distributions import (
+    LogNormalMixture,
+    NormalMixture,
+    PowerNormalMixture,
+    Predictive,
+    StudentMixture,
+    TruncatedMixture,
+)
 from bayestl.likelihoods.base import QUADRATURE, LabelBlock, LatentBlock, Part, Setting, log_normal_density
 
 if TYPE_CHECKING:
     import gpytorch
     from torch import Tensor
 
-SCALE_NODES = 16
-"""Number of Gaussians in the mixture by which a Student t label is predicted."""
+NO_NOISE = 1e-9
+"""Noise variance (scaled units) below which a latent value is asked for: that of labels is at least 1e-8."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class _Noisy(Part):
     """Base of the likelihoods of a number ``z + e``, or of a transform of it (:class:`_Warped`)."""
 
     @abstractmethod
-    def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
+    def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture | StudentMixture:
         """The distribution of ``z + e``, in the units of what ``split`` makes of labels."""
 
     @abstractmethod
@@ -65,20 +72,6 @@ class Gaussian(_NormalNoise):
         return log_normal_density((labels.y - mean[:, 0]) ** 2 + variance[:, 0], noise + labels.se2)
 
 
-def _precisions(dof: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quadrature of the relative precision of Student noise, ``Gamma(dof / 2, dof / 2)``, for the dof (n,) of each row.
-
-    Weights (K,) and nodes (K, n); Gauss-Laguerre where all rows have the same dof, else Gauss-Legendre of the
-    distribution function, whose weights do not depend on the dof.
-    """
-    half = 0.5 * dof
-    if (half == half[0]).all():
-        nodes, mass = roots_genlaguerre(SCALE_NODES, half[0] - 1.0)
-        return mass / mass.sum(), nodes[:, None] / half
-    nodes, mass = np.polynomial.legendre.leggauss(SCALE_NODES)
-    return 0.5 * mass, gammaincinv(half, 0.5 * (nodes[:, None] + 1.0)) / half
-
-
 @dataclass(frozen=True)
 class StudentT(_Noisy):
     """``y = z + sigma_t e``, ``e ~ t(dof)``: labels with outliers.
@@ -86,7 +79,8 @@ class StudentT(_Noisy):
     Parameters
     ----------
     dof : float, optional
-        Degrees of freedom; learnt where not given (prior median 4).
+        Degrees of freedom; learnt where not given (above 2, prior median 4).  A label has a mean only above 1, and a
+        standard deviation only above 2; else it is infinite.
 
     Notes
     -----
@@ -124,20 +118,17 @@ class StudentT(_Noisy):
         # the bound maximised over q(w): the t density at the expected square
         return self._log_t((labels.y - mean[:, 0]) ** 2 + variance[:, 0], noise + labels.se2, further)
 
-    def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture:
-        z = latent.single()
-        dof = np.broadcast_to(self._dof(setting.further_of_rows), setting.noise_of_rows.shape)
-        weights, nodes = zip(*map(_precisions, dof), strict=True)  # per component, (K,) and (K, n or 1)
-        spread = setting.noise_of_rows[:, None] / np.stack(nodes)
-        means = np.repeat(z.means, SCALE_NODES, axis=0)
-        variances = (z.variances[:, None] + spread).reshape(means.shape)
-        mass = (z.weights[:, None] * np.stack(weights)).ravel()
-        return NormalMixture(mass, means, variances).scaled(setting.location, setting.scale)
+    def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture | StudentMixture:
+        z, noise = latent.single(), setting.noise_of_rows
+        if (noise < NO_NOISE).all():
+            return z.widened(noise).scaled(setting.location, setting.scale)
+        dof = np.broadcast_to(self._dof(setting.further_of_rows), noise.shape)
+        return StudentMixture(z.weights, z.means, z.variances, noise, dof).scaled(setting.location, setting.scale)
 
     def _draw_noisy(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        dof = self._dof(setting.further_of_rows)
+        dof, noise = self._dof(setting.further_of_rows), setting.noise_of_rows
         error = generator.standard_t(dof, size=f.shape[:2])
-        return setting.units(f[:, :, 0] + np.sqrt(setting.noise_of_rows) * error)
+        return setting.units(f[:, :, 0] + np.where(noise < NO_NOISE, 0.0, np.sqrt(noise)) * error)
 
 
 @dataclass(frozen=True)
@@ -150,7 +141,7 @@ class Censored(_NormalNoise):
     Parameters
     ----------
     lower, upper : float, optional
-        Detection limits of the column: a number at or beyond a limit means "beyond it".
+        Detection limits of the column: a number at or beyond a limit means "beyond it"; text keeps the limit it names.
     """
 
     lower: float | None = field(default=None, kw_only=True)
@@ -308,7 +299,8 @@ class PowerStudentT(_Power, StudentT):
     power : float
         Exponent, as for :class:`PowerNormal`.
     dof : float, optional
-        Degrees of freedom, keyword-only; learnt where not given (prior median 4).
+        Degrees of freedom, keyword-only; learnt where not given (above 2, prior median 4).  A label has a mean only above
+        ``1 / power`` degrees of freedom, and a standard deviation only above ``2 / power``; else it is infinite.
     """
 
     def __post_init__(self) -> None:

@@ -12,14 +12,16 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold
 
 from bayestl import metrics
-from bayestl.distributions import Discrete, NormalMixture, Predictive, log_density_of
+from bayestl.distributions import Discrete, Predictive, log_density_of
+from bayestl.joint import Asked
 from bayestl.models.base import BayesianModel
 from bayestl.models.whole_table import decided
 from bayestl.progress import progress
 from bayestl.streams import seed_of, small_seed, spawn
+from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows, fitted_rows, unseen_rows
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table
+from bayestl.table.table import Table
 
 SEED = "seed"
 """Name of the array that holds the seed of a fit, byte by byte: it may be any integer."""
@@ -101,17 +103,16 @@ def predicted_without(
     for t in tasks:
         labelled = rows[table.present[rows, t]]
         if len(labelled):
-            y, high = table.y[labelled].copy(), table.high[labelled].copy()
-            y[:, t] = high[:, t] = np.nan
-            known = None if np.isnan(y).all() else Known(y, high)
+            labels = table.labels.at(labelled)
+            others = labels.hidden(np.arange(len(table.tasks)) == t)
+            known = None if others.empty else others
             at = unseen_rows(table, model.scaler_.features(table.x), labelled, known)
-            yield t, labelled, _predicted(model, at)[t]
+            yield t, labelled, _predicted(model, at, labels)[t]
 
 
-def _predicted(model: BayesianModel, rows: Rows) -> list[Predictive]:
-    """Predictive distribution of each task's labels at some rows."""
-    index = pd.RangeIndex(len(rows.x))
-    return model._posterior_type(model._latent(rows), model.tasks_, model.scaler_, index).marginals
+def _predicted(model: BayesianModel, rows: Rows, labels: Measured) -> list[Predictive]:
+    """Predictive distribution of each task's ``labels`` at some rows, with their known standard errors."""
+    return model._joint(rows).marginals(Asked(measured=labels))
 
 
 def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
@@ -158,26 +159,26 @@ def with_refits(model: BayesianModel, labels: pd.DataFrame) -> pd.DataFrame:
     with progress(f"{type(model).__name__}: fits without a label", total=len(refits), verbose=model.verbose) as update:
         for done, i in enumerate(refits):
             t, rows = table.names.index(labels["task"].iloc[i]), labels["row"].to_numpy()[[i]]
-            y, high = table.y.copy(), table.high.copy()
-            y[rows, t] = high[rows, t] = np.nan
-            member = refitted(model, replace(table, y=y, high=high), model.scaler_, model.seed_, table)
+            hidden = np.zeros_like(table.present)
+            hidden[rows, t] = True
+            without = replace(table, labels=table.labels.hidden(hidden))
+            member = refitted(model, without, model.scaler_, model.seed_, table)
             at = fitted_rows(member.table_, member.scaler_.features(table.x), rows)
-            marginal = _predicted(member, at)[t]
-            if isinstance(marginal, NormalMixture):  # the prediction of a label includes its known standard error
-                marginal = marginal.widened(table.se[rows, t] ** 2)
+            marginal = _predicted(member, at, table.labels.at(rows))[t]
             new = _frame(table, t, rows, marginal, spawn(model.seed_, "pit of refits", int(i)))
-            for column in new.columns.difference(["task", "row", "y"]):
+            for column in new.columns.difference(["task", "row", "y", "high"]):
                 labels.iloc[i, labels.columns.get_loc(column)] = new[column].iloc[0]
             update(completed=done + 1)
     return labels
 
 
 def _frame(table: Table, t: int, rows: np.ndarray, marginal: Predictive, seed: int) -> pd.DataFrame:
-    y, high = table.y[rows, t], table.high[rows, t]
+    y, high, _ = table.labels.at(rows).task(t)
     columns = {
         "task": table.names[t],
         "row": rows,
         "y": y,
+        "high": high,
         "log_density": log_density_of(marginal, y, high),
         "pit": metrics.pit(y, marginal, seed, high),
     }

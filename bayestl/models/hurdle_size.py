@@ -49,7 +49,8 @@ def size_evidence(table: Table, t: int, seed: int = 0) -> dict[str, float]:
         location, scale = likelihood.scale(y)
         scaled = torch.from_numpy((likelihood.split(y)[""] - location) / scale)
         part = TaskPart(0, "", likelihood, (0,), ("",))
-        block = LabelBlock(scaled, torch.zeros_like(scaled), scaled)
+        errors = (table.labels.se[rows, t] * np.exp(likelihood.log_jacobian(y)) / scale) ** 2
+        block = LabelBlock(scaled, torch.from_numpy(errors), scaled)
         data = Observations(x, zeros, rows_of_part, [PartLabels(0, likelihood, (0,), rows_of_part, block)]).simplest()
         prior = independent_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
         report = maximise.fit(prior, data, seed=spawn(seed, f"hurdle size: {name}", t), n_starts=1, max_iterations=50)

@@ -10,11 +10,12 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from bayestl.inference.threads import threads_for
+from bayestl.joint import Asked, JointLabels
 from bayestl.metrics import mean_score
-from bayestl.posterior import Latent, Posterior
+from bayestl.posterior import Posterior
 from bayestl.table.new_rows import Rows, feature_rows, fitted_rows, known_labels, match_rows
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table, refuse_shuffled
+from bayestl.table.table import Table
 from bayestl.table.task import Task
 
 LOSSES = ("squared", "absolute")
@@ -27,13 +28,14 @@ class Predictor(ABC):
     scaler_: Scaler
     tasks_: tuple[Task, ...]
     output_: str
-    _posterior_type: type[Posterior] = Posterior
 
     @abstractmethod
-    def _latent(self, rows: Rows) -> Latent:
-        """Posterior of the latent values of rows, given all labels known of them."""
+    def _joint(self, rows: Rows) -> JointLabels:
+        """The joint distribution of the labels of rows, given all labels known of them."""
 
-    def posterior(self, X: Any, observed: Any = None, groups: Any = None, noise: bool = True) -> Posterior:
+    def posterior(
+        self, X: Any, observed: Any = None, observed_std: Any = None, groups: Any = None, noise: bool = True
+    ) -> Posterior:
         """Joint posterior of the labels of rows: new ones, or rows of the fitted table, which are recognised.
 
         A row of the fitted table is recognised by its name and its features (``docs/architectures.md``); a label that was
@@ -44,7 +46,10 @@ class Predictor(ABC):
         X : DataFrame or ndarray, shape (n, d)
             Features; columns are matched by name where both tables have names, further columns are ignored.
         observed : DataFrame, shape (n, <= T), optional
-            Labels already known for these rows (NaN elsewhere); the prediction is conditioned on them.
+            Labels already known for these rows (NaN elsewhere); the prediction is conditioned on them.  Rows are matched by
+            name: a table with other names than X, or the same ones in another order, is refused.
+        observed_std : like observed, optional
+            Their known standard errors, in label units.
         groups : array-like, shape (n,), optional
             Groups of these rows; a row without a group, or in a new group, gets the spread of all groups.
         noise : bool
@@ -56,7 +61,7 @@ class Predictor(ABC):
             If a feature is missing, or ``observed`` or ``groups`` do not fit the model.
         """
         check_is_fitted(self, "table_")
-        rows, index = self._named_rows(X, observed, groups)
+        rows, index = self._named_rows(X, observed, observed_std, groups)
         return self._posterior_of(rows, index, noise)
 
     def complete(self, noise: bool = True) -> Posterior:
@@ -85,11 +90,16 @@ class Predictor(ABC):
 
     def _posterior_of(self, rows: Rows, index: pd.Index, noise: bool) -> Posterior:
         with threads_for(max(len(rows.x), len(self.table_.x))):
-            latent = self._latent(rows)
-        return self._posterior_type(latent, self.tasks_, self.scaler_, index, noise)
+            return Posterior(self._joint(rows), self.tasks_, index, Asked(noise))
 
     def predict(
-        self, X: Any, loss: str = "squared", return_std: bool = False, observed: Any = None, groups: Any = None
+        self,
+        X: Any,
+        loss: str = "squared",
+        return_std: bool = False,
+        observed: Any = None,
+        observed_std: Any = None,
+        groups: Any = None,
     ) -> Any:
         """Point prediction that is best under a loss: the mean (``"squared"``) or the median (``"absolute"``).
 
@@ -106,24 +116,46 @@ class Predictor(ABC):
         """
         if loss not in LOSSES:
             raise ValueError(f"loss must be one of {LOSSES}, got {loss!r}")
-        post = self.posterior(X, observed=observed, groups=groups)
+        post = self.posterior(X, observed=observed, observed_std=observed_std, groups=groups)
         point = post.point(loss)
         if return_std:
             return self._like_labels(point), self._like_labels(post.std)
         return self._like_labels(point)
 
-    def log_density(self, X: Any, Y: Any, observed: Any = None, groups: Any = None) -> pd.DataFrame:
-        """Log predictive density (n, T) of held-out labels, in label units; NaN where there is no label."""
-        post = self.posterior(X, observed=observed, groups=groups)
-        known = self._known_labels(Y, len(post.mean), "Y")
-        return post.log_density(known.y, known.high)
+    def log_density(
+        self,
+        X: Any,
+        Y: Any,
+        Y_std: Any = None,
+        observed: Any = None,
+        observed_std: Any = None,
+        groups: Any = None,
+    ) -> pd.DataFrame:
+        """Log predictive density (n, T) of held-out labels, in label units; NaN where there is no label.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n, d)
+            Features.
+        Y : DataFrame, Series or ndarray, shape (n, T) or (n,)
+            The held-out labels; of one that is only known to lie in an interval, it is the log probability of the interval.
+        Y_std : like Y, optional
+            Their known standard errors, which add to the predicted spread.
+        observed, observed_std, groups
+            What is known of the rows, as for :meth:`posterior`.
+        """
+        post = self.posterior(X, observed=observed, observed_std=observed_std, groups=groups)
+        return post.log_density(Y, Y_std)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Mean over the tasks of the coefficient of determination (accuracy for classes), each on its own labels."""
+        """Mean over the tasks of the coefficient of determination (accuracy for classes), each on its own labels.
+
+        Labels of which only an interval is known do not count.
+        """
         check_is_fitted(self, "table_")
-        point = self.posterior(X).point()
-        truth = self._known_labels(y, len(point), "y").y
-        return mean_score(truth, point, [task.classes for task in self.tasks_], sample_weight)
+        post = self.posterior(X)
+        truth = known_labels(y, None, post.index, "y", self.tasks_).numbers
+        return mean_score(truth, post.point(), [task.classes for task in self.tasks_], sample_weight)
 
     def _like_labels(self, frame: pd.DataFrame) -> Any:
         """The frame in the form of the labels given to ``fit``: a frame, a matrix or a vector."""
@@ -137,20 +169,23 @@ class Predictor(ABC):
         named = hasattr(self, "feature_names_in_")
         return feature_rows(X, self.table_.features, named, type(self).__name__)
 
-    def _rows(self, X: Any, observed: Any = None, groups: Any = None) -> Rows:
+    def _rows(self, X: Any, observed: Any = None, observed_std: Any = None, groups: Any = None) -> Rows:
         """Rows to predict, recognised where they are rows of the fitted table."""
-        return self._named_rows(X, observed, groups)[0]
+        return self._named_rows(X, observed, observed_std, groups)[0]
 
-    def _named_rows(self, X: Any, observed: Any, groups: Any) -> tuple[Rows, pd.Index]:
-        """The rows of :meth:`_rows`, and their names."""
+    def _named_rows(self, X: Any, observed: Any, observed_std: Any, groups: Any) -> tuple[Rows, pd.Index]:
+        """The rows of :meth:`_rows`, and their names.
+
+        Raises
+        ------
+        ValueError
+            If ``observed_std`` is given without ``observed``.
+        """
         x, index = self._new_rows(X)
-        if isinstance(X, pd.DataFrame) and isinstance(observed, pd.DataFrame | pd.Series):
-            refuse_shuffled(index, observed.index, "observed")
-        known = None if observed is None else self._known_labels(observed, len(x), "observed")
-        if known is not None and np.isnan(known.y).all():
-            known = None
+        known = None
+        if observed is not None:
+            known = known_labels(observed, observed_std, index, "observed", self.tasks_)
+            known = None if known.empty else known
+        elif observed_std is not None:
+            raise ValueError("observed_std= was given without observed=: it holds the standard errors of those labels")
         return match_rows(self.table_, self.scaler_.features(x), x, index, groups, known), index
-
-    def _known_labels(self, Y: Any, n: int, what: str) -> Known:
-        """The labels (n, T) in the order of the fitted tasks; NaN in columns that are missing from ``Y``."""
-        return known_labels(Y, n, what, self.tasks_)

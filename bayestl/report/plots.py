@@ -65,11 +65,13 @@ def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) 
 def plot_parity(comparison: Comparison, model: str, quantity: str, ax: Any = None) -> Any:
     """Predicted medians with 90 % intervals against held-out labels; one point per row (the first time it is held out).
 
-    For more than :data:`MANY_ROWS` rows only the colour says whether the interval holds the label.
+    For more than :data:`MANY_ROWS` rows only the colour says whether the interval holds the label.  Labels of which only an
+    interval is known (``"<0.1"``) are left out.
     """
     ax = new_axes(ax, (3.6, 3.4))
     predictions = comparison.predictions
     p = predictions[(predictions["model"] == model) & (predictions["quantity"] == quantity)].drop_duplicates("row")
+    p = p[p["y"] == p["high"]]
     inside = (p["y"] >= p["lower"]) & (p["y"] <= p["upper"])
     for mask, colour, text in ((inside, COLOURS[0], "inside"), (~inside, COLOURS[1], "outside")):
         q = p[mask]
@@ -155,7 +157,7 @@ def plot_held_out(held: pd.DataFrame, label: str, ax: Any = None) -> Any:
     ``held`` holds the rows of one task of ``leave_one_out()``; ``label`` is the name of the task with its unit.
     """
     ax = new_axes(ax, (3.6, 3.4))
-    known = held[np.isfinite(held["y"])]
+    known = held[held["y"] == held["high"]]
     many = len(known) > MANY_ROWS
     two_sd = None if many else 2 * known["std"]
     ax.errorbar(known["y"], known["mean"], yerr=two_sd, fmt="o", ms=3, lw=0.7, alpha=0.6, color=COLOURS[0])

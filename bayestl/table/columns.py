@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.utils.validation import check_array
 
 from bayestl.likelihoods import Bernoulli, Categorical, Censored, Classified, Ordinal
+from bayestl.table.names import name_to_json, python_object
 from bayestl.table.task import Task
 
 MOST_CLASSES = 50
@@ -33,11 +34,17 @@ def _unique_names(columns: Sequence[Hashable], what: str) -> list[str]:
 
 def _numeric_column(values: pd.Series, name: str, what: str, advice: str) -> np.ndarray:
     """One column as floats; the error for text that is not a number names its row."""
-    if pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values):
-        if pd.api.types.is_complex_dtype(values):
-            raise ValueError(f"Complex data not supported: column {name!r} of {what}")
+    is_number = pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values)
+    if is_number:
+        numbers = values
+    elif _holds_times(values):
+        numbers = pd.Series(np.nan, values.index)
+    else:
+        numbers = pd.to_numeric(values, errors="coerce")
+    if pd.api.types.is_complex_dtype(numbers):
+        raise ValueError(f"Complex data not supported: column {name!r} of {what}")
+    if is_number:
         return values.to_numpy(dtype=float, na_value=np.nan)
-    numbers = pd.to_numeric(values, errors="coerce")
     bad = np.flatnonzero((numbers.isna() & values.notna()).to_numpy())
     if len(bad):
         i = int(bad[0])
@@ -152,7 +159,10 @@ def decide(task: Task, column: pd.Series) -> Task:
             likelihood = Bernoulli() if len(_classes(column)) == 2 else Categorical()
         else:
             return task
-    if isinstance(likelihood, Classified) and likelihood.classes is None:
+    if isinstance(likelihood, Classified) and likelihood.classes is not None:
+        _refuse_unnamed(likelihood.classes, task.name)
+        likelihood = replace(likelihood, classes=tuple(map(python_object, likelihood.classes)))
+    elif isinstance(likelihood, Classified):
         classes = _classes(column)
         if len(classes) < 2:
             held = f"only the class {classes[0]!r}" if classes else "no labels"
@@ -179,17 +189,39 @@ def _holds_classes(column: pd.Series) -> bool:
         return False
     if isinstance(column.dtype, pd.CategoricalDtype) or all(isinstance(v, bool | np.bool_) for v in labels):
         return True
+    if _holds_times(column):
+        return True
     return pd.to_numeric(labels, errors="coerce").notna().mean() < 0.5
 
 
+def _holds_times(column: pd.Series) -> bool:
+    """Whether a column holds dates or durations, which pandas would take for nanoseconds."""
+    return pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column)
+
+
 def _classes(column: pd.Series) -> tuple[Hashable, ...]:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return tuple(column.cat.categories)
-    distinct = list(dict.fromkeys(v.item() if isinstance(v, np.generic) else v for v in column.dropna()))
+    is_categorical = isinstance(column.dtype, pd.CategoricalDtype)
+    values = list(map(python_object, column.cat.categories if is_categorical else column.dropna()))
+    _refuse_unnamed(values, column.name)
+    distinct = list(dict.fromkeys(values))
+    if is_categorical:
+        return tuple(distinct)
     try:
         return tuple(sorted(distinct))
     except TypeError:
         return tuple(sorted(distinct, key=str))
+
+
+def _refuse_unnamed(classes: Sequence[Any], name: Hashable) -> None:
+    """Raise for a class that a file could not name."""
+    for value in classes:
+        try:
+            name_to_json(value)
+        except TypeError as error:
+            raise ValueError(
+                f"column {name!r} of Y has the class {value!r}, a {type(value).__name__}: classes are text, numbers, truth "
+                "values, dates, intervals or tuples of these; turn it into text"
+            ) from error
 
 
 _CENSORED = re.compile(r"\s*(?:([<>])\s*=?\s*(.*)|(.+?)\s*\.\.\s*(.+))\s*")
@@ -225,10 +257,10 @@ def _positions(column: pd.Series, classes: Sequence[Hashable], name: str, what: 
     position = {c: float(k) for k, c in enumerate(classes)}
     y = np.full(len(column), np.nan)
     for i, value in enumerate(column):
-        if pd.isna(value):
+        if pd.api.types.is_scalar(value) and pd.isna(value):
             continue
-        value = value.item() if isinstance(value, np.generic) else value
-        if value not in position:
+        value = python_object(value)
+        if not isinstance(value, Hashable) or value not in position:
             raise ValueError(
                 f"column {name!r} of {what} holds {value!r} in {_row(column.index, i)}, which is none of the classes "
                 f"{list(classes)}: correct it, or name all classes in the task's likelihood"
@@ -268,12 +300,11 @@ def _intervals(column: pd.Series, likelihood: Censored, name: str, what: str) ->
                 raise ValueError(
                     f"column {name!r} of {what} holds {value!r} in {_row(column.index, i)}: the lower end comes first"
                 )
+    is_number = y == high  # text that says where the label lies keeps what it says
     if likelihood.lower is not None:
-        y, high = (
-            np.where(high <= likelihood.lower, -np.inf, y),
-            np.where(high <= likelihood.lower, likelihood.lower, high),
-        )
+        beyond = is_number & (y <= likelihood.lower)
+        y, high = np.where(beyond, -np.inf, y), np.where(beyond, likelihood.lower, high)
     if likelihood.upper is not None:
-        beyond = y >= likelihood.upper
+        beyond = is_number & (y >= likelihood.upper)
         y, high = np.where(beyond, likelihood.upper, y), np.where(beyond, np.inf, high)
     return y, high

@@ -1,23 +1,64 @@
-"""Groups of rows as integer codes."""
+"""Groups of rows as integer codes, and rows of two tables matched by their names: the one place for both."""
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bayestl.table.names import python_object
+
 
 def plain_name(name: Any) -> Any:
-    """The name of a row or group as a saved model has it: a number or text; of any other type (a date, a tuple) the text."""
-    if isinstance(name, str | int | float | bool | np.generic) or name is None or name is pd.NaT or name is pd.NA:
+    """The name of a row or group as a saved model has it: a number or text; of any other type (a date, a tuple) the text.
+
+    A name that is missing (None, NaN, NaT) stays as it is.
+    """
+    if isinstance(name, tuple):
+        return str(tuple(map(python_object, name)))
+    if pd.api.types.is_scalar(name) and pd.isna(name):
         return name
-    return str(name)
+    name = python_object(name)
+    if isinstance(name, datetime.timedelta):  # pandas writes durations in words of its own, and has them in a Series
+        name = pd.Timedelta(name)
+    return name if isinstance(name, str | int | float | bool) else str(name)
+
+
+def refuse_other_rows(names: pd.Index, other: Any, what: str) -> None:
+    """Raise if a second table of the same rows names other rows, or the same ones in another order.
+
+    Names that only count the rows (0, 1, 2, ...) are no names: such a table, or an array, is taken row by row.
+
+    Raises
+    ------
+    ValueError
+        If they do; the message names the first row that differs.
+    """
+    if not isinstance(other, pd.DataFrame | pd.Series):
+        return
+    others = other.index
+    if len(names) != len(others) or names.equals(others) or counts(names) or counts(others):
+        return
+    i = int(np.flatnonzero([a != b for a, b in zip(names, others, strict=True)])[0])
+    shuffled = sorted(map(str, names)) == sorted(map(str, others))
+    same = "the same rows in another order" if shuffled else "other rows"
+    cure = f"{what}.loc[X.index]" if shuffled and others.is_unique else f"{what}.set_axis(X.index)"
+    raise ValueError(
+        f"{what} has {same} than X: row {i} is {others[i]!r} in {what} and {names[i]!r} in X. Rows are matched by name: "
+        f"align them, such as {cure}"
+    )
+
+
+def counts(names: pd.Index) -> bool:
+    """Whether the names only count the rows."""
+    return bool(pd.api.types.is_integer_dtype(names.dtype)) and np.array_equal(names, np.arange(len(names)))
 
 
 def encode_groups(
-    groups: Any, n: int, known: Sequence[Hashable] | None = None
+    groups: Any, index: pd.Index, known: Sequence[Hashable] | None = None
 ) -> tuple[np.ndarray, tuple[Hashable, ...]]:
     """Codes (n,) of the rows' groups, -1 where the group is missing, and the names of all groups.
 
@@ -27,10 +68,16 @@ def encode_groups(
     Raises
     ------
     ValueError
-        If ``groups`` does not have one entry per row.
+        If ``groups`` does not have one entry per row, or names other rows than ``index``.
     """
-    is_pandas = isinstance(groups, pd.Series | pd.Index)
-    values = list(groups.to_numpy() if is_pandas else np.asarray(groups, dtype=object).ravel())
+    n = len(index)
+    refuse_other_rows(index, groups, "groups")
+    if isinstance(groups, pd.Series | pd.Index):
+        values = list(groups)
+    elif isinstance(groups, list | tuple) and any(isinstance(v, tuple) for v in groups):
+        values = list(groups)  # NumPy would make columns of tuples
+    else:
+        values = list(np.asarray(groups, dtype=object).ravel())
     if len(values) != n:
         raise ValueError(f"groups= has {len(values)} entries for {n} rows")
     known = tuple(known or ())

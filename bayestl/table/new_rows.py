@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bayestl.table.columns import encode, label_frame, read_features
-from bayestl.table.groups import encode_groups, plain_name
-from bayestl.table.table import Known, Table, row_groups
+from bayestl.table.columns import label_frame, read_features
+from bayestl.table.groups import counts, encode_groups, plain_name, refuse_other_rows
+from bayestl.table.measured import Measured
+from bayestl.table.table import Table, read_labels, row_groups
 from bayestl.table.task import Task
 
 
@@ -42,25 +43,23 @@ def feature_rows(X: Any, features: Sequence[str], named: bool, model: str) -> tu
     return x, index
 
 
-def known_labels(Y: Any, n: int, what: str, tasks: Sequence[Task]) -> Known:
-    """Labels (n, T) in the order of the tasks; columns that are not given are NaN.
+def known_labels(Y: Any, Y_std: Any, index: pd.Index, what: str, tasks: Sequence[Task]) -> Measured:
+    """Labels (n, T) in the order of the tasks, with their standard errors; columns that are not given are empty.
 
     Raises
     ------
     ValueError
-        If a column is no task, or a label is not one that its task can have.
+        If a column is no task, a label is not one that its task can have, or the rows are named otherwise than by
+        ``index``.
     """
     names = [t.name for t in tasks]
-    frame = label_frame(Y, n, what, names if not isinstance(Y, pd.DataFrame | pd.Series) else None)
+    frame = label_frame(Y, len(index), what, names if not isinstance(Y, pd.DataFrame | pd.Series) else None)
+    refuse_other_rows(index, Y, what)
     if len(names) == 1 and isinstance(Y, pd.Series):
         frame.columns = names
     if unknown := [g for g in frame.columns if g not in names]:
         raise ValueError(f"{what} has the column {unknown[0]!r}, which is no task of the model; the tasks are {names}")
-    y, high = np.full((n, len(names)), np.nan), np.full((n, len(names)), np.nan)
-    for t, task in enumerate(tasks):
-        if task.name in frame:
-            y[:, t], high[:, t] = encode(frame[task.name], task, what)
-    return Known(y, high)
+    return read_labels(frame, Y_std, index, tasks, what)
 
 
 class Rows(NamedTuple):
@@ -74,17 +73,16 @@ class Rows(NamedTuple):
     x: np.ndarray
     group: np.ndarray
     row: np.ndarray
-    learnt: Known | None = None
-    further: Known | None = None
-    given: Known | None = None
+    learnt: Measured | None = None
+    further: Measured | None = None
+    given: Measured | None = None
 
     @property
-    def known(self) -> Known | None:
+    def known(self) -> Measured | None:
         """All labels known of the rows; where a label was measured again, the later value."""
         if self.learnt is None or self.further is None:
             return self.further if self.learnt is None else self.learnt
-        again = ~np.isnan(self.further.y)
-        return Known(*(np.where(again, new, old) for new, old in zip(self.further, self.learnt, strict=True)))
+        return self.further.where(self.further.present, self.learnt)
 
     def fitted(self, n: int) -> np.ndarray:
         """Positions of the rows among the ``n`` fitted ones, -1 for other rows."""
@@ -102,11 +100,10 @@ class Rows(NamedTuple):
         lost = fitted & (code < 0)
         learnt, further = self.learnt, self.further
         if learnt is not None and lost.any():
-            nan = np.full_like(learnt.y, np.nan)
-            given, beyond = (Known(nan, nan) if v is None else v for v in (self.given, further))
-            further = Known(*(np.where(lost[:, None], a, b) for a, b in zip(given, beyond, strict=True)))
-            further = None if np.isnan(further.y).all() else further
-            learnt = Known(*(np.where(lost[:, None], np.nan, v) for v in learnt))
+            none = Measured.none(*learnt.y.shape)
+            given, beyond = (none if v is None else v for v in (self.given, further))
+            further = _or_none(given.where(lost[:, None], beyond))
+            learnt = learnt.hidden(lost[:, None])
         return Rows(self.x, self.group, _with_new(code, n), learnt, further, self.given)
 
     def measured_again_as_new(self, n: int) -> Rows:
@@ -117,10 +114,10 @@ class Rows(NamedTuple):
         """
         if self.further is None or self.learnt is None:
             return self
-        again = (self.row < n) & ~np.isnan(self.further.y).all(axis=1)
+        again = (self.row < n) & self.further.present.any(axis=1)
         known = self.known
         assert known is not None
-        further = Known(*(np.where(again[:, None], a, b) for a, b in zip(known, self.further, strict=True)))
+        further = known.where(again[:, None], self.further)
         return self._replace(
             row=np.where(again, n + len(self.row) + np.arange(len(self.row)), self.row), further=further
         )
@@ -128,17 +125,17 @@ class Rows(NamedTuple):
 
 def fitted_rows(table: Table, scaled: np.ndarray, rows: np.ndarray) -> Rows:
     """Rows of the fitted table, with its scaled features (n, d), at the given positions."""
-    labels = Known(table.y[rows], table.high[rows])
+    labels = table.labels.at(rows)
     return Rows(scaled[rows], row_groups(table)[rows], rows, labels, None, labels)
 
 
-def unseen_rows(table: Table, scaled: np.ndarray, rows: np.ndarray, known: Known | None = None) -> Rows:
+def unseen_rows(table: Table, scaled: np.ndarray, rows: np.ndarray, known: Measured | None = None) -> Rows:
     """Rows of a table, with its scaled features (n, d), for a model that was fitted to other rows of it."""
     return Rows(scaled[rows], row_groups(table)[rows], len(table.x) + np.arange(len(rows)), None, known, known)
 
 
 def match_rows(
-    table: Table, scaled: np.ndarray, x: np.ndarray, names: pd.Index, groups: Any, observed: Known | None
+    table: Table, scaled: np.ndarray, x: np.ndarray, names: pd.Index, groups: Any, observed: Measured | None
 ) -> Rows:
     """Rows for a model fitted to ``table``, recognised where they are rows of it.
 
@@ -152,7 +149,7 @@ def match_rows(
         Names of the rows.
     groups : array-like, shape (n,), optional
         Groups of the rows; by default a fitted row has the group that it had, any other row none.
-    observed : Known, optional
+    observed : Measured, optional
         Labels known of the rows.
 
     Raises
@@ -167,18 +164,19 @@ def match_rows(
     group = np.full(n, -1)
     fitted_group = row_groups(table)
     if groups is not None:
-        group, _ = encode_groups(groups, n, table.groups)
+        group, _ = encode_groups(groups, names, table.groups)
         row = np.where((row >= 0) & (group >= 0) & (fitted_group[row] != group), -1, row)
     group = np.where((group < 0) & (row >= 0), fitted_group[row], group)
     if (row < 0).all():
         return Rows(scaled, group, n_fitted + np.arange(n), None, observed, observed)
-    learnt = Known(*(np.where(row[:, None] >= 0, v[row], np.nan) for v in (table.y, table.high)))
-    further = observed
-    if observed is not None:
-        same = np.logical_and(*(new == old for new, old in zip(observed, learnt, strict=True)))
-        further = Known(*(np.where(same, np.nan, v) for v in observed))
-        further = None if np.isnan(further.y).all() else further
+    learnt = table.labels.at(row).hidden(row[:, None] < 0)
+    further = None if observed is None else _or_none(observed.hidden(observed.same(learnt)))
     return Rows(scaled, group, _with_new(row, n_fitted), learnt, further, observed)
+
+
+def _or_none(labels: Measured) -> Measured | None:
+    """The labels, None where there is no label at all."""
+    return None if labels.empty else labels
 
 
 def _with_new(row: np.ndarray, n_fitted: int) -> np.ndarray:
@@ -196,7 +194,7 @@ def recognise(table: Table, x: np.ndarray, names: pd.Index) -> np.ndarray:
     names, fitted = _as_saved(names), _as_saved(table.index)
     if x.shape == table.x.shape and np.array_equal(x, table.x) and names.equals(fitted):
         return np.arange(len(x))
-    if _counts(names) and _counts(fitted):
+    if counts(names) and counts(fitted):
         return np.full(len(x), -1)
     twice = fitted[fitted.duplicated()]
     position = np.where(names.isin(twice), -1, fitted.drop_duplicates(keep=False).get_indexer(names))
@@ -210,8 +208,3 @@ def _as_saved(names: pd.Index) -> pd.Index:
     if pd.api.types.is_integer_dtype(names.dtype):
         return names
     return pd.Index(list(map(plain_name, names)), dtype=object)
-
-
-def _counts(names: pd.Index) -> bool:
-    """Whether the names only count the rows."""
-    return bool(pd.api.types.is_integer_dtype(names.dtype)) and np.array_equal(names, np.arange(len(names)))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayestl.table.table import Known, Table
+from bayestl.table.measured import Measured
+from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
 
@@ -54,10 +55,22 @@ class Scaler:
         location, scale = self.units(part)
         return (task.observes.split(y)[part.role] - location) / scale
 
-    def block(self, labels: Known, se: np.ndarray, part: TaskPart, task: Task) -> tuple[np.ndarray, ...]:
+    def errors(self, labels: Measured, part: TaskPart, task: Task) -> np.ndarray:
+        """Known variances (n,) of a part's labels, scaled; where they are transformed, by the slope of the transform.
+
+        Zero where the part has no label, and for classes.
+        """
+        of_task = labels.task(part.task)
+        if not part.likelihood.has_noise or not of_task.se.any():
+            return np.zeros(len(labels.y))
+        has_label = ~np.isnan(task.observes.split(of_task.y)[part.role]) & (of_task.se > 0)
+        slope = np.exp(part.likelihood.log_jacobian(np.where(has_label, of_task.y, 1.0)))
+        return np.where(has_label, (of_task.se * slope / self.units(part)[1]) ** 2, 0.0)
+
+    def block(self, labels: Measured, part: TaskPart, task: Task) -> tuple[np.ndarray, ...]:
         """Scaled labels (n,) of a part, their known variances, and the upper ends of their intervals."""
-        y, high = (self.labels(v[:, part.task], part, task) for v in labels)
-        return y, (se[:, part.task] / self.units(part)[1]) ** 2, high
+        y, high = (self.labels(v[:, part.task], part, task) for v in (labels.y, labels.high))
+        return y, self.errors(labels, part, task), high
 
     def label_units(self, z: np.ndarray) -> np.ndarray:
         """Label units from scaled units, for arrays whose last axis is the task; the inverse of :meth:`labels`."""

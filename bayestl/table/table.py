@@ -9,40 +9,30 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayestl.table.columns import decide, encode, label_frame, read_features, read_numbers, refuse
-from bayestl.table.groups import encode_groups
+from bayestl.table.groups import encode_groups, refuse_other_rows
+from bayestl.table.measured import Measured
 from bayestl.table.task import Task, TaskPart, match_tasks, task_parts
 
 MANY_ZEROS = 0.2
 """Fraction of exact zeros in a column without negatives from which a hurdle likelihood is suggested."""
 
 
-class Known(NamedTuple):
-    """Known labels of new rows, (n, T) with NaN where not known: ``y``, and ``high``, the upper end of its interval."""
-
-    y: np.ndarray
-    high: np.ndarray
-
-
 @dataclass(frozen=True)
 class Table:
     """Validated data in label units.
 
-    ``x`` (n, d); ``y`` (n, T) with NaN where not measured, classes as positions; ``high`` (n, T) the upper end of
-    labels known to lie in an interval (``y`` is the lower end, infinite where there is none), else equal to ``y``;
-    ``se`` (n, T) known standard errors, 0 where not known; ``group`` (n,) codes into ``groups`` (-1: unknown) or None;
-    ``index`` the rows' names.
+    ``x`` (n, d); ``labels`` (n, T); ``group`` (n,) codes into ``groups`` (-1: unknown) or None; ``index`` the rows'
+    names.
     """
 
     x: np.ndarray
-    y: np.ndarray
-    high: np.ndarray
-    se: np.ndarray
+    labels: Measured
     features: tuple[str, ...]
     tasks: tuple[Task, ...]
     index: pd.Index
@@ -55,27 +45,30 @@ class Table:
         return [task.name for task in self.tasks]
 
     @property
+    def y(self) -> np.ndarray:
+        """Labels (n, T), see :class:`~bayestl.table.measured.Measured`."""
+        return self.labels.y
+
+    @property
     def present(self) -> np.ndarray:
         """Boolean (n, T): which labels were measured."""
-        return ~np.isnan(self.y)
+        return self.labels.present
 
     def at(self, rows: np.ndarray) -> Table:
         """The table with the rows at the given positions."""
-        values = {name: getattr(self, name)[rows] for name in ("x", "y", "high", "se", "index")}
-        return replace(self, **values, group=None if self.group is None else self.group[rows])
+        group = None if self.group is None else self.group[rows]
+        return replace(self, x=self.x[rows], labels=self.labels.at(rows), index=self.index[rows], group=group)
 
     def with_row(self, x: np.ndarray, name: pd.Index) -> Table:
         """The table with one more row, of features ``x`` (1, d), without labels and group."""
-        empty = np.full((1, len(self.tasks)), np.nan)
-        x, y, high = (np.vstack(pair) for pair in ((self.x, x), (self.y, empty), (self.high, empty)))
-        se = np.vstack([self.se, np.zeros_like(empty)])
+        pairs = zip(self.labels, Measured.none(1, len(self.tasks)), strict=True)
+        labels = Measured(*(np.vstack(pair) for pair in pairs))
         group = None if self.group is None else np.append(self.group, -1)
-        return replace(self, x=x, y=y, high=high, se=se, group=group, index=self.index.append(name))
+        return replace(self, x=np.vstack([self.x, x]), labels=labels, group=group, index=self.index.append(name))
 
     def only(self, positions: Sequence[int]) -> Table:
         """The table with the tasks at the given positions."""
-        labels = {name: getattr(self, name)[:, list(positions)] for name in ("y", "high", "se")}
-        return replace(self, tasks=tuple(self.tasks[t] for t in positions), **labels)
+        return replace(self, tasks=tuple(self.tasks[t] for t in positions), labels=self.labels.only(list(positions)))
 
     @property
     def parts(self) -> tuple[TaskPart, ...]:
@@ -113,34 +106,54 @@ def build_table(
     ValueError
         For invalid data; the message names the column, the row and the value, and says what to do.
     """
-    x, features, index, _ = read_features(X)
+    x, features, index, named = read_features(X)
     frame = label_frame(Y, len(x))
     names = list(frame.columns)
-    if isinstance(X, pd.DataFrame) and isinstance(Y, pd.DataFrame | pd.Series):
-        refuse_shuffled(X.index, Y.index, "Y")
+    refuse_other_rows(index, Y, "Y")
     for name in names:
         if frame[name].isna().all() and not unlabelled:
             raise ValueError(f"task {name!r} has no labels: drop the column, or add at least one measurement")
-    matched = [decide(task, frame[task.name]) for task in match_tasks(names, tasks)]
-    columns = [encode(frame[task.name], task) for task in matched]
-    y, high = (np.column_stack(side) for side in zip(*columns, strict=True))
+    matched = tuple(decide(task, frame[task.name]) for task in match_tasks(names, tasks))
+    labels = read_labels(frame, Y_std, index, matched, "Y")
     for t, task in enumerate(matched):
         if suggest and task.likelihood is None:
-            _suggest_hurdle(y[:, t], task.name)
-    se = np.zeros_like(y)
-    if Y_std is not None:
-        std_frame = label_frame(Y_std, len(x), "Y_std", names)
-        if list(std_frame.columns) != names:
-            if set(std_frame.columns) != set(names):
-                raise ValueError(
-                    f"Y_std has the columns {list(std_frame.columns)}, Y has {names}: they must be the same"
-                )
-            std_frame = std_frame[names]
-        se = read_numbers(std_frame, "Y_std")
-        refuse(se < 0, se, names, index, "Y_std", "a standard error cannot be negative")
-        se = np.where(np.isnan(se) | np.isnan(y), 0.0, se)
-    group, group_names = (None, ()) if groups is None else encode_groups(groups, len(x))
-    return Table(x, y, high, se, tuple(features), tuple(matched), index, group, group_names)
+            _suggest_hurdle(labels.y[:, t], task.name)
+    group, group_names = (None, ()) if groups is None else encode_groups(groups, index)
+    return Table(x, labels, tuple(features), matched, index, group, group_names)
+
+
+def read_labels(frame: pd.DataFrame, Y_std: Any, index: pd.Index, tasks: Sequence[Task], what: str) -> Measured:
+    """The labels (n, T) of all tasks; of columns that the frame lacks, none.
+
+    ``index`` names the rows; ``what`` names the labels in error messages, and with ``_std`` their standard errors.
+
+    Raises
+    ------
+    ValueError
+        For a label that its task cannot have, or a standard error that is negative, infinite or of another table.
+    """
+    names = [task.name for task in tasks]
+    labels = Measured.none(len(frame), len(names))
+    for t, task in enumerate(tasks):
+        if task.name in frame:
+            labels.y[:, t], labels.high[:, t] = encode(frame[task.name], task, what)
+    return labels if Y_std is None else labels._replace(se=_standard_errors(Y_std, labels, index, names, what))
+
+
+def _standard_errors(Y_std: Any, labels: Measured, index: pd.Index, names: list[str], what: str) -> np.ndarray:
+    """Known standard errors (n, T) of labels, 0 where there is none."""
+    what_std = f"{what}_std"
+    frame = label_frame(Y_std, len(labels.y), what_std, names)
+    refuse_other_rows(index, Y_std, what_std)
+    if isinstance(Y_std, pd.Series) and len(names) == 1:
+        frame.columns = names
+    if unknown := [name for name in frame.columns if name not in names]:
+        raise ValueError(f"{what_std} has the column {unknown[0]!r}, which is no task; the tasks are {names}")
+    se = read_numbers(frame, what_std)
+    refuse(se < 0, se, list(frame.columns), index, what_std, "a standard error cannot be negative")
+    errors = np.zeros_like(labels.y)
+    errors[:, [names.index(name) for name in frame.columns]] = se
+    return np.where(np.isnan(errors) | ~labels.present, 0.0, errors)
 
 
 def refuse_empty_parts(table: Table, parts: Sequence[TaskPart]) -> None:
@@ -157,20 +170,6 @@ def refuse_empty_parts(table: Table, parts: Sequence[TaskPart]) -> None:
             raise ValueError(
                 f"task {task.name!r} has no positive labels: a hurdle likelihood needs some; drop the column"
             )
-
-
-def refuse_shuffled(a: pd.Index, b: pd.Index, what: str) -> None:
-    """Raise if the names ``b`` of the rows of ``what`` are those of X in another order.
-
-    Raises
-    ------
-    ValueError
-        If they are.
-    """
-    if len(a) == len(b) and not a.equals(b) and a.is_unique and b.is_unique and set(a) == set(b):
-        raise ValueError(
-            f"X and {what} have the same row names in different orders: align them, such as {what}.loc[X.index]"
-        )
 
 
 def row_groups(table: Table) -> np.ndarray:

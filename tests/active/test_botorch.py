@@ -6,7 +6,7 @@ import torch
 
 import bayestl as btl
 from bayestl.active.botorch import as_botorch
-from bayestl.table.table import Known
+from bayestl.table.measured import Measured
 
 botorch = pytest.importorskip("botorch")
 D = torch.double
@@ -70,7 +70,7 @@ def test_fantasies_are_exact_conditioning(table):
     after = as_botorch(model).condition_on_observations(x, y)
     new = torch.rand(5, 3, dtype=D)
     family = model.families_[0]
-    posterior = model._posterior_with(family, model._rows(x.numpy())._replace(further=Known(y.numpy(), y.numpy())))
+    posterior = model._posterior_with(family, model._rows(x.numpy())._replace(further=Measured.of(y.numpy())))
     scaled = torch.from_numpy(model.scaler_.features(new.numpy()))
     means, covariances = posterior.at(scaled, torch.full((5,), -1), 100 + torch.arange(5)).moments()
     np.testing.assert_allclose(after.posterior(new).mean.numpy(), model.scaler_.label_units(means[0]), atol=1e-8)

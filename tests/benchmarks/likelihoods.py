@@ -65,7 +65,7 @@ def pits(kind: str, seed: int) -> np.ndarray:
     labels = pd.DataFrame({"y": y if classes is None else [classes[int(k)] for k in y]})
     model = IndependentGP([Task("y", likelihood)], verbose=False, random_state=seed)
     table = build_table(x[:N_TRAIN], labels.iloc[:N_TRAIN], tasks=model.tasks)
-    split = table.tasks[0].observes.split(np.where(table.y == table.high, table.y, np.nan)[:, 0])
+    split = table.tasks[0].observes.split(table.labels.numbers[:, 0])
     if any(np.isfinite(split[part.role]).sum() < 3 for part in table.parts):
         return np.empty(0)
     fit_unscaled(model, x[:N_TRAIN], labels.iloc[:N_TRAIN])

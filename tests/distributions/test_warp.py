@@ -92,6 +92,22 @@ def test_few_labels_promise_no_more_than_they_can():
     np.testing.assert_allclose(warp.std(), 1.0)
 
 
+def test_an_interval_without_ends_is_all_that_the_label_may_be():
+    warp = Conformal.fit(np.random.default_rng(0).uniform(size=9))
+    size = LogNormalMixture(normal([0.0], 0.5))
+    for base in (size, Hurdle(np.array([0.3]), size)):
+        warped = warp.apply(base)
+        assert warped.quantile(0.01)[0] == 0.0
+        assert np.isposinf(warped.quantile(0.99)[0])
+    assert np.isneginf(warp.apply(normal([50.0], 1.0)).quantile(0.01)[0])  # far from zero, but not positive
+
+
+@pytest.mark.parametrize("base", [normal([0.5], 0.7), LogNormalMixture(normal([0.5], 0.7))])
+def test_conformal_intervals_leave_the_score_of_the_distribution(base):
+    warped = Conformal.fit(np.random.default_rng(0).uniform(size=20)).apply(base)
+    assert metrics.crps(np.array([1.0]), warped) == pytest.approx(metrics.crps(np.array([1.0]), base))
+
+
 @pytest.mark.parametrize("kind", [ClassTemperature, ClassIsotonic])
 def test_class_probabilities_are_mended(kind):
     rng = np.random.default_rng(0)

@@ -171,13 +171,13 @@ class Counts(btl.IndependentGP):
 
     seen: list = []  # noqa: RUF012
 
-    def fit(self, X, Y, Y_std=None, groups=None):
+    def fit(self, X, Y, **kwargs):
         Counts.seen.append([X, Y, None])
-        return super().fit(X, Y, Y_std, groups)
+        return super().fit(X, Y, **kwargs)
 
-    def posterior(self, X, observed=None, groups=None, noise=True):
+    def posterior(self, X, **kwargs):
         Counts.seen[-1][2] = X
-        return super().posterior(X, observed, groups, noise)
+        return super().posterior(X, **kwargs)
 
 
 def test_learning_curves_count_labels_by_position(table):

@@ -86,6 +86,40 @@ def test_prediction_agrees_with_draws_of_the_story(name):
             assert (y < at).mean() == pytest.approx(q, abs=5 * 0.5 / np.sqrt(n))
 
 
+@pytest.mark.parametrize("likelihood", [btl.StudentT(dof=1.5), btl.StudentT(), btl.PowerStudentT(0.75)])
+def test_student_noise_has_its_tails_in_predictions_as_in_draws(likelihood):
+    """The mixture of 16 Gaussians that stood for it ended at a few standard deviations."""
+    module, n = likelihood.further(), 1_000_000
+    further = np.zeros((1, 0)) if module is None else module().detach().numpy()[None]
+    setting = Setting(np.array([0.5]), further, 1.0, 2.0)
+    rng = np.random.default_rng(0)
+    f = 0.3 * rng.standard_normal((1, n, 1))
+    drawn = likelihood.draw(f, setting, rng)[0]
+    predicted = likelihood.predictive(
+        LatentBlock(np.ones(1), np.zeros((1, 1, 1)), np.full((1, 1, 1, 1), 0.09)), setting
+    )
+    for q in (0.99, 0.999, 0.9999):
+        beyond = (drawn > predicted.quantile(q)).mean()
+        assert beyond == pytest.approx(1 - q, abs=5 * np.sqrt((1 - q) / n))
+
+
+def test_latent_values_behind_student_labels_have_no_heavy_tails():
+    likelihood = btl.StudentT(dof=1.5)
+    latent = LatentBlock(np.ones(1), np.zeros((1, 1, 1)), np.ones((1, 1, 1, 1)))
+    setting = Setting(np.array([1e-10]), np.zeros((1, 0)), 0.0, 2.0)  # as Posterior(noise=False)
+    assert likelihood.predictive(latent, setting).std()[0] == pytest.approx(2.0)
+    f = np.zeros((1, 10_000, 1))
+    assert np.abs(likelihood.draw(f, setting, np.random.default_rng(0))).max() == 0.0
+
+
+def test_learnt_degrees_of_freedom_leave_labels_a_variance():
+    module = btl.StudentT().further()
+    assert module().item() == pytest.approx(4.0)
+    with torch.no_grad():
+        module.raw_dof_above_2.fill_(-20.0)
+    assert module().item() > 2.0
+
+
 def test_censored_labels_are_intervals():
     likelihood = btl.Censored()
     inf = float("inf")
@@ -165,4 +199,12 @@ def test_limits_of_the_column_censor():
     Y = pd.DataFrame({"y": [0.05, 0.1, "0.2", ">3", "0.3..0.4", None]})
     table = build_table(X, Y, tasks=[btl.Task("y", btl.Censored(lower=0.1))])
     np.testing.assert_array_equal(table.y[:, 0], [-np.inf, -np.inf, 0.2, 3.0, 0.3, np.nan])
-    np.testing.assert_array_equal(table.high[:, 0], [0.1, 0.1, 0.2, np.inf, 0.4, np.nan])
+    np.testing.assert_array_equal(table.labels.high[:, 0], [0.1, 0.1, 0.2, np.inf, 0.4, np.nan])
+
+
+def test_text_keeps_the_limit_that_it_names():
+    """``<0.05`` is not widened to the limit of the column."""
+    Y = pd.DataFrame({"y": ["<0.05", "0.02..0.08", 0.08, ">7", 6.0, "<0.3"]})
+    table = build_table(X, Y, tasks=[btl.Task("y", btl.Censored(lower=0.1, upper=5.0))])
+    np.testing.assert_array_equal(table.y[:, 0], [-np.inf, 0.02, -np.inf, 7.0, 5.0, -np.inf])
+    np.testing.assert_array_equal(table.labels.high[:, 0], [0.05, 0.08, 0.1, np.inf, np.inf, 0.3])

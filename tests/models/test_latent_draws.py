@@ -171,6 +171,3 @@ def test_student_noise_of_rows_agrees_with_noise_of_components():
     q = [likelihood.predictive(block, s).quantile(0.9) for s in (shared, by_row, mixed)]
     np.testing.assert_allclose(q[0], q[1])
     np.testing.assert_allclose(q[0], q[2], rtol=0.01)  # the components of a row in another order
-    joined = Setting.joined([shared, by_row])
-    assert joined.noise.shape == (4, 3)
-    assert joined.further.shape == (4, 3, 1)

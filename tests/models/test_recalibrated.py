@@ -1,9 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 import bayestl as btl
 from bayestl import metrics
+from bayestl.distributions.warp import Temperature
+from bayestl.models.ensembles.recalibrated import WarpedLabels
 
 
 def gp(**kwargs):
@@ -20,13 +23,31 @@ def calibration_error(model, X, Y):
     return metrics.calibration_error(metrics.pit(Y["y"].to_numpy(), model.posterior(X).marginal("y")))
 
 
+class TooSure(btl.IndependentGP):
+    """A process whose spread is a third of what it ought to be."""
+
+    def _joint(self, rows):
+        return WarpedLabels(super()._joint(rows), {0: Temperature(1 / 3)})
+
+
+def test_known_errors_of_held_out_labels_are_part_of_their_predictions():
+    X, Y = table(60)
+    new = X.set_axis([f"new {i}" for i in range(60)])
+    Y_std = pd.DataFrame({"y": np.where(np.arange(60) % 2, 3.0, 0.0)})
+    noisy = Y + Y_std * np.random.default_rng(3).standard_normal((60, 1))
+    model = btl.Recalibrated(gp(), "temperature", cv=4, verbose=False).fit(X, noisy, Y_std=Y_std)
+    assert 0.6 < model.warps_["y"].temperature < 1.6
+    blind = model.log_density(new, noisy.set_axis(new.index))
+    told = model.log_density(new, noisy.set_axis(new.index), Y_std.set_axis(new.index))
+    assert told.mean().item() > blind.mean().item() + 1.0
+
+
 def test_the_temperature_mends_a_model_that_is_too_sure():
     X, Y = table(120)
     new_X, new = table(300, seed=1)
-    far_too_large = pd.DataFrame({"y": np.full(120, 2.0)})  # said to be known errors: a new label has none
-    plain = gp().fit(X, Y, Y_std=far_too_large)
-    model = btl.Recalibrated(gp(), "temperature", cv=4, verbose=False).fit(X, Y, Y_std=far_too_large)
-    assert model.warps_["y"].temperature > 1.5
+    plain = TooSure(n_starts=1, hyperparameters="map", verbose=False).fit(X, Y)
+    model = btl.Recalibrated(clone(plain), "temperature", cv=4, verbose=False).fit(X, Y)
+    assert 2.0 < model.warps_["y"].temperature < 5.0
     assert calibration_error(model, new_X, new) < 0.5 * calibration_error(plain, new_X, new)
     assert model.log_density(new_X, new).mean().item() > plain.log_density(new_X, new).mean().item() + 0.1
 
@@ -94,11 +115,21 @@ def test_classes_keep_their_names_and_sum_to_one():
         np.testing.assert_allclose(drawn, chances["red"], atol=0.04)
 
 
-def test_it_compares_like_any_model():
+@pytest.mark.parametrize("method", ["temperature", "conformal"])
+def test_it_compares_like_any_model(method):
     X, Y = table(40)
-    found = btl.compare({"recalibrated": btl.Recalibrated(gp())}, X, Y, cv=2, hide="row", verbose=False)
+    found = btl.compare({"recalibrated": btl.Recalibrated(gp(), method)}, X, Y, cv=2, hide="row", verbose=False)
     assert not found.failures
-    assert found.scores[["mae", "crps", "nlpd"]].notna().all().all()
+    assert np.isfinite(found.scores[["mae", "crps", "nlpd"]].to_numpy()).all()
+
+
+def test_a_conformal_interval_of_a_positive_label_starts_at_zero():
+    X, Y = table(40)
+    tasks = [btl.Task("y", btl.LogNormal())]
+    model = btl.Recalibrated(gp(tasks=tasks), "conformal", verbose=False).fit(X, np.exp(Y))
+    interval = model.posterior(X.iloc[:3]).interval(0.99)["y"]
+    assert (interval["lower"] == 0.0).all()
+    assert np.isposinf(interval["upper"]).all()
 
 
 @pytest.mark.parametrize(

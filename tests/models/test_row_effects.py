@@ -206,7 +206,7 @@ def test_a_saved_model_recognises_its_rows(fitted, table, tmp_path):
 
 def test_labels_in_another_order_of_rows_are_refused(fitted, table):
     X, Y, _, _ = table
-    with pytest.raises(ValueError, match=r"X and observed have the same row names in different orders"):
+    with pytest.raises(ValueError, match=r"observed has the same rows in another order than X"):
         fitted["difference"].posterior(X.iloc[70:75], observed=Y[["source"]].iloc[70:75].iloc[::-1])
 
 

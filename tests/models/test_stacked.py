@@ -46,7 +46,7 @@ def test_moments_quantiles_and_draws_are_those_of_the_mixture(fitted, two_tasks)
     X, Y = two_tasks
     fitted = copy.deepcopy(fitted)
     fitted.weights_[:] = [0.35, 0.65]
-    rows, known = X.iloc[22:26].set_axis(list("abcd")), Y.iloc[22:26].assign(target=np.nan)
+    rows, known = X.iloc[22:26].set_axis(list("abcd")), Y.iloc[22:26].set_axis(list("abcd")).assign(target=np.nan)
     post = fitted.posterior(rows, observed=known)
     each = [m.posterior(rows.to_numpy(), observed=known) for m in fitted.members_.values()]
     mean = 0.35 * each[0].mean.to_numpy() + 0.65 * each[1].mean.to_numpy()

@@ -27,7 +27,7 @@ Y = pd.DataFrame({"s": [1.0, 2.0, np.nan], "t": [np.nan, 5.0, 7.0]})
         (lambda: (X, Y.assign(s=["1", "2", "three"])), ["'s'", "row 2", "'three'"]),
         (lambda: (X, Y.assign(s=["red", "red", None])), ["'s'", "only the class 'red'"]),
         (lambda: (X, Y.iloc[:2]), ["inconsistent", "3 rows", "Y has 2"]),
-        (lambda: (X.set_axis(["u", "v", "w"]), Y.set_axis(["w", "v", "u"])), ["different orders"]),
+        (lambda: (X.set_axis(["u", "v", "w"]), Y.set_axis(["w", "v", "u"])), ["another order"]),
         (lambda: (X.iloc[:0], Y.iloc[:0]), ["0 sample"]),
         (lambda: (X, Y[[]]), ["no columns"]),
     ],
@@ -47,7 +47,7 @@ def test_negative_standard_error_is_named():
 
 def test_standard_errors_are_matched_by_name():
     table = build_table(X, Y, Y_std=pd.DataFrame({"t": [0.0, 0.5, 0.6], "s": [0.1, 0.2, 0.3]}))
-    np.testing.assert_allclose(table.se, [[0.1, 0.0], [0.2, 0.5], [0.0, 0.6]])
+    np.testing.assert_allclose(table.labels.se, [[0.1, 0.0], [0.2, 0.5], [0.0, 0.6]])
 
 
 def test_text_that_is_numbers_is_read():
@@ -110,16 +110,16 @@ def test_unknown_and_repeated_tasks_are_refused():
 
 
 def test_groups_are_encoded_and_missing_ones_marked():
-    codes, names = encode_groups(["b", None, "a", "b"], 4)
+    codes, names = encode_groups(["b", None, "a", "b"], pd.RangeIndex(4))
     assert codes.tolist() == [0, -1, 1, 0]
     assert names == ("b", "a")
     with pytest.raises(ValueError, match="2 entries for 3 rows"):
-        encode_groups(["a", "b"], 3)
+        encode_groups(["a", "b"], pd.RangeIndex(3))
 
 
 def test_groups_may_be_of_any_type_and_known_ones_come_first():
     groups = pd.Series([("x", 1), 2.0, "2", None, 3, np.nan, ("x", 1)], dtype=object)
-    codes, names = encode_groups(groups, 7, known=(2, "z"))
+    codes, names = encode_groups(groups, groups.index, known=(2, "z"))
     assert codes.tolist() == [2, 0, 3, -1, 4, -1, 2]
     assert names == (2, "z", "('x', 1)", "2", 3)  # as a saved model has them
 

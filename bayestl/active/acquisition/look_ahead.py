@@ -25,7 +25,7 @@ from bayestl.active.goals import Goal
 from bayestl.distributions import NormalMixture
 from bayestl.models.base import BayesianModel
 from bayestl.models.exact.model import ExactModel, jointly_gaussian
-from bayestl.table.table import Known
+from bayestl.table.measured import Measured
 
 
 def look_ahead_rates(model: BayesianModel, pool: Pool, goal: Goal, best: float) -> np.ndarray:
@@ -130,7 +130,7 @@ def conditioned(model: BayesianModel, x: pd.DataFrame, task: str, values: Sequen
         )  # copy.copy would save and restore it; here all but the new label is shared
         fantasy.__dict__.update(model.__dict__)
         fantasy.table_ = table
-        known = at._replace(further=Known(y, y), given=Known(y, y))
+        known = at._replace(further=Measured.of(y), given=Measured.of(y))
         fantasy.families_ = [replace(f, posterior=model._posterior_with(f, known)) for f in model.families_]
         copies.append(fantasy)
     return copies

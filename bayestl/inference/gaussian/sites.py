@@ -37,7 +37,7 @@ from bayestl.priors.vector import one_by_one
 
 LEAST_PRECISION = 1e-6
 """Least precision of a site, scaled units: that of a label without information."""
-ITERATIONS = 50
+ITERATIONS = 200
 """Largest number of updates of the sites."""
 TOLERANCE = 1e-6
 """The sites have converged when the bound gains less than this, in nats per label."""

@@ -13,16 +13,16 @@ import torch
 from bayestl.inference.gaussian.labels import Data
 from bayestl.inference.gaussian.sites import Observations, PartLabels
 from bayestl.likelihoods import LabelBlock
+from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows, fitted_rows
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table, refuse_empty_parts
+from bayestl.table.table import Table, refuse_empty_parts
 from bayestl.table.task import Task, TaskPart
 
 
 def part_data(
     rows: Rows,
-    labels: Known,
-    se: np.ndarray,
+    labels: Measured,
     scaler: Scaler,
     tasks: Sequence[Task],
     parts: Sequence[TaskPart],
@@ -33,7 +33,7 @@ def part_data(
     """
     part_labels, used = [], 0
     for position, part in enumerate(parts):
-        columns = scaler.block(labels, se, part, tasks[part.task])
+        columns = scaler.block(labels, part, tasks[part.task])
         row = np.flatnonzero(~np.isnan(columns[0]))
         channels = tuple(range(used, used + len(part.channels)))
         used += len(part.channels)
@@ -54,6 +54,6 @@ def training_data(table: Table, scaler: Scaler, parts: Sequence[TaskPart], x: np
     """
     refuse_empty_parts(table, parts)
     rows = fitted_rows(table, x, np.arange(len(x)))
-    data = part_data(rows, Known(table.y, table.high), table.se, scaler, table.tasks, parts)
+    data = part_data(rows, table.labels, scaler, table.tasks, parts)
     assert data is not None
     return data

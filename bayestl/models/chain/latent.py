@@ -105,7 +105,7 @@ class ChainLatent:
         has_label = (np.diff(np.sort(y, axis=0), axis=0) > 0).sum(axis=0) + 1 >= LEAST_PATHS
         if not has_label.any():
             return others
-        labels = self._smooth_labels(part, particles(y[:, has_label]), setting)
+        labels = self._smooth_labels(part, particles(y[:, has_label]), setting.of_rows(rows[has_label]))
         return ByRow(len(self._chain.x), rows[has_label], labels, others)
 
     def _smooth_labels(self, part: TaskPart, y: np.ndarray, setting: Setting) -> Predictive:

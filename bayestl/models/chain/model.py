@@ -36,9 +36,10 @@ from bayestl.priors.processes import Smooth
 from bayestl.priors.task_specific import independent_prior
 from bayestl.streams import RandomState, spawn
 from bayestl.table.graph import order_levels
+from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table, row_groups
+from bayestl.table.table import Table, row_groups
 from bayestl.table.task import Task, TaskPart
 
 INPUTS = (None, "forest")
@@ -175,7 +176,7 @@ class ChainGP(TransferModel):
 
     def _build(self, table: Table, scaler: Scaler, seed: int, make_family: FamilyMaker) -> dict[str, Any]:
         """The fitted attributes: families one after another, each with inputs from those before it."""
-        x, labels = scaler.features(table.x), Known(table.y, table.high)
+        x, labels = scaler.features(table.x), table.labels
         codes = row_groups(table), np.arange(len(x))
         families: list[Family] = []
         inputs: dict[int, Inputs] = {}
@@ -227,7 +228,7 @@ class ChainGP(TransferModel):
         ]
 
     def _inputs(
-        self, table: Table, scaler: Scaler, t: int, x: np.ndarray, source: np.ndarray, labels: Known, seed: int
+        self, table: Table, scaler: Scaler, t: int, x: np.ndarray, source: np.ndarray, labels: Measured, seed: int
     ) -> tuple[Inputs, np.ndarray]:
         """How the inputs of a task are made, and the inputs of the table's rows."""
         forests = self._forests(table, t, seed)
@@ -283,7 +284,7 @@ class ChainGP(TransferModel):
     def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
         return BayesianModel._prior_at_table(self, table, seed)  # inputs are labels, which a prior draw does not have
 
-    def _latent(self, rows: Rows) -> JoinedLatent | ChainLatent:  # type: ignore[override]
+    def _latent(self, rows: Rows) -> JoinedLatent | ChainLatent:
         missing = np.full((len(rows.x), len(self.tasks_)), np.nan)
         y = missing if rows.known is None else rows.known.y
         inputs: dict[int, np.ndarray] = {}

@@ -22,9 +22,10 @@ from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.models.chain.levels import PATHS, Proposals, lattice, resampled
 from bayestl.models.chain.rows import given_label
 from bayestl.models.exact.family import Family
+from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table
+from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
 ROWS = 256
@@ -114,11 +115,10 @@ class ChainPaths:
         self._model, self._rows, self.x, self.inputs = model, rows, rows.x, inputs
         self.order = model._order(model.table_)
         self.last = self.order[-1]
-        missing = np.full((len(rows.x), len(model.tasks_)), np.nan)
-        self._labels = labels = rows.known or Known(missing, missing)
-        self._further = rows.further or Known(missing, missing)
-        self._y, self._high = labels
-        self.known = ~np.isnan(labels.y)
+        nothing = Measured.none(len(rows.x), len(model.tasks_))
+        self._labels = rows.known or nothing
+        self._further = rows.further or nothing
+        self.known = self._labels.present
         self.fixed = np.ones_like(self.known)
         for above, t in zip(self.order, self.order[1:], strict=False):
             self.fixed[:, t] = self.known[:, above]
@@ -145,12 +145,12 @@ class ChainPaths:
         The rows with those labels come first.
         """
         t = part.task
-        given = np.flatnonzero(~np.isnan(self._further.y[:, t]) & self.fixed[:, t])
+        given = np.flatnonzero(self._further.present[:, t] & self.fixed[:, t])
         everything = np.concatenate([self.inputs[t][given], inputs])
-        blank = np.full((len(everything), self._y.shape[1]), np.nan)
-        further = Known(blank, blank.copy()) if len(given) else None
+        further = Measured.none(len(everything), self.known.shape[1]) if len(given) else None
         if further is not None:
-            further.y[: len(given), t], further.high[: len(given), t] = (v[given, t] for v in self._further)
+            for values, labels in zip(further, self._further, strict=True):
+                values[: len(given), t] = labels[given, t]
         chosen = np.concatenate([given, rows])
         at = Rows(everything, self._rows.group[chosen], self._rows.row[chosen], None, further)
         return self._model._family_latent(self.family[part], at)
@@ -178,8 +178,11 @@ class ChainPaths:
             return weights, setting
         return np.concatenate([share * weights, (1 - share) * weights]), setting.at(np.tile(np.arange(len(weights)), 2))
 
-    def _given(self, t: int, down: Descent, rows: np.ndarray) -> Predictive:
-        """The distribution of a task's label given each path in a mask of the rows; K R numbers, path by path."""
+    def _given(self, t: int, down: Descent, rows: np.ndarray, labels: Measured | None = None) -> Predictive:
+        """The distribution of a task's label given each path in a mask of the rows; K R numbers, path by path.
+
+        ``labels`` of the R rows have standard errors, which are then part of the distribution.
+        """
         share = self.stand_in(t)
         members = []
         for half in (0, 1) if share else (0,):
@@ -192,6 +195,9 @@ class ChainPaths:
                 )
                 block = LatentBlock(base.weights, *(v.reshape(size, -1, *v.shape[3:]) for v in moments))
                 setting = base.setting(0, 0)._replace(location=location, scale=scale)
+                if labels is not None:
+                    error = self._model.scaler_.errors(labels, part, self._model.tasks_[t])
+                    setting = setting._replace(error=np.tile(error, len(down.log_weights)))
                 predicted[part.role] = part.likelihood.predictive(block, setting)
             members.append(self._model.tasks_[t].observes.combine(predicted))
         return average(np.array([share, 1 - share]) if share else np.ones(1), members)
@@ -219,14 +225,15 @@ class ChainPaths:
                     for values, at_paths in zip((means, covariances), found, strict=True):
                         values[-len(at_paths) :, :, drawn] = at_paths.reshape(len(at_paths), k, -1, *at_paths.shape[2:])
                 down.means[part], down.covariances[part] = means, covariances
-            down.labels[t] = np.tile(self._y[rows, t], (k, 1))
+            down.labels[t] = np.tile(self._labels.y[rows, t], (k, 1))
             if (unknown := ~known).any() and t != self.last:
                 of_label = self._given(t, down, unknown)
                 level = np.clip(ndtr(scores[:, unknown, j]), 1e-12, 1 - 1e-12)
                 down.labels[t][:, unknown] = of_label.quantile(level.ravel()).reshape(k, -1)
             if (weighted := known & drawn).any():
-                of_label = self._given(t, down, weighted)
-                y, high = (np.tile(v[rows[weighted], t], k) for v in (self._y, self._high))
+                labels = self._labels.at(rows[weighted])
+                of_label = self._given(t, down, weighted, labels)
+                y, high = (np.tile(v[:, t], k) for v in (labels.y, labels.high))
                 down.log_weights[:, weighted] += log_density_of(of_label, y, high).reshape(k, -1)
             above = t
         return down
@@ -269,12 +276,10 @@ class ChainPaths:
         for values in (paths.means, paths.covariances):
             values[part] = values[part].copy()
         for components, labels in halves:
-            y, high = (
-                np.tile(self._model.scaler_.labels(v[rows[own], part.task], part, task), (PATHS, 1)) for v in labels
-            )
+            y, se2, high = (np.tile(v, (PATHS, 1)) for v in self._model.scaler_.block(labels.at(rows[own]), part, task))
             moments = paths.means[part][components][:, :, own], paths.covariances[part][components][:, :, own]
             chosen = setting.at(np.arange(len(setting.noise))[components])
             if len(chosen.noise):
-                updated = given_label(part.likelihood, *moments, chosen, y, high)
+                updated = given_label(part.likelihood, *moments, chosen, y, high, se2)
                 for values, given in zip((paths.means, paths.covariances), updated, strict=True):
                     values[part][components][:, :, own] = given  # a view of these components

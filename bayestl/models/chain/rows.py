@@ -94,9 +94,17 @@ def given_number(
 
 
 def given_label(
-    likelihood: Part, means: np.ndarray, covariances: np.ndarray, setting: Setting, y: np.ndarray, high: np.ndarray
+    likelihood: Part,
+    means: np.ndarray,
+    covariances: np.ndarray,
+    setting: Setting,
+    y: np.ndarray,
+    high: np.ndarray,
+    se2: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Moments (S, K, R, L) of latent values given a label each, between ``y`` and ``high`` (K, R); NaN: not labelled.
+
+    ``se2`` (K, R) are the known variances of the labels.
 
     A number that is known exactly counts as one with Gaussian noise; for classes and intervals the moments are those of
     a quadrature.
@@ -105,11 +113,11 @@ def given_label(
     exact = (y == high) & likelihood.has_noise
     if exact.any():
         means[:, exact, 0], covariances[:, exact, 0, 0] = given_number(
-            means[:, exact, 0], covariances[:, exact, 0, 0], setting.noise[:, None], y[exact]
+            means[:, exact, 0], covariances[:, exact, 0, 0], setting.noise[:, None] + se2[exact], y[exact]
         )
     rest = ~np.isnan(y) & ~exact
     if rest.any():
-        labels = LabelBlock(*(torch.from_numpy(v) for v in (y[rest], np.zeros(rest.sum()), high[rest])))
+        labels = LabelBlock(*(torch.from_numpy(v) for v in (y[rest], se2[rest], high[rest])))
         nodes, log_mass = _nodes(means.shape[-1])
         for s in range(len(means)):
             values, vectors = np.linalg.eigh(covariances[s, rest])

@@ -7,7 +7,6 @@ of the held-out labels, or to their class probabilities.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from bayestl.diagnostics.checks import Check
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.distributions import Discrete, Predictive
 from bayestl.distributions.warp import CLASSES, NUMBERS, ClassIsotonic, ClassTemperature, Warp, Warped, from_state
-from bayestl.likelihoods import LatentBlock, Setting
+from bayestl.joint import Asked, JointLabels, Moments
 from bayestl.metrics import pit
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import (
@@ -31,12 +30,11 @@ from bayestl.models.crossfit import (
     with_seed_of,
 )
 from bayestl.models.whole_table import decided
-from bayestl.posterior import Latent, Posterior
 from bayestl.streams import RandomState, spawn
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
-from bayestl.table.task import PartDraws, Task, TaskPart
+from bayestl.table.task import Task
 
 METHODS = ("temperature", "isotonic", "conformal")
 LEAST_LABELS = 10
@@ -44,74 +42,59 @@ LEAST_LABELS = 10
 AnyWarp = Warp | ClassTemperature | ClassIsotonic
 
 
-class WarpedLatent:
-    """The latent values of a model (``bayestl.posterior.Latent``), and the ``warps`` of the tasks' labels by position.
+class WarpedLabels:
+    """The joint distribution of a model's labels (``bayestl.joint.JointLabels``) with ``warps`` of tasks by position.
 
-    ``posterior_type`` is the class of the model's own posterior.
+    Latent values (``noise=False``) are those of the model.
     """
 
-    def __init__(self, base: Latent, warps: Mapping[int, AnyWarp], posterior_type: type[Posterior]) -> None:
+    def __init__(self, base: JointLabels, warps: Mapping[int, AnyWarp]) -> None:
         self.base = base
         self.warps = warps
-        self.posterior_type = posterior_type
 
-    def block(self, part: TaskPart) -> LatentBlock:
-        """The model's posterior of the latent values of a part."""
-        return self.base.block(part)
+    def _is_changed(self, asked: Asked) -> bool:
+        return asked.noise and bool(self.warps)
 
-    def setting(self, part: TaskPart) -> Setting:
-        """The model's noise and further hyperparameters of a part."""
-        return self.base.setting(part)
+    def marginals(self, asked: Asked) -> list[Predictive]:
+        """The warped distributions of the tasks' labels."""
+        return self._warped(self.base.marginals(asked)) if self._is_changed(asked) else self.base.marginals(asked)
 
-    def moments(self) -> None:
-        """None: labels are no longer Gaussian, so functions of tasks are evaluated by draws."""
-        return
-
-    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
-        """The model's draws behind each part."""
-        return self.base.sample(n, generator, joint_rows)
-
-
-class RecalibratedPosterior(Posterior):
-    """Posterior with warped label distributions; latent values (``noise=False``) are those of the model."""
-
-    _latent: WarpedLatent
-
-    @cached_property
-    def _base(self) -> Posterior:
-        latent = self._latent
-        return latent.posterior_type(latent.base, self._tasks, self._scaler, self._index, self._noise)
-
-    @cached_property
-    def _marginals(self) -> list[Predictive]:
-        marginals = list(self._base.marginals)
-        for t, warp in self._latent.warps.items() if self._noise else ():
+    def _warped(self, marginals: list[Predictive]) -> list[Predictive]:
+        warped = list(marginals)
+        for t, warp in self.warps.items():
             marginal = marginals[t]
             if isinstance(warp, ClassTemperature | ClassIsotonic):
                 assert isinstance(marginal, Discrete)
-                marginals[t] = warp.apply(marginal)
+                warped[t] = warp.apply(marginal)
             else:
-                marginals[t] = warp.apply(marginal)
-        return marginals
+                warped[t] = warp.apply(marginal)
+        return warped
 
-    def _draws(self, n: int, seed: int, joint_rows: bool) -> np.ndarray:
-        draws = super()._draws(n, seed, joint_rows)
-        generator = streams.generator(seed, "warped draws")
-        for t in self._latent.warps if self._noise else ():
-            marginal = self._marginals[t]
+    def moments(self, asked: Asked) -> Moments | None:
+        """None where labels are warped, for they are no longer Gaussian: functions of tasks are evaluated by draws."""
+        return None if self._is_changed(asked) else self.base.moments(asked)
+
+    def draws(self, n: int, generator: np.random.Generator, joint_rows: bool, asked: Asked) -> np.ndarray:
+        """The model's draws, each moved to the same level of the warped distribution."""
+        draws = self.base.draws(n, generator, joint_rows, asked)
+        if not self._is_changed(asked):
+            return draws
+        before = self.base.marginals(asked)
+        after = self._warped(before)
+        for t in self.warps:
+            marginal, old = after[t], before[t]
             if isinstance(marginal, Warped):
                 draws[:, :, t] = marginal.moved(draws[:, :, t], generator)
-            elif isinstance(marginal, Discrete):
-                draws[:, :, t] = self._redrawn(draws[:, :, t], t, generator)
+            elif isinstance(marginal, Discrete) and isinstance(old, Discrete):
+                draws[:, :, t] = _redrawn(draws[:, :, t], old, marginal, generator)
         return draws
 
-    def _redrawn(self, draws: np.ndarray, t: int, generator: np.random.Generator) -> np.ndarray:
-        """Draws (K, n) of classes with the warped probabilities, at the quantile levels of the given draws."""
-        before, after = self._base.marginals[t], self._marginals[t]
-        assert isinstance(before, Discrete)
-        above, below = before.cdf(draws), before.cdf_below(draws)
-        level = below + (above - below) * generator.uniform(size=draws.shape)
-        return np.stack([after.quantile(u) for u in level])
+
+def _redrawn(draws: np.ndarray, before: Discrete, after: Discrete, generator: np.random.Generator) -> np.ndarray:
+    """Draws (K, n) of classes with other probabilities, at the quantile levels of the given draws."""
+    above, below = before.cdf(draws), before.cdf_below(draws)
+    level = below + (above - below) * generator.uniform(size=draws.shape)
+    return np.stack([after.quantile(u) for u in level])
 
 
 class Recalibrated(BayesianModel):
@@ -162,8 +145,6 @@ class Recalibrated(BayesianModel):
     True
     """
 
-    _posterior_type = RecalibratedPosterior
-
     def __init__(
         self,
         model: Any = None,
@@ -208,7 +189,8 @@ class Recalibrated(BayesianModel):
             warps = {}
             for t, rows, marginal in predicted_without(member, table, calibration_rows, range(len(table.tasks))):
                 if len(rows) >= LEAST_LABELS and not isinstance(marginal, Discrete):
-                    levels = pit(table.y[rows, t], marginal, spawn(seed, "pit", t), table.high[rows, t])
+                    y, high, _ = table.labels.at(rows).task(t)
+                    levels = pit(y, marginal, spawn(seed, "pit", t), high)
                     warps[table.names[t]] = NUMBERS[self.method].fit(levels)
             return {"member_": member, "warps_": warps}
         member = refitted(self.model, table, scaler)
@@ -231,11 +213,11 @@ class Recalibrated(BayesianModel):
         chances = held[[f"p{k}" for k in range(len(task.classes))]].to_numpy()
         return CLASSES[self.method].fit(chances, held["y"].to_numpy())
 
-    def _latent(self, rows: Rows) -> WarpedLatent:
+    def _joint(self, rows: Rows) -> WarpedLabels:
         if self.method == "conformal":
             rows = rows.among(self._split(len(self.table_.x), self.seed_)[0], len(self.table_.x))
         warps = {t: self.warps_[name] for t, name in enumerate(self.table_.names) if name in self.warps_}
-        return WarpedLatent(self.member_._latent(rows), warps, self.member_._posterior_type)
+        return WarpedLabels(self.member_._joint(rows), warps)
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         raise ValueError("a recalibrated model has no hyperparameters of its own: ask its member_")

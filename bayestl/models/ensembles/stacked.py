@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,16 +19,15 @@ from bayestl.diagnostics.checks import Check
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.distributions import Predictive
 from bayestl.distributions.mixture import average
-from bayestl.likelihoods import LatentBlock, Setting
+from bayestl.joint import Asked, JointLabels, Moments
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import FOLDS, check_folds, held_out_labels, refitted, restored, state_of, with_seed_of
 from bayestl.models.whole_table import decided
-from bayestl.posterior import Latent, Posterior
 from bayestl.streams import RandomState, spawn
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
-from bayestl.table.task import PartDraws, Task, TaskPart
+from bayestl.table.task import Task
 
 STEPS = 10_000
 """Most steps of expectation-maximisation for the weights."""
@@ -37,27 +35,21 @@ SETTLED = 1e-10
 """Change of the weights at which expectation-maximisation stops."""
 
 
-class StackedLatent:
-    """Latent values of K models of the same tasks (``bayestl.posterior.Latent``), with ``weights`` (K,)."""
+class StackedLabels:
+    """A mixture of the joint distributions of K models (``bayestl.joint.JointLabels``), with ``weights`` (K,)."""
 
-    def __init__(self, members: Sequence[Latent], weights: np.ndarray) -> None:
+    def __init__(self, members: Sequence[JointLabels], weights: np.ndarray) -> None:
         self.members = members
         self.weights = weights
 
-    def block(self, part: TaskPart) -> LatentBlock:
-        """The latent values of a part: a mixture of the components of all models."""
-        blocks = [m.block(part) for m in self.members]
-        weights = [w * b.weights for w, b in zip(self.weights, blocks, strict=True)]
-        columns = zip(weights, (b.means for b in blocks), (b.covariances for b in blocks), strict=True)
-        return LatentBlock(*(np.concatenate(c) for c in zip(*columns, strict=True)))
+    def marginals(self, asked: Asked) -> list[Predictive]:
+        """The mixture of the models' distributions of each task's labels."""
+        by_task = zip(*(m.marginals(asked) for m in self.members), strict=True)
+        return [average(self.weights, list(of_task)) for of_task in by_task]
 
-    def setting(self, part: TaskPart) -> Setting:
-        """Noise and further hyperparameters of a part in each component of the mixture."""
-        return Setting.joined([m.setting(part) for m in self.members])
-
-    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+    def moments(self, asked: Asked) -> Moments | None:
         """The Gaussian components of all models; None where a model has only draws."""
-        per_model = [m.moments() for m in self.members]
+        per_model = [m.moments(asked) for m in self.members]
         gaussian = [m for m in per_model if m is not None]
         if len(gaussian) < len(per_model):
             return None
@@ -65,30 +57,14 @@ class StackedLatent:
         means, covariances, noise = (np.concatenate([m[i] for m in gaussian]) for i in (1, 2, 3))
         return weights, means, covariances, noise
 
-    def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> list[PartDraws]:
-        """Draws behind each part, each draw from one of the models for all tasks."""
+    def draws(self, n: int, generator: np.random.Generator, joint_rows: bool, asked: Asked) -> np.ndarray:
+        """``n`` draws (n, rows, T), each from one of the models for all rows and tasks."""
+        if len(self.members) == 1:
+            return self.members[0].draws(n, generator, joint_rows, asked)
         counts = generator.multinomial(n, self.weights)
-        per_model = [m.sample(int(k), generator, joint_rows) for m, k in zip(self.members, counts, strict=True) if k]
-        order = generator.permutation(n)
-        draws = []
-        for of_part in zip(*per_model, strict=True):
-            setting = Setting.joined([d.setting for d in of_part])
-            labels = [np.full(d.f.shape[:2], np.nan) if d.label is None else d.label for d in of_part]
-            f, label = np.concatenate([d.f for d in of_part]), np.concatenate(labels)
-            draws.append(PartDraws(of_part[0].part, f[order], setting.at(order), label[order]))
-        return draws
-
-
-class StackedPosterior(Posterior):
-    """Posterior whose label distributions are mixtures of the models' distributions."""
-
-    _latent: StackedLatent
-
-    @cached_property
-    def _marginals(self) -> list[Predictive]:
-        posteriors = [Posterior(m, self._tasks, self._scaler, self._index, self._noise) for m in self._latent.members]
-        by_task = zip(*(p.marginals for p in posteriors), strict=True)
-        return [average(self._latent.weights, list(of_task)) for of_task in by_task]
+        pairs = zip(self.members, counts, strict=True)
+        draws = [m.draws(int(k), generator, joint_rows, asked) for m, k in pairs if k]
+        return generator.permutation(np.concatenate(draws))
 
 
 class StackedModel(BayesianModel):
@@ -135,8 +111,6 @@ class StackedModel(BayesianModel):
     >>> model.weights_.idxmax()
     'difference'
     """
-
-    _posterior_type = StackedPosterior
 
     def __init__(
         self,
@@ -187,7 +161,7 @@ class StackedModel(BayesianModel):
         if not self._models:
             raise ValueError("StackedModel: models= is empty; give a name and an unfitted model for each")
         for name, model in self._models.items():
-            if not isinstance(model, BayesianModel) or isinstance(model, StackedModel):
+            if not isinstance(model, BayesianModel):
                 raise ValueError(
                     f"StackedModel: models[{name!r}] must be a model of bayestl, got {type(model).__name__}"
                 )
@@ -206,10 +180,10 @@ class StackedModel(BayesianModel):
             columns.append(frame["log_density"][frame["task"].isin(targets)].to_numpy())
         return np.column_stack(columns)
 
-    def _latent(self, rows: Rows) -> StackedLatent:
+    def _joint(self, rows: Rows) -> StackedLabels:
         weights = {name: w for name, w in self.weights_.items() if w > 0}
-        latents = [self.members_[str(name)]._latent(rows) for name in weights]
-        return StackedLatent(latents, np.array(list(weights.values())))
+        members = [self.members_[str(name)]._joint(rows) for name in weights]
+        return StackedLabels(members, np.array(list(weights.values())))
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         raise ValueError(

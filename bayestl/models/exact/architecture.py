@@ -18,6 +18,7 @@ from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.inference.gaussian.labels import Data
 from bayestl.inference.gaussian.latent import ExactLatent, JoinedLatent
 from bayestl.inference.gaussian.table_labels import part_data, training_data
+from bayestl.joint import LabelsOfLatent, Latent
 from bayestl.kernels.combined import Covariance, build_kernel
 from bayestl.models.base import BayesianModel
 from bayestl.models.exact.family import Family
@@ -101,7 +102,11 @@ class ExactArchitecture(BayesianModel):
         modes = {part.names[0]: mode for family, mode in families.items() for part in family}
         return {"hyperparameters": modes if len(set(modes.values())) > 1 else next(iter(modes.values()))}
 
-    def _latent(self, rows: Rows) -> JoinedLatent:
+    def _joint(self, rows: Rows) -> LabelsOfLatent:
+        return LabelsOfLatent(self._latent(rows), self.tasks_, self.scaler_)
+
+    def _latent(self, rows: Rows) -> Latent:
+        """The latent values of rows, given all labels known of them."""
         return JoinedLatent([(f.parts, self._family_latent(f, rows)) for f in self.families_])
 
     def _family_latent(self, family: Family, rows: Rows) -> ExactLatent:
@@ -114,8 +119,7 @@ class ExactArchitecture(BayesianModel):
         """The posterior of a family given the further labels of some rows."""
         if rows.further is None:
             return family.posterior
-        se = np.zeros_like(rows.further.y)
-        labels = part_data(rows, rows.further, se, self.scaler_, self.tasks_, family.parts)
+        labels = part_data(rows, rows.further, self.scaler_, self.tasks_, family.parts)
         return family.posterior if labels is None else family.posterior.condition(labels)
 
     def _family_inputs(self, family: Family) -> np.ndarray:

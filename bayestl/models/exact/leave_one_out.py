@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.special import logsumexp
 
 from bayestl import metrics
 from bayestl.distributions import Discrete, Predictive, log_density_of
-from bayestl.inference.gaussian.latent import ExactLatent, resample
-from bayestl.inference.gaussian.loo import cavities, label_places
+from bayestl.inference.gaussian.latent import resample
+from bayestl.inference.gaussian.loo import cavities
 from bayestl.likelihoods import LatentBlock, Setting
+from bayestl.priors.processes import Points
+from bayestl.table.new_rows import fitted_rows
 
 if TYPE_CHECKING:
     from bayestl.models.exact.architecture import ExactArchitecture
@@ -59,6 +62,7 @@ class LeaveOneOut:
             "task": task,
             "row": self.rows,
             "y": self.y,
+            "high": self.high,
             "log_density": log_density,
             "pit": (weights * pit).sum(axis=0),
             "sensitivity": self.log_density.var(axis=0) if len(self.per_component) > 1 else np.nan,
@@ -86,67 +90,56 @@ def held_out(model: ExactArchitecture, families: Sequence[Family]) -> dict[str, 
         raise ValueError(
             "leave-one-out needs every label, but this table is summarised by inducing values: use compare"
         )
-    family_of_part = {
-        part: left_out
-        for family in families
-        for left_out in [_LeaveOneOutFamily(model, family)]
-        for part in family.parts
-    }
-    return {name: _of_task(model, t, family_of_part) for t, name in enumerate(model.table_.names)}
+    left_out = [_LeaveOneOutFamily(model, family) for family in families]
+    return {name: _of_task(model, t, left_out) for t, name in enumerate(model.table_.names)}
 
 
 class _LeaveOneOutFamily:
     """The latent values behind each label of a family given all other labels, component by component."""
 
     def __init__(self, model: ExactArchitecture, family: Family) -> None:
-        self._model, self._family = model, family
+        self._model, self.family = model, family
         self.weights = family.posterior.weights
         used = np.cumsum([0, *(len(p.channels) for p in family.parts)])
-        self._local = [list(range(a, b)) for a, b in pairwise(used)]
-        task = family.posterior.components[0].labels.points.task
-        self._places = [label_places(task, channels) for channels in self._local]
-        self._cavities: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
-        self._elsewhere: dict[TaskPart, ExactLatent] = {}
+        self._local = {part: list(range(a, b)) for part, (a, b) in zip(family.parts, pairwise(used), strict=True)}
 
-    def block(self, part: TaskPart, rows: np.ndarray, s: int) -> tuple[LatentBlock, Setting]:
-        """Latent values of a part at ``rows`` under component ``s`` (cavities if labelled), and its setting."""
-        position = self._family.parts.index(part)
-        if s not in self._cavities:
-            self._cavities[s] = cavities(self._family.posterior.components[s], self._places)
-        mean, covariance = self._cavities[s][position]
-        labelled = self._labelled(part)
-        has_label = np.isin(rows, labelled)
-        unlabelled = rows[~has_label]
-        means = np.empty((len(rows), mean.shape[1]))
-        covariances = np.empty((*means.shape, mean.shape[1]))
-        position_in_cavity = np.searchsorted(labelled, rows[has_label])
-        means[has_label], covariances[has_label] = mean[position_in_cavity], covariance[position_in_cavity]
-        if part not in self._elsewhere:
-            self._elsewhere[part] = self._model._at_rows(self._family, unlabelled)
-        latent = self._elsewhere[part]
-        if len(unlabelled):
-            channels = self._local[position]
-            posterior_means, posterior_covariances = latent.moments()
-            means[~has_label] = posterior_means[s][:, channels]
-            covariances[~has_label] = posterior_covariances[s][:, channels][:, :, channels]
-        setting = latent.setting(self._local[position][0], position).at(np.array([s]))
-        return LatentBlock(np.ones(1), means[None], covariances[None]), setting
+    def has(self, t: int) -> bool:
+        """Whether a part of task ``t`` belongs to the family."""
+        return any(part.task == t for part in self.family.parts)
 
-    def _labelled(self, part: TaskPart) -> np.ndarray:
-        """Rows of the table that have a label of the part."""
-        table = self._model.table_
-        task = table.tasks[part.task]
-        return np.flatnonzero(~np.isnan(task.observes.split(table.y[:, part.task])[part.role]))
+    def blocks(self, t: int, rows: np.ndarray, s: int) -> dict[TaskPart, tuple[LatentBlock, Setting]]:
+        """Latent values of the parts of task ``t`` at its labelled ``rows`` under component ``s``, and their settings."""
+        component = self.family.posterior.components[s]
+        local = {part: channels for part, channels in self._local.items() if part.task == t}
+        channels = [c for of_part in local.values() for c in of_part]
+        points = component.labels.points
+        places = torch.nonzero(torch.isin(points.task, torch.tensor(channels))).ravel()
+        own: dict[int, list[int]] = {int(row): [] for row in rows}
+        for place, row in zip(places.tolist(), points.row[places].tolist(), strict=True):
+            own[row].append(place)
+        codes = fitted_rows(self._model.table_, self._model._family_inputs(self.family), rows)
+        x, group, row = (torch.from_numpy(v) for v in codes[:3])
+        at = [Points(x, torch.full((len(rows),), c, dtype=torch.long), group, row) for c in channels]
+        mean, covariance = cavities(component, at, [torch.tensor(v, dtype=torch.long) for v in own.values()])
+        noise = component.prior.residual.variance().detach().numpy()
+        blocks, used = {}, 0
+        for part, of_part in local.items():
+            here = list(range(used, used + len(of_part)))
+            used += len(of_part)
+            further = component.prior.further(self.family.parts.index(part)).detach().numpy()
+            latent = LatentBlock(np.ones(1), mean[None][:, :, here], covariance[None][:, :, here][:, :, :, here])
+            blocks[part] = latent, Setting(noise[None, of_part[0]], further[None])
+        return blocks
 
 
-def _of_task(model: ExactArchitecture, t: int, family_of_part: dict[TaskPart, _LeaveOneOutFamily]) -> LeaveOneOut:
-    """Leave-one-out predictions of task ``t``; ``family_of_part`` holds the families."""
+def _of_task(model: ExactArchitecture, t: int, left_out: Sequence[_LeaveOneOutFamily]) -> LeaveOneOut:
+    """Leave-one-out predictions of task ``t``."""
     table, task = model.table_, model.table_.tasks[t]
     rows = np.flatnonzero(table.present[:, t])
-    parts = [part for part in table.parts if part.task == t]
-    families = [family_of_part[part] for part in parts]
-    if len({id(family) for family in families}) == 1:
-        components = [np.arange(len(family.weights)) for family in families]
+    labels = table.labels.at(rows)
+    families = [family for family in left_out if family.has(t)]
+    if len(families) == 1:
+        components = [np.arange(len(families[0].weights))]
         weights = families[0].weights
     else:  # hyperparameters of different families are independent: components are paired in proportion to their weights
         size = max(len(family.weights) for family in families)
@@ -155,10 +148,11 @@ def _of_task(model: ExactArchitecture, t: int, family_of_part: dict[TaskPart, _L
     predictions = []
     for s in range(len(weights)):
         predicted: dict[str, Predictive] = {}
-        for part, family, component in zip(parts, families, components, strict=True):
-            block, setting = family.block(part, rows, int(component[s]))
-            location, scale = model.scaler_.units(part)
-            in_units = setting._replace(location=location, scale=scale)
-            predicted[part.role] = part.likelihood.predictive(block, in_units)
+        for family, component in zip(families, components, strict=True):
+            for part, (block, setting) in family.blocks(t, rows, int(component[s])).items():
+                location, scale = model.scaler_.units(part)
+                error = model.scaler_.errors(labels, part, task)
+                in_units = setting._replace(location=location, scale=scale, error=error)
+                predicted[part.role] = part.likelihood.predictive(block, in_units)
         predictions.append(task.observes.combine(predicted))
-    return LeaveOneOut(rows, table.y[rows, t], table.high[rows, t], weights, predictions)
+    return LeaveOneOut(rows, labels.y[:, t], labels.high[:, t], weights, predictions)

@@ -64,7 +64,8 @@ class ExactModel(ExactArchitecture):
         Returns
         -------
         DataFrame
-            One row per label: ``task``, ``row`` (position in the table), ``y``, ``log_density`` (nats, label units),
+            One row per label: ``task``, ``row`` (position in the table), ``y`` and ``high`` (the ends of an interval, else
+            equal), ``log_density`` (nats, label units; with the label's known standard error),
             ``pit`` (uniform where the model is calibrated), ``sensitivity`` (variance of the log density over the draws
             of the hyperparameters; NaN where they are fixed), ``mean`` and ``std``; for classes ``y`` is a position and
             ``p0``, ``p1`` ... are the class probabilities.  Other labels of the same row stay known, as with

@@ -296,7 +296,7 @@ def _descend(
         data = known.get(part)
         if data is not None and isinstance(part.likelihood, Gaussian):
             is_known = data.present
-            total = variance[:, is_known] + noise[part][:, None]
+            total = variance[:, is_known] + noise[part][:, None] + data.block.se2[is_known]
             residual = data.block.y[is_known] - mean[:, is_known]
             log_weights[:, is_known] += -0.5 * (total.log() + residual**2 / total)
             gain = variance[:, is_known] / total

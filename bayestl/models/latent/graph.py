@@ -10,8 +10,9 @@ import torch
 from bayestl.likelihoods import Gaussian
 from bayestl.models.latent.prior import PartData
 from bayestl.table.graph import order_graph, parent_channels
+from bayestl.table.measured import Measured
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table, refuse_empty_parts
+from bayestl.table.table import Table, refuse_empty_parts
 
 
 def scaled(graph: Mapping[str, Sequence[str]] | None, table: Table) -> Scaler:
@@ -65,10 +66,10 @@ def parents_of(graph: Mapping[str, Sequence[str]] | None, table: Table) -> dict[
     return parents
 
 
-def label_blocks(table: Table, scaler: Scaler, labels: Known, se: np.ndarray) -> list[PartData]:
+def label_blocks(table: Table, scaler: Scaler, labels: Measured) -> list[PartData]:
     """The scaled labels of each part."""
     blocks = []
     for part in table.parts:
-        y, se2, high = (torch.from_numpy(v) for v in scaler.block(labels, se, part, table.tasks[part.task]))
+        y, se2, high = (torch.from_numpy(v) for v in scaler.block(labels, part, table.tasks[part.task]))
         blocks.append(PartData(part, y, high, se2))
     return blocks

@@ -26,6 +26,7 @@ from bayestl.inference.reports import ChainReport
 from bayestl.inference.sampled import correlation_over_rows
 from bayestl.inference.svi.elbo import SVIReport
 from bayestl.inference.threads import threads_for
+from bayestl.joint import LabelsOfLatent
 from bayestl.kernels.combined import Covariance, with_sources
 from bayestl.models.base import BayesianModel
 from bayestl.models.checks import fold_checks
@@ -41,7 +42,7 @@ from bayestl.models.parameters import check_positive_integers, refuse_groups
 from bayestl.streams import RandomState, spawn, torch_generator
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table
+from bayestl.table.table import Table
 from bayestl.table.task import Task
 
 EDGE_POINTS = 25
@@ -154,7 +155,7 @@ class LatentVariableGP(BayesianModel):
     def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check(table)
         x = torch.from_numpy(scaler.features(table.x))
-        data = label_blocks(table, scaler, Known(table.y, table.high), table.se)
+        data = label_blocks(table, scaler, table.labels)
         with threads_for(len(x)):
             graph, guides = self._begin(table, x, data, seed)
             if self._decided(table)["inference"] == "mcmc":
@@ -203,7 +204,7 @@ class LatentVariableGP(BayesianModel):
     def _graph(self, table: Table, scaler: Scaler, inducing: Callable[[int, int], Tensor]) -> LatentGraph:
         """The graph of a table at a first guess; ``inducing(c, k)`` gives the inducing inputs (m, k) of function c."""
         x = torch.from_numpy(scaler.features(table.x))
-        data = label_blocks(table, scaler, Known(table.y, table.high), table.se)
+        data = label_blocks(table, scaler, table.labels)
         size = {c: d.part.likelihood.amplitude for d in data for c in d.part.channels}
         parents_by_function = parents_of(self.graph, table)
         nodes = {}
@@ -219,11 +220,13 @@ class LatentVariableGP(BayesianModel):
         graph = self._graph(table, Scaler.identity(table), lambda _, k: torch.zeros(1, k, dtype=torch.float64))
         return prior_of_graph(graph, table, seed)
 
-    def _latent(self, rows: Rows) -> AncestralLatent:
+    def _joint(self, rows: Rows) -> LabelsOfLatent:
         new = rows.further
-        data = None if new is None else label_blocks(self.table_, self.scaler_, new, np.zeros_like(new.y))
+        data = None if new is None else label_blocks(self.table_, self.scaler_, new)
         x, seed = torch.from_numpy(rows.x), spawn(self.seed_, "new rows")
-        return AncestralLatent(self.posterior_, x, data, int(self.n_draws), seed, rows.fitted(len(self.table_.x)))
+        fitted = rows.fitted(len(self.table_.x))
+        latent = AncestralLatent(self.posterior_, x, data, int(self.n_draws), seed, fitted)
+        return LabelsOfLatent(latent, self.tasks_, self.scaler_)
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         with threads_for(len(self.table_.x)):
@@ -334,12 +337,8 @@ class LatentVariableGP(BayesianModel):
         guide = Guide(graph, {c: NodeGuide(len(n.inducing), len(graph.rows[c])) for c, n in enumerate(graph.nodes)})
         guide.load_state_dict(_below(state, "guide."))
         guide.requires_grad_(False)
-        report = SVIReport(
-            report_state["elbo"].numpy(),
-            bool(report_state["converged"]),
-            "restored from a file",
-            report_state["pareto_k"].item(),
-        )
+        converged, k = bool(report_state["converged"]), report_state["pareto_k"].item()
+        report = SVIReport(report_state["elbo"].numpy(), converged, "restored from a file", k)
         return {"posterior_": guide, "report_": report}
 
 

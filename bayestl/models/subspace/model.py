@@ -19,6 +19,7 @@ from bayestl import streams
 from bayestl.diagnostics.checks import Check, chain_checks
 from bayestl.diagnostics.draws import RowDraws, Variable, density_of_labels
 from bayestl.inference.sampled import SampledLatent, correlation_over_rows
+from bayestl.joint import LabelsOfLatent
 from bayestl.likelihoods import Gaussian, Setting
 from bayestl.models.base import BayesianModel
 from bayestl.models.checks import fold_checks
@@ -26,9 +27,10 @@ from bayestl.models.parameters import check_positive_integers, refuse_groups
 from bayestl.models.subspace.gibbs import LowRankDraws, draw_low_rank
 from bayestl.progress import progress
 from bayestl.streams import RandomState, spawn
+from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
-from bayestl.table.table import Known, Table
+from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
 
@@ -103,7 +105,7 @@ class LowRankLinear(BayesianModel):
 
     def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check(table)
-        y, se2 = self._labels(table.parts, table.tasks, scaler, Known(table.y, table.high), table.se)
+        y, se2 = self._labels(table.parts, table.tasks, scaler, table.labels)
         total = int(self.n_warmup) + int(self.n_draws)
         with progress("LowRankLinear: states of the chain", total=total, verbose=self.verbose) as update:
             draws = draw_low_rank(
@@ -120,21 +122,22 @@ class LowRankLinear(BayesianModel):
 
     @staticmethod
     def _labels(
-        parts: Sequence[TaskPart], tasks: Sequence[Task], scaler: Scaler, labels: Known, se: np.ndarray
+        parts: Sequence[TaskPart], tasks: Sequence[Task], scaler: Scaler, labels: Measured
     ) -> tuple[np.ndarray, np.ndarray]:
         """The scaled labels (n, T) and their known variances (n, T)."""
-        blocks = [scaler.block(labels, se, part, tasks[part.task]) for part in parts]
+        blocks = [scaler.block(labels, part, tasks[part.task]) for part in parts]
         return np.column_stack([b[0] for b in blocks]), np.column_stack([b[1] for b in blocks])
 
-    def _latent(self, rows: Rows) -> SampledLatent:
+    def _joint(self, rows: Rows) -> LabelsOfLatent:
         values = self.draws_.values(rows.x)
         noise = self.draws_.noise
         if (further := rows.further) is not None:
-            y, _ = self._labels(self.table_.parts, self.tasks_, self.scaler_, further, np.zeros_like(further.y))
-            values = _resample(values, noise, y, streams.generator(self.seed_, "new rows"))
+            y, se2 = self._labels(self.table_.parts, self.tasks_, self.scaler_, further)
+            values = _resample(values, noise, y, se2, streams.generator(self.seed_, "new rows"))
         no_further = np.zeros((len(noise), 0))
         settings = {part: Setting(noise[:, part.task], no_further) for part in self.table_.parts}
-        return SampledLatent(values, np.zeros_like(values), values, settings)
+        latent = SampledLatent(values, np.zeros_like(values), values, settings)
+        return LabelsOfLatent(latent, self.tasks_, self.scaler_)
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         draws = self.draws_
@@ -192,9 +195,12 @@ class LowRankLinear(BayesianModel):
         return {"draws_": LowRankDraws(**state)}
 
 
-def _resample(values: np.ndarray, noise: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _resample(
+    values: np.ndarray, noise: np.ndarray, y: np.ndarray, se2: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
     """The function values (S, n, T), resampled row by row by the likelihood of the row's known labels ``y`` (n, T)."""
-    density = -0.5 * ((y - values) ** 2 / noise[:, None] + np.log(noise)[:, None])
+    variance = noise[:, None] + se2
+    density = -0.5 * ((y - values) ** 2 / variance + np.log(variance))
     log_weights = np.nansum(density, axis=2)
     resampled = values.copy()
     for row in np.flatnonzero(~np.isnan(y).all(axis=1)):
