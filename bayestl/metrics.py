@@ -15,6 +15,7 @@ from scipy.special import ndtr
 
 from bayestl import streams
 from bayestl.distributions import NormalMixture, Predictive, cdf_below, interval_ends
+from bayestl.distributions.base import weighted
 from bayestl.distributions.warp import WarpedIntervals
 
 Array = np.ndarray
@@ -66,11 +67,11 @@ def _gaussian_part(difference: Array, std: Array) -> Array:
 def crps_mixture(y: Array, mixture: NormalMixture) -> Array:
     """Continuous ranked probability score of a Gaussian mixture in each row, in closed form (Grimit et al. 2006)."""
     std = np.sqrt(mixture.variances)
-    distance = mixture.weights @ _gaussian_part(y - mixture.means, std)
+    distance = weighted(mixture.weights, _gaussian_part(y - mixture.means, std))
     within = np.zeros_like(distance)
     for i, weight in enumerate(mixture.weights):
         std_of_pair = np.sqrt(mixture.variances[i] + mixture.variances)
-        within += weight * (mixture.weights @ _gaussian_part(mixture.means[i] - mixture.means, std_of_pair))
+        within += weight * weighted(mixture.weights, _gaussian_part(mixture.means[i] - mixture.means, std_of_pair))
     return distance - 0.5 * within
 
 
