@@ -113,13 +113,15 @@ class LogNormalMixture:
     log: NormalMixture
 
     def mean(self) -> Array:
-        """``E[y]``, (n,)."""
-        return weighted(self.log.weights, np.exp(self.log.means + 0.5 * self.log.variances))
+        """``E[y]``, (n,); infinite where it is no number of the machine."""
+        with np.errstate(over="ignore"):
+            return weighted(self.log.weights, np.exp(self.log.means + 0.5 * self.log.variances))
 
     def std(self) -> Array:
         """Standard deviation, (n,)."""
-        second = weighted(self.log.weights, np.exp(2 * self.log.means + 2 * self.log.variances))
-        return np.sqrt(np.maximum(second - self.mean() ** 2, 0.0))
+        with np.errstate(over="ignore"):
+            second = weighted(self.log.weights, np.exp(2 * self.log.means + 2 * self.log.variances))
+        return standard_deviation(self.mean(), second)
 
     def cdf(self, y: Array) -> Array:
         """``P(Y_i <= y_i)``."""
@@ -134,7 +136,8 @@ class LogNormalMixture:
 
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,)."""
-        return np.exp(self.log.quantile(q))
+        with np.errstate(over="ignore"):
+            return np.exp(self.log.quantile(q))
 
 
 @dataclass(frozen=True)

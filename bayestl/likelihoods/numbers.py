@@ -255,6 +255,12 @@ class LogNormal(_Warped, Gaussian):
     def _warp(self, y: np.ndarray) -> np.ndarray:
         return np.log(y)
 
+    def scale(self, y: np.ndarray) -> tuple[float, float]:
+        location, scale = super().scale(y)
+        logs = self.split(y)[""]
+        finite = logs[np.isfinite(logs)]
+        return location, scale if len(finite) and finite.std() > 1e-12 * (1.0 + abs(location)) else 1.0
+
     def log_jacobian(self, y: np.ndarray) -> np.ndarray:
         return -np.log(y)
 
