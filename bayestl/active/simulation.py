@@ -221,7 +221,7 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
     for task in setting.known:
         shown[task] = truth[task]
     for task in needed:
-        shown.loc[shown.index[rows], task] = truth.loc[truth.index[rows], task]
+        shown.iloc[rows, names.index(task)] = truth[task].iloc[rows].to_numpy()  # by position: names may repeat
     spent, at_start = 0.0, set(rows.tolist())
     records = []
     step = 0
@@ -256,7 +256,7 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
         if over or not decision.picks:
             break
         for row, t in decision.picks:
-            shown.loc[shown.index[row], names[t]] = truth.loc[truth.index[row], names[t]]
+            shown.iloc[row, t] = truth.iloc[row, t]
             spent += float(costs[t])
         step += 1
     return pd.DataFrame(records)

@@ -20,6 +20,7 @@ from bayestl import metrics
 from bayestl.distributions import Discrete, Empirical, Hurdle, log_density_of
 from bayestl.evaluation.comparison import LEVEL, SCORES, Comparison
 from bayestl.likelihoods import Censored, Ordinal
+from bayestl.models.whole_table import decided_by
 from bayestl.parallel import in_parallel
 from bayestl.streams import spawn
 from bayestl.table.columns import label_frame
@@ -51,7 +52,8 @@ def compare(
     Parameters
     ----------
     models : mapping of str to model
-        Unfitted models by name; each is cloned for each fold.
+        Unfitted models by name; each is cloned for each fold.  What a model chooses by the number of rows or labels, such as
+        ``hyperparameters="auto"``, is chosen once, by the whole table.
     X, Y, Y_std, groups
         The table, as for ``fit``.
     target : str or list of str, optional
@@ -101,11 +103,12 @@ def compare(
         table,
     )
     splits = list(splitter_of(cv).split(frames.X, frames.Y.notna().any(axis=1), split_groups))
+    whole = {name: decided_by(model, frames.X, frames.Y, frames.Y_std, frames.groups) for name, model in models.items()}
     jobs = [(name, fold) for fold in range(len(splits)) for name in models]
     results: dict[tuple[int, int], tuple[list[dict], str | None]] = {}
     order = {name: i for i, name in enumerate(models)}
     calls = [
-        (name, models[name], frames, *splits[fold], fold, targets, hide, dict(functions or {})) for name, fold in jobs
+        (name, whole[name], frames, *splits[fold], fold, targets, hide, dict(functions or {})) for name, fold in jobs
     ]
     for name, fold, rows, failure in in_parallel(_score_fold, calls, n_jobs, "comparing", verbose):
         results[fold, order[name]] = (rows, failure)

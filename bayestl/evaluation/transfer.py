@@ -15,6 +15,7 @@ from bayestl.evaluation.comparison import SCORES, Comparison
 from bayestl.evaluation.cross_validation import compare, splitter_of
 from bayestl.metrics import paired_difference
 from bayestl.models.exact.independent import IndependentGP
+from bayestl.models.whole_table import decided_by
 from bayestl.parallel import in_parallel
 from bayestl.streams import small_seed
 from bayestl.table.columns import label_frame
@@ -150,7 +151,8 @@ def learning_curve(
         order = labelled[streams.generator(seed, "order of labels", repeat).permutation(train)]
         for n in sizes:
             reduced = frame.copy()
-            reduced.loc[reduced.index[order[n:]], target] = None if frame[target].dtype == object else np.nan
+            missing = None if frame[target].dtype == object else np.nan
+            reduced.iloc[order[n:], reduced.columns.get_loc(target)] = missing  # by position: names may repeat
             rows = np.setdiff1d(np.arange(len(frame)), labelled[test])
             calls.append((dict(models), X, reduced, target, (rows, labelled[test]), hide, int(n), repeat))
     frames = in_parallel(_scores_at_size, calls, n_jobs, "learning curve", verbose)
@@ -168,5 +170,8 @@ def _scores_at_size(
     repeat: int,
 ) -> pd.DataFrame:
     """Scores of the models on one split, with ``n`` training labels of the target."""
-    scores = compare(models, X, Y, target, [split], hide, n_jobs=1, verbose=False).scores
+    train = split[0]  # what a model chooses by the number of labels, it chooses by those in training
+    of_training = X.iloc[train] if isinstance(X, pd.DataFrame) else np.asarray(X)[train]
+    chosen = {name: decided_by(model, of_training, Y.iloc[train]) for name, model in models.items()}
+    scores = compare(chosen, X, Y, target, [split], hide, n_jobs=1, verbose=False).scores
     return scores.assign(n=n, seed=repeat)[["model", "n", "seed", *SCORES]]

@@ -82,6 +82,10 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
         """The fitted attributes, from the arrays that :meth:`_state` returned and the seed of the fit."""
 
+    def _decided(self, table: Table) -> dict[str, Any]:
+        """The parameters that leave nothing to the size of the table: what the fit to this one would choose by it."""
+        return {}
+
     def _given_tasks(self) -> Sequence[Task] | None:
         """The tasks that the user specified, if any."""
         return self.tasks

@@ -15,6 +15,7 @@ from bayestl import metrics
 from bayestl.distributions import Discrete, Predictive, log_density_of
 from bayestl.joint import Asked
 from bayestl.models.base import BayesianModel
+from bayestl.models.whole_table import decided
 from bayestl.progress import progress
 from bayestl.streams import seed_of, small_seed, spawn
 from bayestl.table.measured import Measured
@@ -30,22 +31,30 @@ REFIT_SENSITIVITY = 0.2
 """Sensitivity above which a label's leave-one-out is refitted: half of where importance ratios are known to fail."""
 
 
-def refitted(model: BayesianModel, table: Table, scaler: Scaler, seed: int | None = None) -> BayesianModel:
+def refitted(
+    model: BayesianModel, table: Table, scaler: Scaler, seed: int | None = None, whole: Table | None = None
+) -> BayesianModel:
     """A clone of a model, fitted silently to a table with its tasks, in the units of ``scaler``.
 
-    ``seed`` is that of the fit; by default the one of the model's ``random_state``.
+    ``seed`` is that of the fit; by default the one of the model's ``random_state``.  If the table is a part of a ``whole``
+    one, it is fitted in the same way as that one would be.
     """
     seed = seed_of(model.random_state) if seed is None else seed
-    member: BayesianModel = clone(model)
+    member: BayesianModel = clone(model) if whole is None else decided(model, whole)
     member.set_params(verbose=False, tasks=None)
     return _become(member, table, scaler, member._learn(table, scaler, seed), seed)
 
 
 def restored(
-    model: BayesianModel, table: Table, scaler: Scaler, state: Mapping[str, np.ndarray], prefix: str
+    model: BayesianModel,
+    table: Table,
+    scaler: Scaler,
+    state: Mapping[str, np.ndarray],
+    prefix: str,
+    whole: Table | None = None,
 ) -> BayesianModel:
     """The clone that :func:`refitted` returned, restored from the arrays of ``state`` whose names have the prefix."""
-    member: BayesianModel = clone(model)
+    member: BayesianModel = clone(model) if whole is None else decided(model, whole)
     member.set_params(verbose=False, tasks=None)
     arrays = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     seed = int.from_bytes(arrays.pop(SEED).tobytes(), "little")
@@ -134,7 +143,7 @@ def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, 
     frames = []
     with progress(f"{type(model).__name__}: held-out labels", total=len(splits), verbose=verbose) as update:
         for i, (train, test) in enumerate(splits):
-            member = refitted(model, table.at(train), model.scaler_, model.seed_)
+            member = refitted(model, table.at(train), model.scaler_, model.seed_, table)
             for t, rows, marginal in predicted_without(member, table, test, range(len(table.tasks))):
                 frames.append(_frame(table, t, rows, marginal, spawn(seed, "pit", i * len(table.tasks) + t)))
             update(completed=i + 1)
@@ -152,7 +161,8 @@ def with_refits(model: BayesianModel, labels: pd.DataFrame) -> pd.DataFrame:
             t, rows = table.names.index(labels["task"].iloc[i]), labels["row"].to_numpy()[[i]]
             hidden = np.zeros_like(table.present)
             hidden[rows, t] = True
-            member = refitted(model, replace(table, labels=table.labels.hidden(hidden)), model.scaler_, model.seed_)
+            without = replace(table, labels=table.labels.hidden(hidden))
+            member = refitted(model, without, model.scaler_, model.seed_, table)
             at = fitted_rows(member.table_, member.scaler_.features(table.x), rows)
             marginal = _predicted(member, at, table.labels.at(rows))[t]
             new = _frame(table, t, rows, marginal, spawn(model.seed_, "pit of refits", int(i)))

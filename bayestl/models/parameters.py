@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,20 @@ def check_positive_integers(model: BayesianModel, *names: str) -> None:
         value = getattr(model, name)
         if not (isinstance(value, int | np.integer) and value >= 1):
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+
+def entry(parameter: str, values: Mapping[str, Any], *names: str) -> Any:
+    """What a parameter that maps names to values says of the first of ``names`` that it has.
+
+    Raises
+    ------
+    ValueError
+        If it has none of them.
+    """
+    for name in names:
+        if name in values:
+            return values[name]
+    raise ValueError(f"{parameter}= has no entry for {names[-1]!r}; it has entries for {list(values)}")
 
 
 def refuse_groups(model: BayesianModel, table: Table, instead: str) -> None:

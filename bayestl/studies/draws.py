@@ -25,6 +25,7 @@ from bayestl.models.chain.model import ChainGP
 from bayestl.models.exact.difference import DifferenceGP
 from bayestl.models.exact.independent import IndependentGP
 from bayestl.models.exact.multitask import MultiTaskGP
+from bayestl.models.whole_table import decided_by
 from bayestl.studies import choose
 from bayestl.studies.peers import Line, OnDifference, SourceItself
 from bayestl.table.task import Task
@@ -163,7 +164,7 @@ def compare_draws(
         Positions of rows of ``data``.
     only : sequence of str, optional
         Names of the models to run beside the baselines; by default all, and none for an empty list.
-    hyperparameters : {"auto", "map", "laplace", "mcmc"}
+    hyperparameters : {"auto", "map", "laplace", "short-mcmc", "mcmc"}
         As for the models.
     seed : int
         Seed of the models.
@@ -186,6 +187,11 @@ def compare_draws(
         start += len(positions)
     std = None if data.Y_std is None else data.Y_std[[source, target]].iloc[rows].reset_index(drop=True)
     table = X.loc[data.Y.index[rows]].reset_index(drop=True)
+    first = splits[0][
+        0
+    ]  # what a model chooses by the number of labels, it chooses by those of a draw, not of all draws
+    of_draw = table.iloc[first], labels.iloc[first], None if std is None else std.iloc[first]
+    chosen = {name: decided_by(model, *of_draw) for name, model in chosen.items()}
     comparison = compare(
         chosen, table, labels, target=target, cv=splits, hide="target", Y_std=std, n_jobs=n_jobs, verbose=verbose
     )

@@ -215,7 +215,7 @@ def _scarce(X: pd.DataFrame, Y: pd.DataFrame, tasks: list[Task], n: int, seed: i
     train, test = folds[seed % len(folds)]
     chosen = streams.generator(seed, "measured gaps").permutation(train)[:n]
     few = Y.iloc[train].copy()
-    few.loc[~few.index.isin(Y.index[chosen]), TARGET] = np.nan
+    few.loc[~np.isin(train, chosen), TARGET] = np.nan
     measured = few[TARGET].notna()
     common: dict[str, Any] = {"random_state": seed, "verbose": False}
     with_source = ChainGP([SOURCE, TARGET], tasks=tasks, **common).fit(X.iloc[train], few)

@@ -66,6 +66,15 @@ def test_finished_campaigns_are_not_played_again(table, tmp_path):
         simulate(*arguments, {"p": Never()}, seeds=[2], **keywords)
 
 
+def test_a_measurement_is_of_one_row_where_names_are_repeated(table):
+    X, Y = (frame.set_axis([f"row {i % 7}" for i in range(60)]) for frame in table)
+    policies, keywords = {"r": Random(), "m": ByModel(gp())}, {"start": 5, "known": ["dft"], "budget": 60, "seeds": [0]}
+    found = simulate(X, Y, Maximise("exp"), policies, TASKS, **keywords, verbose=False)
+    assert found.records["measured"].tolist() == [0, 1, 2, 3] * 2
+    named = simulate(*table, Maximise("exp"), policies, TASKS, **keywords, verbose=False)
+    pd.testing.assert_frame_equal(found.records, named.records)
+
+
 def test_seeds_repeat_and_differ(table):
     keywords = {"tasks": TASKS, "start": 5, "known": ["dft"], "budget": 60, "verbose": False}
     one, two = (simulate(*table, Maximise("exp"), {"m": ByModel(gp())}, seeds=[3], **keywords) for _ in range(2))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from bayestl.models.chain.forests import ForestFeatures
 from bayestl.models.chain.latent import ChainLatent
 from bayestl.models.exact.family import Family
 from bayestl.models.exact.transfer import TransferModel
+from bayestl.models.parameters import entry
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Smooth
 from bayestl.priors.task_specific import independent_prior
@@ -60,8 +62,6 @@ class Inputs:
     forests: list[ForestFeatures]
     location: np.ndarray
     scale: np.ndarray
-    without_source: int
-    """Number of labelled rows of the table whose source is not known."""
 
     def of(self, x: np.ndarray, source: np.ndarray) -> np.ndarray:
         """Inputs (n, k) from features ``x`` (n, d) and the source's columns."""
@@ -81,13 +81,16 @@ class ChainGP(TransferModel):
     ----------
     levels : list of str, optional
         All label columns, the source first; default: the columns in their order.
-    inputs : {"forest", None}
+    inputs : {"forest", None} or mapping
         How the features enter.  None: as they are.  ``"forest"``: as cross-fitted predictions of forests (extremely randomised
         and gradient-boosted trees, averaged: :class:`~bayestl.models.chain.forests.ForestFeatures`), one forest per part of a
         label; this is better with many weak features, such as those of compositions.  Tasks with fewer than 200 labels take
-        the features as they are.
+        the features as they are, unless a mapping of each task to ``"forest"`` or None says which take forests.
     tasks, kernel, hyperparameters, n_starts, random_state, verbose
         As for :class:`IndependentGP`.
+    stand_in : mapping of str to float, optional
+        For each task that follows another the weight, from 0 to 1, of what rows without their source have shown, in the
+        prediction of such a row.  Default: 0.5 for a task with 20 labelled rows without their source, else 0.
 
     Notes
     -----
@@ -121,17 +124,19 @@ class ChainGP(TransferModel):
     def __init__(
         self,
         levels: Sequence[str] | None = None,
-        inputs: str | None = "forest",
+        inputs: str | Mapping[str, str | None] | None = "forest",
         tasks: Sequence[Task] | None = None,
         kernel: str | Covariance = "matern52",
-        hyperparameters: str = "auto",
+        hyperparameters: str | Mapping[str, str] = "auto",
         n_starts: int = 1,
         random_state: RandomState = 0,
         verbose: bool = True,
+        stand_in: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
         self.levels = levels
         self.inputs = inputs
+        self.stand_in = stand_in
 
     _labels_are_inputs = True
     inputs_: dict[int, Inputs]
@@ -156,8 +161,12 @@ class ChainGP(TransferModel):
 
     def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check()
-        if self.inputs not in INPUTS:
-            raise ValueError(f"inputs must be one of {INPUTS}, got {self.inputs!r}")
+        for inputs in self.inputs.values() if isinstance(self.inputs, Mapping) else [self.inputs]:
+            if inputs not in INPUTS:
+                raise ValueError(f"inputs must be one of {INPUTS}, got {inputs!r}")
+        for name, share in self._stand_ins(table).items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"stand_in={{{name!r}: {share!r}}}: a weight from 0 to 1 is expected")
         return self._build(table, scaler, seed, lambda parts, x, _: self._learn_family(table, scaler, parts, x, seed))
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
@@ -181,9 +190,33 @@ class ChainGP(TransferModel):
             families.append(make_family(parts, table_inputs[t], i))
         return {"families_": families, "inputs_": inputs, "table_inputs_": table_inputs}
 
+    def _decided(self, table: Table) -> dict[str, Any]:
+        forests = {name: "forest" if self._has_forest(table, t) else None for t, name in enumerate(table.names)}
+        return super()._decided(table) | {"inputs": forests, "stand_in": self._stand_ins(table)}
+
+    def _has_forest(self, table: Table, t: int) -> bool:
+        """Whether the features of a task enter through forests."""
+        if isinstance(self.inputs, Mapping):
+            return entry("inputs", self.inputs, table.names[t]) is not None
+        return self.inputs is not None and int(table.present[:, t].sum()) >= FOREST_LABELS
+
+    def _stand_ins(self, table: Table) -> dict[str, float]:
+        """The weight of a task's regression on an expected source, beside the one on its label, where that is not known.
+
+        For each task that follows another.
+        """
+        shares = {}
+        for before, t in pairwise(self._order(table)):
+            name, without = table.names[t], table.present[:, t] & ~table.present[:, before]
+            if self.stand_in is not None:
+                shares[name] = float(entry("stand_in", self.stand_in, name))
+            else:
+                shares[name] = STAND_IN if int(without.sum()) >= LEAST_WITHOUT else 0.0
+        return shares
+
     def _forests(self, table: Table, t: int, seed: int = 0) -> list[ForestFeatures]:
         """Unfitted forests, one per part of a task; none where the features enter as they are."""
-        if self.inputs is None or (~np.isnan(table.y[:, t])).sum() < FOREST_LABELS:
+        if not self._has_forest(table, t):
             return []
         return [
             ForestFeatures(
@@ -205,9 +238,7 @@ class ChainGP(TransferModel):
             predictions.append(forest.fit_transform(np.hstack([x, source]), np.where(np.isfinite(y), y, np.nan)))
         columns = np.hstack([*(predictions or [x]), source])
         scale = columns.std(axis=0)
-        has_source = source[:, -1] > 0 if source.shape[1] else np.ones(len(x), dtype=bool)
-        n_without = int((~has_source & ~np.isnan(labels.y[:, t])).sum())
-        inputs = Inputs(forests, columns.mean(axis=0), np.where(scale > 1e-9, scale, 1.0), n_without)
+        inputs = Inputs(forests, columns.mean(axis=0), np.where(scale > 1e-9, scale, 1.0))
         return inputs, inputs.scaled(columns)
 
     def _order(self, table: Table) -> tuple[int, ...]:
@@ -267,7 +298,7 @@ class ChainGP(TransferModel):
 
     def _stand_in(self, t: int) -> float:
         """Weight of a task's regression on an expected source, beside the one on its label, where that is not known."""
-        return STAND_IN if self.inputs_[t].without_source >= LEAST_WITHOUT else 0.0
+        return self._stand_ins(self.table_).get(self.table_.names[t], 0.0)
 
     def _drawn_inputs(self, t: int, x: np.ndarray, source: np.ndarray) -> np.ndarray:
         """Inputs (n, k) of a task at scaled features ``x`` (n, d) with labels ``source`` (n,) of the task before it."""

@@ -29,6 +29,7 @@ from bayestl.models.crossfit import (
     state_of,
     with_seed_of,
 )
+from bayestl.models.whole_table import decided
 from bayestl.streams import RandomState, spawn
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
@@ -168,6 +169,9 @@ class Recalibrated(BayesianModel):
     def _given_tasks(self) -> Sequence[Task] | None:
         return self.tasks or getattr(self.model, "tasks", None)
 
+    def _decided(self, table: Table) -> dict[str, Any]:
+        return {"model": decided(self.model, table)} if isinstance(self.model, BayesianModel) else {}
+
     def _check(self, table: Table) -> None:
         if not isinstance(self.model, BayesianModel) or isinstance(self.model, Recalibrated):
             raise ValueError(f"Recalibrated: model= must be a model of bayestl, got {type(self.model).__name__}")
@@ -181,7 +185,7 @@ class Recalibrated(BayesianModel):
         self._check(table)
         if self.method == "conformal":
             train, calibration_rows = self._split(len(table.x), seed)
-            member = refitted(self.model, table.at(train), scaler)
+            member = refitted(self.model, table.at(train), scaler, whole=table)
             warps = {}
             for t, rows, marginal in predicted_without(member, table, calibration_rows, range(len(table.tasks))):
                 if len(rows) >= LEAST_LABELS and not isinstance(marginal, Discrete):
@@ -240,7 +244,7 @@ class Recalibrated(BayesianModel):
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
         rows = table.at(self._split(len(table.x), seed)[0]) if self.method == "conformal" else table
-        member = restored(self.model, rows, scaler, state, "member:")
+        member = restored(self.model, rows, scaler, state, "member:", None if rows is table else table)
         warps = {
             task.name: from_state(self.method, state[f"warp:{t}"], task.classes is not None)
             for t, task in enumerate(table.tasks)

@@ -22,6 +22,7 @@ from bayestl.distributions.mixture import average
 from bayestl.joint import Asked, JointLabels, Moments
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import FOLDS, check_folds, held_out_labels, refitted, restored, state_of, with_seed_of
+from bayestl.models.whole_table import decided
 from bayestl.streams import RandomState, spawn
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
@@ -145,6 +146,11 @@ class StackedModel(BayesianModel):
             "members_": members,
             "weights_": pd.Series(stacking_weights(density), names, name="weight"),
             "elpd_": pd.Series(density.sum(axis=0), names, name="elpd"),
+        }
+
+    def _decided(self, table: Table) -> dict[str, Any]:
+        return {
+            "models": {k: decided(m, table) if isinstance(m, BayesianModel) else m for k, m in self._models.items()}
         }
 
     @property

@@ -7,7 +7,8 @@ covariance, so the Gaussian ones stay exact beside others that are not.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,8 @@ from bayestl.joint import LabelsOfLatent, Latent
 from bayestl.kernels.combined import Covariance, build_kernel
 from bayestl.models.base import BayesianModel
 from bayestl.models.exact.family import Family
-from bayestl.models.exact.hyperparameters import MODES
-from bayestl.models.parameters import check_positive_integers
+from bayestl.models.exact.hyperparameters import MODES, mode_for
+from bayestl.models.parameters import check_positive_integers, entry
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Smooth
 from bayestl.streams import RandomState
@@ -45,7 +46,7 @@ class ExactArchitecture(BayesianModel):
         self,
         tasks: Sequence[Task] | None = None,
         kernel: str | Covariance = "matern52",
-        hyperparameters: str = "auto",
+        hyperparameters: str | Mapping[str, str] = "auto",
         n_starts: int = 2,
         random_state: RandomState = 0,
         verbose: bool = True,
@@ -78,9 +79,28 @@ class ExactArchitecture(BayesianModel):
         return Smooth(build_kernel(self.kernel, columns))
 
     def _check(self) -> None:
-        if self.hyperparameters not in MODES:
-            raise ValueError(f"hyperparameters must be one of {MODES}, got {self.hyperparameters!r}")
+        modes = self.hyperparameters
+        for mode in modes.values() if isinstance(modes, Mapping) else [modes]:
+            if mode not in MODES:
+                raise ValueError(f"hyperparameters must be one of {MODES}, got {mode!r}")
         check_positive_integers(self, "n_starts")
+
+    def _mode(self, table: Table, parts: Sequence[TaskPart]) -> str:
+        """How the hyperparameters of a family are inferred."""
+        if isinstance(self.hyperparameters, str):
+            return self.hyperparameters
+        first = parts[0]
+        return str(entry("hyperparameters", self.hyperparameters, first.names[0], table.names[first.task]))
+
+    def _decided(self, table: Table) -> dict[str, Any]:
+        """What ``hyperparameters="auto"`` stands for, by the first latent function of each part where families differ."""
+        if self.hyperparameters != "auto":
+            return {}
+        scaler = self._scale(table)
+        x = scaler.features(table.x)
+        families = {f: mode_for("auto", training_data(table, scaler, f, x)) for f in self._families(table)}
+        modes = {part.names[0]: mode for family, mode in families.items() for part in family}
+        return {"hyperparameters": modes if len(set(modes.values())) > 1 else next(iter(modes.values()))}
 
     def _joint(self, rows: Rows) -> LabelsOfLatent:
         return LabelsOfLatent(self._latent(rows), self.tasks_, self.scaler_)

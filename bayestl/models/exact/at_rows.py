@@ -145,7 +145,7 @@ def _prior_draws(
 def _redrawn(model: ExactArchitecture, family: Family, n: int, seed: int) -> Family:
     """The family with ``n`` components where draws of its hyperparameters are cheap, else the family itself."""
     data = model._family_data(family)
-    sampler = sampler_of(model.hyperparameters, data)
+    sampler = sampler_of(model._mode(model.table_, family.parts), data)
     if len(family.posterior.weights) == 1 or sampler is None:
         return family
     draws = sampler(family.prior, data, n, seed)

@@ -14,7 +14,7 @@ has none of its own, since only a second measurement could tell it from noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -130,7 +130,7 @@ class DifferenceGP(TransferModel):
         levels: Sequence[str] | None = None,
         tasks: Sequence[Task] | None = None,
         kernel: str | Covariance = "matern52",
-        hyperparameters: str = "auto",
+        hyperparameters: str | Mapping[str, str] = "auto",
         n_starts: int = 2,
         random_state: RandomState = 0,
         verbose: bool = True,

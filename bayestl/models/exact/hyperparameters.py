@@ -25,7 +25,7 @@ from bayestl.progress import progress
 from bayestl.streams import spawn
 from bayestl.table.task import TaskPart
 
-MODES = ("auto", "map", "laplace", "mcmc")
+MODES = ("auto", "map", "laplace", "short-mcmc", "mcmc")
 LAPLACE_LABELS = 400
 """Most labels at which ``"auto"`` averages over the hyperparameters' uncertainty."""
 AVERAGED = 24
@@ -80,12 +80,19 @@ def fit_family(
     return Family(parts, prior, report, posterior)
 
 
+def mode_for(mode: str, data: Data) -> str:
+    """The mode, with what ``"auto"`` stands for where the labels of a family are ``data``."""
+    if mode != "auto":
+        return mode
+    if len(data) <= SHORT_LABELS and isinstance(data, Labels):
+        return "short-mcmc"
+    return "laplace" if len(data) <= LAPLACE_LABELS else "map"
+
+
 def sampler_of(mode: str, data: Data) -> Sampler | None:
     """The function that draws the averaged hyperparameters; None if they are fixed or come from long chains."""
-    n, auto = len(data), mode == "auto"
-    if auto and n <= SHORT_LABELS and isinstance(data, Labels):
-        return short_chains
-    return laplace_draws if mode == "laplace" or (auto and n <= LAPLACE_LABELS) else None
+    samplers: dict[str, Sampler] = {"short-mcmc": short_chains, "laplace": laplace_draws}
+    return samplers.get(mode_for(mode, data))
 
 
 def long_chains(prior: Prior, data: Data, seed: int, what: str, verbose: bool) -> tuple[np.ndarray, ChainReport]:

@@ -24,10 +24,10 @@ class IndependentGP(ExactModel):
     kernel : {"matern52", "matern32", "rbf", "exponential", "rational-quadratic"} or Covariance
         Covariance over the features, with one length scale per feature; or a sum or product of
         :class:`~bayestl.kernels.combined.Kernel` over named blocks of features.
-    hyperparameters : {"auto", "map", "laplace", "mcmc"}
-        Fixed at their posterior maximum ("map"), or averaged over a Laplace approximation or over long tempered chains
-        (seconds to a minute); "auto" averages over short chains up to 250 Gaussian labels, is "laplace" up to 400, else
-        "map".
+    hyperparameters : {"auto", "map", "laplace", "short-mcmc", "mcmc"} or mapping
+        Fixed at their posterior maximum ("map"), or averaged over a Laplace approximation, over short chains or over long
+        tempered chains (seconds to a minute); "auto" is "short-mcmc" up to 250 Gaussian labels, "laplace" up to 400, else
+        "map".  A mapping names one of them for each task, or for the latent functions that ``task_correlation`` lists.
     n_starts : int
         Number of starts of the optimiser.
     random_state : int, RandomState, Generator or None

@@ -49,8 +49,8 @@ class ExactModel(ExactArchitecture):
         prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
         data = training_data(table, scaler, parts, x)
         of_family = spawn(seed, f"family of {parts[0].names[0]}")  # the same whatever other tasks there are
-        title = type(self).__name__
-        return fit_family(parts, prior, data, self.hyperparameters, int(self.n_starts), of_family, title, self.verbose)
+        mode, title = self._mode(table, parts), type(self).__name__
+        return fit_family(parts, prior, data, mode, int(self.n_starts), of_family, title, self.verbose)
 
     def leave_one_out(self, refit: bool = False) -> pd.DataFrame:
         """Predict every training label from all others, averaged over the hyperparameters, without fitting again.

@@ -13,7 +13,7 @@ functions*.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -80,7 +80,7 @@ class MultiTaskGP(TransferModel):
         n_latent: int = 1,
         tasks: Sequence[Task] | None = None,
         kernel: str | Covariance = "matern52",
-        hyperparameters: str = "auto",
+        hyperparameters: str | Mapping[str, str] = "auto",
         n_starts: int = 2,
         random_state: RandomState = 0,
         verbose: bool = True,

@@ -158,7 +158,7 @@ class LatentVariableGP(BayesianModel):
         data = label_blocks(table, scaler, table.labels)
         with threads_for(len(x)):
             graph, guides = self._begin(table, x, data, seed)
-            if self.inference == "mcmc" or (self.inference == "auto" and len(x) <= MCMC_ROWS):
+            if self._decided(table)["inference"] == "mcmc":
                 posterior, chains = sample(graph, int(self.n_draws), spawn(seed, "posterior"), self.verbose)
                 return {"posterior_": posterior, "report_": chains}
             starts = [Guide(graph, guides)]
@@ -172,6 +172,10 @@ class LatentVariableGP(BayesianModel):
             size = None if self.batch_size is None else int(self.batch_size)
             guide, report = approximate(starts, int(self.max_steps), size, spawn(seed, "posterior"), self.verbose)
             return {"posterior_": guide, "report_": report}
+
+    def _decided(self, table: Table) -> dict[str, Any]:
+        auto = "mcmc" if len(table.x) <= MCMC_ROWS else "svi"
+        return {"inference": auto if self.inference == "auto" else self.inference}
 
     def _begin(
         self, table: Table, x: Tensor, data: Sequence[PartData], seed: int
@@ -326,25 +330,15 @@ class LatentVariableGP(BayesianModel):
         graph.requires_grad_(False)
         report_state = _below(state, "report.")
         if "log_density" in report_state:
-            chain = ChainReport(
-                report_state["log_density"].numpy(),
-                report_state["r_hat"].item(),
-                report_state["effective"].item(),
-                int(report_state["divergences"].item()),
-                report_state["acceptance"].item(),
-                report_state["step"].item(),
-                int(report_state["n_chains"].item()),
-            )
+            trace = report_state.pop("log_density").numpy()
+            numbers: dict[str, Any] = {k: v.item() for k, v in report_state.items()}
+            chain = ChainReport(trace, **numbers)
             return {"posterior_": Chain.from_state(graph, _below(state, "chain.")), "report_": chain}
         guide = Guide(graph, {c: NodeGuide(len(n.inducing), len(graph.rows[c])) for c, n in enumerate(graph.nodes)})
         guide.load_state_dict(_below(state, "guide."))
         guide.requires_grad_(False)
-        report = SVIReport(
-            report_state["elbo"].numpy(),
-            bool(report_state["converged"]),
-            "restored from a file",
-            report_state["pareto_k"].item(),
-        )
+        converged, k = bool(report_state["converged"]), report_state["pareto_k"].item()
+        report = SVIReport(report_state["elbo"].numpy(), converged, "restored from a file", k)
         return {"posterior_": guide, "report_": report}
 
 
