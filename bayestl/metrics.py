@@ -88,7 +88,7 @@ def crps(y: Array, distribution: Predictive) -> Array:
         return crps(y, distribution.base)
     finite = np.where(np.isnan(y), 0.0, y)
     low, quarter, centre, three, high = (distribution.quantile(q) for q in (1e-4, 0.25, 0.5, 0.75, 1 - 1e-4))
-    pad = 0.05 * (high - low) + 1e-9
+    pad = np.maximum(0.05 * (high - low), 1e-9 * np.abs(centre) + 1e-290)
     positive = cdf_below(distribution, np.zeros_like(y)) <= 0
     bottom = np.where(positive, np.minimum(0.0, finite), np.minimum(low, finite) - pad)
     top = np.maximum(high, finite) + pad

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bayestl.table.columns import decide, encode, label_frame, read_features, read_numbers, refuse
+from bayestl.table.columns import decide, encode, label_frame, read_features, read_numbers, refuse, refuse_narrow
 from bayestl.table.groups import encode_groups
 from bayestl.table.task import Task, TaskPart, match_tasks, task_parts
 
@@ -124,6 +124,8 @@ def build_table(
     matched = [decide(task, frame[task.name]) for task in match_tasks(names, tasks)]
     columns = [encode(frame[task.name], task) for task in matched]
     y, high = (np.column_stack(side) for side in zip(*columns, strict=True))
+    refuse_narrow(x, features, index, "X")
+    refuse_narrow(y, names, index, "Y")
     for t, task in enumerate(matched):
         if suggest and task.likelihood is None:
             _suggest_hurdle(y[:, t], task.name)
