@@ -100,7 +100,7 @@ def _outside(y: Array, high: Array, distribution: Predictive) -> Array:
     """``int F(x)^2 dx`` below ``y`` plus ``int (1 - F(x))^2 dx`` above ``high``, in each row."""
     finite = np.where(np.isfinite(y), y, np.where(np.isfinite(high), high, 0.0))
     low, quarter, centre, three, last = (distribution.quantile(q) for q in (1e-4, 0.25, 0.5, 0.75, 1 - 1e-4))
-    pad = 0.05 * (last - low) + 1e-9
+    pad = np.maximum(0.05 * (last - low), 1e-9 * np.abs(centre) + 1e-290)
     positive = cdf_below(distribution, np.zeros_like(y)) <= 0
     bottom = np.where(positive, np.minimum(0.0, finite), np.minimum(low, finite) - pad)
     top = np.maximum(last, np.where(np.isfinite(high), high, finite)) + pad

@@ -102,8 +102,9 @@ def absolute_moment(means: Array, variances: Array, power: float) -> Array:
 def normal_excess(means: Array, variances: Array) -> Array:
     """``E max(r, 0)`` of Gaussians."""
     sd = np.sqrt(variances)
-    z = means / sd
-    return np.maximum(sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)), 0.0)
+    z = np.clip(means / sd, -1e3, 1e3)
+    tail = sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
+    return np.where(np.abs(z) < 1e3, np.maximum(tail, 0.0), np.maximum(means, 0.0))
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def first_batch(choice: Choice, tasks: Sequence[str], n: int, seed: int) -> list
     pool = choice.pool
     x = pool.X.to_numpy(dtype=float)
     spread = x.std(axis=0)
-    x = (x - x.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
+    x = (x - x.mean(axis=0)) / np.where(spread > 1e-12 * np.abs(x).max(axis=0), spread, 1.0)
     columns = [pool.tasks.index(t) for t in tasks]
     nearest = np.full(len(x), np.inf)  # squared distance of each row to the nearest one used
     for row in choice.used:

@@ -74,7 +74,8 @@ class LeaveOneOut:
         means = np.stack([m.mean() for m in self.per_component])
         spreads = np.stack([m.std() for m in self.per_component])
         mean = (weights * means).sum(axis=0)
-        variance = (weights * (spreads**2 + (means - mean) ** 2)).sum(axis=0)
+        centred = np.where(np.isfinite(mean), means, 0.0) - np.where(np.isfinite(mean), mean, 0.0)  # heavy tails
+        variance = (weights * (spreads**2 + centred**2)).sum(axis=0)
         return pd.DataFrame(columns | {"mean": mean, "std": np.sqrt(variance)})
 
 
