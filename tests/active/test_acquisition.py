@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 import bayestl as btl
 from bayestl.active import Above, Between, Learn, Maximise, Minimise, as_botorch
+from bayestl.active.acquisition.batch import _fantasies
 from bayestl.active.acquisition.knowledge import covariances, expected_maximum, knowledge, knowledge_gradient
 from bayestl.active.acquisition.look_ahead import _quantity_after, conditioned
 from bayestl.active.acquisition.pool import Pool, candidates, predicted_quantity
@@ -174,6 +175,38 @@ def test_looking_ahead_keeps_the_labels_of_a_row():
         post = seen.posterior(row)
         assert after[2].mean()[i] == pytest.approx(post.mean["b"].item() - pool.known["a"].iloc[i], abs=1e-6)
         assert after[2].std()[i] == pytest.approx(post.std["b"].item(), rel=1e-5)
+
+
+def test_a_label_under_way_keeps_the_value_that_is_imagined(setting):
+    """Each copy of the model knows a value of it, and so does the quantity of its row."""
+    model, pool = setting
+    row, rng = 33, np.random.default_rng(0)
+    copies = _fantasies([(model, pool.known)], pool, row, 0, rng)
+    assert len({known["dft"].iloc[row] for _, known in copies}) == len(copies) > 1
+    for copy, known in copies:
+        assert known.drop(index=known.index[row]).equals(pool.known.drop(index=known.index[row]))
+        own = replace(pool, known=known).at(np.array([row]))
+        found = predicted_quantity(copy, own, Maximise("exp - dft"))
+        post = copy.posterior(own.X)
+        assert found.mean()[0] == pytest.approx(post.mean["exp"].item() - known["dft"].iloc[row], abs=1e-6)
+        assert found.std()[0] == pytest.approx(post.std["exp"].item(), rel=1e-6)
+
+
+def test_classes_and_limits_of_the_pool_may_be_under_way():
+    rng = np.random.default_rng(0)
+    X = candidates(pd.DataFrame({"x": rng.uniform(-1, 1, 30)}))
+    Y = pd.DataFrame({"y": X["x"].round(3).astype(str), "kind": np.where(X["x"] > 0, "a", "b")}, dtype=object)
+    Y.iloc[0, 0] = "<0.5"
+    Y.iloc[20:] = None
+    tasks = [btl.Task("y", btl.Censored())]
+    model = btl.IndependentGP(tasks, hyperparameters="map", n_starts=1, verbose=False).fit(X[:20], Y[:20])
+    pool = Pool(X, Y, Y.isna().to_numpy(), np.ones(2), list(Y))
+    for t in range(2):
+        copies = _fantasies([(model, Y)], pool, 25, t, rng)
+        assert copies
+        for _, known in copies:
+            assert known.iloc[25, t] in ("a", "b") if t else isinstance(known.iloc[25, t], float)
+            assert known.iloc[0, 0] == "<0.5"
 
 
 def test_a_source_is_asked_where_it_is_cheap_and_tells_much(setting):

@@ -42,7 +42,9 @@ def test_the_promise_of_heavy_tails_is_that_of_their_quantiles_and_more(goal):
     student = StudentMixture(np.ones(1), 0.5 * one, 0.1 * one, one, 3.0 * one)
     levels = 1 - np.geomspace(1e-13, 1.0, 4001)[::-1]  # ever finer towards the tail
     middle = (levels[1:] + levels[:-1]) / 2
-    far = np.array([student.quantile(q)[0] for q in (middle if goal.sign > 0 else 1 - middle)])
+    rows = np.ones((1, len(middle)))
+    same = StudentMixture(np.ones(1), 0.5 * rows, 0.1 * rows, rows, 3.0 * rows)
+    far = same.quantile(middle if goal.sign > 0 else 1 - middle)
     expected = (np.maximum(goal.utility(far) - 4.0, 0.0) * np.diff(levels)).sum()
     assert goal.promise(student, 4.0)[0] == pytest.approx(expected, rel=1e-3)
     cauchy = StudentMixture(np.ones(1), one, one, one, one)
