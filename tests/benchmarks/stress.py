@@ -41,6 +41,7 @@ NUMBERS = {
     "positive": btl.Positive(),
     **{f"hurdle, {size}": btl.Hurdle(size) for size in SIZES},
 }
+NOT_GAUSSIAN = [name for name, likelihood in NUMBERS.items() if not isinstance(likelihood, btl.Gaussian | None)]
 CLASSES = ("bool", "two", "three", "ordered")
 
 
@@ -72,8 +73,9 @@ class Case:
         self.X: Any = pd.DataFrame(x, self.index, [f"f{j}" for j in range(d)])
         self.Y_std = self._errors()
         self.groups = self._groups(n + self.n_new)
-        takes_groups = [m for m in self._models() if self.groups is None or m not in ("latent", "low rank")]
-        self.n, self.name = n, str(self.rng.choice(takes_groups))
+        unfit = {"low rank"} if any(w in self.words for w in (*CLASSES, *NOT_GAUSSIAN)) else set()
+        unfit |= {"latent", "low rank"} if self.groups is not None else set()
+        self.n, self.name = n, str(self.rng.choice([m for m in self._models() if m not in unfit]))
         self.as_array = self._chance(0.2, "X is an array")
 
     def _chance(self, p: float, words: str) -> bool:

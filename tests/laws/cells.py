@@ -169,7 +169,7 @@ MODELS = {
         lambda t: btl.LatentVariableGP(GRAPH, t, **CHAINS), draws=40, only=("gaussian", "log-normal, std"), slow=True
     ),
     "low rank": Model(lambda t: btl.LowRankLinear(2, 100, 50, t, verbose=False), draws=100),
-    "recalibrated by temperature": Model(lambda t: _recalibrated("temperature", t), wraps=True),
+    "recalibrated by temperature": Model(lambda t: _recalibrated("temperature", t), only=FEW, wraps=True),
     "recalibrated by isotonic": Model(lambda t: _recalibrated("isotonic", t), only=FEW, wraps=True),
     "recalibrated by conformal": Model(
         lambda t: _recalibrated("conformal", t, fraction=0.5), only=FEW, intervals_only=True, folds=True, wraps=True
@@ -181,7 +181,7 @@ MODELS = {
         folds=True,
         wraps=True,
     ),
-    "stack": Model(lambda t: btl.StackedModel(_pair(t), cv=2, tasks=t, verbose=False), folds=True, wraps=True),
+    "stack": Model(lambda t: btl.StackedModel(_pair(t), cv=2, tasks=t, verbose=False), only=FEW, folds=True, wraps=True),
     "stack of recalibrated": Model(
         lambda t: btl.StackedModel(
             {"alone": btl.IndependentGP(t, **FAST), "together": _recalibrated("temperature", t)},
