@@ -181,7 +181,9 @@ MODELS = {
         folds=True,
         wraps=True,
     ),
-    "stack": Model(lambda t: btl.StackedModel(_pair(t), cv=2, tasks=t, verbose=False), only=FEW, folds=True, wraps=True),
+    "stack": Model(
+        lambda t: btl.StackedModel(_pair(t), cv=2, tasks=t, verbose=False), only=FEW, folds=True, wraps=True
+    ),
     "stack of recalibrated": Model(
         lambda t: btl.StackedModel(
             {"alone": btl.IndependentGP(t, **FAST), "together": _recalibrated("temperature", t)},

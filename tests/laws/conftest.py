@@ -20,8 +20,7 @@ def pytest_generate_tests(metafunc):
 def cell(request):
     if reason := skipped(request.param):
         pytest.skip(reason)
-    fresh = Cell(request.param.model_name, request.param.kind_name)
-    yield fresh
+    return Cell(request.param.model_name, request.param.kind_name)
 
 
 def pytest_configure(config):

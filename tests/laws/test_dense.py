@@ -1,12 +1,14 @@
 """Exact models equal dense algebra written by hand, from the fitted prior's covariance: known labels, errors, groups, rows."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from laws.cells import N_NEW
 
 from bayestl.priors.processes import Points
+from laws.cells import N_NEW
 
 EXACT = pytest.mark.cells(lambda c: c.spec.exact and c.kind_name.startswith("gaussian"))
 
@@ -51,7 +53,9 @@ def by_hand(cell, labelled, y, se, rows):
             k = family.prior.covariance(data, data._replace(x=data.x.clone())).numpy()
             asked = [points(np.asarray(rows), local) for local in range(len(tasks))]
             cross = [family.prior.covariance(a, data).numpy() for a in asked]
-            own = [[np.diag(family.prior.covariance(a, b._replace(x=b.x.clone())).numpy()) for b in asked] for a in asked]
+            own = [
+                [np.diag(family.prior.covariance(a, b._replace(x=b.x.clone())).numpy()) for b in asked] for a in asked
+            ]
         inverse = np.linalg.inv(k + np.diag(np.concatenate(noise)))
         for i, t in enumerate(tasks):
             mean[:, t] = location[t] + scale[t] * cross[i] @ inverse @ np.concatenate(values)
@@ -149,7 +153,7 @@ def test_more_information_never_widens_a_latent_value(cell):
     source = Y[["source"]]
     one = source.where(np.arange(len(source))[:, None] == 1)
     chain = [std(None), std(one), std(source), std(Y)]
-    for less, more in zip(chain, chain[1:], strict=False):
+    for less, more in pairwise(chain):
         assert (more <= less * (1 + 1e-7)).all()
 
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from laws.cells import N_NEW
-
 from bayestl.distributions import Discrete
 from bayestl.distributions.base import cdf_below
+from laws.cells import N_NEW
 
 N = 2000
 KOLMOGOROV = 2.8

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from laws.cells import N_NEW
 
 ONE_BY_ONE = 1e-8
@@ -121,7 +122,8 @@ def test_tables_whose_rows_do_not_match_are_refused(cell, how):
             call()
             taken.append(what)
         except ValueError as error:
-            assert "name" in str(error) or "index" in str(error) or "rows" in str(error), (what, error)
+            if not any(word in str(error) for word in ("name", "index", "rows")):
+                taken.append(f"{what}: {error}")
         except TypeError as error:
             taken.append(f"{what}: {error}")
     assert taken == []

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from laws.cells import LEVELS
 
 from bayestl.distributions import Discrete
+from laws.cells import LEVELS
 
 UNIT, ORIGIN = 250.0, -70.0
 CLOSE = 2e-5
@@ -21,7 +21,9 @@ def in_units(cell, part):
             units[name] = (UNIT, 0.0 if kind is not None and kind.unit == "factor" else ORIGIN)
     other = dict(part)
     other["X"] = part["X"] * [1e3, 0.02] + [5.0, -300.0]
-    other["Y"] = pd.DataFrame({k: v if units[k][0] == 1.0 else units[k][0] * v + units[k][1] for k, v in part["Y"].items()})
+    other["Y"] = pd.DataFrame(
+        {k: v if units[k][0] == 1.0 else units[k][0] * v + units[k][1] for k, v in part["Y"].items()}
+    )
     if "Y_std" in part:
         other["Y_std"] = pd.DataFrame({k: units[k][0] * v for k, v in part["Y_std"].items()})
     return other, units
@@ -33,10 +35,15 @@ def test_other_units_carry_through(cell):
     (new, units), plain = in_units(cell, cell.new), cell.new
     given = [{"observed": None}, {"observed": "source"}]
     for way in given:
-        one, other = ({**cell.asked(p), **({"observed": p["Y"][["source"]]} if way["observed"] else {})} for p in (plain, new))
+        one, other = (
+            {**cell.asked(p), **({"observed": p["Y"][["source"]]} if way["observed"] else {})} for p in (plain, new)
+        )
         for noise in (True, False):
             agree(cell.model.posterior(**one, noise=noise), model.posterior(**other, noise=noise), units)
-    density, moved = cell.model.log_density(**cell.asked(plain), Y=plain["Y"]), model.log_density(**cell.asked(new), Y=new["Y"])
+    density, moved = (
+        cell.model.log_density(**cell.asked(plain), Y=plain["Y"]),
+        model.log_density(**cell.asked(new), Y=new["Y"]),
+    )
     for name in LEVELS:
         shift = np.zeros(len(density)) + np.log(units[name][0])
         if cell.kind.atom and (name == "target" or cell.kind.both):

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from laws.cells import FEW, LEVELS
 from sklearn.pipeline import make_pipeline
 
 import bayestl as btl
 from bayestl.distributions.warp import ClassTemperature, Temperature
+from laws.cells import FEW, LEVELS
 
 PLAIN = pytest.mark.cells(lambda c: not c.spec.wraps and not c.spec.slow and c.kind_name in (*FEW, "gaussian, groups"))
 TIGHT = {"rtol": 1e-7, "atol": 1e-9}
