@@ -59,6 +59,9 @@ class Latent(Protocol):
     def setting(self, part: TaskPart) -> Setting:
         """The noise and further hyperparameters of a part in each component."""
 
+    def together(self, parts: Sequence[TaskPart]) -> tuple[LatentBlock, list[Setting]] | None:
+        """The joint posterior of the latent values of several parts, and their settings; None if they are independent."""
+
     def moments(self) -> Moments | None:
         """Moments of all channels; None if there are only draws."""
 
@@ -83,15 +86,25 @@ class LabelsOfLatent:
 
     def marginals(self, asked: Asked) -> list[Predictive]:
         """The predictive distribution of each task's labels."""
-        predictive_of_parts: list[dict[str, Predictive]] = [{} for _ in self._tasks]
-        for part in self._parts:
+        return [self._marginal(t, asked) for t in range(len(self._tasks))]
+
+    def _marginal(self, t: int, asked: Asked) -> Predictive:
+        """The predictive distribution of one task's labels."""
+        parts = [part for part in self._parts if part.task == t]
+        joint = self._latent.together(parts) if len(parts) > 1 else None
+        if joint is not None:
+            block, settings = joint
+            pairs = zip(parts, settings, strict=True)
+            in_units = {part.role: self._in_label_units(part, setting, asked) for part, setting in pairs}
+            return self._tasks[t].observes.together(block, in_units)
+        predictive: dict[str, Predictive] = {}
+        for part in parts:
             setting = self._in_label_units(part, self._latent.setting(part), asked)
             if isinstance(self._latent, LabelledLatent) and _is_label(part, asked):
-                predictive = self._latent.predictive(part, setting)
+                predictive[part.role] = self._latent.predictive(part, setting)
             else:
-                predictive = part.likelihood.predictive(self._latent.block(part), setting)
-            predictive_of_parts[part.task][part.role] = predictive
-        return [task.observes.combine(parts) for task, parts in zip(self._tasks, predictive_of_parts, strict=True)]
+                predictive[part.role] = part.likelihood.predictive(self._latent.block(part), setting)
+        return self._tasks[t].observes.combine(predictive)
 
     def moments(self, asked: Asked) -> Moments | None:
         """Latent values and noise where all tasks are Gaussian; None if not, or if only draws are known."""

@@ -15,6 +15,7 @@ from scipy.special import ndtr
 
 from bayestl import streams
 from bayestl.distributions import NormalMixture, Predictive, cdf_below, interval_ends
+from bayestl.distributions.base import weighted
 from bayestl.distributions.warp import WarpedIntervals
 
 Array = np.ndarray
@@ -66,11 +67,11 @@ def _gaussian_part(difference: Array, std: Array) -> Array:
 def crps_mixture(y: Array, mixture: NormalMixture) -> Array:
     """Continuous ranked probability score of a Gaussian mixture in each row, in closed form (Grimit et al. 2006)."""
     std = np.sqrt(mixture.variances)
-    distance = mixture.weights @ _gaussian_part(y - mixture.means, std)
+    distance = weighted(mixture.weights, _gaussian_part(y - mixture.means, std))
     within = np.zeros_like(distance)
     for i, weight in enumerate(mixture.weights):
         std_of_pair = np.sqrt(mixture.variances[i] + mixture.variances)
-        within += weight * (mixture.weights @ _gaussian_part(mixture.means[i] - mixture.means, std_of_pair))
+        within += weight * weighted(mixture.weights, _gaussian_part(mixture.means[i] - mixture.means, std_of_pair))
     return distance - 0.5 * within
 
 
@@ -99,7 +100,7 @@ def _outside(y: Array, high: Array, distribution: Predictive) -> Array:
     """``int F(x)^2 dx`` below ``y`` plus ``int (1 - F(x))^2 dx`` above ``high``, in each row."""
     finite = np.where(np.isfinite(y), y, np.where(np.isfinite(high), high, 0.0))
     low, quarter, centre, three, last = (distribution.quantile(q) for q in (1e-4, 0.25, 0.5, 0.75, 1 - 1e-4))
-    pad = 0.05 * (last - low) + 1e-9
+    pad = np.maximum(0.05 * (last - low), 1e-9 * np.abs(centre) + 1e-290)
     positive = cdf_below(distribution, np.zeros_like(y)) <= 0
     bottom = np.where(positive, np.minimum(0.0, finite), np.minimum(low, finite) - pad)
     top = np.maximum(last, np.where(np.isfinite(high), high, finite)) + pad

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio, the step of a stream of a row."""
 RandomState = int | np.random.RandomState | np.random.Generator | None
 """What a ``random_state`` may be (:func:`seed_of`)."""
 
@@ -62,6 +64,62 @@ def torch_generator(seed: int, name: str, number: int = 0) -> torch.Generator:
 def small_seed(seed: int, name: str, number: int = 0) -> int:
     """A seed below ``2**31`` of the stream of :func:`spawn`, for libraries that take no larger one (scikit-learn)."""
     return spawn(seed, name, number) >> 32
+
+
+class RowStreams:
+    """A stream of random numbers for each of n rows, which depends on the row and not on its place among the others.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of all streams.
+    x : ndarray, shape (n, d)
+        Features of the rows: rows with the same features have the same stream, the first of them, the second and so on.
+    code : ndarray, shape (n,), optional
+        Codes of the rows that have a stream of their own whatever their features; -1 for other rows.
+
+    References
+    ----------
+    Steele, Lea, Flood 2014, *Fast splittable pseudorandom number generators*: the mixing function and its constants.
+    """
+
+    def __init__(self, seed: int, x: np.ndarray, code: np.ndarray | None = None) -> None:
+        state = np.full(len(x), spawn(seed, "rows"), dtype=np.uint64)
+        for column in np.ascontiguousarray(x.T + 0.0):  # minus zero is zero
+            state = _mixed(state ^ column.view(np.uint64))
+        if code is not None:
+            state = np.where(code >= 0, _mixed(np.asarray(code, dtype=np.int64).view(np.uint64)), state)
+        self._state, self._calls = _mixed(state + GOLDEN * _occurrence(state)), 0
+
+    def uniform(self, k: int) -> np.ndarray:
+        """The next ``k`` numbers between 0 and 1 of each row, (k, n)."""
+        first = self._calls
+        self._calls += k
+        counter = np.arange(first + 1, first + k + 1, dtype=np.uint64)
+        bits = _mixed(self._state + GOLDEN * counter[:, None]) >> np.uint64(11)
+        return (bits + 0.5) * 2.0**-53
+
+    def normal(self, k: int) -> np.ndarray:
+        """The next ``k`` standard normal numbers of each row, (k, n)."""
+        from scipy.special import ndtri
+
+        return np.asarray(ndtri(self.uniform(k)))
+
+
+def _mixed(state: np.ndarray) -> np.ndarray:
+    """The states (...) after a mixing function under which neighbours have nothing in common."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        state = (state ^ (state >> np.uint64(shift))) * np.uint64(factor)
+    return state ^ (state >> np.uint64(31))
+
+
+def _occurrence(state: np.ndarray) -> np.ndarray:
+    """How many equal states come before each of them, (n,)."""
+    _, group, count = np.unique(state, return_inverse=True, return_counts=True)
+    order = np.argsort(group, kind="stable")
+    occurrence = np.empty(len(state), dtype=np.uint64)
+    occurrence[order] = np.arange(len(state)) - np.repeat(np.cumsum(count) - count, count)
+    return occurrence
 
 
 def seed_of(random_state: RandomState) -> int:

@@ -309,8 +309,9 @@ class Campaign:
             picks = choose_batch(model, choice, n, self.acquisition, seed, lambda i: update(completed=i))
         suggestions = []
         for row, t, score in picks:
-            posterior = model.posterior(choice.pool.X.iloc[[row]], observed=observed_labels(model, known.iloc[[row]]))
-            suggestions.append(suggestion(row, self.tasks[t], score, posterior, self.goal, self.names))
+            at = choice.pool.at(np.array([row]))
+            posterior = model.posterior(at.X, observed=observed_labels(model, at.known))
+            suggestions.append(suggestion(row, self.tasks[t], score, posterior, self.goal, at.known))
         return suggestions
 
     def _fit(self) -> BayesianModel:

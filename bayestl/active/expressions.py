@@ -10,9 +10,12 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 
 from bayestl.distributions.affine import affine_form
 
@@ -125,3 +128,46 @@ class Expression:
         """``(constant, coefficients (T,))`` if the expression is affine in the tasks ``names``, else None."""
         found = affine_form(self, names, 1)
         return None if found is None else (float(found[0][0]), found[1][0])
+
+
+@dataclass(frozen=True)
+class WithKnown:
+    """A function of the labels of n rows in which the ``known`` ones (n, T; NaN elsewhere) stand at their values.
+
+    A row's quantity is computed from the labels that were measured; predicted for the row is a new label of every task,
+    which would differ from the measured one by the noise.
+    """
+
+    function: Callable[[Any], Any]
+    known: pd.DataFrame
+
+    def __call__(self, y: Any) -> Any:
+        """The value from draws or predictions ``y`` of the labels by task."""
+        if isinstance(y, xr.Dataset):
+            return self.function(y.assign({t: self.label(y[t], t) for t in self.known if t in y}))
+        return self.function(_Held(y, self))
+
+    def label(self, predicted: Any, task: str) -> Any:
+        """The known label of a task where there is one, else the predicted one."""
+        column = self.known[task]
+        if isinstance(predicted, xr.DataArray) and predicted.dtype.kind != "f":  # classes by name
+            names = xr.DataArray(column.to_numpy(dtype=object), dims="row")
+            return predicted.where(xr.DataArray(column.isna().to_numpy(), dims="row"), names)
+        numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)  # a limit is no number
+        is_known = ~np.isnan(numbers)
+        return predicted * np.where(is_known, 0.0, 1.0) + np.where(is_known, numbers, 0.0)
+
+
+class _Held:
+    """Predictions by task, with the known labels of ``values`` in their place."""
+
+    def __init__(self, predicted: Any, values: WithKnown) -> None:
+        self._predicted, self._values = predicted, values
+
+    def __getitem__(self, name: str) -> Any:
+        predicted = self._predicted[name]
+        return self._values.label(predicted, name) if name in self._values.known else predicted
+
+    def __getattr__(self, name: str) -> Any:
+        predicted = getattr(self._predicted, name)
+        return self._values.label(predicted, name) if name in self._values.known else predicted

@@ -18,11 +18,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 
-from bayestl.active.expressions import Expression
+from bayestl.active.expressions import Expression, WithKnown
 from bayestl.distributions import Discrete, Empirical, Marginals, NormalMixture, Predictive, StudentMixture
 
 LEVELS = (np.arange(200) + 0.5) / 200
@@ -65,13 +67,22 @@ class Goal(ABC):
             return labels[self.quantity]
         return self.function(labels) if self.function is not None else Expression(self.quantity, tasks)(labels)
 
-    def marginals(self, posterior: Any) -> Marginals:
-        """The distribution of the quantity, row by row, from a :class:`~bayestl.Posterior`."""
+    def given(self, tasks: Sequence[str], known: pd.DataFrame) -> WithKnown:
+        """The quantity of rows as a function of labels by task, with their ``known`` labels (n, T) at their values."""
+        return WithKnown(partial(self.value, tasks=tasks), known)
+
+    def marginals(self, posterior: Any, known: pd.DataFrame | None = None) -> Marginals:
+        """The distribution of the quantity, row by row, from a :class:`~bayestl.Posterior`.
+
+        ``known`` labels (n, T) of the rows stand at their values in an expression or function; a task by itself is that of
+        a new label.
+        """
         names = [t.name for t in posterior.tasks]
         if self.quantity in names:
             return posterior.marginal(self.quantity)
-        function = self.function if self.function is not None else Expression(self.quantity, names)
-        return posterior.apply(function).marginals
+        if known is not None:
+            return posterior.apply(self.given(names, known)).marginals
+        return posterior.apply(partial(self.value, tasks=names)).marginals
 
     @abstractmethod
     def utility(self, y: np.ndarray) -> np.ndarray:

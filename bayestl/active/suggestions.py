@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bayestl.active.goals import Goal
 from bayestl.posterior import Posterior
@@ -23,15 +23,15 @@ def first_suggestion(row: int, task: Task) -> dict[str, Any]:
 
 
 def suggestion(
-    row: int, task: Task, score: float, posterior: Posterior, goal: Goal, names: Sequence[str]
+    row: int, task: Task, score: float, posterior: Posterior, goal: Goal, known: pd.DataFrame
 ) -> dict[str, Any]:
-    """A suggestion with its prediction, from the posterior of its row; ``names`` are those of all tasks."""
+    """A suggestion with its prediction, from the posterior of its row and its ``known`` labels (1, T)."""
     marginal = posterior.marginal(task.name)
     lower, median, upper = (float(marginal.quantile(np.full(1, q))[0]) for q in (0.5 - LEVEL / 2, 0.5, 0.5 + LEVEL / 2))
-    quantity = goal.marginals(posterior)
+    quantity = goal.marginals(posterior, known)
     predicted = f"{float(quantity.mean()[0]):.4g} ± {float(quantity.std()[0]):.2g}"
     reason = f"{goal.words}: {goal.quantity} predicted {predicted}"
-    if task.name not in goal.needs(names):
+    if task.name not in goal.needs(list(known.columns)):
         reason = f"for its cost {task.name} says most about {goal.quantity}, now {predicted}"
     return {
         "row": row,

@@ -14,6 +14,7 @@ from bayestl.distributions.base import (
     interval_ends,
     log_density_of,
 )
+from bayestl.distributions.clipped import Clipped
 from bayestl.distributions.rows import (
     Discrete,
     Empirical,
@@ -28,6 +29,7 @@ from bayestl.distributions.student import StudentMixture
 __all__ = [
     "SMALLEST",
     "Array",
+    "Clipped",
     "Discrete",
     "Empirical",
     "Hurdle",

@@ -97,6 +97,18 @@ def bisect(cdf: Callable[[Array], Array], q: float | Array, low: Array, high: Ar
     return 0.5 * (low + high)
 
 
+def by_row(weights: Array) -> Array:
+    """Weights of S components, (S,) or (S, n), as (S, 1) or (S, n)."""
+    return weights if weights.ndim == 2 else weights[:, None]
+
+
+def weighted(weights: Array, values: Array) -> Array:
+    """Values (..., S, n) summed over components with their weights, (S,) or (S, n)."""
+    if weights.ndim == 1 and values.ndim == 2:
+        return cast(Array, weights @ values)
+    return cast(Array, (by_row(weights) * values).sum(axis=-2))
+
+
 def cdf_below(distribution: Predictive, y: Array) -> Array:
     """``P(Y_i < y_i)``; less than the cdf where the distribution has an atom at ``y_i``."""
     below = getattr(distribution, "cdf_below", distribution.cdf)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from bayestl.distributions.base import SMALLEST, Array, Predictive, bisect, check_level, standard_deviation
+from bayestl.distributions.base import SMALLEST, Array, Predictive, bisect, by_row, check_level, standard_deviation
 from bayestl.distributions.rows import Discrete, Hurdle, NormalMixture
 from bayestl.distributions.student import StudentMixture
 
@@ -67,23 +67,23 @@ def average(weights: Array, members: Sequence[Predictive]) -> Predictive:
     """
     if len(members) == 1:
         return members[0]
-    if all(isinstance(m, NormalMixture) for m in members) and weights.ndim == 1:
+    columns = by_row(weights)
+    if all(isinstance(m, NormalMixture) for m in members):
         normal = [m for m in members if isinstance(m, NormalMixture)]
         return NormalMixture(
-            np.concatenate([w * m.weights for w, m in zip(weights, normal, strict=True)]),
+            _joined(columns, [m.weights for m in normal]),
             np.concatenate([m.means for m in normal]),
             np.concatenate([m.variances for m in normal]),
         )
-    if all(isinstance(m, StudentMixture) for m in members) and weights.ndim == 1:
+    if all(isinstance(m, StudentMixture) for m in members):
         student = [m for m in members if isinstance(m, StudentMixture)]
         return StudentMixture(
-            np.concatenate([w * m.weights for w, m in zip(weights, student, strict=True)]),
+            _joined(columns, [m.weights for m in student]),
             np.concatenate([m.means for m in student]),
             np.concatenate([m.variances for m in student]),
             np.concatenate([np.broadcast_to(m.noise, m.means.shape) for m in student]),
             np.concatenate([np.broadcast_to(m.dof, m.means.shape) for m in student]),
         )
-    columns = weights[:, None] if weights.ndim == 1 else weights
     if all(isinstance(m, Discrete) for m in members):
         classes = [m for m in members if isinstance(m, Discrete)]
         probabilities = sum(w[:, None] * m.probabilities for w, m in zip(columns, classes, strict=True))
@@ -95,3 +95,12 @@ def average(weights: Array, members: Sequence[Predictive]) -> Predictive:
         share = positive / positive.sum(axis=0)
         return Hurdle((columns * zero).sum(axis=0), average(share, [m.positive for m in hurdles]))
     return WeightedMixture(np.broadcast_to(columns, (len(members), len(members[0].mean()))), members)
+
+
+def _joined(columns: Array, weights: Sequence[Array]) -> Array:
+    """Weights of all components of K members, from those of the members (K, 1) or (K, n) and of their components."""
+    if columns.shape[1] == 1 and all(w.ndim == 1 for w in weights):
+        return np.concatenate([c * w for c, w in zip(columns[:, 0], weights, strict=True)])
+    products = [c * by_row(w) for c, w in zip(columns, weights, strict=True)]
+    n = max(p.shape[1] for p in products)
+    return np.concatenate([np.broadcast_to(p, (len(p), n)) for p in products])

@@ -27,14 +27,16 @@ from bayestl.distributions.base import (
     Predictive,
     Root,
     bisect,
+    by_row,
     check_level,
     standard_deviation,
+    weighted,
 )
 
 
 @dataclass(frozen=True)
 class NormalMixture:
-    """A mixture of S Gaussians in each row: ``weights`` (S,), ``means`` (S, n), ``variances`` (S, n)."""
+    """A mixture of S Gaussians in each row: ``weights`` (S,) or (S, n), ``means`` (S, n), ``variances`` (S, n)."""
 
     weights: Array
     means: Array
@@ -42,23 +44,23 @@ class NormalMixture:
 
     def mean(self) -> Array:
         """Mean of the mixture, (n,)."""
-        return self.weights @ self.means
+        return weighted(self.weights, self.means)
 
     def std(self) -> Array:
         """Standard deviation of the mixture, (n,)."""
-        spread = self.weights @ (self.means - self.mean()) ** 2
-        return np.sqrt(self.weights @ self.variances + spread)
+        spread = weighted(self.weights, (self.means - self.mean()) ** 2)
+        return np.sqrt(weighted(self.weights, self.variances) + spread)
 
     def cdf(self, y: Array) -> Array:
         """``P(Y_i <= y_i)``, (n,), or (k, n) for k values per row."""
         z = (np.asarray(y)[..., None, :] - self.means) / np.sqrt(self.variances)
-        return np.einsum("s,...sn->...n", self.weights, ndtr(z))
+        return weighted(self.weights, ndtr(z))
 
     def log_density(self, y: Array) -> Array:
         """``log p(y_i)``, (n,)."""
         terms = -0.5 * np.log(2 * np.pi * self.variances) - 0.5 * (y - self.means) ** 2 / self.variances
         with np.errstate(divide="ignore"):
-            return logsumexp(terms + np.log(self.weights)[:, None], axis=0)
+            return logsumexp(terms + np.log(by_row(self.weights)), axis=0)
 
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,): closed form for one component, else bisection to machine precision."""
@@ -78,7 +80,7 @@ class NormalMixture:
 
     def absolute_moment(self, power: float) -> Array:
         """``E|y_i|^power``, (n,)."""
-        return self.weights @ absolute_moment(self.means, self.variances, power)
+        return weighted(self.weights, absolute_moment(self.means, self.variances, power))
 
     def absolute_quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile of ``|y_i|``, (n,), by bisection."""
@@ -87,7 +89,7 @@ class NormalMixture:
 
     def expected_excess(self, threshold: float, sign: float = 1.0) -> Array:
         """``E max(sign y_i - threshold, 0)``, (n,)."""
-        return self.weights @ normal_excess(sign * self.means - threshold, self.variances)
+        return weighted(self.weights, normal_excess(sign * self.means - threshold, self.variances))
 
 
 def absolute_moment(means: Array, variances: Array, power: float) -> Array:
@@ -100,8 +102,9 @@ def absolute_moment(means: Array, variances: Array, power: float) -> Array:
 def normal_excess(means: Array, variances: Array) -> Array:
     """``E max(r, 0)`` of Gaussians."""
     sd = np.sqrt(variances)
-    z = means / sd
-    return np.maximum(sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)), 0.0)
+    z = np.clip(means / sd, -1e3, 1e3)
+    tail = sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
+    return np.where(np.abs(z) < 1e3, np.maximum(tail, 0.0), np.maximum(means, 0.0))
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,15 @@ class LogNormalMixture:
     log: NormalMixture
 
     def mean(self) -> Array:
-        """``E[y]``, (n,)."""
-        return self.log.weights @ np.exp(self.log.means + 0.5 * self.log.variances)
+        """``E[y]``, (n,); infinite where it is no number of the machine."""
+        with np.errstate(over="ignore"):
+            return weighted(self.log.weights, np.exp(self.log.means + 0.5 * self.log.variances))
 
     def std(self) -> Array:
         """Standard deviation, (n,)."""
-        second = self.log.weights @ np.exp(2 * self.log.means + 2 * self.log.variances)
-        return np.sqrt(np.maximum(second - self.mean() ** 2, 0.0))
+        with np.errstate(over="ignore"):
+            second = weighted(self.log.weights, np.exp(2 * self.log.means + 2 * self.log.variances))
+        return standard_deviation(self.mean(), second)
 
     def cdf(self, y: Array) -> Array:
         """``P(Y_i <= y_i)``."""
@@ -132,7 +137,8 @@ class LogNormalMixture:
 
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,)."""
-        return np.exp(self.log.quantile(q))
+        with np.errstate(over="ignore"):
+            return np.exp(self.log.quantile(q))
 
 
 @dataclass(frozen=True)
@@ -189,14 +195,10 @@ class TruncatedMixture:
         ratio = self.means / sd
         return sd, ratio, log_ndtr(ratio)
 
-    def _average(self, per_component: Array) -> Array:
-        weights = self.weights if self.weights.ndim == 2 else self.weights[:, None]
-        return (weights * per_component).sum(axis=-2)
-
     def mean(self) -> Array:
         """``E[y]``, (n,)."""
         sd, ratio, log_mass = self._parts()
-        return self._average(self.means + sd * self._hazard(ratio, log_mass))
+        return weighted(self.weights, self.means + sd * self._hazard(ratio, log_mass))
 
     @staticmethod
     def _hazard(ratio: Array, log_mass: Array) -> Array:
@@ -208,21 +210,21 @@ class TruncatedMixture:
         hazard = self._hazard(ratio, log_mass)
         mean = self.means + sd * hazard
         variance = np.maximum(self.variances * (1 - hazard * (hazard + ratio)), 0.0)
-        return np.sqrt(np.maximum(self._average(variance + mean**2) - self._average(mean) ** 2, 0.0))
+        return np.sqrt(np.maximum(weighted(self.weights, variance + mean**2) - weighted(self.weights, mean) ** 2, 0.0))
 
     def cdf(self, y: Array) -> Array:
         """``P(Y_i <= y_i)``."""
         sd, _, log_mass = self._parts()
         y = np.asarray(y, dtype=float)
         above = np.exp(log_ndtr((self.means - np.maximum(y, 0.0)[..., None, :]) / sd) - log_mass)
-        return np.clip(1.0 - self._average(above), 0.0, 1.0)
+        return np.clip(1.0 - weighted(self.weights, above), 0.0, 1.0)
 
     def log_density(self, y: Array) -> Array:
         """``log p(y_i)``; minus infinity where ``y_i`` is not positive."""
         sd, _, log_mass = self._parts()
         y = np.asarray(y, dtype=float)
         terms = -0.5 * ((y - self.means) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi) - log_mass
-        weights = self.weights if self.weights.ndim == 2 else self.weights[:, None]
+        weights = by_row(self.weights)
         with np.errstate(divide="ignore"):
             value = logsumexp(terms + np.log(weights), axis=0)
         return np.where(np.isnan(y) | (y > 0), value, -np.inf)

@@ -18,7 +18,7 @@ from typing import cast
 import numpy as np
 from scipy.special import gammainccinv, gammaincinv, gammaln, logsumexp, ndtr, ndtri, stdtrit
 
-from bayestl.distributions.base import SMALLEST, Array, check_level
+from bayestl.distributions.base import SMALLEST, Array, by_row, check_level, weighted
 from bayestl.distributions.rows import absolute_moment, normal_excess
 
 OUTSIDE = 1e-17
@@ -29,7 +29,7 @@ STEPS = 60
 
 @dataclass(frozen=True)
 class StudentMixture:
-    """S components in each row: ``weights`` (S,), ``means`` and ``variances`` (S, n) of the latent value.
+    """S components in each row: ``weights`` (S,) or (S, n), ``means`` and ``variances`` (S, n) of the latent value.
 
     ``noise`` is the squared scale of the noise and ``dof`` its degrees of freedom, (S, n) or (S, 1).
     """
@@ -42,16 +42,16 @@ class StudentMixture:
 
     def mean(self) -> Array:
         """Mean, (n,); where no mean exists (one degree of freedom or less), that of the centres."""
-        return self.weights @ self.means
+        return weighted(self.weights, self.means)
 
     def std(self) -> Array:
         """Standard deviation, (n,); infinite where a component has two degrees of freedom or less."""
-        spread = self.weights @ (self.means - self.mean()) ** 2
+        spread = weighted(self.weights, (self.means - self.mean()) ** 2)
         is_finite = self.dof > 2
         factor = np.where(is_finite, self.dof / np.where(is_finite, self.dof - 2, 1.0), np.inf)
         with np.errstate(invalid="ignore"):  # a component of no weight
-            parts = self.weights[:, None] * (self.variances + self.noise * factor)
-        return np.sqrt(spread + np.where(self.weights[:, None] > 0, parts, 0.0).sum(axis=0))
+            parts = by_row(self.weights) * (self.variances + self.noise * factor)
+        return np.sqrt(spread + np.where(by_row(self.weights) > 0, parts, 0.0).sum(axis=0))
 
     def _rule(self, low: Array, high: Array) -> tuple[Array, Array, int]:
         """Trapezoidal rule over ``log w`` from ``low`` to ``high``: first node, step and number of nodes."""
@@ -85,7 +85,7 @@ class StudentMixture:
         """Masses, which sum to one with the weights, and standard deviations at the nodes for levels."""
         given = [(np.exp(log_mass), np.sqrt(v)) for log_mass, v in self._given_scale(*self._range(0.5 * self.dof))]
         total = sum(mass for mass, _ in given)
-        return [(self.weights[:, None] * mass / total, sd) for mass, sd in given]
+        return [(by_row(self.weights) * mass / total, sd) for mass, sd in given]
 
     def cdf(self, y: Array) -> Array:
         """``P(Y_i <= y_i)``, (n,), or (k, n) for k values per row."""
@@ -101,7 +101,7 @@ class StudentMixture:
         for log_mass, variance in self._given_scale(*self._range(0.5 * self.dof, distance)):
             total = np.logaddexp(total, log_mass - 0.5 * (np.log(2 * np.pi * variance) + squared / variance))
         with np.errstate(divide="ignore"):
-            value = logsumexp(total + np.log(self.weights)[:, None], axis=0)
+            value = logsumexp(total + np.log(by_row(self.weights)), axis=0)
         return np.where(np.isnan(y), np.nan, value)
 
     def _tail(self, x: Array, means: Array) -> tuple[Array, Array]:
@@ -120,14 +120,16 @@ class StudentMixture:
         p = np.clip(np.minimum(level, 1 - level), SMALLEST, 0.5)
         means = side * self.means
         ends = means + np.sqrt(self.variances) * -ndtri(0.5 * p) + np.sqrt(self.noise) * -stdtrit(self.dof, 0.5 * p)
-        centre = self.weights @ means
-        size = np.sqrt(self.weights @ (self.variances + self.noise + (means - centre) ** 2))
+        centre = weighted(self.weights, means)
+        size = np.sqrt(weighted(self.weights, self.variances + self.noise + (means - centre) ** 2))
         low, high = means.min(axis=0), ends.max(axis=0)
         return side * _upper_quantile(lambda x: self._tail(x, means), p, low, high, centre, size)
 
     def absolute_quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile of ``|y_i|``, (n,)."""
-        two = np.tile(self.weights, 2) / 2  # |y| exceeds x twice as often as y or -y, each half of the time
+        two = (
+            np.concatenate([self.weights, self.weights]) / 2
+        )  # |y| exceeds x twice as often as y or -y, each half of the time
         others = (np.vstack([v, v]) for v in (self.variances, self.noise, self.dof))
         both = StudentMixture(two, np.vstack([self.means, -self.means]), *others)
         return both.quantile(0.5 * (1.0 + np.asarray(check_level(q))) + np.zeros(self.means.shape[1]))
@@ -145,8 +147,8 @@ class StudentMixture:
             alone = absolute_moment(np.zeros_like(variance), variance - self.variances, power)
             total += np.exp(log_mass) * (absolute_moment(self.means, variance, power) - alone)
         with np.errstate(invalid="ignore"):
-            parts = self.weights[:, None] * np.where(exists, total, np.inf)
-        return np.where(self.weights[:, None] > 0, parts, 0.0).sum(axis=0)
+            parts = by_row(self.weights) * np.where(exists, total, np.inf)
+        return np.where(by_row(self.weights) > 0, parts, 0.0).sum(axis=0)
 
     def expected_excess(self, threshold: float, sign: float = 1.0) -> Array:
         """``E max(sign y_i - threshold, 0)``, (n,); infinite where a component has one degree of freedom or less."""
@@ -158,8 +160,8 @@ class StudentMixture:
         ):
             total += np.exp(log_mass) * normal_excess(distance, variance)
         with np.errstate(invalid="ignore"):
-            parts = self.weights[:, None] * np.where(exists, total, np.inf)
-        return np.where(self.weights[:, None] > 0, parts, 0.0).sum(axis=0)
+            parts = by_row(self.weights) * np.where(exists, total, np.inf)
+        return np.where(by_row(self.weights) > 0, parts, 0.0).sum(axis=0)
 
     def scaled(self, location: float, scale: float) -> StudentMixture:
         """The distribution of ``location + scale * y``."""

@@ -195,14 +195,20 @@ class Warped:
         mass = np.exp(-0.5 * SCORES**2)
         return np.asarray((mass / mass.sum()) @ values)
 
+    def _or_infinite(self, moment: Array, of_base: Array) -> Array:
+        """A moment, infinite where that of the base is and the tails are not made lighter."""
+        is_lighter = isinstance(self.warp, Temperature) and self.warp.temperature < 1.0
+        return moment if is_lighter else np.where(np.isinf(of_base), np.inf, moment)
+
     def mean(self) -> Array:
         """Mean, (n,)."""
-        return self._expectation(self._grid())
+        return self._or_infinite(self._expectation(self._grid()), self.base.mean())
 
     def std(self) -> Array:
         """Standard deviation, (n,)."""
         grid = self._grid()
-        return np.sqrt(np.maximum(self._expectation(grid**2) - self._expectation(grid) ** 2, 0.0))
+        spread = np.sqrt(np.maximum(self._expectation(grid**2) - self._expectation(grid) ** 2, 0.0))
+        return self._or_infinite(spread, self.base.std())
 
     def moved(self, draws: Array, generator: np.random.Generator) -> Array:
         """Draws (K, n) of the base mapped to the warped distribution, level by level, which keeps their dependence."""

@@ -37,10 +37,15 @@ class SampledLatent:
 
     def block(self, part: TaskPart) -> LatentBlock:
         """The latent values of a part, one mixture component per draw."""
-        channels = list(part.channels)
+        return self.together([part])[0]
+
+    def together(self, parts: Sequence[TaskPart]) -> tuple[LatentBlock, list[Setting]]:
+        """The latent values of several parts, independent of each other in each draw, and their settings."""
+        channels = [c for part in parts for c in part.channels]
         size = len(self._means)
         covariances = self._variances[:, :, channels][..., None] * np.eye(len(channels))
-        return LatentBlock(np.full(size, 1.0 / size), self._means[:, :, channels], covariances)
+        block = LatentBlock(np.full(size, 1.0 / size), self._means[:, :, channels], covariances)
+        return block, [self._settings[part] for part in parts]
 
     def setting(self, part: TaskPart) -> Setting:
         """Noise and further hyperparameters of a part, in each draw."""

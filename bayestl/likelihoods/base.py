@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,10 +22,10 @@ QUADRATURE = 20
 
 
 class LatentBlock(NamedTuple):
-    """The posterior of the L latent values behind one part: a mixture of S Gaussians for each of n rows."""
+    """The posterior of the L latent values behind one part, or behind several: a mixture of S Gaussians for each of n rows."""
 
     weights: np.ndarray
-    """(S,)"""
+    """(S,) or (S, n)"""
     means: np.ndarray
     """(S, n, L)"""
     covariances: np.ndarray
@@ -115,8 +115,13 @@ class Likelihood(ABC):
         return None
 
     def combine(self, parts: dict[str, Predictive]) -> Predictive:
-        """The distribution of a label from the distributions of its parts."""
+        """The distribution of a label from those of its parts, where the parts' latent values are independent."""
         return parts[""]
+
+    def together(self, latent: LatentBlock, settings: Mapping[str, Setting]) -> Predictive:
+        """The distribution of a label from the joint posterior of the latent values of all its parts, in their order."""
+        (part,) = self.parts().values()
+        return part.predictive(latent, settings[""])
 
     def combine_draws(self, parts: dict[str, np.ndarray]) -> np.ndarray:
         """Draws of labels from draws of their parts."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from scipy.special import log_ndtr, logsumexp, ndtri_exp
 
-from bayestl.distributions import Discrete, Predictive
+from bayestl.distributions import SMALLEST, Discrete, Predictive
 from bayestl.distributions import Hurdle as HurdleDistribution
-from bayestl.likelihoods.base import Likelihood, Part
+from bayestl.distributions.base import by_row
+from bayestl.likelihoods.base import LatentBlock, Likelihood, Part, Setting
 from bayestl.likelihoods.classes import Bernoulli
 from bayestl.likelihoods.numbers import LogNormal, Positive, PowerNormal, PowerStudentT
 
+NODES = 8
+"""Gauss-Legendre nodes over the latent value that decides whether a label is zero, where its size depends on that."""
 SIZES: dict[str, Part] = {
     "log-normal": LogNormal(),
     "power-0.5": PowerNormal(0.5),
@@ -70,6 +75,29 @@ class Hurdle(Likelihood):
         atom = parts["nonzero"]
         assert isinstance(atom, Discrete)
         return HurdleDistribution(atom.probabilities[:, 0], parts[""])
+
+    def together(self, latent: LatentBlock, settings: Mapping[str, Setting]) -> HurdleDistribution:
+        """The distribution of a label whose size depends on whether it is zero, for their latent values are correlated.
+
+        Given ``u = z_1 + e > 0``, the probit of a positive label, ``z_2`` is Gaussian; ``u`` itself is a truncated normal,
+        over whose levels a quadrature runs.
+        """
+        centre, spread = latent.means[:, :, 0], np.sqrt(1.0 + latent.covariances[:, :, 0, 0])
+        log_chance = log_ndtr(centre / spread)  # P(y > 0) in each component
+        log_weights = np.log(np.maximum(by_row(latent.weights), SMALLEST)) + log_chance
+        log_positive = logsumexp(log_weights, axis=0)
+        slope = latent.covariances[:, :, 0, 1] / spread
+        levels, mass = (
+            np.polynomial.legendre.leggauss(NODES) if np.abs(slope).max() > 1e-9 else (np.zeros(1), np.full(1, 2.0))
+        )
+        above = -ndtri_exp(np.log(0.5 * (1.0 - levels))[:, None] + log_chance[:, None])  # (S, K, n), scores of u
+        n = centre.shape[1]
+        means = (latent.means[:, None, :, 1] + slope[:, None] * above).reshape(-1, n)
+        variances = np.repeat(np.maximum(latent.covariances[:, :, 1, 1] - slope**2, 1e-12), len(levels), axis=0)
+        weights = np.exp(log_weights - log_positive)[:, None] * (0.5 * mass)[:, None]
+        block = LatentBlock(weights.reshape(-1, n), means[..., None], variances[..., None, None])
+        setting = settings[""].at(np.repeat(np.arange(len(centre)), len(levels)))
+        return HurdleDistribution(-np.expm1(log_positive), self._size.predictive(block, setting))
 
     def combine_draws(self, parts: dict[str, np.ndarray]) -> np.ndarray:
         return parts["nonzero"] * parts[""]

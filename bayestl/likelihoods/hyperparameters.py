@@ -47,15 +47,22 @@ class Noise(gpytorch.Module):
 
 
 class DegreesOfFreedom(gpytorch.Module):
-    """Degrees of freedom of Student's t: ``log(dof - 2) ~ N(log 2, 1)``; above 2, so that labels have a variance."""
+    """Degrees of freedom of Student's t: ``log(dof - least) ~ N(log 2, 1)``.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    least : float
+        Degrees of freedom above which labels have a variance: 2, for a power p of labels 2 / p.
+    """
+
+    def __init__(self, least: float = 2.0) -> None:
         super().__init__()
-        register_positive(self, "dof_above_2", torch.full((1,), 2.0), LogNormalPrior(math.log(2.0), 1.0))
+        self._least = least
+        register_positive(self, "dof_excess", torch.full((1,), 2.0), LogNormalPrior(math.log(2.0), 1.0))
 
     def forward(self) -> Tensor:
         """``dof``, shape (1,)."""
-        return 2.0 + self.raw_dof_above_2.exp()
+        return self._least + self.raw_dof_excess.exp()
 
 
 class Cutpoints(gpytorch.Module):

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
 
 from bayestl.distributions import (
+    Clipped,
     LogNormalMixture,
     NormalMixture,
     PowerNormalMixture,
@@ -18,12 +19,15 @@ from bayestl.distributions import (
     StudentMixture,
     TruncatedMixture,
 )
-from bayestl.likelihoods.base import QUADRATURE, LabelBlock, LatentBlock, Part, Setting, log_normal_density
+from bayestl.distributions.base import by_row
+from bayestl.likelihoods.base import LabelBlock, LatentBlock, Part, Setting, log_normal_density
 
 if TYPE_CHECKING:
     import gpytorch
     from torch import Tensor
 
+LAST_NODE, LEAST_NODES, MOST_NODES = 5.5, 9, 129
+"""Range (standard deviations) and number of nodes over a latent value at which a label is truncated."""
 NO_NOISE = 1e-9
 """Noise variance (scaled units) below which a latent value is asked for: that of labels is at least 1e-8."""
 
@@ -93,10 +97,15 @@ class StudentT(_Noisy):
         if self.dof is not None and not (isinstance(self.dof, int | float) and 0 < self.dof < 1e6):
             raise ValueError(f"{type(self).__name__}: dof must be a positive number, got {self.dof!r}")
 
+    @property
+    def _least_dof(self) -> float:
+        """Degrees of freedom above which a label has a variance; learnt ones are."""
+        return 2.0
+
     def further(self) -> gpytorch.Module | None:
         from bayestl.likelihoods.hyperparameters import DegreesOfFreedom
 
-        return DegreesOfFreedom() if self.dof is None else None
+        return DegreesOfFreedom(self._least_dof) if self.dof is None else None
 
     def _dof(self, further: Any) -> Any:
         return further[..., 0] if self.dof is None else self.dof
@@ -197,12 +206,20 @@ class Positive(Part):
         z = f[..., 0]
         return log_normal_density((labels.y - z) ** 2, variance) - torch.special.log_ndtr(z / variance.sqrt())
 
-    def predictive(self, latent: LatentBlock, setting: Setting) -> TruncatedMixture:
-        z = latent.single()
-        nodes, mass = np.polynomial.hermite_e.hermegauss(QUADRATURE)
-        weights = np.repeat(z.weights, QUADRATURE) * np.tile(mass / mass.sum(), len(z.weights))
-        means = (z.means[:, None] + np.sqrt(z.variances)[:, None] * nodes[:, None]).reshape(-1, z.means.shape[1])
-        spread = np.repeat(setting.noise_of_rows, QUADRATURE, axis=0) + np.zeros_like(means)
+    def predictive(self, latent: LatentBlock, setting: Setting) -> TruncatedMixture | Clipped:
+        z, noise = latent.single(), setting.noise_of_rows
+        if (noise < NO_NOISE).all():
+            return Clipped(z.scaled(setting.location, setting.scale))
+        # the truncation depends on z: trapezoidal rule over z, whose nodes are at most a standard deviation of the noise apart
+        sd = np.sqrt(z.variances)
+        n_nodes = int(np.clip(np.ceil(2 * LAST_NODE * (sd / np.sqrt(noise)).max()), LEAST_NODES, MOST_NODES))
+        nodes = np.linspace(-LAST_NODE, LAST_NODE, n_nodes)
+        mass = np.exp(-0.5 * nodes**2)
+        weights = (by_row(z.weights)[:, None] * (mass / mass.sum())[:, None]).reshape(n_nodes * len(sd), -1)
+        means = (z.means[:, None] + sd[:, None] * nodes[:, None]).reshape(-1, z.means.shape[1])
+        spread = np.maximum(noise, (sd * (nodes[1] - nodes[0])) ** 2)
+        spread = np.repeat(spread, n_nodes, axis=0)
+        weights = weights[:, 0] if weights.shape[1] == 1 else weights
         return TruncatedMixture(weights, setting.units(means), setting.scale**2 * spread)
 
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
@@ -237,6 +254,12 @@ class LogNormal(_Warped, Gaussian):
 
     def _warp(self, y: np.ndarray) -> np.ndarray:
         return np.log(y)
+
+    def scale(self, y: np.ndarray) -> tuple[float, float]:
+        location, scale = super().scale(y)
+        logs = self.split(y)[""]
+        finite = logs[np.isfinite(logs)]
+        return location, scale if len(finite) and finite.std() > 1e-12 * (1.0 + abs(location)) else 1.0
 
     def log_jacobian(self, y: np.ndarray) -> np.ndarray:
         return -np.log(y)
@@ -299,9 +322,13 @@ class PowerStudentT(_Power, StudentT):
     power : float
         Exponent, as for :class:`PowerNormal`.
     dof : float, optional
-        Degrees of freedom, keyword-only; learnt where not given (above 2, prior median 4).  A label has a mean only above
-        ``1 / power`` degrees of freedom, and a standard deviation only above ``2 / power``; else it is infinite.
+        Degrees of freedom, keyword-only; learnt where not given: above ``2 / power``, so that labels have a standard
+        deviation (prior median 2 more).  Below that the reported one is infinite.
     """
+
+    @property
+    def _least_dof(self) -> float:
+        return 2.0 / self.power
 
     def __post_init__(self) -> None:
         _Power.__post_init__(self)

@@ -18,6 +18,9 @@ from bayestl.table.task import Task
 MOST_CLASSES = 50
 """Most classes of a column; more distinct values are taken for a mistake."""
 
+LARGEST, SMALLEST_SPREAD = 1e100, 1e-100
+"""Largest size of a number, and smallest difference between numbers of a column: squares of others are lost."""
+
 
 def _row(index: pd.Index, i: int) -> str:
     return f"row {i}" if isinstance(index, pd.RangeIndex) else f"row {index[i]!r} (position {i})"
@@ -67,6 +70,31 @@ def refuse(mask: np.ndarray, values: np.ndarray, names: Sequence[str], index: pd
         )
 
 
+def refuse_large(values: np.ndarray, names: Sequence[str], index: pd.Index, what: str) -> None:
+    """Raise for a number (n, k) above :data:`LARGEST` in size, naming column, row and value."""
+    is_large = np.isfinite(values) & (np.abs(values) > LARGEST)
+    refuse(is_large, values, names, index, what, f"numbers are at most {LARGEST:g} in size: use other units")
+
+
+def refuse_narrow(values: np.ndarray, names: Sequence[str], index: pd.Index, what: str) -> None:
+    """Raise for a column of numbers (n, k) that differ, but by less than :data:`SMALLEST_SPREAD`.
+
+    Raises
+    ------
+    ValueError
+        If there is one.
+    """
+    for j, name in enumerate(names):
+        rows = np.flatnonzero(np.isfinite(values[:, j]))
+        column = values[rows, j]
+        if len(column) and 0 < column.max() - column.min() < SMALLEST_SPREAD:
+            i = int(rows[column.argmax()])
+            raise ValueError(
+                f"column {name!r} of {what} holds {values[i, j]} in {_row(index, i)}, and all of its numbers are within "
+                f"{SMALLEST_SPREAD:g} of that: use other units"
+            )
+
+
 def read_features(X: Any) -> tuple[np.ndarray, list[str], pd.Index, bool]:
     """Feature matrix (n, d), column names, row names, and whether the user gave the names.
 
@@ -90,6 +118,7 @@ def read_features(X: Any) -> tuple[np.ndarray, list[str], pd.Index, bool]:
         x = np.asarray(array, dtype=float)
         names, index, named = [f"x{j}" for j in range(x.shape[1])], pd.RangeIndex(len(x)), False
     refuse(~np.isfinite(x), x, names, index, "X", "impute it or drop the row")
+    refuse_large(x, names, index, "X")
     return x, names, index, named
 
 
@@ -139,6 +168,7 @@ def read_numbers(Y: pd.DataFrame, what: str) -> np.ndarray:
     """
     y = np.column_stack([_numeric_column(Y[name], name, what, "correct it") for name in Y.columns])
     refuse(np.isinf(y), y, list(Y.columns), Y.index, what, "use NaN for what is not known")
+    refuse_large(y, list(Y.columns), Y.index, what)
     return y
 
 
@@ -248,6 +278,8 @@ def encode(column: pd.Series, task: Task, what: str = "Y") -> tuple[np.ndarray, 
         refuse(
             np.isinf(y)[:, None], y[:, None], [name], column.index, what, "use NaN for a label that was not measured"
         )
+    for side in (y, high):
+        refuse_large(side[:, None], [name], column.index, what)
     bad, advice = likelihood.check(y)
     refuse(bad[:, None], y[:, None], [name], column.index, what, advice)
     return y, high

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayestl.table.columns import decide, encode, label_frame, read_features, read_numbers, refuse
+from bayestl.table.columns import decide, encode, label_frame, read_features, read_numbers, refuse, refuse_narrow
 from bayestl.table.groups import encode_groups, refuse_other_rows
 from bayestl.table.measured import Measured
 from bayestl.table.task import Task, TaskPart, match_tasks, task_parts
@@ -115,6 +115,8 @@ def build_table(
             raise ValueError(f"task {name!r} has no labels: drop the column, or add at least one measurement")
     matched = tuple(decide(task, frame[task.name]) for task in match_tasks(names, tasks))
     labels = read_labels(frame, Y_std, index, matched, "Y")
+    refuse_narrow(x, features, index, "X")
+    refuse_narrow(labels.y, names, index, "Y")
     for t, task in enumerate(matched):
         if suggest and task.likelihood is None:
             _suggest_hurdle(labels.y[:, t], task.name)

@@ -6,14 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 from sklearn.base import clone
 
 import bayestl as btl
 from bayestl.active import Above, Between, Learn, Maximise, Minimise, as_botorch
+from bayestl.active.acquisition.batch import _fantasies
 from bayestl.active.acquisition.knowledge import covariances, expected_maximum, knowledge, knowledge_gradient
 from bayestl.active.acquisition.look_ahead import _quantity_after, conditioned
-from bayestl.active.acquisition.pool import Pool, candidates
+from bayestl.active.acquisition.pool import Pool, candidates, predicted_quantity
 from bayestl.active.acquisition.rates import rates
+from bayestl.active.expressions import WithKnown
 
 NAMES = ["dft", "exp"]
 
@@ -113,6 +116,99 @@ def test_a_label_that_is_part_of_the_quantity_stays_as_measured(setting):
     assert after.std()[0] == pytest.approx(post.std["exp"].item(), rel=1e-5)
 
 
+def test_a_measured_label_keeps_its_value_in_the_quantity(setting):
+    """It was once a new noisy label of the task: another mean, and the noise of what is known already."""
+    model, pool = setting
+    own = pool.at(np.arange(20, 28))  # dft is measured, exp is not
+    dft = own.known["dft"].to_numpy()
+    found = predicted_quantity(model, own, Maximise("exp - dft"))
+    post = model.posterior(own.X)
+    np.testing.assert_allclose(found.mean(), post.mean["exp"] - dft, rtol=1e-9)
+    np.testing.assert_allclose(found.std(), post.std["exp"], rtol=1e-9)
+    drawn = post.sample(40_000, seed=0).sel(task="exp").to_numpy() - dft
+    np.testing.assert_allclose(found.mean(), drawn.mean(axis=0), atol=5 * drawn.std() / 200)
+    np.testing.assert_allclose(found.std(), drawn.std(axis=0), rtol=0.03)
+    improvement = np.maximum(drawn - 0.3, 0.0).mean(axis=0)
+    rate = rates(model, own, Maximise("exp - dft"), 0.3)[:, 1]
+    np.testing.assert_allclose(rate, improvement / 20.0, atol=5 * drawn.std() / 200 / 20.0)
+
+
+@pytest.mark.parametrize("quantity", ["exp * dft", "abs(exp - dft)"])
+def test_a_measured_label_keeps_its_value_in_draws(setting, quantity):
+    model, pool = setting
+    own = pool.at(np.arange(20, 28))
+    dft = own.known["dft"].to_numpy()
+    drawn = model.posterior(own.X).sample(40_000, seed=0).sel(task="exp").to_numpy()
+    by_hand = drawn * dft if "*" in quantity else np.abs(drawn - dft)
+    found = predicted_quantity(model, own, Maximise(quantity))
+    np.testing.assert_allclose(found.mean(), by_hand.mean(axis=0), atol=5 * by_hand.std(axis=0).max() / 64)
+    np.testing.assert_allclose(found.std(), by_hand.std(axis=0), rtol=0.1)
+
+
+def test_python_functions_see_measured_labels_and_classes(setting):
+    _, pool = setting
+    known = pd.DataFrame({"dft": [1.0, np.nan], "kind": ["a", None]}, index=pool.X.index[:2])
+    draws = xr.Dataset(
+        {
+            "dft": (("sample", "row"), np.full((3, 2), 7.0)),
+            "kind": (("sample", "row"), np.full((3, 2), "b", dtype=object)),
+        }
+    )
+    held = WithKnown(lambda y: y.dft + 10.0 * (y["kind"] == "a"), known)(draws)
+    np.testing.assert_array_equal(held, [[11.0, 7.0]] * 3)
+
+
+def test_looking_ahead_keeps_the_labels_of_a_row():
+    """Of three tasks the first is measured: what the third says of ``b - a`` is what it says of ``b``."""
+    rng = np.random.default_rng(0)
+    X = candidates(pd.DataFrame({"x": rng.uniform(-1, 1, 30)}))
+    f = np.sin(3 * X["x"])
+    Y = pd.DataFrame({"a": f, "b": 2 * f + 1, "c": 1 - f}) + 0.1 * rng.standard_normal((30, 3))
+    Y.iloc[15:, 1:] = np.nan
+    model = btl.MultiTaskGP(hyperparameters="map", n_starts=1, verbose=False).fit(X, Y)
+    pool = Pool(X, Y, Y.isna().to_numpy(), np.ones(3), list(Y)).at(np.array([18, 22]))
+    after = _quantity_after(model, pool, Maximise("b - a"), 2)
+    for i in range(2):
+        row = pool.X.iloc[[i]]
+        value = model.posterior(row).marginal("c").quantile(np.full(1, 0.5))
+        (seen,) = conditioned(model, row, "c", value)
+        post = seen.posterior(row)
+        assert after[2].mean()[i] == pytest.approx(post.mean["b"].item() - pool.known["a"].iloc[i], abs=1e-6)
+        assert after[2].std()[i] == pytest.approx(post.std["b"].item(), rel=1e-5)
+
+
+def test_a_label_under_way_keeps_the_value_that_is_imagined(setting):
+    """Each copy of the model knows a value of it, and so does the quantity of its row."""
+    model, pool = setting
+    row, rng = 33, np.random.default_rng(0)
+    copies = _fantasies([(model, pool.known)], pool, row, 0, rng)
+    assert len({known["dft"].iloc[row] for _, known in copies}) == len(copies) > 1
+    for copy, known in copies:
+        assert known.drop(index=known.index[row]).equals(pool.known.drop(index=known.index[row]))
+        own = replace(pool, known=known).at(np.array([row]))
+        found = predicted_quantity(copy, own, Maximise("exp - dft"))
+        post = copy.posterior(own.X)
+        assert found.mean()[0] == pytest.approx(post.mean["exp"].item() - known["dft"].iloc[row], abs=1e-6)
+        assert found.std()[0] == pytest.approx(post.std["exp"].item(), rel=1e-6)
+
+
+def test_classes_and_limits_of_the_pool_may_be_under_way():
+    rng = np.random.default_rng(0)
+    X = candidates(pd.DataFrame({"x": rng.uniform(-1, 1, 30)}))
+    Y = pd.DataFrame({"y": X["x"].round(3).astype(str), "kind": np.where(X["x"] > 0, "a", "b")}, dtype=object)
+    Y.iloc[0, 0] = "<0.5"
+    Y.iloc[20:] = None
+    tasks = [btl.Task("y", btl.Censored())]
+    model = btl.IndependentGP(tasks, hyperparameters="map", n_starts=1, verbose=False).fit(X[:20], Y[:20])
+    pool = Pool(X, Y, Y.isna().to_numpy(), np.ones(2), list(Y))
+    for t in range(2):
+        copies = _fantasies([(model, Y)], pool, 25, t, rng)
+        assert copies
+        for _, known in copies:
+            assert known.iloc[25, t] in ("a", "b") if t else isinstance(known.iloc[25, t], float)
+            assert known.iloc[0, 0] == "<0.5"
+
+
 def test_a_source_is_asked_where_it_is_cheap_and_tells_much(setting):
     model, pool = setting
     cheap = rates(model, pool, Maximise("exp"), 2.2)
@@ -175,6 +271,11 @@ def test_models_without_closed_forms_score_too(setting, model):
     _, pool = setting
     labelled = pool.known.notna().any(axis=1)
     model = clone(model).fit(pool.X[labelled], pool.known[labelled])
+    own = pool.at(np.arange(20, 28))
+    quantity = predicted_quantity(model, own, Maximise("exp - dft"))
+    exp = model.posterior(own.X, observed=own.known).marginal("exp")
+    np.testing.assert_allclose(quantity.mean(), exp.mean() - own.known["dft"], atol=5 * exp.std().max() / 8)
+    np.testing.assert_allclose(quantity.std(), exp.std(), rtol=0.2)
     for goal in (Between("exp", 0.9, 1.1), Above("exp", 1.0), Learn("exp"), Maximise("exp")):
         found = rates(model, pool, goal, 0.5)
         assert np.isfinite(found[20:, 1]).all()

@@ -5,7 +5,7 @@ import pytest
 
 from bayestl.active import Above, Between, Learn, Maximise, Minimise, Reach
 from bayestl.active.goals import from_document, from_words
-from bayestl.distributions import Discrete, Empirical, Hurdle, LogNormalMixture, NormalMixture
+from bayestl.distributions import Discrete, Empirical, Hurdle, LogNormalMixture, NormalMixture, StudentMixture
 
 MIXTURE = NormalMixture(np.array([0.4, 0.6]), np.array([[0.0, 1.0], [1.0, 3.0]]), np.array([[1.0, 0.5], [0.3, 1.0]]))
 
@@ -33,6 +33,22 @@ def test_the_promise_is_what_draws_give(goal):
         expected = np.maximum(goal.utility(y) - best, 0).mean(axis=0)
     np.testing.assert_allclose(found, expected, atol=0.01)
     np.testing.assert_allclose(goal.promise(Empirical(y[:50_000]), best), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("goal", [Maximise("y"), Minimise("y")])
+def test_the_promise_of_heavy_tails_is_that_of_their_quantiles_and_more(goal):
+    """200 quantiles end where a tail of three degrees of freedom still has much to give."""
+    one = np.ones((1, 1))
+    student = StudentMixture(np.ones(1), 0.5 * one, 0.1 * one, one, 3.0 * one)
+    levels = 1 - np.geomspace(1e-13, 1.0, 4001)[::-1]  # ever finer towards the tail
+    middle = (levels[1:] + levels[:-1]) / 2
+    rows = np.ones((1, len(middle)))
+    same = StudentMixture(np.ones(1), 0.5 * rows, 0.1 * rows, rows, 3.0 * rows)
+    far = same.quantile(middle if goal.sign > 0 else 1 - middle)
+    expected = (np.maximum(goal.utility(far) - 4.0, 0.0) * np.diff(levels)).sum()
+    assert goal.promise(student, 4.0)[0] == pytest.approx(expected, rel=1e-3)
+    cauchy = StudentMixture(np.ones(1), one, one, one, one)
+    assert np.isfinite(goal.promise(cauchy, 4.0)).all()  # no mean: what quantiles say
 
 
 def test_an_atom_is_inside_a_closed_range():

@@ -3,7 +3,7 @@ import pytest
 from scipy import integrate, stats
 
 from bayestl import metrics
-from bayestl.distributions import Discrete, Hurdle, LogNormalMixture, NormalMixture
+from bayestl.distributions import Discrete, Hurdle, LogNormalMixture, NormalMixture, PowerNormalMixture, StudentMixture
 from bayestl.distributions.warp import (
     ClassIsotonic,
     ClassTemperature,
@@ -106,6 +106,15 @@ def test_an_interval_without_ends_is_all_that_the_label_may_be():
 def test_conformal_intervals_leave_the_score_of_the_distribution(base):
     warped = Conformal.fit(np.random.default_rng(0).uniform(size=20)).apply(base)
     assert metrics.crps(np.array([1.0]), warped) == pytest.approx(metrics.crps(np.array([1.0]), base))
+
+
+@pytest.mark.parametrize("warp", [Temperature(1.2), Isotonic(np.array([[0, 0], [0.3, 0.5], [1, 1.0]]))])
+def test_moments_that_do_not_exist_are_not_made_up(warp):
+    one = np.ones((1, 1))
+    heavy = StudentMixture(np.ones(1), one, one, one, 1.8 * one)
+    assert np.isfinite(warp.apply(heavy).mean()).all()
+    assert np.isinf(warp.apply(heavy).std()).all()
+    assert np.isinf(warp.apply(PowerNormalMixture(heavy, 0.5)).mean()).all()
 
 
 @pytest.mark.parametrize("kind", [ClassTemperature, ClassIsotonic])

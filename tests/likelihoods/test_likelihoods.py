@@ -116,7 +116,7 @@ def test_learnt_degrees_of_freedom_leave_labels_a_variance():
     module = btl.StudentT().further()
     assert module().item() == pytest.approx(4.0)
     with torch.no_grad():
-        module.raw_dof_above_2.fill_(-20.0)
+        module.raw_dof_excess.fill_(-20.0)
     assert module().item() > 2.0
 
 

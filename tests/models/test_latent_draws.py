@@ -59,7 +59,7 @@ def test_draws_that_a_known_label_chooses_keep_their_own_noise():
     values = latent.means[:, :, part.channels[0]]
     noise = latent.setting(part).noise_of_rows
     np.testing.assert_allclose(noise, np.where(values > 0, 0.1, 2.0) ** 2)
-    assert (values[:, [0, 3]] > 0).all()
+    assert ((values[:, [0, 3]] > 0).mean(axis=0) > 0.9).all()  # the other state has the weight 0.01
     assert (values[:, 2] > 0).mean() == 0.5
     (draws,) = (d for d in latent.sample(60, np.random.default_rng(0), True) if d.part == part)
     np.testing.assert_allclose(draws.setting.noise_of_rows, np.where(draws.f[:, :, 0] > 0, 0.1, 2.0) ** 2)
@@ -71,7 +71,7 @@ def test_a_label_of_another_row_does_not_change_the_interval():
     latent = AncestralLatent(posterior, torch.from_numpy(X[:2]), known(posterior.graph, "b", [3.0, -3.0]), 40, 0)
     part = posterior.graph.data[0].part
     predictive = part.likelihood.predictive(latent.block(part), latent.setting(part))
-    narrow, wide = predictive.std()
+    narrow, wide = (predictive.quantile(0.9) - predictive.quantile(0.1)) / 2.56
     assert narrow < 0.6
     assert wide > 1.9
 

@@ -104,6 +104,17 @@ def test_groups_and_rows_of_any_kind_are_the_same_after_loading(kind, tmp_path, 
     pd.testing.assert_frame_equal(again.posterior(new, groups=as_series).mean, before, rtol=1e-6)
 
 
+def test_rows_of_any_kind_are_recognised_after_loading(kind, tmp_path):
+    names = pd.Index([*PAIRS[kind], *(f"row {i}" for i in range(14))], dtype=object, tupleize_cols=False)
+    labels = pd.DataFrame({"y": np.sin(X["x"].to_numpy())}, index=names)
+    model = gp().fit(X.set_axis(names, axis=0), labels)
+    model.save(tmp_path / "m")
+    for fitted in (model, btl.load(tmp_path / "m")):
+        for chosen in ([1, 0, 5], [0]):
+            some = X.iloc[chosen].set_axis(names[chosen], axis=0)
+            np.testing.assert_array_equal(fitted._rows(some).row, chosen)
+
+
 @pytest.mark.parametrize("missing", [None, float("nan"), pd.NaT, pd.NA, np.datetime64("NaT")], ids=str)
 def test_a_group_that_is_missing_is_no_group(missing):
     codes, names = encode_groups([pd.Timestamp("2020-01-01"), missing, np.datetime64("2020-01-01")], 3)

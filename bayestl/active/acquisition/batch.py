@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 
 from bayestl import streams
 from bayestl.active.acquisition.look_ahead import conditioned
@@ -65,7 +66,7 @@ def choose_batch(
     only leave out the rows that are under way.
     """
     generator = streams.generator(seed, "fantasies")
-    models = [model]
+    models = [(model, choice.pool.known)]
     picks: list[tuple[int, int, float]] = []
     rows = np.flatnonzero(choice.pool.possible.any(axis=1))
     while len(picks) < n and len(rows):
@@ -74,7 +75,10 @@ def choose_batch(
             break
         pool = replace(choice.pool.at(rows), possible=free)
         scored = spawn(seed, "scores", len(picks))
-        per_model = [rates(m, pool, choice.goal, choice.best, acquisition, scored) for m in models]
+        per_model = [
+            rates(m, replace(pool, known=known.iloc[rows]), choice.goal, choice.best, acquisition, scored)
+            for m, known in models
+        ]
         worth = np.where(free, np.mean([np.where(free, w, 0.0) for w in per_model], axis=0), -np.inf)
         worth[~np.isfinite(np.stack(per_model)).all(axis=0)] = -np.inf
         i, t = (int(v) for v in np.unravel_index(int(np.argmax(worth)), worth.shape))
@@ -95,18 +99,31 @@ def choose_batch(
 
 
 def _fantasies(
-    models: list[BayesianModel], pool: Pool, row: int, t: int, generator: np.random.Generator
-) -> list[BayesianModel]:
-    """The models, conditioned on stratified draws of a measurement: several for a single model, else one for each."""
+    models: list[tuple[BayesianModel, pd.DataFrame]], pool: Pool, row: int, t: int, generator: np.random.Generator
+) -> list[tuple[BayesianModel, pd.DataFrame]]:
+    """The models and the labels that each knows, given stratified draws of a measurement.
+
+    There are several draws for a single model, else one for each.
+    """
     x, task = pool.X.iloc[[row]], pool.tasks[t]
-    fantasies: list[BayesianModel] = []
+    fantasies: list[tuple[BayesianModel, pd.DataFrame]] = []
     n_values = FANTASIES if len(models) == 1 else 1
-    for model in models:
+    for model, known in models:
         marginal = model.posterior(x).marginal(task)
         levels = (generator.permutation(n_values) + generator.uniform(size=n_values)) / n_values
         values = [float(marginal.quantile(np.full(1, level))[0]) for level in levels]
-        fantasies += conditioned(model, x, task, values)
+        copies = conditioned(model, x, task, values)
+        fantasies += [(m, _with_label(model, known, row, t, v)) for m, v in zip(copies, values, strict=False)]
     return fantasies
+
+
+def _with_label(model: BayesianModel, known: pd.DataFrame, row: int, t: int, value: float) -> pd.DataFrame:
+    """The known labels with one more, which is a position for classes."""
+    classes = model.tasks_[t].classes
+    column = known.iloc[:, t].astype(object)  # classes and limits of numbers are text
+    column.iloc[row] = value if classes is None else classes[int(value)]
+    numbers = pd.api.types.is_numeric_dtype(known.dtypes.iloc[t]) and classes is None
+    return known.assign(**{str(known.columns[t]): column.astype(float) if numbers else column})
 
 
 def first_batch(choice: Choice, tasks: Sequence[str], n: int, seed: int) -> list[tuple[int, int, float]]:
@@ -118,7 +135,7 @@ def first_batch(choice: Choice, tasks: Sequence[str], n: int, seed: int) -> list
     pool = choice.pool
     x = pool.X.to_numpy(dtype=float)
     spread = x.std(axis=0)
-    x = (x - x.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
+    x = (x - x.mean(axis=0)) / np.where(spread > 1e-12 * np.abs(x).max(axis=0), spread, 1.0)
     columns = [pool.tasks.index(t) for t in tasks]
     nearest = np.full(len(x), np.inf)  # squared distance of each row to the nearest one used
     for row in choice.used:

@@ -2,7 +2,8 @@
 
 For the goal ``Learn``, the variance of the quantity that a measurement removes, summed over target rows; for
 ``Maximise`` and ``Minimise`` the knowledge gradient over the pool, exact for a measurement of any task: Frazier,
-Powell, Dayanik 2009, *The knowledge-gradient policy for correlated normal beliefs*.
+Powell, Dayanik 2009, *The knowledge-gradient policy for correlated normal beliefs*.  Both are about the latent quantity,
+without the noise of any label, measured or not.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ import numpy as np
 import torch
 from scipy.special import ndtr
 
-from bayestl.active.acquisition.pool import CHUNK, TARGET_ROWS, Pool, lacking_labels, observed_labels, spread_over
+from bayestl.active.acquisition.pool import (
+    CHUNK,
+    TARGET_ROWS,
+    Pool,
+    lacking_labels,
+    observed_labels,
+    predicted_quantity,
+    spread_over,
+)
 from bayestl.active.expressions import Expression
 from bayestl.active.goals import Goal, Maximise
 from bayestl.likelihoods import Gaussian
@@ -27,8 +36,7 @@ def knowledge(model: BayesianModel, pool: Pool, goal: Goal) -> np.ndarray:
     predicted spread of the quantity at the row itself.
     """
     if not has_closed_form(model, goal):
-        posterior = model.posterior(pool.X, observed=observed_labels(model, pool.known))
-        spread = goal.promise(goal.marginals(posterior), 0.0)
+        spread = goal.promise(predicted_quantity(model, pool, goal), 0.0)
         return np.where(lacking_labels(pool, goal), spread[:, None] / pool.costs, -np.inf)
     targets = spread_over(len(pool.X), TARGET_ROWS)
     covariance, variance = covariances(model, pool, goal, targets)

@@ -19,10 +19,18 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from bayestl.active.acquisition.knowledge import affine_quantity, has_closed_form
-from bayestl.active.acquisition.pool import LOOKAHEAD_ROWS, NODES, Pool, lacking_labels, observed_labels
+from bayestl.active.acquisition.knowledge import has_closed_form
+from bayestl.active.acquisition.pool import (
+    LOOKAHEAD_ROWS,
+    NODES,
+    Pool,
+    lacking_labels,
+    observed_labels,
+    predicted_quantity,
+)
 from bayestl.active.goals import Goal
 from bayestl.distributions import NormalMixture
+from bayestl.distributions.affine import affine_form
 from bayestl.models.base import BayesianModel
 from bayestl.models.exact.model import ExactModel, jointly_gaussian
 from bayestl.table.measured import Measured
@@ -32,7 +40,7 @@ def look_ahead_rates(model: BayesianModel, pool: Pool, goal: Goal, best: float) 
     """The rate (n, T) of each measurement, see the top of this file; zero where it is not computed."""
     lacking = lacking_labels(pool, goal)
     cost_left = lacking @ pool.costs
-    predicted = goal.marginals(model.posterior(pool.X, observed=observed_labels(model, pool.known)))
+    predicted = predicted_quantity(model, pool, goal)
     if np.isneginf(best):  # no row is known yet: improvement over a typical one
         best = float(np.median(goal.utility(predicted.quantile(0.5))))
     promise = goal.promise(predicted, best)
@@ -72,7 +80,7 @@ def _promises_after(model: BayesianModel, pool: Pool, goal: Goal, best: float, t
         observed = pool.known.copy()
         classes = model.tasks_[t].classes
         observed[pool.tasks[t]] = value if classes is None else [classes[int(k)] for k in value]
-        promises.append(goal.promise(goal.marginals(model.posterior(pool.X, observed=observed)), best))
+        promises.append(goal.promise(predicted_quantity(model, replace(pool, known=observed), goal), best))
     return np.stack(promises)
 
 
@@ -81,16 +89,19 @@ def _quantity_after(model: BayesianModel, pool: Pool, goal: Goal, t: int) -> lis
     moments = model.posterior(pool.X).moments()
     assert moments is not None
     weights, means, covariances, noise = moments
-    constant, slope = affine_quantity(goal, pool.tasks)
+    form = affine_form(goal.given(pool.tasks, pool.known), pool.tasks, len(pool.X))
+    assert form is not None  # has_closed_form
+    constant, slope = form  # (n,) and (n, T), zero for labels that are known
     variance = covariances[:, :, t, t] + noise[:, t, None]
     labels = NormalMixture(weights, means[:, :, t], variance)
-    mean = constant + means @ slope
-    noisy = covariances + noise[:, None, :, None] * np.eye(len(slope))
+    mean = constant + np.einsum("nt,snt->sn", slope, means)
+    noisy = covariances + noise[:, None, :, None] * np.eye(len(pool.tasks))
     # a label that is part of the quantity keeps its measured value; only the other tasks stay uncertain
     others = slope.copy()
-    others[t] = 0.0
-    with_label = np.einsum("sntu,u->snt", covariances, others)[:, :, t]
-    rest = np.einsum("t,sntu,u->sn", others, noisy, others) - with_label**2 / variance
+    others[:, t] = 0.0
+    with_label = np.einsum("sntu,nu->snt", covariances, others)[:, :, t]
+    before = np.einsum("nt,sntu,nu->sn", others, noisy, others)
+    rest = np.maximum(before - with_label**2 / variance, 1e-12 * before + 1e-300)
     partial = with_label / variance
     after = []
     for level in NODES:
@@ -98,8 +109,8 @@ def _quantity_after(model: BayesianModel, pool: Pool, goal: Goal, t: int) -> lis
         shift = y - means[:, :, t]
         log_share = np.log(weights)[:, None] - 0.5 * shift**2 / variance - 0.5 * np.log(variance)
         share = np.exp(log_share - logsumexp(log_share, axis=0))
-        centre = mean + partial * shift + slope[t] * shift
-        after.append(_moment_matched(share, centre, np.maximum(rest, 1e-12)))
+        centre = mean + partial * shift + slope[:, t] * shift
+        after.append(_moment_matched(share, centre, rest))
     return after
 
 

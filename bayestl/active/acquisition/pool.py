@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.active.goals import Goal
+from bayestl.distributions import Marginals
 from bayestl.models.base import BayesianModel
 from bayestl.models.exact.model import jointly_gaussian
 
@@ -65,3 +66,9 @@ def spread_over(n: int, k: int) -> np.ndarray:
 def observed_labels(model: BayesianModel, known: pd.DataFrame) -> pd.DataFrame | None:
     """Labels to pass as ``observed=`` for rows of the pool; None for exact models, which were fitted to these rows."""
     return None if jointly_gaussian(model) or known.isna().all().all() else known
+
+
+def predicted_quantity(model: BayesianModel, pool: Pool, goal: Goal) -> Marginals:
+    """The distribution of the goal's quantity in the rows of the pool, with their known labels at their values."""
+    posterior = model.posterior(pool.X, observed=observed_labels(model, pool.known))
+    return goal.marginals(posterior, pool.known)

@@ -12,7 +12,7 @@ import numpy as np
 from bayestl.active.acquisition.botorch_scores import BOTORCH, botorch_scores
 from bayestl.active.acquisition.knowledge import knowledge, knowledge_gradient
 from bayestl.active.acquisition.look_ahead import look_ahead_rates
-from bayestl.active.acquisition.pool import Pool, observed_labels, scores_by_row
+from bayestl.active.acquisition.pool import Pool, predicted_quantity, scores_by_row
 from bayestl.active.goals import Goal, Learn
 from bayestl.models.base import BayesianModel
 
@@ -48,8 +48,7 @@ def rates(
     if acquisition not in ACQUISITIONS:
         raise ValueError(f"acquisition must be one of {ACQUISITIONS}, got {acquisition!r}")
     if acquisition == "uncertainty":
-        spread = goal.marginals(model.posterior(pool.X, observed=observed_labels(model, pool.known))).std()
-        worth = scores_by_row(pool, goal, spread)
+        worth = scores_by_row(pool, goal, predicted_quantity(model, pool, goal).std())
     elif isinstance(goal, Learn):
         if acquisition != "auto":
             raise ValueError(

@@ -170,9 +170,19 @@ class JoinedLatent:
 
     def block(self, part: TaskPart) -> LatentBlock:
         """The mixture of Gaussians of the latent values of a part."""
-        latent, local, _ = self._place(part)
+        return self._block([part])
+
+    def _block(self, parts: Sequence[TaskPart]) -> LatentBlock:
+        """The mixture of Gaussians of the latent values of parts of one family."""
+        latent, local = self._place(parts[0])[0], [c for part in parts for c in self._place(part)[1]]
         means, covariances = latent.moments()
         return LatentBlock(latent.weights, means[:, :, local], covariances[:, :, local][:, :, :, local])
+
+    def together(self, parts: Sequence[TaskPart]) -> tuple[LatentBlock, list[Setting]] | None:
+        """The joint posterior of the latent values of parts of one family; None for parts of independent families."""
+        if len({self._home[part.channels[0]][0] for part in parts}) > 1:
+            return None
+        return self._block(parts), [self.setting(part) for part in parts]
 
     def setting(self, part: TaskPart) -> Setting:
         """Noise and further hyperparameters of a part in each component."""
@@ -182,17 +192,15 @@ class JoinedLatent:
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Weights (S,), means (S, n, C), covariances within rows (S, n, C, C) and noise (S, C) of all channels.
 
-        Components of different families are paired: their hyperparameters are independent draws.
+        Components of different families, whose hyperparameters are independent draws, are coupled (:func:`coupled`).
         """
-        size = max(len(latent.weights) for _, latent in self._families)
         first = self._families[0][1].moments()[0]
         n, total = first.shape[1], len(self._home)
-        alone = len(self._families) == 1
-        weights = self._families[0][1].weights if alone else np.full(size, 1.0 / size)
+        weights, components = coupled([latent.weights for _, latent in self._families])
+        size = len(weights)
         means, noise = np.empty((size, n, total)), np.empty((size, total))
         covariances = np.zeros((size, n, total, total))
-        for parts, latent in self._families:
-            chosen = np.arange(size) if alone else resample(latent.weights, size)
+        for (parts, latent), chosen in zip(self._families, components, strict=True):
             channels = [c for part in parts for c in part.channels]
             family_means, family_covariances = latent.moments()
             means[:, :, channels] = family_means[chosen]
@@ -213,6 +221,17 @@ class JoinedLatent:
                 used += len(part.channels)
                 draws[part] = PartDraws(part, f[:, :, local], latent.setting(local.start, position).at(component))
         return sorted(draws.values(), key=lambda d: d.part.channels)
+
+
+def coupled(weights: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Weights (S,) of tuples of components of several mixtures, and the components of each mixture in them.
+
+    Each mixture keeps the weights of its components exactly: the unit interval is cut where a component of any of them ends.
+    """
+    ends = [np.cumsum(w) / w.sum() for w in weights]
+    cuts = np.unique(np.concatenate([e[:-1] for e in ends] + [np.zeros(1), np.ones(1)]).round(12))
+    middle = 0.5 * (cuts[1:] + cuts[:-1])
+    return np.diff(cuts), [np.searchsorted(e, middle).clip(max=len(e) - 1) for e in ends]
 
 
 def resample(weights: np.ndarray, size: int) -> np.ndarray:

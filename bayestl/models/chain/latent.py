@@ -9,11 +9,13 @@ row follow it.  Rows whose sources are all known keep their closed form.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from bayestl.distributions import Discrete, NormalMixture, PowerNormalMixture, Predictive
+from bayestl.distributions.base import by_row
 from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.likelihoods.numbers import Positive
 from bayestl.models.chain.levels import PATHS
@@ -72,6 +74,30 @@ class ChainLatent:
                 self._part_labels(part, rows)[path],
             )
         return LatentBlock(weights[component] * len(weights) / len(component), means, covariances)
+
+    def together(self, parts: Sequence[TaskPart]) -> tuple[LatentBlock, list[Setting]] | None:
+        """Whether a label is zero, and its size, on the same path; None where all paths are alike, or labels below inform them.
+
+        On a path the two are independent, so all that the size needs of the other is its probability on that path.
+        """
+        nonzero, size = parts
+        if self._is_exact(size) or self._chain.informed[:, size.task].any():
+            return None
+        chances, block = self.block(nonzero), self.block(size)
+        z = chances.single()
+        chance = by_row(z.weights) * ndtr(z.means / np.sqrt(1.0 + z.variances))
+        n = chance.shape[1]
+        shape = self._n_halves(size), PATHS, len(chance) // PATHS // self._n_halves(size), -1
+        of_path = chance.reshape(shape).sum(axis=2) / by_row(z.weights).reshape(shape).sum(axis=2)
+        per_path = len(block.weights) // PATHS // self._n_halves(size)
+        score = ndtri(np.clip(of_path, 1e-12, 1 - 1e-12))
+        means = np.concatenate([np.repeat(score, per_path, axis=1).reshape(-1, n)[..., None], block.means], axis=2)
+        covariances = np.pad(block.covariances, ((0, 0), (0, 0), (1, 0), (1, 0)))
+        setting = self.setting(size)
+        return LatentBlock(block.weights, means, covariances), [setting, setting]
+
+    def _n_halves(self, part: TaskPart) -> int:
+        return len(self._chain.components(part)[0]) // len(self._chain.base[part].weights)
 
     def _pairs(self, part: TaskPart) -> tuple[np.ndarray, np.ndarray]:
         """Components and paths (C,) of :meth:`block`: as few as have each of either equally often, one with another."""

@@ -19,7 +19,7 @@ from scipy.special import logsumexp
 
 from bayestl import metrics
 from bayestl.distributions import Discrete, Predictive, log_density_of
-from bayestl.inference.gaussian.latent import resample
+from bayestl.inference.gaussian.latent import coupled
 from bayestl.inference.gaussian.loo import cavities
 from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.priors.processes import Points
@@ -74,7 +74,8 @@ class LeaveOneOut:
         means = np.stack([m.mean() for m in self.per_component])
         spreads = np.stack([m.std() for m in self.per_component])
         mean = (weights * means).sum(axis=0)
-        variance = (weights * (spreads**2 + (means - mean) ** 2)).sum(axis=0)
+        centred = np.where(np.isfinite(mean), means, 0.0) - np.where(np.isfinite(mean), mean, 0.0)  # heavy tails
+        variance = (weights * (spreads**2 + centred**2)).sum(axis=0)
         return pd.DataFrame(columns | {"mean": mean, "std": np.sqrt(variance)})
 
 
@@ -107,8 +108,8 @@ class _LeaveOneOutFamily:
         """Whether a part of task ``t`` belongs to the family."""
         return any(part.task == t for part in self.family.parts)
 
-    def blocks(self, t: int, rows: np.ndarray, s: int) -> dict[TaskPart, tuple[LatentBlock, Setting]]:
-        """Latent values of the parts of task ``t`` at its labelled ``rows`` under component ``s``, and their settings."""
+    def together(self, t: int, rows: np.ndarray, s: int) -> tuple[LatentBlock, dict[TaskPart, Setting]]:
+        """Latent values of all parts of task ``t`` at its labelled ``rows`` under component ``s``, and their settings."""
         component = self.family.posterior.components[s]
         local = {part: channels for part, channels in self._local.items() if part.task == t}
         channels = [c for of_part in local.values() for c in of_part]
@@ -122,14 +123,11 @@ class _LeaveOneOutFamily:
         at = [Points(x, torch.full((len(rows),), c, dtype=torch.long), group, row) for c in channels]
         mean, covariance = cavities(component, at, [torch.tensor(v, dtype=torch.long) for v in own.values()])
         noise = component.prior.residual.variance().detach().numpy()
-        blocks, used = {}, 0
+        settings = {}
         for part, of_part in local.items():
-            here = list(range(used, used + len(of_part)))
-            used += len(of_part)
             further = component.prior.further(self.family.parts.index(part)).detach().numpy()
-            latent = LatentBlock(np.ones(1), mean[None][:, :, here], covariance[None][:, :, here][:, :, :, here])
-            blocks[part] = latent, Setting(noise[None, of_part[0]], further[None])
-        return blocks
+            settings[part] = Setting(noise[None, of_part[0]], further[None])
+        return LatentBlock(np.ones(1), mean[None], covariance[None]), settings
 
 
 def _of_task(model: ExactArchitecture, t: int, left_out: Sequence[_LeaveOneOutFamily]) -> LeaveOneOut:
@@ -138,21 +136,22 @@ def _of_task(model: ExactArchitecture, t: int, left_out: Sequence[_LeaveOneOutFa
     rows = np.flatnonzero(table.present[:, t])
     labels = table.labels.at(rows)
     families = [family for family in left_out if family.has(t)]
-    if len(families) == 1:
-        components = [np.arange(len(families[0].weights))]
-        weights = families[0].weights
-    else:  # hyperparameters of different families are independent: components are paired in proportion to their weights
-        size = max(len(family.weights) for family in families)
-        components = [resample(family.weights, size) for family in families]
-        weights = np.full(size, 1.0 / size)
+    weights, components = coupled([family.weights for family in families])
     predictions = []
     for s in range(len(weights)):
         predicted: dict[str, Predictive] = {}
         for family, component in zip(families, components, strict=True):
-            for part, (block, setting) in family.blocks(t, rows, int(component[s])).items():
+            block, settings = family.together(t, rows, int(component[s]))
+            in_units: dict[str, Setting] = {}
+            for part, setting in settings.items():
                 location, scale = model.scaler_.units(part)
                 error = model.scaler_.errors(labels, part, task)
-                in_units = setting._replace(location=location, scale=scale, error=error)
-                predicted[part.role] = part.likelihood.predictive(block, in_units)
-        predictions.append(task.observes.combine(predicted))
+                in_units[part.role] = setting._replace(location=location, scale=scale, error=error)
+            if len(families) == 1:
+                predictions.append(task.observes.together(block, in_units))
+            else:  # one part each
+                (part,) = settings
+                predicted[part.role] = part.likelihood.predictive(block, in_units[part.role])
+        if predicted:
+            predictions.append(task.observes.combine(predicted))
     return LeaveOneOut(rows, labels.y[:, t], labels.high[:, t], weights, predictions)

@@ -19,7 +19,7 @@ from bayestl.inference.sampled import SampledLatent
 from bayestl.likelihoods import Gaussian, LabelBlock, Setting
 from bayestl.models.latent.node import MIN_VARIANCE
 from bayestl.models.latent.prior import LatentGraph, PartData
-from bayestl.streams import spawn, torch_generator
+from bayestl.streams import RowStreams, spawn, torch_generator
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
 
@@ -197,18 +197,20 @@ class AncestralLatent(SampledLatent):
         held = _held(posterior.graph, rows)
         source = posterior.draws if bool(held.any()) else posterior.functions
         known = {d.part: d for d in observed or () if d.present.any()}
-        generator = torch_generator(seed, "latent values")
+        streams = RowStreams(spawn(seed, "latent values"), x.numpy(), fitted)
+        generator = torch_generator(seed, "functions without labels")
         of_functions = spawn(seed, "functions")
         numbers = n_draws * len(x) * len(posterior.graph.names)
         k = min(PARTICLES, max(1, MOST_NUMBERS // numbers)) if known else 1
         with torch.no_grad():
-            blocks = [_descend(drawn.repeated(k), x, known, rows, generator) for drawn in source(n_draws, of_functions)]
+            batches = source(n_draws, of_functions)
+            blocks = [_descend(drawn.repeated(k), x, known, rows, streams, generator) for drawn in batches]
             means, variances, values = (
                 torch.cat([getattr(b, name) for b in blocks]) for name in ("means", "variances", "values")
             )
             if known:
                 log_weights = torch.cat([b.log_weights for b in blocks])
-                chosen = _resample(log_weights, k, generator)
+                chosen = _resample(log_weights, k, torch.from_numpy(streams.uniform(1)))
                 means, variances, values = (
                     torch.take_along_dim(array, chosen[:, :, None], dim=0) for array in (means, variances, values)
                 )
@@ -258,24 +260,31 @@ def _is_weighted(graph: LatentGraph, known: Mapping[TaskPart, PartData]) -> Tens
     return weighted
 
 
-def _resample(log_weights: Tensor, k: int, generator: torch.Generator) -> Tensor:
-    """Positions (S, n) of draws resampled from S k weighted ones, in increasing order.
+def _resample(log_weights: Tensor, k: int, start: Tensor) -> Tensor:
+    """Positions (S, n) of draws resampled from S k weighted ones, in increasing order; ``start`` (1, n) is uniform.
 
     Systematic resampling (Kitagawa 1996) has less noise than independent draws: for equal weights it takes every k-th
     draw.
     """
     size = len(log_weights) // k
     cumulative = torch.softmax(log_weights, dim=0).cumsum(dim=0)
-    start = torch.rand(1, log_weights.shape[1], generator=generator, dtype=cumulative.dtype)
     levels = (torch.arange(size, dtype=cumulative.dtype)[:, None] + start) / size
     chosen = torch.searchsorted(cumulative.T.contiguous(), levels.T.contiguous()).T
     return chosen.clamp_max(len(log_weights) - 1)
 
 
 def _descend(
-    drawn: GraphDraws, x: Tensor, known: Mapping[TaskPart, PartData], rows: Tensor, generator: torch.Generator
+    drawn: GraphDraws,
+    x: Tensor,
+    known: Mapping[TaskPart, PartData],
+    rows: Tensor,
+    streams: RowStreams,
+    generator: torch.Generator,
 ) -> _Block:
-    """Draw the latent values of rows ``x`` (n, d), parents before children; training ``rows`` (n,) have those drawn."""
+    """Draw the latent values of rows ``x`` (n, d), parents before children; training ``rows`` (n,) have those drawn.
+
+    ``streams`` are the random numbers of the rows, ``generator`` those of functions without labels.
+    """
     graph, n_draws, n = drawn.graph, len(drawn), len(x)
     part_of = {c: (j, d.part) for j, d in enumerate(graph.data) for c in d.part.channels}
     means, variances, values = (torch.empty(n_draws, n, len(graph.names), dtype=torch.float64) for _ in range(3))
@@ -302,7 +311,7 @@ def _descend(
             gain = variance[:, is_known] / total
             mean[:, is_known] += gain * residual
             variance[:, is_known] *= 1 - gain
-        z[c] = mean + variance.sqrt() * torch.randn(n_draws, n, generator=generator, dtype=torch.float64)
+        z[c] = mean + variance.sqrt() * torch.from_numpy(streams.normal(n_draws))
         means[:, :, c], variances[:, :, c], values[:, :, c] = mean, variance, z[c]
         if data is not None and not isinstance(part.likelihood, Gaussian) and c == part.channels[-1]:
             is_known = data.present

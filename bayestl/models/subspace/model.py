@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
-from bayestl import streams
 from bayestl.diagnostics.checks import Check, chain_checks
 from bayestl.diagnostics.draws import RowDraws, Variable, density_of_labels
 from bayestl.inference.sampled import SampledLatent, correlation_over_rows
@@ -26,7 +26,7 @@ from bayestl.models.checks import fold_checks
 from bayestl.models.parameters import check_positive_integers, refuse_groups
 from bayestl.models.subspace.gibbs import LowRankDraws, draw_low_rank
 from bayestl.progress import progress
-from bayestl.streams import RandomState, spawn
+from bayestl.streams import RandomState, RowStreams, spawn
 from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
@@ -131,11 +131,14 @@ class LowRankLinear(BayesianModel):
     def _joint(self, rows: Rows) -> LabelsOfLatent:
         values = self.draws_.values(rows.x)
         noise = self.draws_.noise
+        chosen = np.tile(np.arange(len(noise))[:, None], len(rows.x))  # states of the chain for each row
         if (further := rows.further) is not None:
-            y, se2 = self._labels(self.table_.parts, self.tasks_, self.scaler_, further)
-            values = _resample(values, noise, y, se2, streams.generator(self.seed_, "new rows"))
+            labels = self._labels(self.table_.parts, self.tasks_, self.scaler_, further)
+            start = RowStreams(spawn(self.seed_, "new rows"), rows.x, rows.fitted(len(self.table_.x))).uniform(1)[0]
+            chosen = _resampled(values, noise, *labels, start)
+            values = np.take_along_axis(values, chosen[:, :, None], axis=0)
         no_further = np.zeros((len(noise), 0))
-        settings = {part: Setting(noise[:, part.task], no_further) for part in self.table_.parts}
+        settings = {part: Setting(noise[chosen, part.task], no_further) for part in self.table_.parts}
         latent = SampledLatent(values, np.zeros_like(values), values, settings)
         return LabelsOfLatent(latent, self.tasks_, self.scaler_)
 
@@ -195,15 +198,14 @@ class LowRankLinear(BayesianModel):
         return {"draws_": LowRankDraws(**state)}
 
 
-def _resample(
-    values: np.ndarray, noise: np.ndarray, y: np.ndarray, se2: np.ndarray, generator: np.random.Generator
-) -> np.ndarray:
-    """The function values (S, n, T), resampled row by row by the likelihood of the row's known labels ``y`` (n, T)."""
+def _resampled(values: np.ndarray, noise: np.ndarray, y: np.ndarray, se2: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Positions (S, n) of states, resampled for each row by the likelihood of its known labels ``y`` (n, T).
+
+    ``values`` (S, n, T) are those of the functions, ``start`` (n,) uniform numbers for systematic resampling.
+    """
     variance = noise[:, None] + se2
     density = -0.5 * ((y - values) ** 2 / variance + np.log(variance))
-    log_weights = np.nansum(density, axis=2)
-    resampled = values.copy()
-    for row in np.flatnonzero(~np.isnan(y).all(axis=1)):
-        chance = np.exp(log_weights[:, row] - log_weights[:, row].max())
-        resampled[:, row] = values[generator.choice(len(values), len(values), p=chance / chance.sum()), row]
-    return resampled
+    reached = np.cumsum(softmax(np.nansum(density, axis=2), axis=0), axis=0)
+    levels = (np.arange(len(values))[:, None] + start) / len(values)
+    chosen = np.stack([np.searchsorted(r, at) for r, at in zip(reached.T, levels.T, strict=True)], axis=1)
+    return chosen.clip(max=len(values) - 1)
