@@ -225,6 +225,8 @@ class Positive(Part):
     def draw(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
         sd = np.sqrt(setting.noise_of_rows)
         z = f[:, :, 0]
+        if (setting.noise_of_rows < NO_NOISE).all():
+            return np.maximum(setting.units(z), 0.0)
         above = np.log(generator.uniform(1e-300, 1.0, size=z.shape)) + log_ndtr(z / sd)  # log P(a normal > y)
         return setting.units(np.maximum(z - sd * ndtri_exp(above), 1e-100))
 
