@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.base import BaseEstimator, clone
 
 from bayestl.distributions import NormalMixture
 from bayestl.streams import small_seed
+from bayestl.table.measured import Measured
 
 
 def lolo_installed() -> bool:
@@ -21,10 +23,27 @@ def lolo_installed() -> bool:
 
 
 class GaussianMarginals:
-    """A posterior with independent Gaussian marginals, as far as a comparison needs one."""
+    """A posterior with independent Gaussian marginals, as far as a comparison needs one.
 
-    def __init__(self, marginals: dict[str, NormalMixture]) -> None:
+    Parameters
+    ----------
+    marginals : dict of str to NormalMixture
+        The predictive distribution of each task.
+    tasks : sequence of str, optional
+        All tasks of the table in their order, for peers whose spread leaves out the known standard errors of labels; that of
+        the others contains them.
+    """
+
+    def __init__(self, marginals: dict[str, NormalMixture], tasks: Sequence[str] = ()) -> None:
         self._marginals = marginals
+        self._tasks = list(tasks)
+
+    def with_errors(self, labels: Measured) -> GaussianMarginals:
+        """The marginals of labels with the known standard errors of the given ones (n, T)."""
+        if not self._tasks:
+            return self
+        errors = {name: labels.se[:, self._tasks.index(name)] ** 2 for name in self._marginals}
+        return GaussianMarginals({name: m.widened(errors[name]) for name, m in self._marginals.items()})
 
     def marginal(self, task: str) -> NormalMixture:
         """The predictive distribution of one task."""
@@ -67,7 +86,9 @@ class LoloForests(BaseEstimator):
             self.forests_[name] = forest
         return self
 
-    def posterior(self, X: pd.DataFrame, observed: Any = None, groups: Any = None) -> GaussianMarginals:
+    def posterior(
+        self, X: pd.DataFrame, observed: Any = None, observed_std: Any = None, groups: Any = None
+    ) -> GaussianMarginals:
         """The marginals of each task; other labels of a row are not used."""
         marginals = {}
         for name, forest in self.forests_.items():
@@ -92,7 +113,9 @@ class SourceItself(BaseEstimator):
         self.variance_ = float((error**2).mean())
         return self
 
-    def posterior(self, X: pd.DataFrame, observed: pd.DataFrame, groups: Any = None) -> GaussianMarginals:
+    def posterior(
+        self, X: pd.DataFrame, observed: pd.DataFrame, observed_std: Any = None, groups: Any = None
+    ) -> GaussianMarginals:
         """The marginals of the target; ``observed`` holds the source of every row."""
         source = observed[self.source].to_numpy(dtype=float)
         return GaussianMarginals({self.target: _normal(source, np.full(len(source), self.variance_))})
@@ -120,7 +143,9 @@ class Line(BaseEstimator):
         self.variance_ = residual @ residual / (self.n_ - 2)
         return self
 
-    def posterior(self, X: pd.DataFrame, observed: pd.DataFrame, groups: Any = None) -> GaussianMarginals:
+    def posterior(
+        self, X: pd.DataFrame, observed: pd.DataFrame, observed_std: Any = None, groups: Any = None
+    ) -> GaussianMarginals:
         """The marginals of the target; ``observed`` holds the source of every row."""
         off = observed[self.source].to_numpy(dtype=float) - self.centre_
         variance = self.variance_ * (1.0 + 1.0 / self.n_ + off**2 / self.spread_)
@@ -149,12 +174,15 @@ class OnDifference(BaseEstimator):
         self.model_ = clone(self.model).fit(X[both], difference[both].to_frame(), Y_std=std)
         return self
 
-    def posterior(self, X: pd.DataFrame, observed: pd.DataFrame, groups: Any = None) -> GaussianMarginals:
+    def posterior(
+        self, X: pd.DataFrame, observed: pd.DataFrame, observed_std: Any = None, groups: Any = None
+    ) -> GaussianMarginals:
         """The marginals of the target; ``observed`` holds the source of every row."""
         difference = self.model_.posterior(X).marginal(self.target)
         source = observed[self.source].to_numpy(dtype=float)
-        shifted = NormalMixture(difference.weights, source + difference.means, difference.variances)
-        return GaussianMarginals({self.target: shifted})
+        error = 0.0 if observed_std is None else observed_std[self.source].fillna(0.0).to_numpy(dtype=float) ** 2
+        shifted = NormalMixture(difference.weights, source + difference.means, difference.variances + error)
+        return GaussianMarginals({self.target: shifted}, list(observed))
 
 
 def _normal(mean: np.ndarray, variance: np.ndarray) -> NormalMixture:

@@ -123,7 +123,7 @@ def test_a_model_of_the_difference_adds_the_source(std):
     errors = None if std is None else pd.DataFrame({"cheap": np.nan, "dear": std}, index=Y.index)
     one = btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False)
     model = OnDifference("cheap", "dear", one).fit(X, few, Y_std=errors)
-    assert model.model_.table_.se.max() == (std or 0.0)
+    assert model.model_.table_.labels.se.max() == (std or 0.0)
     held_out = Y[few["dear"].isna()]
     predicted = model.posterior(X.loc[held_out.index], held_out[["cheap"]]).marginal("dear")
     np.testing.assert_allclose(predicted.mean(), held_out["dear"], atol=0.25 if std else 0.1)
