@@ -14,7 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from bayestl.distributions.base import SMALLEST, Array, Predictive, bisect, by_row, check_level, standard_deviation
+from bayestl.distributions.base import (
+    SMALLEST,
+    Array,
+    Predictive,
+    bisect,
+    by_row,
+    cdf_below,
+    check_level,
+    standard_deviation,
+)
 from bayestl.distributions.rows import Discrete, Hurdle, NormalMixture
 from bayestl.distributions.student import StudentMixture
 
@@ -43,8 +52,16 @@ class WeightedMixture:
         """``P(Y_i <= y_i)``, (n,), or (k, n) for k values per row."""
         return np.asarray(sum(w * m.cdf(y) for w, m in zip(self.weights, self.members, strict=True)))
 
+    def cdf_below(self, y: Array) -> Array:
+        """``P(Y_i < y_i)``."""
+        return np.asarray(sum(w * cdf_below(m, y) for w, m in zip(self.weights, self.members, strict=True)))
+
     def log_density(self, y: Array) -> Array:
-        """``log p(y_i)``, (n,)."""
+        """``log p(y_i)``, (n,); at an atom the logarithm of its probability."""
+        atom = self.cdf(y) - self.cdf_below(y)
+        return np.where(atom > 0, np.log(np.maximum(atom, SMALLEST)), self._log_density(y))
+
+    def _log_density(self, y: Array) -> Array:
         weights = np.log(np.maximum(self.weights, SMALLEST))
         return np.asarray(logsumexp(weights + np.stack([m.log_density(y) for m in self.members]), axis=0))
 
@@ -52,7 +69,9 @@ class WeightedMixture:
         """The ``q`` quantile, (n,), by bisection between those of the members."""
         q = check_level(q)
         quantiles = np.stack([m.quantile(q) for m in self.members])
-        return bisect(self.cdf, q, quantiles.min(axis=0), quantiles.max(axis=0))
+        lowest = quantiles.min(axis=0)
+        found = bisect(self.cdf, q, lowest, quantiles.max(axis=0))
+        return np.where(self.cdf(lowest) >= q, lowest, found)  # an atom is hit exactly
 
 
 def average(weights: Array, members: Sequence[Predictive]) -> Predictive:

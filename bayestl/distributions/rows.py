@@ -269,9 +269,8 @@ class Hurdle:
         """Log probability of the atom where ``y_i`` is zero, log density elsewhere."""
         y = np.asarray(y, dtype=float)
         size = self.positive.log_density(np.where(y == 0, 1.0, y))
-        return np.where(
-            y == 0, np.log(np.maximum(self.zero, SMALLEST)), np.log(np.maximum(1 - self.zero, SMALLEST)) + size
-        )
+        atom = np.log(np.maximum(self.cdf(np.zeros_like(y)), SMALLEST))  # latent sizes may be zero too
+        return np.where(y == 0, atom, np.log(np.maximum(1 - self.zero, SMALLEST)) + size)
 
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,): exactly 0 where ``q`` is at most the probability of zero."""

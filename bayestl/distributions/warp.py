@@ -13,6 +13,7 @@ Chernozhukov, Wuethrich, Zhu 2021, *Distributional conformal prediction*.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -175,25 +176,31 @@ class Warped:
         smooth = self.base.log_density(y) + self.warp.log_slope(np.where(np.isnan(above), 0.5, above))
         return np.where(above > below, np.log(np.maximum(atom, SMALLEST)), smooth)
 
+    def _level(self, q: float | Array) -> Array:
+        """The level (n,) of the base that becomes ``q``."""
+        n = len(self.base.mean())
+        return self.warp.inverse(np.broadcast_to(np.asarray(check_level(q), dtype=float), (n,)))
+
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile, (n,)."""
-        n = len(self.base.mean())
-        level = self.warp.inverse(np.broadcast_to(np.asarray(check_level(q), dtype=float), (n,)))
-        quantile = self.base.quantile(np.clip(level, EDGE, 1 - EDGE))
-        is_positive = np.isneginf(self.base.log_density(np.full(n, -SMALLEST)))
-        lowest = np.where(is_positive, 0.0, -np.inf)  # the ends of what the label may be
-        return np.where(level <= 0, lowest, np.where(level >= 1, np.inf, quantile))
+        return self.base.quantile(np.clip(self._level(q), EDGE, 1 - EDGE))
 
+    @cached_property
+    def _zero(self) -> Array:
+        """The probability (n,) of an atom at zero, where numbers are not negative."""
+        zero = np.zeros(len(self.base.mean()))
+        return self.cdf(zero) - self.cdf_below(zero)
+
+    @cached_property
     def _grid(self) -> Array:
-        """Quantiles (k, n) of the warped distribution at the normal scores :data:`SCORES`."""
-        n = len(self.base.mean())
-        levels = np.clip(self.warp.inverse(ndtr(SCORES)), 1e-15, 1 - 1e-15)
-        return np.stack([self.base.quantile(np.full(n, level)) for level in levels])
+        """Quantiles (k, n) of the warped distribution beyond its atom, at the normal scores :data:`SCORES`."""
+        levels = self.warp.inverse(self._zero + (1.0 - self._zero) * ndtr(SCORES)[:, None])
+        return np.stack([self.base.quantile(level) for level in np.clip(levels, 1e-15, 1 - 1e-15)])
 
     def _expectation(self, values: Array) -> Array:
-        """The expectation (n,) of values (k, n) at the normal scores :data:`SCORES`."""
+        """The expectation (n,) of values (k, n) at the normal scores :data:`SCORES`, and of zero at the atom."""
         mass = np.exp(-0.5 * SCORES**2)
-        return np.asarray((mass / mass.sum()) @ values)
+        return np.asarray((1.0 - self._zero) * ((mass / mass.sum()) @ values))
 
     def _or_infinite(self, moment: Array, of_base: Array) -> Array:
         """A moment, infinite where that of the base is and the tails are not made lighter."""
@@ -202,26 +209,34 @@ class Warped:
 
     def mean(self) -> Array:
         """Mean, (n,)."""
-        return self._or_infinite(self._expectation(self._grid()), self.base.mean())
+        return self._or_infinite(self._expectation(self._grid), self.base.mean())
 
     def std(self) -> Array:
         """Standard deviation, (n,)."""
-        grid = self._grid()
+        grid = self._grid
         spread = np.sqrt(np.maximum(self._expectation(grid**2) - self._expectation(grid) ** 2, 0.0))
         return self._or_infinite(spread, self.base.std())
 
     def moved(self, draws: Array, generator: np.random.Generator) -> Array:
         """Draws (K, n) of the base mapped to the warped distribution, level by level, which keeps their dependence."""
         above, below = self.base.cdf(draws), cdf_below(self.base, draws)
-        score = ndtri(np.clip(below + (above - below) * generator.uniform(size=draws.shape), EDGE, 1 - EDGE))
-        grid = self._grid()
-        columns = [np.interp(score[:, i], SCORES, grid[:, i]) for i in range(draws.shape[1])]
-        return np.column_stack(columns)
+        level = below + (above - below) * generator.uniform(size=draws.shape)
+        beyond = (level - self._zero) / np.maximum(1.0 - self._zero, SMALLEST)
+        score = ndtri(np.clip(beyond, EDGE, 1 - EDGE))
+        columns = [np.interp(score[:, i], SCORES, self._grid[:, i]) for i in range(draws.shape[1])]
+        return np.where(beyond <= 0, 0.0, np.column_stack(columns))
 
 
 @dataclass(frozen=True)
 class WarpedIntervals(Warped):
     """A distribution with warped levels and quantiles, and mean, standard deviation, density and draws of ``base``."""
+
+    def quantile(self, q: float | Array) -> Array:
+        """The ``q`` quantile, (n,); beyond the last held-out label, the end of what a label may be."""
+        level = self._level(q)
+        is_positive = np.isneginf(self.base.log_density(np.full(len(level), -SMALLEST)))
+        lowest = np.where(is_positive, 0.0, -np.inf)
+        return np.where(level <= 0, lowest, np.where(level >= 1, np.inf, super().quantile(q)))
 
     def log_density(self, y: Array) -> Array:
         """``log p(y_i)``."""

@@ -42,6 +42,13 @@ class Measured(NamedTuple):
         """The labels that are one number, (n, T); NaN where only an interval is known."""
         return np.where(self.y == self.high, self.y, np.nan)
 
+    @property
+    def centre(self) -> np.ndarray:
+        """One number for each label, (n, T): the middle of its interval, or the end that it has."""
+        with np.errstate(invalid="ignore"):
+            middle = np.where(self.y == self.high, self.y, 0.5 * (self.y + self.high))
+        return np.where(np.isinf(self.y), self.high, np.where(np.isinf(self.high), self.y, middle))
+
     def at(self, rows: np.ndarray) -> Measured:
         """The labels of the rows at the given positions."""
         return Measured(*(v[rows] for v in self))

@@ -30,7 +30,7 @@ class Scaler:
         x_scale = table.x.std(axis=0)
         x_mean = table.x.mean(axis=0)
         x_scale[x_scale <= 1e-12 * np.maximum(np.abs(x_mean), 1e-300)] = 1.0
-        scales = [task.observes.scale(table.y[:, t]) for t, task in enumerate(table.tasks)]
+        scales = [task.observes.scale(table.labels.centre[:, t]) for t, task in enumerate(table.tasks)]
         y_mean, y_scale = (np.array(side) for side in zip(*scales, strict=True))
         return cls(x_mean, x_scale, y_mean, y_scale)
 

@@ -166,7 +166,7 @@ MODELS = {
     ),
     "latent, svi": Model(lambda t: btl.LatentVariableGP(GRAPH, t, **SVI), draws=32),
     "latent, mcmc": Model(
-        lambda t: btl.LatentVariableGP(GRAPH, t, **CHAINS), draws=40, only=("gaussian", "log-normal, std"), slow=True
+        lambda t: btl.LatentVariableGP(GRAPH, t, **CHAINS), draws=40, only=("gaussian", "log-normal"), slow=True
     ),
     "low rank": Model(lambda t: btl.LowRankLinear(2, 100, 50, t, verbose=False), draws=100),
     "recalibrated by temperature": Model(lambda t: _recalibrated("temperature", t), only=FEW, wraps=True),

@@ -55,11 +55,13 @@ def test_quantiles_invert_the_distribution_function(cell, way):
 def test_density_is_the_slope_of_the_distribution_function(cell, way):
     if cell.spec.intervals_only:
         pytest.skip("only quantiles are recalibrated")
+    if cell.model_name == "low rank" and way == "latent values":
+        pytest.skip("an average over states of a chain has no density")
     for marginal in numbers(cell, posterior_of(cell, way)).values():
         width = marginal.quantile(0.84) - marginal.quantile(0.16)
         zero = np.zeros(len(width))
         atom = marginal.cdf(zero) - cdf_below(marginal, zero)
-        for q in LEVELS:
+        for q in LEVELS + 0.0137:  # not where an isotonic correction has a bend
             at = marginal.quantile(q)
             h = 1e-4 * np.where(width > 0, width, np.abs(at))
             smooth = (at > 3 * h) | (at < 0) | (atom == 0)
@@ -83,7 +85,7 @@ def test_moments_are_those_of_the_quantiles(cell, way):
         mean = mass @ grid
         std = np.sqrt(mass @ (grid - mean) ** 2)
         np.testing.assert_allclose(post.mean[name], mean, atol=4e-2 * std.max(), rtol=1e-2)
-        np.testing.assert_allclose(post.std[name], std, rtol=0.1 if cell.kind.atom else 0.05)
+        np.testing.assert_allclose(post.std[name], std, rtol=0.1 if cell.kind.atom or cell.spec.draws else 0.05)
         assert (post.std[name] > 0).all()
 
 
