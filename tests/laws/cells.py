@@ -20,7 +20,7 @@ N_FITTED, N_NEW = 24, 5
 N_FOREST = 210
 """Rows of a table on which forests are used."""
 FAST = {"hyperparameters": "map", "n_starts": 1, "verbose": False}
-SVI = {"inference": "svi", "n_inducing": 12, "max_steps": 40, "n_draws": 32, "verbose": False}
+SVI = {"inference": "svi", "n_inducing": 8, "max_steps": 20, "n_draws": 32, "verbose": False}
 CHAINS = {"inference": "mcmc", "n_draws": 40, "verbose": False}
 
 
