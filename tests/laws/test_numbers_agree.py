@@ -37,7 +37,7 @@ def numbers(cell, post):
     return {t.name: post.marginal(t.name) for t in post.tasks if not isinstance(post.marginal(t.name), Discrete)}
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["new rows", "latent values"])
 def test_quantiles_invert_the_distribution_function(cell, way):
     for marginal in numbers(cell, posterior_of(cell, way)).values():
         before = np.full(len(marginal.mean()), -np.inf)
@@ -51,7 +51,7 @@ def test_quantiles_invert_the_distribution_function(cell, way):
             assert (cdf_below(marginal, just_below) <= q + 1e-5)[finite].all()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["new rows", "latent values"])
 def test_density_is_the_slope_of_the_distribution_function(cell, way):
     if cell.spec.intervals_only:
         pytest.skip("only quantiles are recalibrated")

@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import clone
 
 import bayestl as btl
-from laws.cells import FEW
+from laws.cells import WRAPPED
 
 
 def numbers(post):
@@ -75,7 +75,7 @@ def _either(y):
     return (y["target"] == y["source"]).astype(float)
 
 
-@pytest.mark.cells(lambda c: c.spec.refit(c.kind_name) and c.kind_name in FEW)
+@pytest.mark.cells(lambda c: c.spec.refit(c.kind_name) and c.kind_name in WRAPPED)
 def test_a_clone_fits_to_the_same_numbers_in_a_thread(cell):
     """Fitted at the same time as another clone."""
     with ThreadPoolExecutor(2) as pool:
