@@ -74,7 +74,8 @@ class RowStreams:
     seed : int
         The seed of all streams.
     x : ndarray, shape (n, d)
-        Features of the rows: rows with the same features have the same stream, the first of them, the second and so on.
+        Scaled features of the rows, of which six decimals count: the first of several rows with the same features has the
+        stream of these features, the second another one, and so on.
     code : ndarray, shape (n,), optional
         Codes of the rows that have a stream of their own whatever their features; -1 for other rows.
 
@@ -85,7 +86,7 @@ class RowStreams:
 
     def __init__(self, seed: int, x: np.ndarray, code: np.ndarray | None = None) -> None:
         state = np.full(len(x), spawn(seed, "rows"), dtype=np.uint64)
-        for column in np.ascontiguousarray(x.T + 0.0):  # minus zero is zero
+        for column in np.ascontiguousarray(np.round(x.T, 6) + 0.0):  # minus zero is zero
             state = _mixed(state ^ column.view(np.uint64))
         if code is not None:
             state = np.where(code >= 0, _mixed(np.asarray(code, dtype=np.int64).view(np.uint64)), state)

@@ -25,7 +25,7 @@ from bayestl.distributions.rows import Discrete
 
 EDGE = 1e-12
 """Least distance of levels from zero and one."""
-SCORES = np.linspace(-5.5, 5.5, 151)
+SCORES = np.linspace(-7.5, 7.5, 181)
 """Normal scores of the levels between which quantiles are interpolated, and over which moments are summed."""
 PER_KNOT, MOST_KNOTS = 10, 20
 """Number of held-out labels per step of an isotonic warp, and its largest number of steps."""

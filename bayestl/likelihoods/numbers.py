@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import gpytorch
     from torch import Tensor
 
-LAST_NODE, LEAST_NODES, MOST_NODES = 5.5, 9, 129
+LAST_NODE, LEAST_NODES, MOST_NODES = 6.0, 13, 129
 """Range (standard deviations) and number of nodes over a latent value at which a label is truncated."""
 NO_NOISE = 1e-9
 """Noise variance (scaled units) below which a latent value is asked for: that of labels is at least 1e-8."""
@@ -212,7 +212,7 @@ class Positive(Part):
             return Clipped(z.scaled(setting.location, setting.scale))
         # the truncation depends on z: trapezoidal rule over z, whose nodes are at most a standard deviation of the noise apart
         sd = np.sqrt(z.variances)
-        n_nodes = int(np.clip(np.ceil(2 * LAST_NODE * (sd / np.sqrt(noise)).max()), LEAST_NODES, MOST_NODES))
+        n_nodes = int(np.clip(np.ceil(2 * LAST_NODE * (sd / np.sqrt(noise)).max()) + 1, LEAST_NODES, MOST_NODES))
         nodes = np.linspace(-LAST_NODE, LAST_NODE, n_nodes)
         mass = np.exp(-0.5 * nodes**2)
         weights = (by_row(z.weights)[:, None] * (mass / mass.sum())[:, None]).reshape(n_nodes * len(sd), -1)

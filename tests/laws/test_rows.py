@@ -45,14 +45,22 @@ def test_the_order_of_new_rows_changes_nothing(cell):
 def test_rows_one_by_one_are_the_rows_at_once(cell):
     for i in (0, N_NEW - 1, N_NEW):
         alone = answers(cell, cell.model.posterior(**asked(cell, [mixed(cell)[i]], known=False)))
-        close(alone, reference(cell, known=False)[[i]])
+        # where labels are truncated, a quadrature is as fine as the narrowest noise of its rows needs
+        tolerance = {"rtol": 2e-5} if "positive" in cell.kind_name or "truncated" in cell.kind_name else {}
+        close(alone, reference(cell, known=False)[[i]], **tolerance)
 
 
 def test_repeated_rows_are_predicted_alike(cell):
     rows = [*mixed(cell), mixed(cell)[0], mixed(cell)[0], mixed(cell)[-1]]
     found = answers(cell, cell.model.posterior(**asked(cell, rows, known=False)))
     close(found[: len(mixed(cell))], reference(cell, known=False))
-    close(found[-3:], reference(cell, known=False)[[0, 0, -1]])
+    again, expected = found[-3:], reference(cell, known=False)[[0, 0, -1]]
+    if cell.spec.draws is None:
+        close(again, expected)
+    else:  # a new row has random numbers of its own
+        spread = np.abs(expected).max(axis=0) if cell.kind.classes else expected[:, [2, 3] * 4]
+        assert (np.abs(again - expected) < 6 / np.sqrt(cell.spec.draws) * spread).all()
+        close(again[-1], expected[-1])
 
 
 def test_other_names_of_new_rows_change_nothing(cell):
