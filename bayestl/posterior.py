@@ -43,7 +43,7 @@ class Derived:
 
     marginals: Marginals
     index: pd.Index
-    draw: Callable[[int, int], np.ndarray]
+    draw: Callable[[int, streams.RandomState], np.ndarray]
     name: str | None = None
 
     @property
@@ -65,7 +65,7 @@ class Derived:
         tail = 0.5 * (1 - check_probability(level, "level"))
         return pd.DataFrame({"lower": self.quantile(tail), "upper": self.quantile(1 - tail)})
 
-    def sample(self, n: int, seed: int = 0) -> xr.DataArray:
+    def sample(self, n: int, seed: streams.RandomState = 0) -> xr.DataArray:
         """``n`` draws with dimensions (sample, row), joint over rows."""
         return xr.DataArray(
             self.draw(n, seed), dims=("sample", "row"), coords={"row": np.asarray(self.index)}, name=self.name
@@ -233,7 +233,7 @@ class Posterior:
             marginal.probabilities, self._index, pd.Index(marginal.classes, name=task, tupleize_cols=False)
         )
 
-    def sample(self, n: int = 1000, seed: int = 0) -> xr.DataArray:
+    def sample(self, n: int = 1000, seed: streams.RandomState = 0) -> xr.DataArray:
         """``n`` joint draws over rows and tasks with dimensions (sample, row, task), in label units."""
         return xr.DataArray(
             self._draws(n, seed, joint_rows=True),
@@ -242,11 +242,11 @@ class Posterior:
             name="label" if self._asked.noise else "latent",
         )
 
-    def _draws(self, n: int, seed: int, joint_rows: bool) -> np.ndarray:
+    def _draws(self, n: int, seed: streams.RandomState, joint_rows: bool) -> np.ndarray:
         """``n`` draws (n, rows, T) in label units, classes as positions; joint over rows if ``joint_rows``."""
         if not (isinstance(n, int | np.integer) and n > 0):
             raise ValueError(f"the number of samples must be a positive integer, got {n!r}")
-        generator = streams.generator(seed, "draws of a posterior")
+        generator = streams.generator(streams.seed_of(seed), "draws of a posterior")
         return self._joint.draws(int(n), generator, joint_rows, self._asked)
 
     def _dataset(self, draws: np.ndarray) -> xr.Dataset:
@@ -298,7 +298,7 @@ class Posterior:
         mixture = NormalMixture(weights, mean, np.maximum(variance, 1e-300))
         return Derived(mixture, self._index, draw, name)
 
-    def _draws_of(self, evaluate: RowFunction, n: int, seed: int) -> np.ndarray:
+    def _draws_of(self, evaluate: RowFunction, n: int, seed: streams.RandomState) -> np.ndarray:
         """``n`` draws (n, rows) of a function of the tasks, joint over rows."""
         return evaluate(self._dataset(self._draws(n, seed, joint_rows=True)))
 

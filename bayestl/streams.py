@@ -85,12 +85,14 @@ class RowStreams:
     """
 
     def __init__(self, seed: int, x: np.ndarray, code: np.ndarray | None = None) -> None:
-        state = np.full(len(x), spawn(seed, "rows"), dtype=np.uint64)
+        base: np.ndarray = np.full(len(x), spawn(seed, "rows"), dtype=np.uint64)
+        state = base
         for column in np.ascontiguousarray(np.round(x.T, 6) + 0.0):  # minus zero is zero
             state = _mixed(state ^ column.view(np.uint64))
+        state = state + GOLDEN * _occurrence(state)
         if code is not None:
-            state = np.where(code >= 0, _mixed(np.asarray(code, dtype=np.int64).view(np.uint64)), state)
-        self._state, self._calls = _mixed(state + GOLDEN * _occurrence(state)), 0
+            state = np.where(code >= 0, _mixed(base ^ np.asarray(code, dtype=np.int64).view(np.uint64)), state)
+        self._state, self._calls = _mixed(state), 0
 
     def uniform(self, k: int) -> np.ndarray:
         """The next ``k`` numbers between 0 and 1 of each row, (k, n)."""

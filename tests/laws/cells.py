@@ -138,6 +138,7 @@ GRAPH = {"target": ["source"]}
 FEW = ("gaussian", "student", "log-normal, std", "hurdle, log-normal", "categorical", "ordinal", "censored")
 
 
+SOME = (*FEW, "gaussian, std", "gaussian, groups", "gaussian, repeated names", "hurdle, both, std", "positive, std")
 MOST = (*FEW, "gaussian, std", "gaussian, groups", "gaussian, repeated names", "student of 4", "log-normal, both", "power-student",
         "positive, std", "hurdle, truncated-normal", "hurdle, both, std", "bernoulli", "categorical, both")  # fmt: skip
 """Kinds of models whose laws take longer: one or more of each likelihood."""
@@ -158,13 +159,13 @@ def _pair(tasks):
 
 
 MODELS = {
-    "independent": Model(lambda t: btl.IndependentGP(t, **FAST), exact=True, only=MOST),
+    "independent": Model(lambda t: btl.IndependentGP(t, **FAST), exact=True, only=SOME),
     "independent, averaged": Model(
         lambda t: btl.IndependentGP(t, **FAST | {"hyperparameters": "laplace"}), only=WRAPPED
     ),
     "multi-task": Model(_multi, exact=True),
     "multi-task, averaged": Model(lambda t: _multi(t, hyperparameters="laplace"), only=WRAPPED),
-    "difference": Model(lambda t: btl.DifferenceGP(LEVELS, t, **FAST), exact=True, only=MOST),
+    "difference": Model(lambda t: btl.DifferenceGP(LEVELS, t, **FAST), exact=True, only=SOME),
     "chain": Model(lambda t: btl.ChainGP(LEVELS, None, t, **FAST), draws=64, only=MOST),
     "chain of forests": Model(
         lambda t: btl.ChainGP(LEVELS, "forest", t, **FAST), draws=64, rows=N_FOREST, only=("gaussian",), slow=True

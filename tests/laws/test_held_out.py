@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold, ShuffleSplit
 import bayestl as btl
 from bayestl import metrics
 from bayestl.models import crossfit
-from bayestl.streams import small_seed
+from bayestl.streams import generator, small_seed
 from laws.cells import FEW
 
 SEED = 3
@@ -107,8 +107,8 @@ def test_a_learning_curve_is_a_loop_of_fits(cell):
         {"it": cell.spec.make(cell.tasks)}, X, Y, "target", sizes=(4, 8), n_repeats=1, seed=5, verbose=False
     )
     labelled = np.flatnonzero(Y["target"].notna())
-    ((kept, held),) = ShuffleSplit(1, test_size=0.2, random_state=5).split(labelled)
-    order = labelled[np.random.default_rng([5, 0]).permutation(kept)]
+    ((kept, held),) = ShuffleSplit(1, test_size=0.2, random_state=small_seed(5, "splits")).split(labelled)
+    order = labelled[generator(5, "order of labels").permutation(kept)]
     rows = np.setdiff1d(np.arange(len(Y)), labelled[held])
     for size in (4, 8):
         reduced = Y.copy()
