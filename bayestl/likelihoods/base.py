@@ -56,7 +56,12 @@ class Setting(NamedTuple):
     @property
     def noise_of_rows(self) -> np.ndarray:
         """Variance of labels about their latent values, noise and known error: (S, n), or (S, 1) where all rows are alike."""
-        return (self.noise if self.noise.ndim == 2 else self.noise[:, None]) + self.error
+        return self.noise_alone + self.error
+
+    @property
+    def noise_alone(self) -> np.ndarray:
+        """Noise variance without the known error, (S, n) or (S, 1)."""
+        return self.noise if self.noise.ndim == 2 else self.noise[:, None]
 
     @property
     def further_of_rows(self) -> np.ndarray:

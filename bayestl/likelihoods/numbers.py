@@ -78,7 +78,7 @@ class Gaussian(_NormalNoise):
 
 @dataclass(frozen=True)
 class StudentT(_Noisy):
-    """``y = z + sigma_t e``, ``e ~ t(dof)``: labels with outliers.
+    """``y = z + sigma_t e``, ``e ~ t(dof)``: labels with outliers; a known standard error of a label is Gaussian.
 
     Parameters
     ----------
@@ -118,26 +118,34 @@ class StudentT(_Noisy):
         constant = torch.lgamma(a) - torch.lgamma(0.5 * dof) - 0.5 * (dof * math.pi).log()
         return constant - 0.5 * variance.log() - a * torch.log1p(squared / (dof * variance))
 
+    def _squared_scale(self, labels: LabelBlock, noise: Tensor, further: Tensor) -> Tensor:
+        """The squared scale of a t with the variance of noise and known Gaussian error together."""
+        import torch
+
+        dof = torch.as_tensor(self._dof(further), dtype=labels.se2.dtype)
+        return noise + labels.se2 * torch.where(dof > 2.0, (dof - 2.0) / dof, 1.0)
+
     def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
-        return self._log_t((labels.y - f[..., 0]) ** 2, noise + labels.se2, further)
+        return self._log_t((labels.y - f[..., 0]) ** 2, self._squared_scale(labels, noise, further), further)
 
     def expected_log_density(
         self, labels: LabelBlock, mean: Tensor, variance: Tensor, noise: Tensor, further: Tensor
     ) -> Tensor:
         # the bound maximised over q(w): the t density at the expected square
-        return self._log_t((labels.y - mean[:, 0]) ** 2 + variance[:, 0], noise + labels.se2, further)
+        squared = (labels.y - mean[:, 0]) ** 2 + variance[:, 0]
+        return self._log_t(squared, self._squared_scale(labels, noise, further), further)
 
     def _noisy(self, latent: LatentBlock, setting: Setting) -> NormalMixture | StudentMixture:
-        z, noise = latent.single(), setting.noise_of_rows
+        z, noise = latent.single().widened(setting.error), setting.noise_alone
         if (noise < NO_NOISE).all():
             return z.widened(noise).scaled(setting.location, setting.scale)
         dof = np.broadcast_to(self._dof(setting.further_of_rows), noise.shape)
         return StudentMixture(z.weights, z.means, z.variances, noise, dof).scaled(setting.location, setting.scale)
 
     def _draw_noisy(self, f: np.ndarray, setting: Setting, generator: np.random.Generator) -> np.ndarray:
-        dof, noise = self._dof(setting.further_of_rows), setting.noise_of_rows
-        error = generator.standard_t(dof, size=f.shape[:2])
-        return setting.units(f[:, :, 0] + np.where(noise < NO_NOISE, 0.0, np.sqrt(noise)) * error)
+        dof, noise = self._dof(setting.further_of_rows), setting.noise_alone
+        error = np.where(noise < NO_NOISE, 0.0, np.sqrt(noise)) * generator.standard_t(dof, size=f.shape[:2])
+        return setting.units(f[:, :, 0] + error + np.sqrt(setting.error) * generator.standard_normal(f.shape[:2]))
 
 
 @dataclass(frozen=True)

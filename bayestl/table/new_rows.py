@@ -66,7 +66,8 @@ class Rows(NamedTuple):
     """Rows to predict: scaled features ``x`` (n, d), and codes (n,) of their groups (-1: none) and rows.
 
     The row of the fitted table has its position there as its code; every other row has a code of its own.  ``learnt`` are
-    the labels (n, T) that the model has learnt from these rows, ``further`` those known beyond them; None for none.
+    the labels (n, T) that the model has learnt from these rows, ``further`` those known beyond them, ``given`` all those
+    that were passed for this prediction; None for none.
     """
 
     x: np.ndarray
@@ -74,6 +75,7 @@ class Rows(NamedTuple):
     row: np.ndarray
     learnt: Measured | None = None
     further: Measured | None = None
+    given: Measured | None = None
 
     @property
     def known(self) -> Measured | None:
@@ -89,7 +91,7 @@ class Rows(NamedTuple):
     def among(self, rows: np.ndarray, n: int) -> Rows:
         """The same rows for a model fitted only to the given sorted ``rows`` of a table of ``n`` rows.
 
-        To it the others are new rows with known labels.
+        To it the others are new rows, of which is known what was given for this prediction.
         """
         position = np.full(n, -1)
         position[rows] = np.arange(len(rows))
@@ -98,12 +100,11 @@ class Rows(NamedTuple):
         lost = fitted & (code < 0)
         learnt, further = self.learnt, self.further
         if learnt is not None and lost.any():
-            known = self.known
-            assert known is not None
-            beyond = Measured.none(*learnt.y.shape) if further is None else further
-            further = _or_none(known.where(lost[:, None], beyond))
+            none = Measured.none(*learnt.y.shape)
+            given, beyond = (none if v is None else v for v in (self.given, further))
+            further = _or_none(given.where(lost[:, None], beyond))
             learnt = learnt.hidden(lost[:, None])
-        return Rows(self.x, self.group, _with_new(code, n), learnt, further)
+        return Rows(self.x, self.group, _with_new(code, n), learnt, further, self.given)
 
     def measured_again_as_new(self, n: int) -> Rows:
         """Rows of the ``n`` fitted ones that have further labels as new rows, whose labels are all known.
@@ -125,12 +126,12 @@ class Rows(NamedTuple):
 def fitted_rows(table: Table, scaled: np.ndarray, rows: np.ndarray) -> Rows:
     """Rows of the fitted table, with its scaled features (n, d), at the given positions."""
     labels = table.labels.at(rows)
-    return Rows(scaled[rows], row_groups(table)[rows], rows, labels)
+    return Rows(scaled[rows], row_groups(table)[rows], rows, labels, None, labels)
 
 
 def unseen_rows(table: Table, scaled: np.ndarray, rows: np.ndarray, known: Measured | None = None) -> Rows:
     """Rows of a table, with its scaled features (n, d), for a model that was fitted to other rows of it."""
-    return Rows(scaled[rows], row_groups(table)[rows], len(table.x) + np.arange(len(rows)), None, known)
+    return Rows(scaled[rows], row_groups(table)[rows], len(table.x) + np.arange(len(rows)), None, known, known)
 
 
 def match_rows(
@@ -167,10 +168,10 @@ def match_rows(
         row = np.where((row >= 0) & (group >= 0) & (fitted_group[row] != group), -1, row)
     group = np.where((group < 0) & (row >= 0), fitted_group[row], group)
     if (row < 0).all():
-        return Rows(scaled, group, n_fitted + np.arange(n), None, observed)
+        return Rows(scaled, group, n_fitted + np.arange(n), None, observed, observed)
     learnt = table.labels.at(row).hidden(row[:, None] < 0)
     further = None if observed is None else _or_none(observed.hidden(observed.same(learnt)))
-    return Rows(scaled, group, _with_new(row, n_fitted), learnt, further)
+    return Rows(scaled, group, _with_new(row, n_fitted), learnt, further, observed)
 
 
 def _or_none(labels: Measured) -> Measured | None:

@@ -60,7 +60,8 @@ def test_repeated_rows_are_predicted_alike(cell):
     else:  # a new row has random numbers of its own
         spread = np.abs(expected).max(axis=0) if cell.kind.classes else expected[:, [2, 3] * 4]
         assert (np.abs(again - expected) < 6 / np.sqrt(cell.spec.draws) * spread).all()
-        close(again[-1], expected[-1])
+        if cell.kind.names != "repeated":  # a fitted row is recognised
+            close(again[-1], expected[-1])
 
 
 def test_other_names_of_new_rows_change_nothing(cell):

@@ -75,7 +75,8 @@ def test_the_fitted_table_with_its_labels_is_complete(cell):
         given["observed_std"] = train["Y_std"]
     for noise in (True, False):
         complete = answers(model.complete(noise=noise))
-        np.testing.assert_allclose(answers(model.posterior(**cell.asked(train), noise=noise)), complete, **TIGHT)
+        if not cell.spec.intervals_only:  # its member has not seen the rows that it is calibrated on
+            np.testing.assert_allclose(answers(model.posterior(**cell.asked(train), noise=noise)), complete, **TIGHT)
         np.testing.assert_allclose(answers(model.posterior(**given, noise=noise)), complete, **TIGHT)
 
 

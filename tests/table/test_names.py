@@ -117,7 +117,7 @@ def test_rows_of_any_kind_are_recognised_after_loading(kind, tmp_path):
 
 @pytest.mark.parametrize("missing", [None, float("nan"), pd.NaT, pd.NA, np.datetime64("NaT")], ids=str)
 def test_a_group_that_is_missing_is_no_group(missing):
-    codes, names = encode_groups([pd.Timestamp("2020-01-01"), missing, np.datetime64("2020-01-01")], 3)
+    codes, names = encode_groups([pd.Timestamp("2020-01-01"), missing, np.datetime64("2020-01-01")], pd.RangeIndex(3))
     np.testing.assert_array_equal(codes, [0, -1, 0])
     assert names == ("2020-01-01 00:00:00",)
 

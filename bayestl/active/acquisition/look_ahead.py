@@ -141,7 +141,7 @@ def conditioned(model: BayesianModel, x: pd.DataFrame, task: str, values: Sequen
         )  # copy.copy would save and restore it; here all but the new label is shared
         fantasy.__dict__.update(model.__dict__)
         fantasy.table_ = table
-        known = at._replace(further=Measured.of(y))
+        known = at._replace(further=Measured.of(y), given=Measured.of(y))
         fantasy.families_ = [replace(f, posterior=model._posterior_with(f, known)) for f in model.families_]
         copies.append(fantasy)
     return copies
