@@ -142,6 +142,8 @@ SOME = (*FEW, "gaussian, std", "gaussian, groups", "gaussian, repeated names", "
 MOST = (*FEW, "gaussian, std", "gaussian, groups", "gaussian, repeated names", "student of 4", "log-normal, both", "power-student",
         "positive, std", "hurdle, truncated-normal", "hurdle, both, std", "bernoulli", "categorical, both")  # fmt: skip
 """Kinds of models whose laws take longer: one or more of each likelihood."""
+AVERAGED = ("gaussian", "log-normal, std")
+"""Kinds of models that average over their hyperparameters."""
 WRAPPED = ("gaussian", "log-normal, std", "categorical")
 """Kinds with which wrappers are fitted again."""
 
@@ -161,10 +163,10 @@ def _pair(tasks):
 MODELS = {
     "independent": Model(lambda t: btl.IndependentGP(t, **FAST), exact=True, only=SOME),
     "independent, averaged": Model(
-        lambda t: btl.IndependentGP(t, **FAST | {"hyperparameters": "laplace"}), only=WRAPPED
+        lambda t: btl.IndependentGP(t, **FAST | {"hyperparameters": "laplace"}), only=AVERAGED
     ),
     "multi-task": Model(_multi, exact=True),
-    "multi-task, averaged": Model(lambda t: _multi(t, hyperparameters="laplace"), only=WRAPPED),
+    "multi-task, averaged": Model(lambda t: _multi(t, hyperparameters="laplace"), only=AVERAGED),
     "difference": Model(lambda t: btl.DifferenceGP(LEVELS, t, **FAST), exact=True, only=SOME),
     "chain": Model(lambda t: btl.ChainGP(LEVELS, None, t, **FAST), draws=64, only=MOST),
     "chain of forests": Model(

@@ -11,7 +11,9 @@ from laws.cells import LEVELS, WRAPPED
 
 PLAIN = pytest.mark.cells(
     lambda c: (
-        not c.spec.wraps and not c.spec.slow and c.kind_name in (*WRAPPED, "hurdle, log-normal", "gaussian, groups")
+        not c.spec.wraps
+        and not c.spec.slow
+        and (c.kind_name == "gaussian" or (c.spec.exact and c.kind_name in (*WRAPPED, "hurdle, log-normal")))
     )
 )
 TIGHT = {"rtol": 1e-7, "atol": 1e-9}
