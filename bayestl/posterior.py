@@ -1,4 +1,4 @@
-"""The posterior over rows and tasks: the one place where a prediction becomes numbers in label units.
+"""The posterior over rows and tasks: what a user asks of the joint distribution of labels, as tables in label units.
 
 Every model provides the joint distribution of the labels of its rows (:class:`~bayestl.joint.JointLabels`);
 :meth:`Posterior.apply` gives the distribution of any function of several tasks, whose errors may cancel.

@@ -1,5 +1,7 @@
 """Everything that holds out labels equals a loop by hand of ``fit`` and ``log_density``."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -140,6 +142,27 @@ def test_a_recalibration_is_fitted_to_the_loop_of_held_out_labels(cell):
     for name, warp in model.warps_.items():
         levels = held.loc[held["task"] == name, "pit"]
         assert warp.temperature == pytest.approx(np.sqrt((stats.norm.ppf(levels) ** 2).mean()))
+
+
+@pytest.mark.cells(
+    lambda c: c.id in ("multi-task, averaged | gaussian", "chain | gaussian, std", "difference | gaussian")
+)
+def test_a_refit_without_a_label_knows_the_other_labels_of_its_row(cell, monkeypatch):
+    monkeypatch.setattr(crossfit, "REFIT_SENSITIVITY", -1.0)
+    model, table = cell.model, cell.model.table_
+    both = np.flatnonzero(table.present.all(axis=1))[:2]
+    labels = model.leave_one_out()
+    labels = labels[(labels["task"] == "target") & labels["row"].isin(both)].assign(sensitivity=1.0)
+    refitted = crossfit.with_refits(model, labels).set_index("row")
+    for row in both:
+        hidden = np.zeros_like(table.present)
+        hidden[row, 1] = True
+        member = crossfit.refitted(
+            model, replace(table, labels=table.labels.hidden(hidden)), model.scaler_, model.seed_
+        )
+        post = member.complete()
+        expected = post.log_density(cell.train["Y"], cell.train.get("Y_std"))["target"].iloc[row]
+        assert refitted.loc[row, "log_density"] == pytest.approx(expected, abs=1e-6)
 
 
 LEFT_OUT = (

@@ -47,6 +47,19 @@ def test_a_stack_of_one_is_its_member(cell):
     agree(cell, stack.fit(**cell.train))
 
 
+@pytest.mark.cells(lambda c: c.model_name.startswith("stack"))
+def test_a_stack_is_the_weighted_mean_of_its_members_posteriors(cell):
+    weights = {name: w for name, w in cell.model.weights_.items() if w > 0}
+    stacked = cell.model.posterior(**asked(cell))
+    members = {name: cell.model.members_[name].posterior(**asked(cell)) for name in weights}
+    for name in LEVELS:
+        mixed = stacked.marginal(name)
+        of_members = {k: m.marginal(name) for k, m in members.items()}
+        at = next(iter(of_members.values())).quantile(0.6)
+        expected = sum(w * of_members[k].cdf(at) for k, w in weights.items())
+        np.testing.assert_allclose(mixed.cdf(at), expected, rtol=1e-9)
+
+
 @PLAIN
 def test_a_recalibration_that_changes_nothing_is_its_member(cell):
     model = btl.Recalibrated(cell.spec.make(cell.tasks), cv=2, tasks=cell.tasks, verbose=False).fit(**cell.train)
