@@ -109,7 +109,7 @@ def label_table(results: pd.DataFrame, tasks: Sequence[Task], index: pd.Index) -
 
 
 def known_quantity(labels: pd.DataFrame, tasks: Sequence[Task], goal: Goal) -> pd.Series:
-    """The goal's quantity for the rows of ``labels`` (n, T) that have all labels it needs."""
+    """The goal's quantity for the rows of ``labels`` (n, T) that have all labels it needs, each of them one number or class."""
     names = [t.name for t in tasks]
     complete = labels[goal.needs(names)].dropna().index
     if len(complete) == 0:
@@ -117,9 +117,14 @@ def known_quantity(labels: pd.DataFrame, tasks: Sequence[Task], goal: Goal) -> p
     numbers = {}
     for task in tasks:
         column = labels.loc[complete, task.name]
-        numbers[task.name] = encode(column, decide(task, column))[0] if column.notna().all() else column.to_numpy()
-    value = goal.value(numbers, names)
-    return pd.Series(np.asarray(value, dtype=float), complete, name=goal.quantity)
+        if column.notna().all():
+            low, high = encode(column, decide(task, column))
+            numbers[task.name] = np.where(low == high, low, np.nan)
+        else:
+            numbers[task.name] = column.to_numpy()
+    exact = np.all([~pd.isna(numbers[name]) for name in goal.needs(names)], axis=0)
+    value = np.asarray(goal.value(numbers, names), dtype=float)
+    return pd.Series(value[exact], complete[exact], name=goal.quantity)
 
 
 def training_table(
@@ -127,13 +132,17 @@ def training_table(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
     """Features, labels and standard errors (None if no result has one), the rows named as candidates.
 
-    A candidate is one row, whose label is that of :func:`label_table`; the standard error of a mean is that of its parts.
+    A candidate is one row, whose label is that of :func:`label_table`; the standard error of a mean is that of its parts,
+    where all of them have one, else not known.
     """
     labels = label_table(results, tasks, pool.index)
     rows = labels.notna().any(axis=1)
     X = candidates(pool[rows])
-    squares = results.assign(se=results["se"].astype(float) ** 2).groupby(["row", "task"])["se"]
-    error = (squares.sum(min_count=1) ** 0.5 / squares.size()).unstack("task")
+    by_label = results.assign(se=results["se"].astype(float)).groupby(["row", "task"])["se"]
+    error = by_label.agg(lambda se: math.sqrt((se**2).sum()) / len(se) if se.notna().all() else np.nan).unstack("task")
+    for name in error.columns:
+        if any(isinstance(v, str) for v in results.loc[results["task"] == name, "value"]):  # the last counts
+            error[name] = by_label.agg(lambda se: se.iloc[-1]).unstack("task")[name]
     spread = error.reindex(index=labels.index, columns=labels.columns)[rows].astype(float).set_axis(X.index)
     labels = labels[rows].set_axis(X.index)
     return X, labels, spread if spread.notna().any().any() else None

@@ -206,7 +206,7 @@ def _score_fold(
             for target in targets:
                 rows += _rows(name, fold, target, test, labels.task(position[target]), post.marginal(target))
             for label, function in functions.items():
-                value = Measured.of(np.asarray(function(frames.values(test)), dtype=float))
+                value = Measured.of(_values(function, frames.values(test)))
                 rows += _rows(name, fold, label, test, value, post.apply(function).marginals)
         else:
             for target in targets:
@@ -220,6 +220,29 @@ def _score_fold(
     except (ValueError, ArithmeticError, RuntimeError) as error:
         return name, fold, [], f"{name}, fold {fold}: {type(error).__name__}: {error}"
     return name, fold, rows, None
+
+
+class _Recorded:
+    """A table of labels that remembers which columns were asked for."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame, self.used = frame, set[Any]()
+
+    def __getitem__(self, name: Any) -> Any:
+        self.used.update([name] if isinstance(name, str) else list(name))
+        return self.frame[name]
+
+    def __getattr__(self, name: str) -> Any:
+        self.used.update([name] if name in self.frame else self.frame)
+        return getattr(self.frame, name)
+
+
+def _values(function: Function, labels: pd.DataFrame) -> np.ndarray:
+    """Values (n,) of a function of several tasks, NaN in rows that lack one of the labels that it uses."""
+    recorded = _Recorded(labels)
+    value = np.asarray(function(recorded), dtype=float)
+    used = [name for name in labels if name in recorded.used] or list(labels)
+    return np.where(labels[used].notna().all(axis=1), value, np.nan)
 
 
 def _of_measured(post: Any, labels: Measured) -> Any:
@@ -246,7 +269,7 @@ def _rows(name: str, fold: int, quantity: str, test: np.ndarray, labels: Measure
             "upper": predicted.quantile(1 - tail),
         }
         if isinstance(predicted, Empirical):
-            spread = predicted.std()
+            spread = np.maximum(predicted.std(), 1e-12 * (1.0 + np.abs(predicted.mean())))  # draws may be equal
             columns["log_density"] = -0.5 * np.log(2 * np.pi * spread**2) - 0.5 * ((y - predicted.mean()) / spread) ** 2
             columns["crps"] = metrics.crps_samples(y, predicted.draws)
             columns["pit"] = (predicted.draws <= y).mean(axis=0)

@@ -29,6 +29,8 @@ def transfer_gain(
     cv: Any = None,
     hide: str = "target",
     alone: Any = None,
+    Y_std: Any = None,
+    groups: Any = None,
     split_groups: Any = None,
     n_jobs: int | None = None,
     verbose: bool = True,
@@ -39,7 +41,7 @@ def transfer_gain(
     ----------
     model : model
         An unfitted model of all tasks.
-    X, Y, cv, hide, split_groups, n_jobs, verbose
+    X, Y, cv, hide, Y_std, groups, split_groups, n_jobs, verbose
         The same as for :func:`~bayestl.compare`.
     target : str
         A column of ``Y``.
@@ -82,8 +84,11 @@ def transfer_gain(
     if alone.tasks is not None:
         alone.set_params(tasks=[task for task in alone.tasks if task.name == target] or None)
     splits = list(splitter_of(cv).split(np.zeros(len(frame)), frame.notna().any(axis=1), split_groups))
-    together = compare({"": model}, X, frame, target, splits, hide, n_jobs=n_jobs, verbose=verbose)
-    single = compare({"": alone}, X, frame[[target]], target, splits, "row", n_jobs=n_jobs, verbose=verbose)
+    std = None if Y_std is None else label_frame(Y_std, len(frame), "Y_std", list(frame.columns))
+    own_std = None if std is None or target not in std else std[[target]]
+    given = {"groups": groups, "n_jobs": n_jobs, "verbose": verbose}
+    together = compare({"": model}, X, frame, target, splits, hide, Y_std=std, **given)
+    single = compare({"": alone}, X, frame[[target]], target, splits, "row", Y_std=own_std, **given)
     if failures := together.failures + single.failures:
         raise ValueError(f"transfer_gain: {failures[0].lstrip(', ')}")
     with_, without = (_densities(c) for c in (together, single))
@@ -107,6 +112,8 @@ def learning_curve(
     test_size: float | int = 0.2,
     hide: str = "target",
     seed: int = 0,
+    Y_std: Any = None,
+    groups: Any = None,
     n_jobs: int | None = None,
     verbose: bool = True,
 ) -> pd.DataFrame:
@@ -116,7 +123,7 @@ def learning_curve(
     ----------
     models : mapping of str to model
         Unfitted models by name.
-    X, Y, hide, n_jobs, verbose
+    X, Y, hide, Y_std, groups, n_jobs, verbose
         The same as for :func:`~bayestl.compare`.
     target : str
         A column of ``Y``.
@@ -154,7 +161,8 @@ def learning_curve(
             missing = None if frame[target].dtype == object else np.nan
             reduced.iloc[order[n:], reduced.columns.get_loc(target)] = missing  # by position: names may repeat
             rows = np.setdiff1d(np.arange(len(frame)), labelled[test])
-            calls.append((dict(models), X, reduced, target, (rows, labelled[test]), hide, int(n), repeat))
+            given = {"Y_std": Y_std, "groups": groups}
+            calls.append((dict(models), X, reduced, target, (rows, labelled[test]), hide, given, int(n), repeat))
     frames = in_parallel(_scores_at_size, calls, n_jobs, "learning curve", verbose)
     return pd.concat(frames, ignore_index=True)
 
@@ -166,12 +174,16 @@ def _scores_at_size(
     target: str,
     split: tuple[np.ndarray, np.ndarray],
     hide: str,
+    given: dict[str, Any],
     n: int,
     repeat: int,
 ) -> pd.DataFrame:
-    """Scores of the models on one split, with ``n`` training labels of the target."""
+    """Scores of the models on one split, with ``n`` training labels of the target.
+
+    ``given`` are the standard errors and groups of the whole table.
+    """
     train = split[0]  # what a model chooses by the number of labels, it chooses by those in training
     of_training = X.iloc[train] if isinstance(X, pd.DataFrame) else np.asarray(X)[train]
     chosen = {name: decided_by(model, of_training, Y.iloc[train]) for name, model in models.items()}
-    scores = compare(chosen, X, Y, target, [split], hide, n_jobs=1, verbose=False).scores
+    scores = compare(chosen, X, Y, target, [split], hide, **given, n_jobs=1, verbose=False).scores
     return scores.assign(n=n, seed=repeat)[["model", "n", "seed", *SCORES]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,8 @@ def plain_name(name: Any) -> Any:
 def refuse_other_rows(names: pd.Index, other: Any, what: str) -> None:
     """Raise if a second table of the same rows names other rows, or the same ones in another order.
 
-    Names that only count the rows (0, 1, 2, ...) are no names: such a table, or an array, is taken row by row.
+    Names that only count the rows (0, 1, 2, ...) are no names: such a table, or an array, is taken row by row, unless the
+    other table has the same numbers in another order.
 
     Raises
     ------
@@ -40,15 +41,34 @@ def refuse_other_rows(names: pd.Index, other: Any, what: str) -> None:
     if not isinstance(other, pd.DataFrame | pd.Series):
         return
     others = other.index
-    if len(names) != len(others) or names.equals(others) or counts(names) or counts(others):
+    if len(names) != len(others) or names.equals(others):
         return
-    i = int(np.flatnonzero([a != b for a, b in zip(names, others, strict=True)])[0])
+    if (counts(names) or counts(others)) and not (_numbers(names) and _numbers(others)):
+        return
+    differ = [a is not b and a != b for a, b in _pairs(names, others)]
+    if not any(differ):  # of another type
+        return
+    i = differ.index(True)
     shuffled = sorted(map(str, names)) == sorted(map(str, others))
     same = "the same rows in another order" if shuffled else "other rows"
     cure = f"{what}.loc[X.index]" if shuffled and others.is_unique else f"{what}.set_axis(X.index)"
     raise ValueError(
         f"{what} has {same} than X: row {i} is {others[i]!r} in {what} and {names[i]!r} in X. Rows are matched by name: "
         f"align them, such as {cure}"
+    )
+
+
+def _pairs(names: pd.Index, others: pd.Index) -> Iterator[tuple[Any, Any]]:
+    """Names of the same rows in two tables, as a saved model has them."""
+    plain = ([plain_name(name) for name in index] for index in (names, others))
+    without = ([None if pd.api.types.is_scalar(n) and pd.isna(n) else n for n in of_table] for of_table in plain)
+    return zip(*without, strict=True)
+
+
+def _numbers(names: pd.Index) -> bool:
+    """Whether the names are the numbers of the rows (0, 1, 2, ...), in any order."""
+    return bool(pd.api.types.is_integer_dtype(names.dtype)) and np.array_equal(
+        np.sort(names.to_numpy()), np.arange(len(names))
     )
 
 

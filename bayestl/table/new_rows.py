@@ -102,6 +102,7 @@ class Rows(NamedTuple):
         if learnt is not None and lost.any():
             none = Measured.none(*learnt.y.shape)
             given, beyond = (none if v is None else v for v in (self.given, further))
+            given = learnt.where(given.same(learnt), given)  # a label that is known with its error, too
             further = _or_none(given.where(lost[:, None], beyond))
             learnt = learnt.hidden(lost[:, None])
         return Rows(self.x, self.group, _with_new(code, n), learnt, further, self.given)

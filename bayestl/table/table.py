@@ -139,7 +139,12 @@ def read_labels(frame: pd.DataFrame, Y_std: Any, index: pd.Index, tasks: Sequenc
     for t, task in enumerate(tasks):
         if task.name in frame:
             labels.y[:, t], labels.high[:, t] = encode(frame[task.name], task, what)
-    return labels if Y_std is None else labels._replace(se=_standard_errors(Y_std, labels, index, names, what))
+    if Y_std is None:
+        return labels
+    se = _standard_errors(Y_std, labels, index, names, what)
+    of_class = (se > 0) & np.array([task.classes is not None for task in tasks])
+    refuse(of_class, se, names, index, f"{what}_std", "a class has no standard error; leave the column out")
+    return labels._replace(se=se)
 
 
 def _standard_errors(Y_std: Any, labels: Measured, index: pd.Index, names: list[str], what: str) -> np.ndarray:

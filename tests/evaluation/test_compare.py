@@ -156,3 +156,18 @@ def test_classes_and_hurdles_are_compared(tmp_path):
     assert result.best("colour") == table.loc["colour", ("nlpd", "mean")].idxmin()
     path = report.write(tmp_path / "r.html", "classes", report.comparison_sections(result))
     assert "macro F1" in path.read_text()
+
+
+def test_functions_are_scored_where_all_labels_that_they_use_are_there():
+    X = pd.DataFrame({"x": np.linspace(0, 1, 24)})
+    Y = pd.DataFrame({"p": np.sin(4 * X["x"]), "q": np.cos(4 * X["x"])})
+    Y.loc[::3, "p"] = np.nan
+    model = btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False)
+    functions = {
+        "is large": lambda y: y["p"] > 0,
+        "larger": lambda y: np.fmax(y["p"], y["q"]),
+        "twice q": lambda y: 2 * y.q,
+    }
+    result = btl.compare({"m": model}, X, Y, cv=2, hide="row", functions=functions, verbose=False)
+    counts = result.predictions.groupby("quantity").size()
+    assert counts[["is large", "larger", "twice q"]].tolist() == [16, 16, 24]

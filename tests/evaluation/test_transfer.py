@@ -64,3 +64,18 @@ def test_more_labels_help_and_fewer_with_a_source(scarce):
             btl.learning_curve(models, X, Y, "target", sizes=sizes, verbose=False)
     with pytest.raises(ValueError, match="is no column of Y"):
         btl.learning_curve(models, X, Y, "gap", verbose=False)
+
+
+def test_standard_errors_and_groups_reach_every_fit():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": np.linspace(0, 1, 30)})
+    Y = pd.DataFrame({"source": np.sin(5 * X["x"]), "target": np.sin(5 * X["x"]) + 1})
+    Y_std = pd.DataFrame({"target": np.where(np.arange(30) % 2, 2.0, 0.01)})
+    Y["target"] += Y_std["target"] * rng.standard_normal(30)
+    model = btl.MultiTaskGP(hyperparameters="map", n_starts=1, verbose=False)
+    blind, told = (btl.transfer_gain(model, X, Y, "target", cv=3, Y_std=s, verbose=False) for s in (None, Y_std))
+    assert told["elpd"] > blind["elpd"] + 5
+    assert told["alone"] > blind["alone"] + 5
+    curve = btl.learning_curve({"m": model}, X, Y, "target", [8], 1, Y_std=Y_std, groups=["a"] * 30, verbose=False)
+    plain = btl.learning_curve({"m": model}, X, Y, "target", [8], 1, groups=["a"] * 30, verbose=False)
+    assert curve["nlpd"].item() < plain["nlpd"].item()

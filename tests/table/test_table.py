@@ -152,3 +152,19 @@ def test_scaling_is_undone_and_long_form_loses_nothing(data):
     task = labels.points.task.numpy()
     np.testing.assert_allclose(back[np.arange(len(labels)), task], y[rows.numpy(), task], rtol=1e-9, atol=1e-6)
     assert (np.diff(task) >= 0).all()
+
+
+def test_names_of_another_type_or_the_same_numbers_in_another_order():
+    rows = pd.Index(["u", "v", "w"])
+    same = Y.set_axis(rows.astype("string"))
+    np.testing.assert_array_equal(build_table(X.set_axis(rows), same).y, build_table(X, Y).y)
+    with pytest.raises(ValueError, match="the same rows in another order"):
+        build_table(X, Y.iloc[[2, 0, 1]])  # X only counts its rows, but Y says which of them are which
+    build_table(X, Y.set_axis([7, 3, 9]))  # numbers that X does not have: taken row by row
+
+
+def test_a_class_has_no_standard_error():
+    labels = pd.DataFrame({"s": [1.0, 2.0, 3.0], "t": ["a", "b", "a"]})
+    build_table(X, labels, Y_std=pd.DataFrame({"s": [0.1] * 3}))
+    with pytest.raises(ValueError, match=r"'t' of Y_std holds 0\.2 in row 1: a class has no standard error"):
+        build_table(X, labels, Y_std=pd.DataFrame({"s": [0.1] * 3, "t": [0.0, 0.2, 0.0]}))

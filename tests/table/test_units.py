@@ -73,3 +73,13 @@ def test_the_fit_is_the_same_in_all_units(likelihood, scale):
         for t, p, s in ((labels, a, 1.0), (labels * scale, b, scale))
     ]
     np.testing.assert_allclose(*crps, rtol=2e-3)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-9, 1e7])
+def test_equal_log_normal_labels_have_no_unit(unit):
+    model = btl.IndependentGP([btl.Task("y", btl.LogNormal())], hyperparameters="map", n_starts=1, verbose=False)
+    x = np.linspace(0, 1, 4)[:, None]
+    post = model.fit(x, np.full(4, 2.0 * unit)).posterior([[0.3]])
+    wide = post.quantile(0.95)["y"].item() / post.quantile(0.05)["y"].item()
+    assert post.quantile(0.5)["y"].item() == pytest.approx(2.0 * unit, rel=1e-6)
+    assert wide == pytest.approx(WIDE_OF_EQUAL, rel=1e-3)

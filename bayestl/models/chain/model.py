@@ -101,7 +101,8 @@ class ChainGP(TransferModel):
     draws and functions of several tasks go down the chain, and a known target informs its source.  A known label whose source
     is not known informs its own row only.  If the table had 20 labelled rows without their source, half of the target's
     distribution is what those rows have shown, independent of the source: they may lack it for a reason.  Distributions of
-    such rows have the resolution of 64 labels, also in the tails.  ``leave_one_out`` predicts a source without the target of
+    such rows have the resolution of 64 labels, also in the tails.  A source's label enters the target's function as it is: its
+    standard error counts for the source itself only.  ``leave_one_out`` predicts a source without the target of
     its row, and a target without its source by the regression on such rows alone.
 
     References
