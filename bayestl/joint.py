@@ -131,11 +131,10 @@ class LabelsOfLatent:
     def _in_label_units(self, part: TaskPart, setting: Setting, asked: Asked) -> Setting:
         """The setting of a part with its location and scale, and the noise and known errors that are asked for."""
         location, scale = self._scaler.units(part)
-        if not asked.noise:
-            return Setting(np.full_like(setting.noise, NO_NOISE), setting.further, location, scale)
+        noise = setting.noise if asked.noise else np.full_like(setting.noise, NO_NOISE)
         task = self._tasks[part.task]
         error = 0.0 if asked.measured is None else self._scaler.errors(asked.measured, part, task)
-        return Setting(setting.noise, setting.further, location, scale, error)
+        return Setting(noise, setting.further, location, scale, error)
 
     def _with_error(
         self, part: TaskPart, label: np.ndarray, setting: Setting, generator: np.random.Generator

@@ -291,8 +291,8 @@ class Posterior:
         weights, means, covariances, noise = moments
         if self._asked.noise:
             covariances = covariances + np.einsum("st,tu->stu", noise, np.eye(n_tasks))[:, None]
-            if self._asked.measured is not None:
-                covariances = covariances + np.einsum("nt,tu->ntu", self._asked.measured.se**2, np.eye(n_tasks))
+        if self._asked.measured is not None:
+            covariances = covariances + np.einsum("nt,tu->ntu", self._asked.measured.se**2, np.eye(n_tasks))
         mean = constant + np.einsum("nt,snt->sn", slope, means)
         variance = np.einsum("nt,sntu,nu->sn", slope, covariances, slope)
         mixture = NormalMixture(weights, mean, np.maximum(variance, 1e-300))

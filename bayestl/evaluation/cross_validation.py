@@ -20,6 +20,7 @@ from bayestl import metrics
 from bayestl.distributions import Discrete, Empirical, Hurdle, log_density_of
 from bayestl.evaluation.comparison import LEVEL, SCORES, Comparison
 from bayestl.likelihoods import Censored, Ordinal
+from bayestl.models.base import BayesianModel
 from bayestl.models.whole_table import decided_by
 from bayestl.parallel import in_parallel
 from bayestl.streams import spawn
@@ -151,9 +152,13 @@ class _Frames:
 
 
 def _tasks(models: Mapping[str, Any]) -> list[Task] | None:
-    """The tasks of the first model that has ``tasks``."""
-    given = [list(model.tasks) for model in models.values() if getattr(model, "tasks", None)]
-    return given[0] if given else None
+    """The tasks of the first model that has any, itself or in the models of which it is made."""
+    return next((tasks for tasks in map(_tasks_of, models.values()) if tasks), None)
+
+
+def _tasks_of(model: Any) -> list[Task]:
+    """The tasks that the user gave to a model."""
+    return list((model._given_tasks() if isinstance(model, BayesianModel) else getattr(model, "tasks", None)) or ())
 
 
 def _labels(Y: Any, table: Table) -> pd.DataFrame:
@@ -170,9 +175,7 @@ def _labels(Y: Any, table: Table) -> pd.DataFrame:
 
 def _units(models: Mapping[str, Any]) -> dict[str, str]:
     """The units of the tasks, from all models."""
-    return {
-        task.name: task.unit for model in models.values() for task in (getattr(model, "tasks", None) or ()) if task.unit
-    }
+    return {task.name: task.unit for model in models.values() for task in _tasks_of(model) if task.unit}
 
 
 def _score_fold(

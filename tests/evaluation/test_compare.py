@@ -171,3 +171,19 @@ def test_functions_are_scored_where_all_labels_that_they_use_are_there():
     result = btl.compare({"m": model}, X, Y, cv=2, hide="row", functions=functions, verbose=False)
     counts = result.predictions.groupby("quantity").size()
     assert counts[["is large", "larger", "twice q"]].tolist() == [16, 16, 24]
+
+
+def test_tasks_of_a_model_within_a_wrapper_are_those_of_the_comparison():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.uniform(-2, 2, 40)})
+    Y = pd.DataFrame({"p": np.maximum(np.sin(2 * X["x"]) + 0.1 * rng.standard_normal(40), -0.2)})
+    tasks = [btl.Task("p", btl.Censored(lower=-0.2), unit="eV")]
+    make = lambda: btl.IndependentGP(tasks, hyperparameters="map", n_starts=1, verbose=False)  # noqa: E731
+    wrapped = {
+        "plain": make(),
+        "recalibrated": btl.Recalibrated(make(), cv=3, verbose=False),
+        "stack": btl.StackedModel({"a": make()}, cv=2, verbose=False),
+    }
+    results = [btl.compare({k: m}, X, Y, cv=2, verbose=False) for k, m in wrapped.items()]
+    assert all(np.isinf(r.predictions["y"]).sum() == (Y["p"] == -0.2).sum() for r in results)
+    assert all(r.units == {"p": "eV"} for r in results)

@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold, ShuffleSplit
 import bayestl as btl
 from bayestl import metrics
 from bayestl.models import crossfit
-from bayestl.streams import generator, small_seed
+from bayestl.streams import generator, small_seed, spawn
 from laws.cells import FEW
 
 SEED = 3
@@ -135,10 +135,10 @@ def test_held_out_folds_are_a_loop_of_fits(cell):
             np.testing.assert_allclose(found[target].loc[labelled], expected, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.cells(lambda c: c.id == "recalibrated by temperature | gaussian, std")
+@pytest.mark.cells(lambda c: c.id == "recalibrated by temperature | log-normal, std")
 def test_a_recalibration_is_fitted_to_the_loop_of_held_out_labels(cell):
     model = cell.spec.make(cell.tasks).set_params(cv=2, random_state=3).fit(**cell.train)
-    held = crossfit.held_out_labels(model.member_, 2, 3, verbose=False)
+    held = crossfit.held_out_labels(model.member_, 2, spawn(3, "held-out labels"), verbose=False)
     for name, warp in model.warps_.items():
         levels = held.loc[held["task"] == name, "pit"]
         assert warp.temperature == pytest.approx(np.sqrt((stats.norm.ppf(levels) ** 2).mean()))

@@ -142,3 +142,18 @@ def test_a_chain_of_tasks_has_it_too():
     z = (a["y"] - a["mean"]) / a["std"]
     assert 0.5 < np.sqrt((z**2).mean()) < 2.0
     assert np.corrcoef(a["mean"], a["y"])[0, 1] > 0.7
+
+
+@pytest.mark.parametrize("noise", [0.0, 3e-4])
+def test_labels_without_noise_are_left_out_as_exactly(noise):
+    """Of labels without noise the others say nearly everything: differences of large numbers would lose it."""
+    x = pd.DataFrame({"x": np.linspace(0, 1, 24)})
+    Y = pd.DataFrame({"dft": np.sin(5 * x["x"])})
+    Y["measured"] = 1.2 * Y["dft"] + 0.4 + noise * np.random.default_rng(0).standard_normal(24)
+    Y.loc[::2, "measured"] = np.nan
+    model = btl.DifferenceGP(["dft", "measured"], hyperparameters="map", verbose=False).fit(x, Y)
+    found = model.leave_one_out().set_index(["task", "row"])
+    for row in (1, 9):
+        post = without(model, x, Y, row, "measured")
+        assert found.loc[("measured", row), "mean"] == pytest.approx(post.mean["measured"].iloc[0], abs=1e-5)
+        assert found.loc[("measured", row), "std"] == pytest.approx(post.std["measured"].iloc[0], rel=0.02)

@@ -102,7 +102,7 @@ class ChainGP(TransferModel):
     is not known informs its own row only.  If the table had 20 labelled rows without their source, half of the target's
     distribution is what those rows have shown, independent of the source: they may lack it for a reason.  Distributions of
     such rows have the resolution of 64 labels, also in the tails.  A source's label enters the target's function as it is: its
-    standard error counts for the source itself only.  ``leave_one_out`` predicts a source without the target of
+    standard error counts for the source only, and one of which only an interval is known enters as if it were not known.  ``leave_one_out`` predicts a source without the target of
     its row, and a target without its source by the regression on such rows alone.
 
     References
@@ -186,7 +186,7 @@ class ChainGP(TransferModel):
             t = parts[0].task
             if t not in inputs:
                 expected = self._expectations(self._before(table, t), table_inputs, codes, families)
-                source = self._source(table, scaler, t, labels.y, expected)
+                source = self._source(table, scaler, t, labels.numbers, expected)
                 inputs[t], table_inputs[t] = self._inputs(table, scaler, t, x, source, labels, seed)
             families.append(make_family(parts, table_inputs[t], i))
         return {"families_": families, "inputs_": inputs, "table_inputs_": table_inputs}
@@ -287,7 +287,7 @@ class ChainGP(TransferModel):
 
     def _latent(self, rows: Rows) -> JoinedLatent | ChainLatent:
         missing = np.full((len(rows.x), len(self.tasks_)), np.nan)
-        y = missing if rows.known is None else rows.known.y
+        y = missing if rows.known is None else rows.known.numbers
         inputs: dict[int, np.ndarray] = {}
         for t in self._order(self.table_):
             expected = self._expectations(self._before(self.table_, t), inputs, (rows.group, rows.row), self.families_)

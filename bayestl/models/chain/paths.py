@@ -116,7 +116,9 @@ class ChainPaths:
         self.order = model._order(model.table_)
         self.last = self.order[-1]
         nothing = Measured.none(len(rows.x), len(model.tasks_))
-        self._labels = rows.known or nothing
+        labels = rows.known or nothing
+        is_source = np.isin(np.arange(len(model.tasks_)), self.order[:-1])
+        self._labels = labels.hidden((labels.y != labels.high) & is_source)  # an interval is no input
         self._further = rows.further or nothing
         self.known = self._labels.present
         self.fixed = np.ones_like(self.known)

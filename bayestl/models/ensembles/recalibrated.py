@@ -167,7 +167,7 @@ class Recalibrated(BayesianModel):
     warps_: dict[str, AnyWarp]
 
     def _given_tasks(self) -> Sequence[Task] | None:
-        return self.tasks or getattr(self.model, "tasks", None)
+        return self.tasks or (self.model._given_tasks() if isinstance(self.model, BayesianModel) else None)
 
     def _decided(self, table: Table) -> dict[str, Any]:
         return {"model": decided(self.model, table)} if isinstance(self.model, BayesianModel) else {}

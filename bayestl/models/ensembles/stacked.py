@@ -134,7 +134,8 @@ class StackedModel(BayesianModel):
 
     def _given_tasks(self) -> Sequence[Task] | None:
         """The ensemble's own tasks, or those of the first model that has any."""
-        candidates = [self.tasks, *(getattr(model, "tasks", None) for model in self._models.values())]
+        of_models = (m._given_tasks() for m in self._models.values() if isinstance(m, BayesianModel))
+        candidates = [self.tasks, *of_models]
         return next((tasks for tasks in candidates if tasks), None)
 
     def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:

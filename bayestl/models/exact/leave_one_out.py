@@ -114,14 +114,14 @@ class _LeaveOneOutFamily:
         local = {part: channels for part, channels in self._local.items() if part.task == t}
         channels = [c for of_part in local.values() for c in of_part]
         points = component.labels.points
-        places = torch.nonzero(torch.isin(points.task, torch.tensor(channels))).ravel()
-        own: dict[int, list[int]] = {int(row): [] for row in rows}
-        for place, row in zip(places.tolist(), points.row[places].tolist(), strict=True):
-            own[row].append(place)
+        own = torch.full((len(rows), len(channels)), -1)
+        position = {int(row): i for i, row in enumerate(rows)}
+        for place in torch.nonzero(torch.isin(points.task, torch.tensor(channels))).ravel().tolist():
+            own[position[int(points.row[place])], channels.index(int(points.task[place]))] = place
         codes = fitted_rows(self._model.table_, self._model._family_inputs(self.family), rows)
         x, group, row = (torch.from_numpy(v) for v in codes[:3])
         at = [Points(x, torch.full((len(rows),), c, dtype=torch.long), group, row) for c in channels]
-        mean, covariance = cavities(component, at, [torch.tensor(v, dtype=torch.long) for v in own.values()])
+        mean, covariance = cavities(component, at, own)
         noise = component.prior.residual.variance().detach().numpy()
         settings = {}
         for part, of_part in local.items():
