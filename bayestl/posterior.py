@@ -29,6 +29,7 @@ from bayestl.distributions.affine import RowFunction
 from bayestl.distributions.base import log_density_of
 from bayestl.joint import LABELS, Asked, JointLabels, Moments
 from bayestl.likelihoods import Categorical, Ordinal
+from bayestl.table.groups import refuse_other_rows
 from bayestl.table.measured import Measured
 from bayestl.table.new_rows import known_labels
 from bayestl.table.task import Task
@@ -281,7 +282,9 @@ class Posterior:
         """
         n, n_tasks = len(self._index), len(self._tasks)
 
-        evaluate = RowFunction.of(function, [t.name for t in self._tasks if t.classes is None], n)
+        numbers = [t.name for t in self._tasks if t.classes is None]
+        check = partial(refuse_other_rows, self._index, what="the Series in the function")
+        evaluate = RowFunction.of(function, numbers, n, check)
         draw = partial(self._draws_of, evaluate)
         moments = self.moments()
         if evaluate.form is None or moments is None:

@@ -20,8 +20,16 @@ class _NotAffine(BaseException):
     """What ends the attempt; no ``except Exception`` in the user's function may go on with another result."""
 
 
+class _OtherRows(BaseException):
+    """Carries the error for a Series of other rows out of the user's function."""
+
+
 def _refuse(*_: Any, **__: Any) -> NoReturn:
     raise _NotAffine
+
+
+def _accept(_: Any) -> None:
+    """No check."""
 
 
 class _Refusing:
@@ -47,13 +55,18 @@ class _Affine(_Refusing):
 
     __pandas_priority__ = 10_000
 
-    def __init__(self, constant: np.ndarray, slope: np.ndarray) -> None:
-        self.__dict__.update(of_constant=constant, of_slope=slope)
+    def __init__(self, constant: np.ndarray, slope: np.ndarray, check: Callable[[Any], None]) -> None:
+        self.__dict__.update(of_constant=constant, of_slope=slope, of_check=check)
 
     def _number(self, value: Any) -> np.ndarray:
         """A number, or one number per row, as an array that broadcasts with (n,)."""
         if isinstance(value, xr.DataArray) and value.dims not in ((), ("row",)):
             raise _NotAffine
+        try:
+            is_named = isinstance(value, xr.DataArray) and "row" in value.coords
+            self.of_check(value.to_series() if is_named else value)
+        except ValueError as error:
+            raise _OtherRows(error) from None
         array = np.asarray(value)
         if isinstance(value, _Refusing | list | tuple) or array.dtype.kind not in "biuf":
             raise _NotAffine
@@ -62,15 +75,15 @@ class _Affine(_Refusing):
         return array.astype(float)
 
     def __neg__(self) -> _Affine:  # type: ignore[override]
-        return _Affine(-self.of_constant, -self.of_slope)
+        return _Affine(-self.of_constant, -self.of_slope, self.of_check)
 
     def __pos__(self) -> _Affine:  # type: ignore[override]
         return self
 
     def __add__(self, other: Any) -> _Affine:  # type: ignore[override]
         if isinstance(other, _Affine):
-            return _Affine(self.of_constant + other.of_constant, self.of_slope + other.of_slope)
-        return _Affine(self.of_constant + self._number(other), self.of_slope)
+            return _Affine(self.of_constant + other.of_constant, self.of_slope + other.of_slope, self.of_check)
+        return _Affine(self.of_constant + self._number(other), self.of_slope, self.of_check)
 
     __radd__ = __add__  # type: ignore[assignment]
 
@@ -82,13 +95,13 @@ class _Affine(_Refusing):
 
     def __mul__(self, other: Any) -> _Affine:  # type: ignore[override]
         factor = self._number(other)
-        return _Affine(self.of_constant * factor, self.of_slope * factor[..., None])
+        return _Affine(self.of_constant * factor, self.of_slope * factor[..., None], self.of_check)
 
     __rmul__ = __mul__  # type: ignore[assignment]
 
     def __truediv__(self, other: Any) -> _Affine:  # type: ignore[override]
         divisor = self._number(other)
-        return _Affine(self.of_constant / divisor, self.of_slope / divisor[..., None])
+        return _Affine(self.of_constant / divisor, self.of_slope / divisor[..., None], self.of_check)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         if method != "__call__" or kwargs or ufunc not in _OPERATIONS:
@@ -118,9 +131,10 @@ _OPERATIONS: dict[np.ufunc, Callable[..., _Affine]] = {
 class _Quantities(_Refusing):
     """Quantities by name, as items or as attributes; stands for the dataset of draws."""
 
-    def __init__(self, names: Sequence[str], n: int) -> None:
+    def __init__(self, names: Sequence[str], n: int, check: Callable[[Any], None]) -> None:
         slopes = np.eye(len(names))
-        values = {name: _Affine(np.zeros(n), np.tile(slope, (n, 1))) for name, slope in zip(names, slopes, strict=True)}
+        pairs = zip(names, slopes, strict=True)
+        values = {name: _Affine(np.zeros(n), np.tile(slope, (n, 1)), check) for name, slope in pairs}
         self.__dict__["of_names"] = values
 
     def __getitem__(self, name: Any) -> _Affine:  # type: ignore[override]
@@ -134,11 +148,23 @@ class _Quantities(_Refusing):
         return super().__getattr__(name)
 
 
-def affine_form(function: Callable[[Any], Any], names: Sequence[str], n: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Constant (n,) and slopes (n, T) of a function of the quantities ``names`` (T) in n rows; None if not affine."""
+def affine_form(
+    function: Callable[[Any], Any], names: Sequence[str], n: int, check: Callable[[Any], None] = _accept
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Constant (n,) and slopes (n, T) of a function of the quantities ``names`` (T) in n rows; None if not affine.
+
+    ``check`` raises a ValueError for numbers that are not those of these rows.
+
+    Raises
+    ------
+    ValueError
+        If the function uses such numbers.
+    """
     try:
         with np.errstate(all="ignore"):
-            value = function(_Quantities(names, n))
+            value = function(_Quantities(names, n, check))
+    except _OtherRows as other:
+        raise other.args[0] from None
     except (_NotAffine, Exception):  # an error of the function's own is raised again where it is evaluated on draws
         return None
     if not isinstance(value, _Affine):
@@ -159,9 +185,14 @@ class RowFunction:
     form: tuple[np.ndarray, np.ndarray] | None
 
     @classmethod
-    def of(cls, function: Callable[[Any], Any], names: Sequence[str], n: int) -> RowFunction:
-        """The function of the quantities ``names`` in n rows; of others it is not affine."""
-        return cls(function, tuple(names), affine_form(function, names, n))
+    def of(
+        cls, function: Callable[[Any], Any], names: Sequence[str], n: int, check: Callable[[Any], None] = _accept
+    ) -> RowFunction:
+        """The function of the quantities ``names`` in n rows; of others it is not affine.
+
+        ``check`` is that of :func:`affine_form`.
+        """
+        return cls(function, tuple(names), affine_form(function, names, n, check))
 
     def __call__(self, draws: xr.Dataset) -> np.ndarray:
         """The values (sample, row).

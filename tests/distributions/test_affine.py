@@ -91,3 +91,16 @@ def test_rare_events_and_limits_are_seen():
     np.testing.assert_allclose(exact.std, 2 * sd, rtol=1e-12)
     with pytest.raises(ValueError, match="one value per sample and row"):
         post.apply(lambda y: 3.0)
+
+
+def test_numbers_of_other_rows_are_refused():
+
+    x = pd.DataFrame({"x": np.linspace(0, 1, 8)}, list("abcdefgh"))
+    post = btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False).fit(x, x["x"].rename("y")).posterior(x)
+    shift = pd.Series(np.arange(8.0), x.index)
+    plain = post.apply(lambda y: y["y"] + shift.to_numpy()).mean
+    np.testing.assert_allclose(post.apply(lambda y: y["y"] + shift).mean, plain)
+    np.testing.assert_allclose(post.apply(lambda y: y["y"] + shift.reset_index(drop=True)).mean, plain)
+    for other in (shift.iloc[::-1], shift.set_axis(list("ijklmnop")), shift.iloc[::-1].to_xarray().rename(index="row")):
+        with pytest.raises(ValueError, match="the Series in the function has"):
+            post.apply(lambda y: y["y"] + other)  # noqa: B023
