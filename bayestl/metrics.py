@@ -210,7 +210,8 @@ def mean_score(
             position = {name: k for k, name in enumerate(names)}
             scores.append(accuracy_score(y.astype(int), [position[name] for name in point], sample_weight=w))
         elif labelled.sum() > 1:
-            scores.append(r2_score(y, point.to_numpy(dtype=float), sample_weight=w))
+            numbers = point.to_numpy(dtype=float)
+            scores.append(r2_score(y, numbers, sample_weight=w) if np.isfinite(numbers).all() else -np.inf)
     return float(np.mean(scores)) if scores else float("nan")
 
 
