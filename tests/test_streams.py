@@ -24,6 +24,9 @@ PACKAGE = Path(btl.__file__).parent
 ELSEWHERE = {
     "streams.py": "the home",
     "studies/draws.py": "a published protocol",
+    "studies/demo.py": "a published protocol",
+    "studies/gap.py": "a published protocol",
+    "studies/peers.py": "a peer's own seed",
     "active/ledger.py": "the name of a scratch file",
     "active/acquisition/botorch_scores.py": "BoTorch draws from torch's global generator only",
     "chain/rows.py": "nodes of a quadrature",

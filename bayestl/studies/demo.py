@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
 
-from bayestl import report, streams
+from bayestl import report
 from bayestl.datasets import Dataset, load_elements
 from bayestl.evaluation.comparison import Comparison
 from bayestl.evaluation.cross_validation import compare
@@ -23,7 +23,6 @@ from bayestl.models.exact.independent import IndependentGP
 from bayestl.models.exact.multitask import MultiTaskGP
 from bayestl.models.latent.model import LatentVariableGP
 from bayestl.report import plots
-from bayestl.streams import small_seed
 from bayestl.table.task import Task
 
 HARDNESS = ("melting_point", "bulk_modulus", "brinell_hardness", "vickers_hardness")
@@ -76,7 +75,7 @@ def run(n_splits: int = 4, seed: int = 0, n_jobs: int | None = 2, verbose: bool 
     hard = data.Y[list(HARDNESS)]
     rows = hard.notna().any(axis=1)
     tasks = _tasks(data, HARDNESS)
-    cv = KFold(n_splits, shuffle=True, random_state=small_seed(seed, "folds"))
+    cv = KFold(n_splits, shuffle=True, random_state=seed)
     hardness = compare(
         hardness_models(tasks, seed),
         data.X[rows],
@@ -106,7 +105,7 @@ def sparse_volumes(data: Dataset, seed: int = 0) -> pd.DataFrame:
     """Labels with all DFT volumes and :data:`KEPT_VOLUMES` measured ones."""
     volumes = data.Y[list(VOLUME)].copy()
     known = np.flatnonzero(volumes["measured_volume"].notna())
-    hidden = streams.generator(seed, "volumes").permutation(known)[KEPT_VOLUMES:]
+    hidden = np.random.default_rng(seed).permutation(known)[KEPT_VOLUMES:]
     volumes.iloc[hidden, 1] = np.nan
     return volumes
 

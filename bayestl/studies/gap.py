@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
 
-from bayestl import metrics, streams
+from bayestl import metrics
 from bayestl.datasets import load_experimental_band_gaps
 from bayestl.evaluation.comparison import Comparison
 from bayestl.evaluation.cross_validation import compare
@@ -213,7 +213,7 @@ def _scarce(X: pd.DataFrame, Y: pd.DataFrame, tasks: list[Task], n: int, seed: i
     """Scores on the held-out fold with transfer and without, for ``n`` measured gaps in training."""
     folds = list(OFFICIAL.split(X))
     train, test = folds[seed % len(folds)]
-    chosen = streams.generator(seed, "measured gaps").permutation(train)[:n]
+    chosen = np.random.default_rng(seed).permutation(train)[:n]
     few = Y.iloc[train].copy()
     few.loc[~np.isin(train, chosen), TARGET] = np.nan
     measured = few[TARGET].notna()

@@ -11,7 +11,6 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
 from bayestl.distributions import NormalMixture
-from bayestl.streams import small_seed
 from bayestl.table.measured import Measured
 
 
@@ -82,7 +81,7 @@ class LoloForests(BaseEstimator):
             labelled = Y[name].notna().to_numpy()
             forest = RandomForestRegressor(num_trees=self.n_trees)
             labels = Y[name].to_numpy(dtype=float)[labelled]
-            forest.fit(X.to_numpy(dtype=float)[labelled], labels, random_seed=small_seed(self.random_state, name))
+            forest.fit(X.to_numpy(dtype=float)[labelled], labels, random_seed=self.random_state)
             self.forests_[name] = forest
         return self
 
