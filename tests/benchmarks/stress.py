@@ -240,8 +240,9 @@ class Case:
                 mean, std = mean.replace(np.inf, 1e308), std.replace(np.inf, 1e308)
             _need(bool(np.isfinite(mean).all()), f"mean of {where} is not finite")
             _need(bool(np.isfinite(std).all()), f"std of {where} is not finite")
-            # a truncated label whose latent value is far below zero is zero without noise
-            _need(bool((std > 0).all() if noise else (std >= 0).all()), f"std of {where} is not positive")
+            # a truncated label without noise, or a label that may be zero, may be zero for all that a number can say
+            certain = not noise or "Hurdle" in repr(task.observes)
+            _need(bool((std >= 0).all() if certain else (std > 0).all()), f"std of {where} is not positive")
             ordered = [low[task.name], middle[task.name], high[task.name]]
             far = open_intervals or "log" in repr(task.observes).lower()
             _need(far or bool(np.isfinite(ordered).all()), f"a quantile of {where} is not finite")
