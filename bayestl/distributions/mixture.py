@@ -22,7 +22,6 @@ from bayestl.distributions.base import (
     by_row,
     cdf_below,
     check_level,
-    standard_deviation,
 )
 from bayestl.distributions.rows import Discrete, Hurdle, NormalMixture
 from bayestl.distributions.student import StudentMixture
@@ -45,8 +44,13 @@ class WeightedMixture:
 
     def std(self) -> Array:
         """Standard deviation, (n,)."""
-        second = self._average([m.std() ** 2 + m.mean() ** 2 for m in self.members])
-        return standard_deviation(self.mean(), second)
+        means = [m.mean() for m in self.members]
+        with np.errstate(invalid="ignore"):  # an infinite mean has an infinite spread
+            centre = self._average(means)
+            variance = self._average(
+                [m.std() ** 2 + (mean - centre) ** 2 for m, mean in zip(self.members, means, strict=True)]
+            )
+        return np.where(np.isnan(variance), np.inf, np.sqrt(variance))
 
     def cdf(self, y: Array) -> Array:
         """``P(Y_i <= y_i)``, (n,), or (k, n) for k values per row."""

@@ -213,9 +213,9 @@ class Warped:
 
     def std(self) -> Array:
         """Standard deviation, (n,)."""
-        grid = self._grid
-        spread = np.sqrt(np.maximum(self._expectation(grid**2) - self._expectation(grid) ** 2, 0.0))
-        return self._or_infinite(spread, self.base.std())
+        centre = self._expectation(self._grid)
+        variance = self._expectation((self._grid - centre) ** 2) + self._zero * centre**2
+        return self._or_infinite(np.sqrt(variance), self.base.std())
 
     def moved(self, draws: Array, generator: np.random.Generator) -> Array:
         """Draws (K, n) of the base mapped to the warped distribution, level by level, which keeps their dependence."""

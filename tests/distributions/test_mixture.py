@@ -45,3 +45,13 @@ def test_positive_parts_of_hurdles_weigh_by_how_likely_a_positive_label_is():
 def test_classes_average_their_probabilities():
     a, b = (Discrete(np.array([[p, 1 - p]]), ("no", "yes")) for p in (0.2, 0.6))
     np.testing.assert_allclose(average(np.array([0.25, 0.75]), [a, b]).probabilities, [[0.5, 0.5]])
+
+
+def test_the_spread_is_not_lost_far_from_the_origin():
+    from bayestl.distributions.warp import Temperature
+
+    one = NormalMixture(np.ones(1), np.full((1, 2), 1e9), np.full((1, 2), 1e-2))
+    warped = Temperature(2.0).apply(one)
+    np.testing.assert_allclose(warped.std(), 0.2, rtol=1e-3)
+    mixed = WeightedMixture(np.full((2, 2), 0.5), [one, one.scaled(0.4, 1.0)])
+    np.testing.assert_allclose(mixed.std(), np.sqrt(0.01 + 0.04), rtol=1e-4)
