@@ -136,8 +136,16 @@ class ExactLatent:
         covariance = c.prior.covariance(everywhere, everywhere) - half.T @ half
         if c.own is not None:
             c.own.given(self._points(slice(None), 0)).joint(mean, covariance, c.own.left_jointly(everywhere))
-        factor, _ = cholesky(covariance, torch.full((len(covariance),), 1e-10))
-        return mean.numpy(), factor.numpy()
+        return mean.numpy(), _root(covariance).numpy()
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """A root of a posterior covariance; where rounding has made a variance negative, that of its positive part."""
+    try:
+        return cholesky(covariance, torch.full((len(covariance),), 1e-10))[0]
+    except torch.linalg.LinAlgError:
+        values, vectors = torch.linalg.eigh(covariance)
+        return vectors * values.clamp_min(0.0).sqrt()
 
 
 def _row_roots(covariances: np.ndarray) -> np.ndarray:
