@@ -118,6 +118,8 @@ class Posterior:
             Labels (n, T) in label units with their standard errors; for likelihoods that transform labels, an error counts
             by the slope of the transform at the label.
         """
+        if self._asked.measured is None and not labels.se.any():
+            return self  # with its marginals
         return Posterior(self._joint, self._tasks, self._index, self._asked._replace(measured=labels))
 
     def marginal(self, task: str) -> Predictive:

@@ -9,7 +9,7 @@ or of classes is again of that family; a mixture of anything else is a :class:`W
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.special import logsumexp
@@ -91,22 +91,12 @@ def average(weights: Array, members: Sequence[Predictive]) -> Predictive:
     if len(members) == 1:
         return members[0]
     columns = by_row(weights)
-    if all(isinstance(m, NormalMixture) for m in members):
-        normal = [m for m in members if isinstance(m, NormalMixture)]
-        return NormalMixture(
-            _joined(columns, [m.weights for m in normal]),
-            np.concatenate([m.means for m in normal]),
-            np.concatenate([m.variances for m in normal]),
-        )
-    if all(isinstance(m, StudentMixture) for m in members):
-        student = [m for m in members if isinstance(m, StudentMixture)]
-        return StudentMixture(
-            _joined(columns, [m.weights for m in student]),
-            np.concatenate([m.means for m in student]),
-            np.concatenate([m.variances for m in student]),
-            np.concatenate([np.broadcast_to(m.noise, m.means.shape) for m in student]),
-            np.concatenate([np.broadcast_to(m.dof, m.means.shape) for m in student]),
-        )
+    for kind in (NormalMixture, StudentMixture):
+        alike = [m for m in members if isinstance(m, kind)]
+        if len(alike) == len(members):
+            moments = [field.name for field in fields(kind)[1:]]  # all but the weights
+            per_moment = ([np.broadcast_to(getattr(m, name), m.means.shape) for m in alike] for name in moments)
+            return kind(_joined(columns, [m.weights for m in alike]), *map(np.concatenate, per_moment))
     if all(isinstance(m, Discrete) for m in members):
         classes = [m for m in members if isinstance(m, Discrete)]
         probabilities = sum(w[:, None] * m.probabilities for w, m in zip(columns, classes, strict=True))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bayestl.diagnostics.draws import RowDraws, Variable, chains_of_independent, hyperparameters, stack_draws
-from bayestl.inference.sampled import SampledLatent
+from bayestl.inference.sampled import SampledLatent, systematic
 from bayestl.likelihoods import Gaussian, LabelBlock, Setting
 from bayestl.models.latent.node import MIN_VARIANCE
 from bayestl.models.latent.prior import LatentGraph, PartData
@@ -210,7 +210,7 @@ class AncestralLatent(SampledLatent):
             )
             if known:
                 log_weights = torch.cat([b.log_weights for b in blocks])
-                chosen = _resample(log_weights, k, torch.from_numpy(streams.uniform(1)))
+                chosen = systematic(log_weights, len(log_weights) // k, torch.from_numpy(streams.uniform(1)))
                 means, variances, values = (
                     torch.take_along_dim(array, chosen[:, :, None], dim=0) for array in (means, variances, values)
                 )
@@ -258,19 +258,6 @@ def _is_weighted(graph: LatentGraph, known: Mapping[TaskPart, PartData]) -> Tens
             below[:, p] |= below[:, c]
             weighted[:, p] |= below[:, c]
     return weighted
-
-
-def _resample(log_weights: Tensor, k: int, start: Tensor) -> Tensor:
-    """Positions (S, n) of draws resampled from S k weighted ones, in increasing order; ``start`` (1, n) is uniform.
-
-    Systematic resampling (Kitagawa 1996) has less noise than independent draws: for equal weights it takes every k-th
-    draw.
-    """
-    size = len(log_weights) // k
-    cumulative = torch.softmax(log_weights, dim=0).cumsum(dim=0)
-    levels = (torch.arange(size, dtype=cumulative.dtype)[:, None] + start) / size
-    chosen = torch.searchsorted(cumulative.T.contiguous(), levels.T.contiguous()).T
-    return chosen.clamp_max(len(log_weights) - 1)
 
 
 def _descend(

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
+import torch
 
 from bayestl.diagnostics.checks import Check, chain_checks
 from bayestl.diagnostics.draws import RowDraws, Variable, density_of_labels
-from bayestl.inference.sampled import SampledLatent, correlation_over_rows
+from bayestl.inference.sampled import SampledLatent, correlation_over_rows, systematic
 from bayestl.joint import LabelsOfLatent
 from bayestl.likelihoods import Gaussian, Setting
 from bayestl.models.base import BayesianModel
@@ -134,7 +134,7 @@ class LowRankLinear(BayesianModel):
         chosen = np.tile(np.arange(len(noise))[:, None], len(rows.x))  # states of the chain for each row
         if (further := rows.further) is not None:
             labels = self._labels(self.table_.parts, self.tasks_, self.scaler_, further)
-            start = RowStreams(spawn(self.seed_, "new rows"), rows.x, rows.fitted(len(self.table_.x))).uniform(1)[0]
+            start = RowStreams(spawn(self.seed_, "new rows"), rows.x, rows.fitted(len(self.table_.x))).uniform(1)
             chosen = _resampled(values, noise, *labels, start)
             values = np.take_along_axis(values, chosen[:, :, None], axis=0)
         no_further = np.zeros((len(noise), 0))
@@ -201,11 +201,9 @@ class LowRankLinear(BayesianModel):
 def _resampled(values: np.ndarray, noise: np.ndarray, y: np.ndarray, se2: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Positions (S, n) of states, resampled for each row by the likelihood of its known labels ``y`` (n, T).
 
-    ``values`` (S, n, T) are those of the functions, ``start`` (n,) uniform numbers for systematic resampling.
+    ``values`` (S, n, T) are those of the functions, ``start`` (1, n) uniform numbers for systematic resampling.
     """
     variance = noise[:, None] + se2
     density = -0.5 * ((y - values) ** 2 / variance + np.log(variance))
-    reached = np.cumsum(softmax(np.nansum(density, axis=2), axis=0), axis=0)
-    levels = (np.arange(len(values))[:, None] + start) / len(values)
-    chosen = np.stack([np.searchsorted(r, at) for r, at in zip(reached.T, levels.T, strict=True)], axis=1)
-    return chosen.clip(max=len(values) - 1)
+    log_weights = torch.from_numpy(np.nansum(density, axis=2))
+    return systematic(log_weights, len(values), torch.from_numpy(start)).numpy()
