@@ -33,6 +33,9 @@ def require_columns(frame: pd.DataFrame, names: list[str]) -> None:
 
 def blank(texts: pd.Series) -> pd.Series:
     """Where a column (n,) of text is empty: NaN, None, or nothing but space."""
+    if pd.api.types.is_numeric_dtype(texts):
+        return texts.isna()
+    texts = texts.astype(object)
     return texts.isna() | texts.map(lambda text: isinstance(text, str) and not text.strip()).astype(bool)
 
 
