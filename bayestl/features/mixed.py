@@ -69,9 +69,9 @@ class TableFeatures(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    kinds_ : Series, shape (n_features_in_,)
+    kinds_ : Series, shape (d,)
         The kind of each column of the fitted table: ``"numbers"``, ``"categories"``, ``"formulas"`` or ``"smiles"``.
-    feature_names_in_ : ndarray, shape (n_features_in_,)
+    feature_names_in_ : ndarray, shape (d,)
         The columns of the fitted table.  Other tables may have them in another order, and further ones.
 
     Examples
