@@ -90,7 +90,7 @@ def compare(
         raise ValueError("no models to compare")
     if functions and hide != "row":
         raise ValueError('functions of several tasks are scored with hide="row" only')
-    table = build_table(X, Y, Y_std, groups, _tasks(models), suggest=False)  # each model's fit gives the hints
+    table = build_table(X, Y, Y_std, groups, _tasks(models, Y), suggest=False)  # each model's fit gives the hints
     names = table.names
     targets = names if target is None else [target] if isinstance(target, str) else list(target)
     if unknown := [t for t in targets if t not in names]:
@@ -151,9 +151,15 @@ class _Frames:
         return frame
 
 
-def _tasks(models: Mapping[str, Any]) -> list[Task] | None:
-    """The tasks of the first model that has any, itself or in the models of which it is made."""
-    return next((tasks for tasks in map(_tasks_of, models.values()) if tasks), None)
+def _tasks(models: Mapping[str, Any], Y: Any) -> list[Task] | None:
+    """The tasks with which held-out labels are read: of each, the first model's that knows its likelihood, or else its name."""
+    per_model = [m._tasks_for(Y) if isinstance(m, BayesianModel) else _tasks_of(m) for m in models.values()]
+    found: dict[str, Task] = {}
+    for task in (task for tasks in per_model for task in tasks or ()):
+        name = str(getattr(task, "name", task))  # what is no task is refused where labels are read
+        if name not in found or getattr(found[name], "likelihood", None) is None:
+            found[name] = task
+    return list(found.values()) or None
 
 
 def _tasks_of(model: Any) -> list[Task]:
