@@ -69,6 +69,11 @@ class SinhArcsinh(OfDistribution):
         stretch = np.log(self.tail / self.spread) + np.log(np.cosh(self.tail * a)) - 0.5 * np.log1p(z**2)
         return np.asarray(0.5 * (z**2 - score**2) + stretch)
 
+    def level_width(self, level: float) -> float:
+        """Width of the central interval of a normal distribution, over the one before."""
+        tail = ndtri(0.5 * (1 + level))
+        return float(np.sinh(np.arcsinh(self.spread * tail) / self.tail) / tail)
+
     def state(self) -> Array:
         """The parameters, as an array."""
         return np.array([self.spread, self.tail])

@@ -26,12 +26,15 @@ from bayestl.models.crossfit import check_folds, check_hide, refitted, restored,
 from bayestl.models.ensembles.candidates import candidates
 from bayestl.models.ensembles.held_out import (
     COLUMNS,
+    MIXTURE,
+    SCORES,
     Correction,
     HeldOut,
     correction_from,
     corrections,
     held_out,
     mixed,
+    scores_of,
     weights_of,
 )
 from bayestl.models.ensembles.recalibrated import WarpedLabels
@@ -84,6 +87,9 @@ class AutoTransfer(BayesianModel):
         The correction of each task's predictive distribution.
     held_out_ : DataFrame
         Each label of the table, predicted by the mixture from the others: the columns of ``leave_one_out``.
+    scores_ : DataFrame
+        By task and model, and for the mixture: ``density`` of held-out labels (mean log density, nats), ``error`` (mean absolute
+        error of the mean, or share of wrong classes), ``gain`` in density over the tasks alone with its standard error ``se``.
     left_out_ : dict of str to str
         Models that were not used, and why.
 
@@ -130,6 +136,7 @@ class AutoTransfer(BayesianModel):
     weights_: pd.DataFrame
     corrections_: dict[str, Correction]
     held_out_: pd.DataFrame
+    scores_: pd.DataFrame
     left_out_: dict[str, str]
 
     # ------------------------------------------------------------------------------------------ what the table decides
@@ -208,11 +215,13 @@ class AutoTransfer(BayesianModel):
         )
         weights.columns.names = ["task", "row"]
         fixed = corrections(table.tasks, found, weights)
+        labels = mixed(table.tasks, found, weights, fixed)
         return {
             "members_": members,
             "weights_": weights,
             "corrections_": fixed,
-            "held_out_": mixed(table.tasks, found, weights, fixed),
+            "held_out_": labels,
+            "scores_": scores_of(table.tasks, found, labels),
             "left_out_": left_out,
         }
 
@@ -295,6 +304,7 @@ class AutoTransfer(BayesianModel):
         state = {
             "used": np.array([names.index(name) for name in self.members_]),
             "weights": self.weights_.to_numpy(),
+            "scores": self.scores_.to_numpy(),
             "left out": np.frombuffer(json.dumps(self.left_out_).encode(), np.uint8),
         }
         for k, member in enumerate(self.members_.values()):
@@ -325,5 +335,10 @@ class AutoTransfer(BayesianModel):
                 if f"correction:{t}" in state
             },
             "held_out_": held.assign(task=[table.names[int(t)] for t in held["task"]])[order],
+            "scores_": pd.DataFrame(
+                state["scores"],
+                pd.MultiIndex.from_product([table.names, [*members, MIXTURE]], names=["task", "model"]),
+                SCORES,
+            ),
             "left_out_": json.loads(state["left out"].tobytes()),
         }
