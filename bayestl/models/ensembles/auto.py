@@ -1,6 +1,6 @@
 """One estimator for a sparse table: architectures that fit it, mixed by held-out density and recalibrated.
 
-    p(y_it) = g_t( sum_k w_tk p_k(y_it) ),      w_t ~ Dirichlet(1, ..., 1),      g_t near the identity
+    p(y_it) = g_t( sum_k w_tk p_k(y_it) ),      w_t ~ Dirichlet(2, ..., 2),      g_t near the identity
 
 Each label is predicted from the others under each architecture; the weights ``w_t`` and the correction ``g_t`` of the mixture's
 levels are learnt from these predictions.  A task has two sets of weights: where other labels of the row are known, and where
@@ -95,8 +95,8 @@ class AutoTransfer(BayesianModel):
 
     Notes
     -----
-    The weights are expectations under a uniform Dirichlet prior and the corrections are most probable values under a prior near
-    the identity, so that few labels change little.  Joint draws of a row take all tasks from one model where the tasks have the
+    The weights are expectations under a Dirichlet prior, which counts as two labels for each model, and the corrections are most
+    probable values under a prior that makes intervals slightly wider, so that few labels change little.  Joint draws of a row take all tasks from one model where the tasks have the
     same weights, and nearly so otherwise.
 
     References
