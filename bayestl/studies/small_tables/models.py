@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+import pandas as pd
+
 from bayestl.datasets import Dataset
-from bayestl.likelihoods import Categorical
 from bayestl.models.ensembles.stacked import StackedModel
 from bayestl.models.exact.independent import IndependentGP
 from bayestl.models.exact.multitask import MultiTaskGP
@@ -23,6 +24,7 @@ from bayestl.studies.peers import (
     lolo_installed,
 )
 from bayestl.studies.small_tables.tables import Table
+from bayestl.table.task import Task
 
 AUTO = "auto"
 """The name of the one call; its members are ``auto: NAME``."""
@@ -50,14 +52,14 @@ def peers(table: Table, data: Dataset) -> dict[str, Any]:
     """
     learner, name = (LoloForest(), "lolo") if lolo_installed() else (QuantileForest(), "forest")
     targets, source, hide = table.targets, table.source, table.hide
-    if any(t.classes is not None or isinstance(t.likelihood, Categorical) for t in data.tasks if t.name in targets):
-        return {f"forest {a}": ForestClassifier(targets[0], learner, a, hide) for a in ("single", "latent")}
+    if isinstance(data.Y[targets[0]].dtype, pd.CategoricalDtype):
+        return {f"forest {a}": ForestClassifier(targets[0], QuantileForest(), a, hide) for a in ("single", "latent")}
     found: dict[str, Any] = {}
     if source is not None and hide == "target":
-        task = next(t for t in data.tasks if t.name == targets[0])
+        difference = IndependentGP([Task(targets[0])], verbose=False)
         found[SOURCE_ITSELF] = SourceItself(source, targets[0])
         found[LINE] = Line(source, targets[0])
-        found[ON_DIFFERENCE] = OnDifference(source, targets[0], IndependentGP([task], verbose=False))
+        found[ON_DIFFERENCE] = OnDifference(source, targets[0], difference)
         found[f"{name} difference"] = Forests(targets, learner, "difference", source)
         if importlib.util.find_spec("botorch") is not None:
             found[BOTORCH] = BoTorchMultiTask(targets[0])

@@ -56,13 +56,12 @@ class Results:
 
     def scores(self) -> pd.DataFrame:
         """One row for each unit, model and target: ``table``, ``n`` (0: folds), ``draw``, ``model``, ``quantity``, the
-        scores, and ``seconds`` of fit and prediction, those of the fit with the first target.
+        scores, ``seconds`` of the prediction and ``fit_seconds``, of members none.
         """
         rows = []
         for record in self.records.values():
             key = {"table": record["table"], "n": record["n"] or 0, "draw": record["draw"]}
-            fit = record.get("fit_seconds", 0.0)
             for score in record.get("scores", ()):
-                rows.append(key | score | {"fit_seconds": fit if score["model"] == record["model"] else 0.0})
-                fit = 0.0 if score["model"] == record["model"] else fit
+                own = score["model"] == record["model"]
+                rows.append(key | score | {"fit_seconds": record["fit_seconds"] if own else 0.0})
         return pd.DataFrame(rows)

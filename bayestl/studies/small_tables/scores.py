@@ -21,6 +21,9 @@ from bayestl.table.table import build_table
 LEVELS = {"in 50 %": 0.5, "in 90 %": 0.9}
 """Levels of the central intervals, of which the labels inside are counted."""
 
+EACH = ("mae", "rmse", "crps", "nlpd", "accuracy")
+"""Scores that are means over labels; ``rmse`` is that of a draw, averaged over draws."""
+
 
 class Unit(NamedTuple):
     """What a line of the results stands for: a table, a number of rows with both labels, a draw and a model."""

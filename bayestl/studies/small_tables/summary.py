@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,13 @@ import pandas as pd
 
 from bayestl.studies.small_tables.models import AUTO
 from bayestl.studies.small_tables.results import Results
-from bayestl.studies.small_tables.scores import LEVELS
+from bayestl.studies.small_tables.scores import EACH, LEVELS
+from bayestl.studies.small_tables.words import below, everything, failed, lines, notes
 
 KEY = ["table", "n", "quantity"]
 """What a line of the summary stands for; ``n`` is 0 for folds."""
 MEMBER = f"{AUTO}: "
 """How the names of the members of the ensemble begin."""
-EACH = ("mae", "rmse", "crps", "nlpd", "accuracy")
-"""Scores that are means over labels."""
 
 
 class Summary:
@@ -106,14 +104,10 @@ class Summary:
 
     def __str__(self) -> str:
         if self.draws.empty:
-            return "no results"
-        parts = [] if self.ratios.empty else [*_lines(self.table), "", *_totals(self)]
-        failures = self.results.failures
-        parts += ["", f"{len(failures)} units failed:"] if failures else []
-        parts += [
-            f"  {', '.join(str(r[k]) for k in ('table', 'n', 'draw', 'model'))}: {r['failure']}" for r in failures
-        ]
-        return "\n".join([*parts, "", "all models, means over the labels of all draws", *_all(self.scores)]).strip()
+            return "\n".join(["no scores yet", *failed(self.results.failures)])
+        compared = [] if self.ratios.empty else [*lines(self.table), "", *below(self.totals, self.table), ""]
+        parts = [*compared, *failed(self.results.failures), *everything(self.scores), "", *notes(self.scores)]
+        return "\n".join(parts)
 
     def write(self, folder: Path) -> None:
         """Write the summary as text and as tables, and the picture."""
@@ -147,49 +141,3 @@ def _ratio(one: pd.Series, other: pd.Series, labels: pd.Series) -> float:
 def _geometric(ratios: pd.Series) -> float:
     """The geometric mean."""
     return float(np.exp(np.log(ratios.astype(float)).mean()))
-
-
-def _named(key: Any) -> str:
-    """A table, its number and its quantity in words."""
-    table, n, quantity = key
-    return f"{table}, {n}" if n else f"{table}: {quantity}"
-
-
-def _lines(table: pd.DataFrame) -> Iterator[str]:
-    """The lines of the tables."""
-    wide = max(len(_named(key)) for key in table.index)
-    yield f"{'CRPS of auto over that of':>{wide + 34}} the best peer and the best member; labels in its intervals"
-    titles = (
-        f"{'draws':>5} {'MAE':>7} {'CRPS':>7} {'NLPD':>7}  {'over':>5} {'best peer':20} {'over':>5} {'best member':14}"
-    )
-    yield f"{'':{wide}} {titles} {'in 50 %':>8} {'in 90 %':>8} {'labels':>6} {'s':>6}"
-    for key, r in table.iterrows():
-        share = [f"{r[name] / r['labels']:.2f}" if r[name] == r[name] else "-" for name in LEVELS]
-        numbers = " ".join(f"{'-' if r[s] != r[s] else format(r[s], '.3g'):>7}" for s in ("mae", "crps", "nlpd"))
-        yield (
-            f"{_named(key):{wide}} {r['draws']:>5.0f} {numbers}  {r['over peer']:5.2f} {r['best peer']:20} "
-            f"{r['over member']:5.2f} {r['best member']:14} {share[0]:>8} {share[1]:>8} {r['labels']:>6.0f} {r['seconds']:6.1f}"
-        )
-
-
-def _totals(summary: Summary) -> Iterator[str]:
-    """The lines below them."""
-    t = summary.totals
-    for other in ("peer", "member"):
-        mean, worst = t[f"geometric mean over best {other}"], t[f"worst over best {other}"]
-        yield f"CRPS of auto over the best {other}'s: geometric mean {mean:.3f}, worst {worst:.2f}"
-    yield f"  mean ratio to the best member, known afterwards: {t['mean over best member']:.3f}"
-    for name in LEVELS:
-        yield f"labels {name} intervals: {t[name]:.3f} over all tables, worst table {t[f'worst {name}']:.2f}"
-
-
-def _all(scores: pd.DataFrame) -> Iterator[str]:
-    """The scores of all models."""
-    for key, part in scores.groupby(level=[0, 1, 2], sort=False):
-        yield f"{_named(key)}"
-        for (*_, model), r in part.iterrows():
-            share = [
-                f"{r[name] / r['labels']:.2f}" if r.get(name) == r.get(name) else "-" for name in LEVELS if name in r
-            ]
-            numbers = " ".join(f"{name} {r[name]:.4g}" for name in EACH if name in r and r[name] == r[name])
-            yield f"  {model:24} {numbers}  in 50 % {share[0]}  in 90 % {share[1]}  {r['seconds']:.1f} s, {r['draws']:.0f} draws"
