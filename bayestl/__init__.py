@@ -27,9 +27,11 @@ _HOMES = {
     "IndependentGP": "models.exact.independent",
     "MultiTaskGP": "models.exact.multitask",
     "DifferenceGP": "models.exact.difference",
+    "PairedDifferenceGP": "models.exact.paired",
     "ChainGP": "models.chain.model",
     "LatentVariableGP": "models.latent.model",
     "LowRankLinear": "models.subspace.model",
+    "AutoTransfer": "models.ensembles.auto",
     "Recalibrated": "models.ensembles.recalibrated",
     "StackedModel": "models.ensembles.stacked",
     "Posterior": "posterior",
@@ -53,6 +55,7 @@ _MODULES = {
 """Path of each public module, imported when it is first used."""
 
 __all__ = [
+    "AutoTransfer",
     "Bernoulli",
     "Categorical",
     "Censored",
@@ -68,6 +71,7 @@ __all__ = [
     "LowRankLinear",
     "MultiTaskGP",
     "Ordinal",
+    "PairedDifferenceGP",
     "Positive",
     "Posterior",
     "PowerNormal",
@@ -113,11 +117,13 @@ if TYPE_CHECKING:
     )
     from bayestl.models.catalogue import load
     from bayestl.models.chain.model import ChainGP
+    from bayestl.models.ensembles.auto import AutoTransfer
     from bayestl.models.ensembles.recalibrated import Recalibrated
     from bayestl.models.ensembles.stacked import StackedModel
     from bayestl.models.exact.difference import DifferenceGP
     from bayestl.models.exact.independent import IndependentGP
     from bayestl.models.exact.multitask import MultiTaskGP
+    from bayestl.models.exact.paired import PairedDifferenceGP
     from bayestl.models.latent.model import LatentVariableGP
     from bayestl.models.subspace.model import LowRankLinear
     from bayestl.posterior import Posterior

@@ -1,10 +1,14 @@
 """What many tests share: small tables, fitted models, and one thread per worker."""
 
 import os
+import tempfile
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # before torch and NumPy are imported; workers and subprocesses inherit it
+
+CACHE = tempfile.TemporaryDirectory(prefix="bayestl-cache-", ignore_cleanup_errors=True)  # removed with this process
+os.environ["BAYESTL_CACHE"] = CACHE.name
 
 import matplotlib as mpl
 import numpy as np

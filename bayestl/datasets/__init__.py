@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from bayestl.datasets.band_gaps import load_experimental_band_gaps
 from bayestl.datasets.base import DataError, Dataset, fetch
@@ -13,7 +14,7 @@ from bayestl.datasets.elements import load_elements
 from bayestl.datasets.enthalpies import load_formation_enthalpies
 from bayestl.datasets.fidelities import load_band_gap_fidelities
 from bayestl.datasets.frameworks import load_frameworks
-from bayestl.datasets.molecules import load_freesolv, load_polarizability
+from bayestl.datasets.molecules import MOLECULES, load_molecules
 from bayestl.datasets.no_decomposition import load_no_decomposition
 from bayestl.datasets.strehlow_cook import load_strehlow_cook
 
@@ -27,19 +28,25 @@ __all__ = [
     "load_experimental_band_gaps",
     "load_formation_enthalpies",
     "load_frameworks",
-    "load_freesolv",
+    "load_molecules",
     "load_no_decomposition",
-    "load_polarizability",
     "load_strehlow_cook",
 ]
+
+
+def _loader(name: str) -> Callable[[], Dataset]:
+    """The loader of one table of molecules; its docstring is the title of the table, as with the others."""
+    loader = partial(load_molecules, name)
+    loader.__doc__ = MOLECULES[name].title
+    return loader
+
 
 LOADERS: dict[str, Callable[[], Dataset]] = {
     "elements": load_elements,
     "experimental_band_gaps": load_experimental_band_gaps,
     "strehlow_cook": load_strehlow_cook,
     "no_decomposition": load_no_decomposition,
-    "freesolv": load_freesolv,
-    "polarizability": load_polarizability,
+    **{name: _loader(name) for name in MOLECULES},
     "frameworks": load_frameworks,
     "formation_enthalpies": load_formation_enthalpies,
     "band_gap_fidelities": load_band_gap_fidelities,

@@ -67,8 +67,9 @@ def load_band_gap_fidelities() -> Dataset:
             Task("expt", Hurdle(), unit="eV", cost=20.0),
         ),
         "Chen, Zuo, Ye, Li, Ong 2021, Nat. Comput. Sci. 1, 46; Zhuo, Mansouri Tehrani, Brgoch 2018, J. Phys. Chem. Lett. 9, "
-        "1668; Goodall, Lee 2020, Nat. Commun. 11, 6280",
-        "BSD-3-Clause (calculated gaps), MIT (measured gaps, formulas)",
+        "1668; formulas: Goodall, Lee 2020, Nat. Commun. 11, 6280; Kim et al. 2017, Sci. Data 4, 170162; Wang, Kingsbury et "
+        "al. 2021, Sci. Rep. 11, 15496",
+        "BSD-3-Clause (calculated gaps), MIT (measured gaps, formulas); the copies of two tables of formulas name none",
         MULTI_FIDELITY_GAPS.address,
     )
 

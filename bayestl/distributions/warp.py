@@ -50,7 +50,7 @@ class Warp(Protocol):
         """The distribution whose distribution function is ``g(F(y))``."""
 
 
-class _OfDistribution:
+class OfDistribution:
     """Base of the warps that change the whole distribution, not its intervals alone."""
 
     def apply(self: Warp, base: Predictive) -> Predictive:
@@ -58,7 +58,7 @@ class _OfDistribution:
 
 
 @dataclass(frozen=True)
-class Temperature(_OfDistribution):
+class Temperature(OfDistribution):
     """``g(u) = Phi(Phi^-1(u) / temperature)``: the standard deviation of a Gaussian times the temperature."""
 
     temperature: float
@@ -84,7 +84,7 @@ class Temperature(_OfDistribution):
 
 
 @dataclass(frozen=True)
-class Isotonic(_OfDistribution):
+class Isotonic(OfDistribution):
     """A piecewise linear g through ``knots`` (k, 2): levels, and the fraction of held-out levels below them."""
 
     knots: Array
@@ -262,11 +262,14 @@ class ClassTemperature:
     temperature: float
 
     @classmethod
-    def fit(cls, chances: Array, y: Array) -> ClassTemperature:
-        """The maximum-likelihood temperature for held-out probabilities (n, K) and class positions (n,)."""
+    def fit(cls, chances: Array, y: Array, prior_sd: float = np.inf) -> ClassTemperature:
+        """The best temperature for held-out probabilities (n, K) and class positions (n,).
+
+        ``prior_sd``: prior standard deviation of its logarithm, about zero; by default none.
+        """
         logs, observed = np.log(np.maximum(chances, SMALLEST)), (np.arange(len(y)), y.astype(int))
         minimum = minimize_scalar(
-            lambda t: -float(log_softmax(logs * np.exp(-t), axis=1)[observed].sum()),
+            lambda t: 0.5 * (t / prior_sd) ** 2 - float(log_softmax(logs * np.exp(-t), axis=1)[observed].sum()),
             bounds=(-2.0, 2.0),
             method="bounded",
         )

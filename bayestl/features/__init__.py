@@ -1,4 +1,4 @@
-"""Numeric features from the formulas of materials and from the SMILES strings of molecules."""
+"""Numeric features from formulas of materials, SMILES strings of molecules, and tables with columns of several kinds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bayestl.features.composition import (
     parse_formulas,
     reduced_formula,
 )
+from bayestl.features.mixed import TableFeatures
 from bayestl.features.molecule import DESCRIPTORS, MoleculeFeatures, SmilesError, parse_smiles
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "FormulaError",
     "MoleculeFeatures",
     "SmilesError",
+    "TableFeatures",
     "parse_formulas",
     "parse_smiles",
     "reduced_formula",

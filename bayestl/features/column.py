@@ -1,29 +1,85 @@
-"""What transformers of one column of text share: the other columns pass through, and the columns of ``fit`` are kept."""
+"""What transformers of one column of text share: the other columns pass through, the columns of ``fit`` are kept.
+
+Each distinct text is computed once, and kept on disk (``cache.py``).
+"""
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from collections.abc import Callable
+from os import PathLike
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from bayestl.features.cache import remembered
+
+
+def require_columns(frame: pd.DataFrame, names: list[str]) -> None:
+    """Refuse a table that lacks one of the columns.
+
+    Raises
+    ------
+    ValueError
+        If it does.
+    """
+    if missing := [name for name in names if name not in frame.columns]:
+        raise ValueError(f"the table lacks the column {missing[0]!r}")
+
+
+def blank(texts: pd.Series) -> pd.Series:
+    """Where a column (n,) of text is empty: NaN, None, or nothing but space."""
+    if pd.api.types.is_numeric_dtype(texts):
+        return texts.isna()
+    texts = texts.astype(object)
+    return texts.isna() | texts.map(lambda text: isinstance(text, str) and not text.strip()).astype(bool)
+
+
+def _code(function: Callable[..., Any]) -> str:
+    """The text of the module of a function; nothing where it is not in a file, as in a notebook."""
+    try:
+        return inspect.getsource(inspect.getmodule(function) or function)
+    except (OSError, TypeError):
+        return ""
+
 
 class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
     """Base of transformers from a column of text to numbers; a subclass computes them and chooses the columns."""
 
     column: str
+    allow_missing: bool
+    memory: str | PathLike[str] | None
     columns_: list[str]
 
-    @abstractmethod
-    def _compute(self, X: Any) -> tuple[pd.DataFrame, list[str]]:
-        """The table with all numbers in place of the text, and the names of these numbers."""
+    holds: ClassVar[str]
+    """What the column holds, for messages."""
+    packages: ClassVar[tuple[str, ...]]
+    """Distributions whose versions change the numbers."""
 
     @abstractmethod
+    def _choice(self) -> list[str]:
+        """The names of what is computed of each text, checked."""
+
+    @abstractmethod
+    def _describe(self, texts: pd.Series, choice: list[str]) -> pd.DataFrame:
+        """The features of distinct texts (n,), one row for each; errors name the row."""
+
+    def _chosen(self, numbers: pd.DataFrame) -> list[str]:
+        """The columns that ``fit`` keeps of the features."""
+        return list(numbers)
+
     def fit_transform(self, X: Any, y: Any = None, **_: Any) -> pd.DataFrame:
-        """Choose the columns and return them; each row is computed once."""
+        """Choose the columns and return them; each feature is computed once."""
+        rest, numbers = self._compute(X)
+        known = numbers.dropna()
+        if known.empty:
+            raise ValueError(f"column {self.column!r} holds no {self.holds}: drop it")
+        self.columns_ = [*rest, *self._chosen(known)]
+        return pd.concat([rest, numbers], axis=1)[self.columns_]
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Choose the columns; ``X`` is a DataFrame with the column of text, or a Series or list of its entries."""
@@ -39,9 +95,8 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
             For an entry that does not parse, naming its row, or a column that is missing.
         """
         check_is_fitted(self, "columns_")
-        frame, _ = self._compute(X)
-        if missing := [c for c in self.columns_ if c not in frame.columns]:
-            raise ValueError(f"the table lacks the column {missing[0]!r}")
+        frame = pd.concat(self._compute(X), axis=1)
+        require_columns(frame, self.columns_)
         return frame[self.columns_]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -49,8 +104,25 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
         check_is_fitted(self, "columns_")
         return np.asarray(self.columns_, dtype=object)
 
-    def _frame(self, X: Any) -> pd.DataFrame:
-        """The table, or a Series or list of entries as one column."""
-        if isinstance(X, pd.DataFrame):
-            return X
-        return (X.rename(self.column) if isinstance(X, pd.Series) else pd.Series(X, name=self.column)).to_frame()
+    def _compute(self, X: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The other columns of the table, and the features, NaN where there is no text and that is allowed."""
+        choice = self._choice()
+        X = X if isinstance(X, pd.DataFrame) else pd.Series(X, name=self.column).to_frame()
+        if self.column not in X.columns:
+            raise ValueError(f"no column {self.column!r} with {self.holds}; the columns are {list(X.columns)}")
+        texts = X[self.column].astype(object)
+        distinct = texts[~blank(texts)] if self.allow_missing else texts
+        if all(isinstance(text, str) for text in distinct):  # else the first other one is refused
+            distinct = distinct.drop_duplicates()
+        code = _code(self._describe)
+        features = remembered(
+            lambda: self._describe(distinct, choice).set_axis(distinct, axis=0),
+            list(distinct),
+            [self.holds, *choice, code],
+            self.packages if code else (),
+            self.memory,
+        )
+        rest = X.drop(columns=self.column)
+        if clash := [name for name in features if name in rest]:
+            raise ValueError(f"column {clash[0]!r} has the name of a feature of the {self.holds}: rename it")
+        return rest, features.reindex(texts).set_axis(X.index, axis=0)

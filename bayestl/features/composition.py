@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,8 @@ def _imputed_silently() -> Iterator[None]:
 class CompositionFeatures(ColumnFeatures):
     """Numeric features of chemical formulas, by matminer.
 
+    Features are kept on disk, so that the same formulas are not computed again.
+
     Parameters
     ----------
     presets : sequence of str
@@ -126,10 +129,15 @@ class CompositionFeatures(ColumnFeatures):
         The column with the formulas; the other columns are passed through, in front.
     drop_constant : bool
         Whether columns that are constant in the table given to ``fit`` are dropped (elements that do not occur).
+    allow_missing : bool
+        Whether a row may have no formula; its features are NaN.
     n_jobs : int, optional
         Processes, as in joblib.
     verbose : bool
         Progress on a terminal.
+    memory : {"auto"}, path or None
+        The folder in which features are kept: ``"auto"`` is the one that the environment variable ``BAYESTL_CACHE``
+        names, or else one in the user's folder of caches (at most 1 GiB); with None nothing is kept.
 
     Examples
     --------
@@ -139,51 +147,53 @@ class CompositionFeatures(ColumnFeatures):
     [0.71, 0.71, 0.75]
     """
 
+    holds = "formulas"
+    packages = ("matminer", "pymatgen", "pymatgen-core")
+
     def __init__(
         self,
         presets: Sequence[str] = ("magpie", "fractions"),
         column: str = "formula",
         drop_constant: bool = True,
+        allow_missing: bool = False,
         n_jobs: int | None = None,
         verbose: bool = True,
+        memory: str | PathLike[str] | None = "auto",
     ) -> None:
         self.presets = presets
         self.column = column
         self.drop_constant = drop_constant
+        self.allow_missing = allow_missing
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.memory = memory
 
-    def fit_transform(self, X: Any, y: Any = None, **_: Any) -> pd.DataFrame:
-        """Choose the columns and return them; each feature is computed once."""
-        frame, all_columns = self._compute(X)
-        rest = [c for c in frame.columns if c not in all_columns]
-        numbers = frame[all_columns].to_numpy()
-        varies = (numbers != numbers[0]).any(axis=0)
-        varying = [c for c, v in zip(all_columns, varies, strict=True) if v or not self.drop_constant]
-        self.columns_ = rest + (varying or all_columns[:1])
-        return frame[self.columns_]
-
-    def _compute(self, X: Any) -> tuple[pd.DataFrame, list[str]]:
-        """The table with all features in place of the formulas, and the names of these features."""
+    def _choice(self) -> list[str]:
+        """The presets."""
         presets = [self.presets] if isinstance(self.presets, str) else list(self.presets)
         if unknown := [p for p in presets if p not in PRESETS]:
             raise ValueError(f"unknown preset {unknown[0]!r}; the presets are {list(PRESETS)}")
-        X = self._frame(X)
-        if self.column not in X.columns:
-            raise ValueError(f"no column {self.column!r} with formulas; the columns are {list(X.columns)}")
-        compositions = parse_formulas(X[self.column])
+        return presets
+
+    def _chosen(self, numbers: pd.DataFrame) -> list[str]:
+        """The features that vary, or the first one where none does."""
+        varies = (numbers != numbers.iloc[0]).any(axis=0) | (not self.drop_constant)
+        return list(numbers.columns[varies]) or list(numbers.columns[:1])
+
+    def _describe(self, texts: pd.Series, choice: list[str]) -> pd.DataFrame:
+        """The features of formulas, those of the presets side by side."""
+        compositions = parse_formulas(texts.rename(self.column))
         with _imputed_silently():
-            names = [name for preset in presets for name in _featurizer(preset).feature_labels()]
+            names = [str(name) for preset in choice for name in _featurizer(preset).feature_labels()]
         blocks = [compositions[i : i + BLOCK] for i in range(0, len(compositions), BLOCK)]
         n_jobs = self.n_jobs if len(blocks) > 4 else 1
         description = f"features of compositions, {BLOCK} at a time"
-        jobs = [(presets, block) for block in blocks]
-        features = list(in_parallel(_featurize, jobs, n_jobs, description, self.verbose))
-        numbers = pd.DataFrame(np.concatenate(features), index=X.index, columns=[str(n) for n in names])
-        unknown_values = ~np.isfinite(numbers.to_numpy())
-        if unknown_values.any():
-            i, j = (int(k) for k in np.argwhere(unknown_values)[0])
+        jobs = [(choice, block) for block in blocks]
+        features = in_parallel(_featurize, jobs, n_jobs, description, self.verbose)
+        numbers = np.concatenate([np.empty((0, len(names))), *features])
+        if (unknown := np.argwhere(~np.isfinite(numbers))).size:
+            i, j = (int(k) for k in unknown[0])
             raise FormulaError(
-                f"feature {names[j]!r} is not known for {X[self.column].iloc[i]!r} in row {X.index[i]!r}: leave the preset out"
+                f"feature {names[j]!r} is not known for {texts.iloc[i]!r} in row {texts.index[i]!r}: leave the preset out"
             )
-        return pd.concat([X.drop(columns=self.column), numbers], axis=1), list(numbers.columns)
+        return pd.DataFrame(numbers, columns=names)

@@ -6,6 +6,7 @@ The extra ``molecules`` (rdkit) is needed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any
 
 import pandas as pd
@@ -68,7 +69,7 @@ def parse_smiles(smiles: pd.Series) -> list[Any]:
     return molecules
 
 
-def _describe(molecule: Any) -> dict[str, float]:
+def _descriptors(molecule: Any) -> dict[str, float]:
     """All descriptors of a molecule, by name."""
     _, general, descriptors = _rdkit()
     symbols = [atom.GetSymbol() for atom in molecule.GetAtoms()]
@@ -98,6 +99,10 @@ class MoleculeFeatures(ColumnFeatures):
         ``"Br"``, ``"S"``, ``"P"``.
     column : str
         The column with the SMILES strings; the other columns are passed through, in front.
+    allow_missing : bool
+        Whether a row may have no SMILES string; its features are NaN.
+    memory : {"auto"}, path or None
+        The folder in which features are kept, as in :class:`~bayestl.features.CompositionFeatures`.
 
     References
     ----------
@@ -113,24 +118,29 @@ class MoleculeFeatures(ColumnFeatures):
     benzene    78.1     0.0             1.0  6.0
     """
 
-    def __init__(self, descriptors: Sequence[str] = DESCRIPTORS, column: str = "smiles") -> None:
+    holds = "SMILES strings"
+    packages = ("rdkit",)
+
+    def __init__(
+        self,
+        descriptors: Sequence[str] = DESCRIPTORS,
+        column: str = "smiles",
+        allow_missing: bool = False,
+        memory: str | PathLike[str] | None = "auto",
+    ) -> None:
         self.descriptors = descriptors
         self.column = column
+        self.allow_missing = allow_missing
+        self.memory = memory
 
-    def fit_transform(self, X: Any, y: Any = None, **_: Any) -> pd.DataFrame:
-        """Learn the names of the columns and return them; each molecule is described once."""
-        frame = self._compute(X)[0]
-        self.columns_ = list(frame.columns)
-        return frame
-
-    def _compute(self, X: Any) -> tuple[pd.DataFrame, list[str]]:
-        """The table with the descriptors in place of the SMILES strings, and their names."""
+    def _choice(self) -> list[str]:
+        """The descriptors."""
         names = [self.descriptors] if isinstance(self.descriptors, str) else list(self.descriptors)
         if unknown := [n for n in names if n not in DESCRIPTORS]:
             raise ValueError(f"unknown descriptor {unknown[0]!r}; the descriptors are {list(DESCRIPTORS)}")
-        X = self._frame(X)
-        if self.column not in X.columns:
-            raise ValueError(f"no column {self.column!r} with SMILES strings; the columns are {list(X.columns)}")
-        values = [_describe(molecule) for molecule in parse_smiles(X[self.column])]
-        numbers = pd.DataFrame(values, index=X.index, dtype=float)[names]
-        return pd.concat([X.drop(columns=self.column), numbers], axis=1), names
+        return names
+
+    def _describe(self, texts: pd.Series, choice: list[str]) -> pd.DataFrame:
+        """The descriptors of molecules."""
+        values = [_descriptors(molecule) for molecule in parse_smiles(texts.rename(self.column))]
+        return pd.DataFrame(values, columns=list(DESCRIPTORS), dtype=float)[choice]

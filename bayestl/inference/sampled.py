@@ -29,7 +29,8 @@ class SampledLatent:
     def __init__(
         self, means: np.ndarray, variances: np.ndarray, values: np.ndarray, settings: Mapping[TaskPart, Setting]
     ) -> None:
-        self._means, self._variances, self._values = means, variances, values
+        # one layout in memory, so that a pickled posterior sums in the same order
+        self._means, self._variances, self._values = map(np.ascontiguousarray, (means, variances, values))
         self._settings = dict(settings)
 
     @property

@@ -24,17 +24,19 @@ class Noise(gpytorch.Module):
     ----------
     present : int or sequence of bool
         Number of latent functions with noise, or one flag per latent function; the variance of the others is zero.
+    medians : sequence of float, optional
+        Prior median for each latent function; default: 0.3 for all.
     """
 
     MEDIAN = 0.3
 
-    def __init__(self, present: int | Sequence[bool]) -> None:
+    def __init__(self, present: int | Sequence[bool], medians: Sequence[float] = ()) -> None:
         super().__init__()
         mask = torch.ones(present, dtype=torch.bool) if isinstance(present, int) else torch.as_tensor(list(present))
         self.register_buffer("present", mask)
         self.register_buffer("position", (mask.cumsum(0) - 1).clamp_min(0))
-        start = torch.full((int(mask.sum()),), self.MEDIAN, dtype=torch.float64)
-        register_positive(self, "sd", start, LogNormalPrior(math.log(self.MEDIAN), 1.0))
+        start = torch.tensor(list(medians) or [self.MEDIAN] * len(mask), dtype=torch.float64)[mask]
+        register_positive(self, "sd", start, LogNormalPrior(start.log(), torch.ones_like(start)))
 
     def variance(self) -> Tensor:
         """``sigma_t^2``, shape (T,), never below 1e-8 (labels exact to 1e-4 of their standard deviation)."""

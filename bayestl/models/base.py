@@ -20,7 +20,7 @@ from bayestl.diagnostics.checks import Check, as_table, new_row_check
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.files.models import register, write_model
 from bayestl.inference.threads import threads_for
-from bayestl.models.hurdle_size import decide_sizes
+from bayestl.models.label_evidence import decide_sizes
 from bayestl.models.prediction import Predictor
 from bayestl.streams import RandomState, seed_of, spawn
 from bayestl.table.scaler import Scaler
@@ -90,6 +90,14 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
         """The tasks that the user specified, if any."""
         return self.tasks
 
+    def _tasks_for(self, Y: Any) -> Sequence[Task] | None:
+        """The tasks with which labels are read, as ``fit`` takes them."""
+        return self._given_tasks()
+
+    def _decided_likelihoods(self, table: Table, seed: int = 0) -> Table:
+        """The table with the likelihoods that are chosen by evidence."""
+        return decide_sizes(table, seed)
+
     def _scale(self, table: Table) -> Scaler:
         """The location and scale of each feature and task."""
         return Scaler.of(table)
@@ -120,10 +128,10 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
         ValueError
             If a value cannot be used; the message names its column and row.  An earlier fit stays usable.
         """
-        table = build_table(X, Y, Y_std, groups, self._given_tasks(), unlabelled=self._takes_unlabelled)
+        table = build_table(X, Y, Y_std, groups, self._tasks_for(Y), unlabelled=self._takes_unlabelled)
         seed = seed_of(self.random_state)
         with threads_for(int(table.present.sum())):
-            table = decide_sizes(table, seed)
+            table = self._decided_likelihoods(table, seed)
             scaler = self._scale(table)
             learnt = self._learn(table, scaler, seed)
         self._become(table, scaler, learnt, seed)
@@ -188,7 +196,7 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
             prior_draws = self._prior_at_rows(n, spawn(seed, "prior")) if prior else None
             return to_arviz(table, self.scaler_, draws, prior_draws, seed, type(self).__name__)
 
-    def leave_one_out(self, refit: bool = False) -> pd.DataFrame:
+    def leave_one_out(self, refit: bool = False, hide: str = "target") -> pd.DataFrame:
         """Predict every training label from all others (exact models only).
 
         Raises
@@ -198,8 +206,12 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
         """
         raise ValueError(f"{type(self).__name__} has no leave-one-out: use compare")
 
-    def _has_leave_one_out(self) -> bool:
-        """Whether every training label can be predicted from the others without fitting again."""
+    def _has_leave_one_out(self, hide: str = "target") -> bool:
+        """Whether every training label can be predicted from the others without fitting again (``hide``: as there)."""
+        return False
+
+    def _leaves_out_honestly(self) -> bool:
+        """Whether leave-one-out corrects the hyperparameters, too, for having seen the label."""
         return False
 
     def diagnose(self, X_new: Any = None, transfer: bool = True, cv: int | None = None) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -93,19 +93,35 @@ def check_folds(cv: Any, n: int) -> None:
         raise ValueError(f"cv must be a number of folds from 2 to the {n} rows, got {cv!r}")
 
 
+HIDE = ("target", "row")
+"""What is not known of a row whose label is predicted: that label, or all labels of the row."""
+
+
+def check_hide(hide: str) -> None:
+    """Check what is hidden of a row.
+
+    Raises
+    ------
+    ValueError
+        If ``hide`` is not one of :data:`HIDE`.
+    """
+    if hide not in HIDE:
+        raise ValueError(f"hide must be one of {HIDE}, got {hide!r}")
+
+
 def predicted_without(
-    model: BayesianModel, table: Table, rows: np.ndarray, tasks: Sequence[int]
+    model: BayesianModel, table: Table, rows: np.ndarray, tasks: Sequence[int], hide: str = "target"
 ) -> Iterator[tuple[int, np.ndarray, Predictive]]:
     """Predictions of the labels at unseen ``rows``: for each task its position, its labelled rows and the distribution.
 
-    The predicted label is hidden; the other labels of its row are known.
+    The predicted label is hidden; the other labels of its row are known unless ``hide`` is "row".
     """
     for t in tasks:
         labelled = rows[table.present[rows, t]]
         if len(labelled):
             labels = table.labels.at(labelled)
             others = labels.hidden(np.arange(len(table.tasks)) == t)
-            known = None if others.empty else others
+            known = None if others.empty or hide == "row" else others
             at = unseen_rows(table, model.scaler_.features(table.x), labelled, known)
             yield t, labelled, _predicted(model, at, labels)[t]
 
@@ -115,7 +131,9 @@ def _predicted(model: BayesianModel, rows: Rows, labels: Measured) -> list[Predi
     return model._joint(rows).marginals(Asked(measured=labels))
 
 
-def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, verbose: bool = True) -> pd.DataFrame:
+def held_out_labels(
+    model: BayesianModel, cv: int | None = None, seed: int = 0, verbose: bool = True, hide: str = "target"
+) -> pd.DataFrame:
     """Predict every label of a fitted model's table from the other labels.
 
     Parameters
@@ -129,38 +147,70 @@ def held_out_labels(model: BayesianModel, cv: int | None = None, seed: int = 0, 
         Seed of the folds, and of the draws at atoms.
     verbose : bool
         Progress on a terminal.
+    hide : {"target", "row"}
+        What is not known of the row of a label: that label, or all of its labels.
 
     Returns
     -------
     DataFrame
         The columns of :meth:`~bayestl.models.exact.model.ExactModel.leave_one_out`.
     """
-    if cv is None and model._has_leave_one_out():
-        return model.leave_one_out()
+    if cv is None and model._has_leave_one_out(hide):
+        return model.leave_one_out(hide=hide)
+    cv = cv or FOLDS
+    with progress(f"{type(model).__name__}: held-out labels", total=cv, verbose=verbose) as update:
+        return cross_fitted(model, cv, seed, (hide,), callback=lambda i: update(completed=i))[hide]
+
+
+def cross_fitted(
+    model: BayesianModel,
+    cv: int,
+    seed: int,
+    hides: Sequence[str],
+    tasks: Sequence[int] | None = None,
+    callback: Callable[[int], object] = lambda _: None,
+) -> dict[str, pd.DataFrame]:
+    """Held-out labels of ``cv`` folds of rows, one fit per fold, for each of what may be hidden of a row.
+
+    ``tasks``: positions of those whose labels are predicted, all by default; ``callback`` is told the number of folds done.
+    """
     table = model.table_
-    folds = KFold(cv or FOLDS, shuffle=True, random_state=small_seed(seed, "folds"))
-    splits = list(folds.split(table.x))
-    frames = []
-    with progress(f"{type(model).__name__}: held-out labels", total=len(splits), verbose=verbose) as update:
-        for i, (train, test) in enumerate(splits):
-            member = refitted(model, table.at(train), model.scaler_, model.seed_, table)
-            for t, rows, marginal in predicted_without(member, table, test, range(len(table.tasks))):
-                frames.append(_frame(table, t, rows, marginal, spawn(seed, "pit", i * len(table.tasks) + t)))
-            update(completed=i + 1)
-    labels = pd.concat(frames, ignore_index=True)
+    tasks = range(len(table.tasks)) if tasks is None else tasks
+    folds = KFold(cv, shuffle=True, random_state=small_seed(seed, "folds"))
+    frames: dict[str, list[pd.DataFrame]] = {hide: [] for hide in hides}
+    for i, (train, test) in enumerate(folds.split(table.x)):
+        member = refitted(model, table.at(train), model.scaler_, model.seed_, table)
+        for hide in hides:
+            for t, rows, marginal in predicted_without(member, table, test, tasks, hide):
+                frames[hide].append(_frame(table, t, rows, marginal, spawn(seed, "pit", i * len(table.tasks) + t)))
+        callback(i + 1)
+    return {hide: _in_order(pd.concat(parts, ignore_index=True), table) for hide, parts in frames.items()}
+
+
+def _in_order(labels: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """Held-out labels sorted by task and row."""
     order = labels["task"].map({name: t for t, name in enumerate(table.names)})
     return labels.iloc[np.lexsort([labels["row"], order])].reset_index(drop=True)
 
 
-def with_refits(model: BayesianModel, labels: pd.DataFrame) -> pd.DataFrame:
-    """The leave-one-out table ``found``, with its most influential labels predicted by a fit without each."""
+def with_refits(
+    model: BayesianModel,
+    labels: pd.DataFrame,
+    hide: str = "target",
+    most: int | None = None,
+) -> pd.DataFrame:
+    """The leave-one-out table ``labels``, with its most influential labels predicted by a fit without each.
+
+    ``hide``: what is hidden of a row in that table; ``most``: largest number of such fits, none by default.
+    """
     table, labels = model.table_, labels.copy()
     refits = np.flatnonzero(labels["sensitivity"].to_numpy() > REFIT_SENSITIVITY)
+    refits = np.sort(refits[np.argsort(-labels["sensitivity"].to_numpy()[refits], kind="stable")][:most])
     with progress(f"{type(model).__name__}: fits without a label", total=len(refits), verbose=model.verbose) as update:
         for done, i in enumerate(refits):
             t, rows = table.names.index(labels["task"].iloc[i]), labels["row"].to_numpy()[[i]]
             hidden = np.zeros_like(table.present)
-            hidden[rows, t] = True
+            hidden[rows, slice(None) if hide == "row" else t] = True
             without = replace(table, labels=table.labels.hidden(hidden))
             member = refitted(model, without, model.scaler_, model.seed_, table)
             at = fitted_rows(member.table_, member.scaler_.features(table.x), rows)

@@ -11,7 +11,6 @@ from typing import Any
 from sklearn.base import clone
 
 from bayestl.models.base import BayesianModel
-from bayestl.models.hurdle_size import decide_sizes
 from bayestl.table.table import Table, build_table
 
 
@@ -26,9 +25,7 @@ def decided_by(model: Any, X: Any, Y: Any, Y_std: Any = None, groups: Any = None
     if not isinstance(model, BayesianModel):
         return model
     try:
-        table = build_table(
-            X, Y, Y_std, groups, model._given_tasks(), unlabelled=model._takes_unlabelled, suggest=False
-        )
-        return decided(model, decide_sizes(table))
+        table = build_table(X, Y, Y_std, groups, model._tasks_for(Y), unlabelled=model._takes_unlabelled, suggest=False)
+        return decided(model, model._decided_likelihoods(table))
     except (ValueError, ArithmeticError, RuntimeError):  # the fits will say what is wrong
         return model

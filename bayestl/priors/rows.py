@@ -39,14 +39,21 @@ class Residual(gpytorch.Module):
         For each latent function the sign of the first guess of its row effect, 0 where it has none.
     alone : sequence of bool
         For each latent function whether it is the only one of its label; by default all are.
+    fixed : float, optional
+        The size of ``w``, where it is not inferred.
     """
 
-    def __init__(self, noise: Noise, signs: Sequence[float] = (), alone: Sequence[bool] = ()) -> None:
+    def __init__(
+        self, noise: Noise, signs: Sequence[float] = (), alone: Sequence[bool] = (), fixed: float | None = None
+    ) -> None:
         super().__init__()
         self.noise = noise
         first = torch.tensor(list(signs) or [0.0] * len(noise.present), dtype=torch.float64)
         self.register_buffer("has_effect", first != 0)
-        if bool(self.has_effect.any()):
+        if bool(self.has_effect.any()) and fixed is not None:
+            self.register_buffer("w", fixed * first[self.has_effect])
+            self.register_buffer("position", (self.has_effect.cumsum(0) - 1).clamp_min(0))
+        elif bool(self.has_effect.any()):
             decides = ~noise.present & torch.tensor(list(alone) or [True] * len(first))
             spread = torch.where(decides, SPREAD_OF_TWO, SPREAD).double()[self.has_effect]
             register_real(self, "w", START * first[self.has_effect], NormalPrior(torch.zeros_like(spread), spread))

@@ -61,15 +61,20 @@ class TaskSpecific(Mixing):
 
 
 def likelihood_hyperparameters(
-    parts: Sequence[TaskPart], signs: Sequence[float] = ()
+    parts: Sequence[TaskPart],
+    signs: Sequence[float] = (),
+    medians: Sequence[float] = (),
+    share: float | None = None,
 ) -> tuple[Residual, list[gpytorch.Module | None]]:
     """The residual of each latent function of a family, and further hyperparameters of the likelihood of each part.
 
-    ``signs``: for each latent function the sign of the first guess of its row effect, 0 for none.
+    ``signs``: for each latent function the sign of the first guess of its row effect, 0 for none.  ``medians``: prior median
+    of the standard deviation of each residual, by default that of :class:`Noise`.  ``share``: the fixed share of the row
+    effects (:class:`Residual`), by default inferred.
     """
-    noise = Noise([p.likelihood.has_noise for p in parts for _ in p.channels])
+    noise = Noise([p.likelihood.has_noise for p in parts for _ in p.channels], medians)
     alone = [len(p.channels) == 1 for p in parts for _ in p.channels]
-    return Residual(noise, signs, alone), [p.likelihood.further() for p in parts]
+    return Residual(noise, signs, alone, share), [p.likelihood.further() for p in parts]
 
 
 def task_specific_processes(parts: Sequence[TaskPart], grouped: bool, smooth: Callable[[], Smooth]) -> list[Process]:

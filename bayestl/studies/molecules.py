@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bayestl.datasets import Dataset, load_frameworks, load_freesolv, load_polarizability
+from bayestl.datasets import LOADERS, Dataset
 from bayestl.features import DESCRIPTORS, MoleculeFeatures
 from bayestl.studies.draws import Design, Result, compare_draws, draw_rows
 
@@ -30,10 +30,10 @@ class Table(NamedTuple):
 
 
 TABLES = {
-    "freesolv": Table(load_freesolv, descriptors=DESCRIPTORS),
-    "polarizability": Table(load_polarizability, descriptors=DESCRIPTORS),
-    "frameworks": Table(load_frameworks, "henry", "monte_carlo"),
-    "coarse": Table(load_freesolv, descriptors=COARSE),
+    "freesolv": Table(LOADERS["freesolv"], descriptors=DESCRIPTORS),
+    "polarizability": Table(LOADERS["polarizability"], descriptors=DESCRIPTORS),
+    "frameworks": Table(LOADERS["frameworks"], "henry", "monte_carlo"),
+    "coarse": Table(LOADERS["freesolv"], descriptors=COARSE),
 }
 """The tables by name; ``coarse`` is FreeSolv with two descriptors, run on its own."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,8 @@ import pandas as pd
 from sklearn.utils.validation import check_array
 
 from bayestl.likelihoods import Bernoulli, Categorical, Censored, Classified, Ordinal
-from bayestl.table.names import name_to_json, python_object
+from bayestl.table.limits import read_intervals
+from bayestl.table.names import name_to_json, python_object, row_label
 from bayestl.table.task import Task
 
 MOST_CLASSES = 50
@@ -20,10 +20,6 @@ MOST_CLASSES = 50
 
 LARGEST, SMALLEST_SPREAD = 1e100, 1e-100
 """Largest size of a number, and smallest difference between numbers of a column: squares of others are lost."""
-
-
-def _row(index: pd.Index, i: int) -> str:
-    return f"row {i}" if isinstance(index, pd.RangeIndex) else f"row {index[i]!r} (position {i})"
 
 
 def _unique_names(columns: Sequence[Hashable], what: str) -> list[str]:
@@ -53,7 +49,7 @@ def _numeric_column(values: pd.Series, name: str, what: str, advice: str) -> np.
         i = int(bad[0])
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise ValueError(
-            f"column {name!r} of {what} holds {values.iloc[i]!r} in {_row(values.index, i)}{more}, which is not a number: {advice}"
+            f"column {name!r} of {what} holds {values.iloc[i]!r} in {row_label(values.index, i)}{more}, which is not a number: {advice}"
         )
     return numbers.to_numpy(dtype=float)
 
@@ -64,9 +60,9 @@ def refuse(mask: np.ndarray, values: np.ndarray, names: Sequence[str], index: pd
         i, j = (int(k) for k in np.argwhere(mask)[0])
         more = f" and {int(mask.sum()) - 1} more" if mask.sum() > 1 else ""
         raise ValueError(
-            f"column {names[j]!r} of {what} holds {values[i, j]} in {_row(index, i)}{more} (NaN and infinity are refused): {advice}"
+            f"column {names[j]!r} of {what} holds {values[i, j]} in {row_label(index, i)}{more} (NaN and infinity are refused): {advice}"
             if not np.isfinite(values[i, j])
-            else f"column {names[j]!r} of {what} holds {values[i, j]} in {_row(index, i)}{more}: {advice}"
+            else f"column {names[j]!r} of {what} holds {values[i, j]} in {row_label(index, i)}{more}: {advice}"
         )
 
 
@@ -90,7 +86,7 @@ def refuse_narrow(values: np.ndarray, names: Sequence[str], index: pd.Index, wha
         if len(column) and 0 < column.max() - column.min() < SMALLEST_SPREAD:
             i = int(rows[column.argmax()])
             raise ValueError(
-                f"column {name!r} of {what} holds {values[i, j]} in {_row(index, i)}, and all of its numbers are within "
+                f"column {name!r} of {what} holds {values[i, j]} in {row_label(index, i)}, and all of its numbers are within "
                 f"{SMALLEST_SPREAD:g} of that: use other units"
             )
 
@@ -254,9 +250,6 @@ def _refuse_unnamed(classes: Sequence[Any], name: Hashable) -> None:
             ) from error
 
 
-_CENSORED = re.compile(r"\s*(?:([<>])\s*=?\s*(.*)|(.+?)\s*\.\.\s*(.+))\s*")
-
-
 def encode(column: pd.Series, task: Task, what: str = "Y") -> tuple[np.ndarray, np.ndarray]:
     """Labels of one task as numbers (n,): the label or the lower end of its interval, and the upper end.
 
@@ -271,7 +264,7 @@ def encode(column: pd.Series, task: Task, what: str = "Y") -> tuple[np.ndarray, 
         y = _positions(column, likelihood.classes_, name, what)
         return y, y
     if isinstance(likelihood, Censored):
-        y, high = _intervals(column, likelihood, name, what)
+        y, high = read_intervals(column, likelihood, name, what)
     else:
         y = _numeric_column(column, name, what, "correct it, or give the task a likelihood for classes")
         high = y
@@ -294,49 +287,8 @@ def _positions(column: pd.Series, classes: Sequence[Hashable], name: str, what: 
         value = python_object(value)
         if not isinstance(value, Hashable) or value not in position:
             raise ValueError(
-                f"column {name!r} of {what} holds {value!r} in {_row(column.index, i)}, which is none of the classes "
+                f"column {name!r} of {what} holds {value!r} in {row_label(column.index, i)}, which is none of the classes "
                 f"{list(classes)}: correct it, or name all classes in the task's likelihood"
             )
         y[i] = position[value]
     return y
-
-
-def _intervals(column: pd.Series, likelihood: Censored, name: str, what: str) -> tuple[np.ndarray, np.ndarray]:
-    y, high = np.full(len(column), np.nan), np.full(len(column), np.nan)
-
-    def number(text: Any, i: int) -> float:
-        try:
-            value = float(text)
-        except (TypeError, ValueError):
-            value = np.nan
-        if not np.isfinite(value):
-            raise ValueError(
-                f"column {name!r} of {what} holds {column.iloc[i]!r} in {_row(column.index, i)}: a number is expected, "
-                "'<' or '>' and a limit, or two numbers with '..' between them"
-            )
-        return value
-
-    for i, value in enumerate(column):
-        if pd.isna(value):
-            continue
-        match = _CENSORED.fullmatch(value) if isinstance(value, str) else None
-        if match is None:
-            y[i] = high[i] = number(value, i)
-        elif match[1] == "<":
-            y[i], high[i] = -np.inf, number(match[2], i)
-        elif match[1] == ">":
-            y[i], high[i] = number(match[2], i), np.inf
-        else:
-            y[i], high[i] = number(match[3], i), number(match[4], i)
-            if y[i] > high[i]:
-                raise ValueError(
-                    f"column {name!r} of {what} holds {value!r} in {_row(column.index, i)}: the lower end comes first"
-                )
-    is_number = y == high  # text that says where the label lies keeps what it says
-    if likelihood.lower is not None:
-        beyond = is_number & (y <= likelihood.lower)
-        y, high = np.where(beyond, -np.inf, y), np.where(beyond, likelihood.lower, high)
-    if likelihood.upper is not None:
-        beyond = is_number & (y >= likelihood.upper)
-        y, high = np.where(beyond, likelihood.upper, y), np.where(beyond, np.inf, high)
-    return y, high

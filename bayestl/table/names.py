@@ -98,3 +98,8 @@ _KINDS: dict[str, tuple[type, Any, Any]] = {
     ),
 }
 """For each tag the class, its JSON value and the inverse; a subclass comes before its base."""
+
+
+def row_label(index: pd.Index, i: int) -> str:
+    """How a message calls the row at position ``i``."""
+    return f"row {i}" if isinstance(index, pd.RangeIndex) else f"row {index[i]!r} (position {i})"

@@ -14,8 +14,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayestl.table.columns import decide, encode, label_frame, read_features, read_numbers, refuse, refuse_narrow
+from bayestl.likelihoods import Censored, Hurdle, Likelihood
+from bayestl.table.columns import (
+    decide,
+    encode,
+    label_frame,
+    read_features,
+    read_numbers,
+    refuse,
+    refuse_narrow,
+)
 from bayestl.table.groups import encode_groups, refuse_other_rows
+from bayestl.table.limits import holds_limits
 from bayestl.table.measured import Measured
 from bayestl.table.task import Task, TaskPart, match_tasks, task_parts
 
@@ -76,13 +86,18 @@ class Table:
         return task_parts(self.tasks)
 
 
-def _suggest_hurdle(y: np.ndarray, name: str) -> None:
+def many_zeros(y: np.ndarray) -> bool:
+    """Whether so many of some labels (n,) are exactly zero, and none negative, that zero has a probability of its own."""
     labels = y[~np.isnan(y)]
     zeros = int((labels == 0).sum())
-    if zeros >= 5 and zeros >= MANY_ZEROS * len(labels) and (labels >= 0).all() and zeros < len(labels):
+    return zeros >= 5 and MANY_ZEROS * len(labels) <= zeros < len(labels) and bool((labels >= 0).all())
+
+
+def _suggest_hurdle(y: np.ndarray, name: str) -> None:
+    if many_zeros(y):
         warnings.warn(
-            f"{zeros} of the {len(labels)} labels of task {name!r} are exactly 0 and none is negative: "
-            f"Task({name!r}, likelihood=Hurdle()) gives zero a probability of its own",
+            f"{int((y == 0).sum())} of the {int((~np.isnan(y)).sum())} labels of task {name!r} are exactly 0 and none is "
+            f"negative: Task({name!r}, likelihood=Hurdle()) gives zero a probability of its own",
             UserWarning,
             stacklevel=4,
         )
@@ -182,3 +197,31 @@ def refuse_empty_parts(table: Table, parts: Sequence[TaskPart]) -> None:
 def row_groups(table: Table) -> np.ndarray:
     """Codes (n,) of the rows' groups, -1 where a row has none."""
     return np.full(len(table.x), -1) if table.group is None else table.group
+
+
+def evident_tasks(Y: Any, tasks: Sequence[Task] | None) -> list[Task]:
+    """The given tasks, and one for each other column of ``Y`` whose cells say how its labels arise.
+
+    Columns with text such as ``"<0.1"`` are censored; those of which many labels are exactly zero, and none is negative, have
+    a hurdle.
+    """
+    frame = label_frame(Y, len(Y))
+    found = list(tasks or ())
+    named = {task.name for task in found if task.likelihood is not None}
+    for name in frame.columns:
+        column = frame[name]
+        if name in named:
+            continue
+        likelihood: Likelihood | None = None
+        if holds_limits(column):
+            likelihood = Censored()
+        elif _is_number(column) and many_zeros(column.to_numpy(dtype=float, na_value=np.nan)):
+            likelihood = Hurdle()
+        if likelihood is not None:
+            given = next((t for t in found if t.name == name), Task(name))
+            found = [t for t in found if t.name != name] + [replace(given, likelihood=likelihood)]
+    return found
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)

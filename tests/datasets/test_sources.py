@@ -22,7 +22,7 @@ def error(data, source, target="measured"):
 
 
 def test_free_energies_have_the_sign_of_physics(data_folder):
-    data = datasets.load_freesolv()
+    data = datasets.load_molecules("freesolv")
     assert labels(data) == {"calculated": 640, "measured": 640}
     assert list(data.X) == ["smiles"]
     by_smiles = data.Y.set_index(data.X["smiles"])["measured"]
@@ -33,7 +33,7 @@ def test_free_energies_have_the_sign_of_physics(data_folder):
 
 
 def test_polarizabilities_and_frameworks(data_folder):
-    molecules = datasets.load_polarizability()
+    molecules = datasets.load_molecules("polarizability")
     assert labels(molecules) == {"calculated": 1134, "measured": 1134}
     assert (molecules.Y.min() == 0).all()
     assert (molecules.Y.max() == 1).all()
@@ -45,6 +45,15 @@ def test_polarizabilities_and_frameworks(data_folder):
     assert frameworks.X["void_fraction"].between(0.1, 1).all()
     atoms = frameworks.X.drop(columns=["pore_diameter", "void_fraction", "surface_area", "crystal_density"])
     np.testing.assert_allclose(atoms.sum(axis=1), 1, atol=0.02)
+
+
+def test_the_tables_of_molecules_have_names_and_titles():
+    for name in ("freesolv", "polarizability"):
+        assert "molecules" in datasets.LOADERS[name].__doc__
+    with pytest.raises(
+        ValueError, match=r"no table of molecules 'qm9'; the tables are \['freesolv', 'polarizability'\]"
+    ):
+        datasets.load_molecules("qm9")
 
 
 def test_formation_enthalpies_are_joined_by_composition(data_folder):

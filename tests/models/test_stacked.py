@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import bayestl as btl
-from bayestl.models.ensembles.stacked import stacking_weights
+from bayestl.models.ensembles.stacking import stacking_weights
 
 
 def models(**kwargs):

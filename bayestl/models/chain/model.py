@@ -148,7 +148,7 @@ class ChainGP(TransferModel):
         order = self._order(table)
         return [(part,) for t in order for part in table.parts if part.task == t]
 
-    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
+    def _prior(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
         return independent_prior(parts, table.group is not None, lambda: self._smooth(columns))
 
     def _columns(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Sequence[str]:

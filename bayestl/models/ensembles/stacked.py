@@ -13,58 +13,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
 
 from bayestl.diagnostics.checks import Check
 from bayestl.diagnostics.draws import RowDraws
-from bayestl.distributions import Predictive
-from bayestl.distributions.mixture import average
-from bayestl.joint import Asked, JointLabels, Moments
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import FOLDS, check_folds, held_out_labels, refitted, restored, state_of, with_seed_of
+from bayestl.models.ensembles.stacking import StackedLabels, mixed_correlation, stacking_weights
 from bayestl.models.whole_table import decided
 from bayestl.streams import RandomState, spawn
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import Task
-
-STEPS = 10_000
-"""Most steps of expectation-maximisation for the weights."""
-SETTLED = 1e-10
-"""Change of the weights at which expectation-maximisation stops."""
-
-
-class StackedLabels:
-    """A mixture of the joint distributions of K models (``bayestl.joint.JointLabels``), with ``weights`` (K,)."""
-
-    def __init__(self, members: Sequence[JointLabels], weights: np.ndarray) -> None:
-        self.members = members
-        self.weights = weights
-
-    def marginals(self, asked: Asked) -> list[Predictive]:
-        """The mixture of the models' distributions of each task's labels."""
-        by_task = zip(*(m.marginals(asked) for m in self.members), strict=True)
-        return [average(self.weights, list(of_task)) for of_task in by_task]
-
-    def moments(self, asked: Asked) -> Moments | None:
-        """The Gaussian components of all models; None where a model has only draws."""
-        per_model = [m.moments(asked) for m in self.members]
-        gaussian = [m for m in per_model if m is not None]
-        if len(gaussian) < len(per_model):
-            return None
-        weights = np.concatenate([w * m[0] for w, m in zip(self.weights, gaussian, strict=True)])
-        means, covariances, noise = (np.concatenate([m[i] for m in gaussian]) for i in (1, 2, 3))
-        return weights, means, covariances, noise
-
-    def draws(self, n: int, generator: np.random.Generator, joint_rows: bool, asked: Asked) -> np.ndarray:
-        """``n`` draws (n, rows, T), each from one of the models for all rows and tasks."""
-        if len(self.members) == 1:
-            return self.members[0].draws(n, generator, joint_rows, asked)
-        counts = generator.multinomial(n, self.weights)
-        pairs = zip(self.members, counts, strict=True)
-        draws = [m.draws(int(k), generator, joint_rows, asked) for m, k in pairs if k]
-        return generator.permutation(np.concatenate(draws))
 
 
 class StackedModel(BayesianModel):
@@ -199,15 +159,7 @@ class StackedModel(BayesianModel):
 
     def task_correlation(self) -> pd.DataFrame:
         """Weighted mean of the models' task correlations; ``.attrs["std"]`` is the spread within and between models."""
-        correlations = [m.task_correlation() for m in self.members_.values()]
-        pairs = [(c, c.attrs["std"]) for c in correlations]
-        correlation, std = _mixed_moments(pairs, self.weights_.to_numpy())
-        correlation.attrs["std"] = std
-        if all("residual" in c.attrs for c in correlations):
-            pairs = [(c.attrs["residual"], c.attrs["residual_std"]) for c in correlations]
-            residual = _mixed_moments(pairs, self.weights_.to_numpy())
-            correlation.attrs |= dict(zip(("residual", "residual_std"), residual, strict=True))
-        return correlation
+        return mixed_correlation(self.members_.values(), self.weights_.to_numpy())
 
     def _state(self) -> dict[str, np.ndarray]:
         state = {"weights": self.weights_.to_numpy(), "elpd": self.elpd_.to_numpy()}
@@ -227,33 +179,3 @@ class StackedModel(BayesianModel):
         names = pd.Index(list(members), name="model")
         series = {f"{s}_": pd.Series(state[s], names, name=n) for s, n in (("weights", "weight"), ("elpd", "elpd"))}
         return {"members_": members, **series}
-
-
-def _mixed_moments(moments: Sequence[tuple[pd.DataFrame, pd.DataFrame]], w: np.ndarray) -> list[pd.DataFrame]:
-    """Mean and standard deviation of a mixture with weights (K,), from those of each component."""
-    means, spreads = (np.stack([pair[i].to_numpy() for pair in moments]) for i in (0, 1))
-    mean = np.einsum("k,ktu->tu", w, means)
-    variance = np.einsum("k,ktu->tu", w, spreads**2 + (means - mean) ** 2)
-    first = moments[0][0]
-    return [pd.DataFrame(v, first.index, first.columns) for v in (mean, np.sqrt(variance))]
-
-
-def stacking_weights(log_density: np.ndarray) -> np.ndarray:
-    """Weights (K,) that maximise the sum over labels of ``log sum_k w_k p_k(y_i)``, by expectation-maximisation.
-
-    Parameters
-    ----------
-    log_density : ndarray, shape (n, K)
-        Log density of each held-out label under each model.
-    """
-    weights = np.full(log_density.shape[1], 1.0 / log_density.shape[1])
-    for _ in range(STEPS):
-        with np.errstate(divide="ignore"):
-            joint = log_density + np.log(weights)
-        new = np.exp(joint - logsumexp(joint, axis=1, keepdims=True)).mean(axis=0)
-        change = np.abs(new - weights).max()
-        weights = new / new.sum()
-        if change < SETTLED:
-            break
-    weights[weights < 1e-4] = 0.0
-    return np.asarray(weights / weights.sum())

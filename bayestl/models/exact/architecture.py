@@ -28,6 +28,7 @@ from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Smooth
 from bayestl.streams import RandomState
 from bayestl.table.new_rows import Rows, fitted_rows
+from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
@@ -67,7 +68,7 @@ class ExactArchitecture(BayesianModel):
         """The parts of all tasks, grouped into families that inform each other."""
 
     @abstractmethod
-    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
+    def _prior(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
         """The prior of a family's functions of the named inputs, with its hyperparameters at a first guess."""
 
     def _columns(self, table: Table, parts: tuple[TaskPart, ...], d: int) -> Sequence[str]:

@@ -24,6 +24,7 @@ from bayestl.priors.draws import draw_processes, mix
 from bayestl.priors.processes import PerRow
 from bayestl.streams import spawn
 from bayestl.table.new_rows import fitted_rows
+from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table, row_groups
 from bayestl.table.task import TaskPart
 
@@ -108,7 +109,7 @@ def prior_at_table(model: ExactArchitecture, table: Table, seed: int) -> RowDraw
     priors = []
     for parts in model._families(table):
         columns = model._columns(table, parts, table.x.shape[1])
-        priors.append((parts, model._prior(table, parts, columns), table.x))
+        priors.append((parts, model._prior(table, Scaler.identity(table), parts, columns), table.x))
     return _prior_draws(model, table, priors, 1, seed)
 
 

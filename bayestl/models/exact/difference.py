@@ -37,6 +37,7 @@ from bayestl.priors.processes import PerGroup, PerRow, Points
 from bayestl.priors.task_specific import AMPLITUDE, GROUP_SPREAD, likelihood_hyperparameters, task_specific_processes
 from bayestl.streams import RandomState
 from bayestl.table.graph import order_levels, parent_channels
+from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
@@ -52,7 +53,9 @@ class Link(NamedTuple):
 class Autoregression(Mixing):
     """``W = R [amplitudes | constants | groups | rows]``, ``R = (I - diag(rho) P)^-1``; ``P`` maps a channel to its parent."""
 
-    def __init__(self, parts: Sequence[TaskPart], links: Sequence[Link], grouped: bool) -> None:
+    def __init__(
+        self, parts: Sequence[TaskPart], links: Sequence[Link], grouped: bool, specific: float = SPECIFIC_AMPLITUDE
+    ) -> None:
         super().__init__()
         n = len(links)
         part_of = [i for i, p in enumerate(parts) for _ in p.channels]
@@ -63,13 +66,9 @@ class Autoregression(Mixing):
         size = torch.tensor([p.likelihood.amplitude for p in parts], dtype=torch.float64)
         self.constants = size[self.owner]
         if self.child:
-            expected = torch.tensor([1.0 if links[c].alike else 0.0 for c in self.child], dtype=torch.float64)
-            start = expected.where(expected > 0, torch.tensor(0.5, dtype=torch.float64))
-            register_real(self, "rho", start, NormalPrior(expected, torch.ones_like(expected)))
+            self._register_rho([links[c].alike for c in self.child])
         roots = {part_of[c] for c, link in enumerate(links) if link.parent < 0}
-        medians = (
-            torch.tensor([AMPLITUDE if i in roots else SPECIFIC_AMPLITUDE for i in range(len(parts))]).double() * size
-        )
+        medians = torch.tensor([AMPLITUDE if i in roots else specific for i in range(len(parts))]).double() * size
         register_positive(self, "amplitude", medians, LogNormalPrior(medians.log(), torch.ones_like(medians)))
         reach = torch.eye(n, dtype=torch.bool)
         for c in self._top_down():
@@ -82,6 +81,12 @@ class Autoregression(Mixing):
         self.followed = sorted(set(self.parent) - {-1})
         blocks.append(reach[:, self.followed])
         self.support = torch.cat(blocks, dim=1)
+
+    def _register_rho(self, alike: Sequence[bool]) -> None:
+        """Add ``rho`` of each child, expected near one where it is of the same kind as its parent."""
+        expected = torch.tensor(alike, dtype=torch.float64)
+        start = expected.where(expected > 0, torch.tensor(0.5, dtype=torch.float64))
+        register_real(self, "rho", start, NormalPrior(expected, torch.ones_like(expected)))
 
     def _top_down(self) -> list[int]:
         """The channels, parents before children."""
@@ -170,7 +175,7 @@ class DifferenceGP(TransferModel):
             family_of_part = {p: min(a, b) if i in (a, b) else i for p, i in family_of_part.items()}
         return [tuple(p for p in table.parts if family_of_part[p] == i) for i in sorted(set(family_of_part.values()))]
 
-    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
+    def _prior(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
         grouped = table.group is not None
         mixing = Autoregression(parts, self._family_links(table, parts), grouped)
         processes = task_specific_processes(parts, False, lambda: self._smooth(columns))

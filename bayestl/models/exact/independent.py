@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from bayestl.models.exact.model import ExactModel
 from bayestl.priors.prior import Prior
 from bayestl.priors.task_specific import independent_prior
+from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
 
@@ -48,5 +49,5 @@ class IndependentGP(ExactModel):
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
         return [(part,) for part in table.parts]
 
-    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
+    def _prior(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
         return independent_prior(parts, table.group is not None, lambda: self._smooth(columns))

@@ -79,8 +79,10 @@ class LeaveOneOut:
         return pd.DataFrame(columns | {"mean": mean, "std": np.sqrt(variance)})
 
 
-def held_out(model: ExactArchitecture, families: Sequence[Family]) -> dict[str, LeaveOneOut]:
+def held_out(model: ExactArchitecture, families: Sequence[Family], hide: str = "target") -> dict[str, LeaveOneOut]:
     """Leave-one-out predictions of the labels of every task, from the posteriors of the model's families.
+
+    ``hide``: whether a label is left out alone ("target"), or with all labels of its row ("row").
 
     Raises
     ------
@@ -91,15 +93,18 @@ def held_out(model: ExactArchitecture, families: Sequence[Family]) -> dict[str, 
         raise ValueError(
             "leave-one-out needs every label, but this table is summarised by inducing values: use compare"
         )
-    left_out = [_LeaveOneOutFamily(model, family) for family in families]
+    left_out = [_LeaveOneOutFamily(model, family, hide == "row") for family in families]
     return {name: _of_task(model, t, left_out) for t, name in enumerate(model.table_.names)}
 
 
 class _LeaveOneOutFamily:
-    """The latent values behind each label of a family given all other labels, component by component."""
+    """The latent values behind each label of a family given all other labels, component by component.
 
-    def __init__(self, model: ExactArchitecture, family: Family) -> None:
-        self._model, self.family = model, family
+    ``whole_rows``: given the labels of all other rows.
+    """
+
+    def __init__(self, model: ExactArchitecture, family: Family, whole_rows: bool) -> None:
+        self._model, self.family, self._whole_rows = model, family, whole_rows
         self.weights = family.posterior.weights
         used = np.cumsum([0, *(len(p.channels) for p in family.parts)])
         self._local = {part: list(range(a, b)) for part, (a, b) in zip(family.parts, pairwise(used), strict=True)}
@@ -112,16 +117,20 @@ class _LeaveOneOutFamily:
         """Latent values of all parts of task ``t`` at its labelled ``rows`` under component ``s``, and their settings."""
         component = self.family.posterior.components[s]
         local = {part: channels for part, channels in self._local.items() if part.task == t}
-        channels = [c for of_part in local.values() for c in of_part]
+        asked = [c for of_part in local.values() for c in of_part]
+        others = [c for c in range(len(self.family.channels)) if c not in asked] if self._whole_rows else []
+        channels = asked + others
         points = component.labels.points
         own = torch.full((len(rows), len(channels)), -1)
         position = {int(row): i for i, row in enumerate(rows)}
         for place in torch.nonzero(torch.isin(points.task, torch.tensor(channels))).ravel().tolist():
-            own[position[int(points.row[place])], channels.index(int(points.task[place]))] = place
+            if (i := position.get(int(points.row[place]))) is not None:
+                own[i, channels.index(int(points.task[place]))] = place
         codes = fitted_rows(self._model.table_, self._model._family_inputs(self.family), rows)
         x, group, row = (torch.from_numpy(v) for v in codes[:3])
         at = [Points(x, torch.full((len(rows),), c, dtype=torch.long), group, row) for c in channels]
         mean, covariance = cavities(component, at, own)
+        mean, covariance = mean[:, : len(asked)], covariance[:, : len(asked), : len(asked)]
         noise = component.prior.residual.variance().detach().numpy()
         settings = {}
         for part, of_part in local.items():

@@ -19,7 +19,7 @@ from bayestl.inference.gaussian.table_labels import training_data
 from bayestl.inference.threads import threads_for
 from bayestl.models.base import BayesianModel
 from bayestl.models.checks import fold_checks
-from bayestl.models.crossfit import with_refits
+from bayestl.models.crossfit import check_hide, with_refits
 from bayestl.models.exact.architecture import ExactArchitecture
 from bayestl.models.exact.at_rows import posterior_at_rows, prior_at_rows, prior_at_table
 from bayestl.models.exact.checks import feature_checks, noise_checks, optimiser_checks
@@ -46,13 +46,13 @@ class ExactModel(ExactArchitecture):
         self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], x: np.ndarray, seed: int
     ) -> Family:
         """Fit a family to the labels of the table at inputs ``x`` (n, d); ``seed`` is that of the model."""
-        prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
+        prior = self._prior(table, scaler, parts, self._columns(table, parts, x.shape[1]))
         data = training_data(table, scaler, parts, x)
         of_family = spawn(seed, f"family of {parts[0].names[0]}")  # the same whatever other tasks there are
         mode, title = self._mode(table, parts), type(self).__name__
         return fit_family(parts, prior, data, mode, int(self.n_starts), of_family, title, self.verbose)
 
-    def leave_one_out(self, refit: bool = False) -> pd.DataFrame:
+    def leave_one_out(self, refit: bool = False, hide: str = "target") -> pd.DataFrame:
         """Predict every training label from all others, averaged over the hyperparameters, without fitting again.
 
         Parameters
@@ -60,6 +60,9 @@ class ExactModel(ExactArchitecture):
         refit : bool
             Fit again without each influential label (``sensitivity`` above 0.2), one fit per label: few labels of small
             tables, and those that the other labels do not predict.
+        hide : {"target", "row"}
+            Whether the other labels of the row stay known, or the row is left out with all its labels (not for
+            :class:`ChainGP`).
 
         Returns
         -------
@@ -68,13 +71,12 @@ class ExactModel(ExactArchitecture):
             equal), ``log_density`` (nats, label units; with the label's known standard error),
             ``pit`` (uniform where the model is calibrated), ``sensitivity`` (variance of the log density over the draws
             of the hyperparameters; NaN where they are fixed), ``mean`` and ``std``; for classes ``y`` is a position and
-            ``p0``, ``p1`` ... are the class probabilities.  Other labels of the same row stay known, as with
-            ``hide="target"``.
+            ``p0``, ``p1`` ... are the class probabilities.
 
         Raises
         ------
         ValueError
-            If the table is so large that it is summarised by inducing values.
+            If the table is so large that it is summarised by inducing values, or if ``hide`` is unknown or not possible.
 
         Notes
         -----
@@ -85,13 +87,20 @@ class ExactModel(ExactArchitecture):
         cross-validation and WAIC*).
         """
         check_is_fitted(self, "table_")
+        check_hide(hide)
+        if hide == "row" and self._labels_are_inputs:
+            raise ValueError(f'{type(self).__name__} has no leave-one-out with hide="row": use compare')
         with threads_for(len(self.table_.x)):
-            frames = [loo.frame(name, t) for t, (name, loo) in enumerate(held_out(self, self.families_).items())]
+            left_out = held_out(self, self.families_, hide)
+            frames = [loo.frame(name, t) for t, (name, loo) in enumerate(left_out.items())]
         labels = pd.concat(frames, ignore_index=True)
-        return with_refits(self, labels) if refit else labels
+        return with_refits(self, labels, hide) if refit else labels
 
-    def _has_leave_one_out(self) -> bool:
-        return all(f.posterior.full for f in self.families_)
+    def _has_leave_one_out(self, hide: str = "target") -> bool:
+        return all(f.posterior.full for f in self.families_) and not (hide == "row" and self._labels_are_inputs)
+
+    def _leaves_out_honestly(self) -> bool:
+        return self._has_leave_one_out() and all(len(f.posterior.draws) > 1 for f in self.families_)
 
     def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
         yield from optimiser_checks(self.families_)
@@ -192,7 +201,7 @@ class ExactModel(ExactArchitecture):
         state: dict[str, np.ndarray],
         i: int,
     ) -> Family:
-        prior = self._prior(table, parts, self._columns(table, parts, x.shape[1]))
+        prior = self._prior(table, scaler, parts, self._columns(table, parts, x.shape[1]))
         arrays = {name.removeprefix(f"{i}."): value for name, value in state.items() if name.startswith(f"{i}.")}
         return Family.restored(parts, prior, training_data(table, scaler, parts, x), arrays)
 

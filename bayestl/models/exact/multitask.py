@@ -28,6 +28,7 @@ from bayestl.priors.prior import Mixing, Prior
 from bayestl.priors.processes import PerRow, Process
 from bayestl.priors.task_specific import TaskSpecific, likelihood_hyperparameters, task_specific_processes
 from bayestl.streams import RandomState
+from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
@@ -95,7 +96,7 @@ class MultiTaskGP(TransferModel):
             return [table.parts]
         return [atoms, tuple(p for p in table.parts if not p.role)]
 
-    def _prior(self, table: Table, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
+    def _prior(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
         check_positive_integers(self, "n_latent")
         grouped = table.group is not None
         processes: list[Process] = [self._smooth(columns) for _ in range(int(self.n_latent))]

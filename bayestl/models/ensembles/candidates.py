@@ -1,0 +1,78 @@
+"""The architectures that a table offers itself for: by its tasks, their kinds of labels, and how many there are."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from bayestl.likelihoods import Gaussian
+from bayestl.models.base import BayesianModel
+from bayestl.models.chain.model import FOREST_LABELS, ChainGP
+from bayestl.models.exact.difference import DifferenceGP
+from bayestl.models.exact.independent import IndependentGP
+from bayestl.models.exact.multitask import MultiTaskGP
+from bayestl.models.exact.paired import PairedDifferenceGP
+from bayestl.models.label_evidence import one_quantity
+from bayestl.models.subspace.model import LowRankLinear
+from bayestl.table.table import Table
+
+ALONE = "alone"
+"""Name of the model in which no task informs another."""
+MOST_LEVELS = 4
+"""Most tasks that are put in one order."""
+MANY_TASKS = 8
+"""Number of tasks from which a shared subspace is a candidate."""
+SHORT_LABELS = 500
+"""Most Gaussian labels of all tasks together whose hyperparameters are averaged over short chains, which take longer than the
+Laplace approximation, and are closer to the truth."""
+FOREST_FEATURES = 8
+"""Number of features from which forests are."""
+
+
+def candidates(table: Table, target: str | None = None) -> dict[str, BayesianModel]:
+    """Unfitted models of a table's tasks by name, :data:`ALONE` first.
+
+    Parameters
+    ----------
+    table : Table
+        The table that they will be fitted to.
+    target : str, optional
+        The task that is to be predicted best.
+    """
+    is_gaussian = all(isinstance(task.observes, Gaussian) for task in table.tasks)
+    short = is_gaussian and int(table.present.sum()) <= SHORT_LABELS
+    how: dict[str, Any] = {"hyperparameters": "short-mcmc" if short else "auto"}
+    found: dict[str, BayesianModel] = {ALONE: IndependentGP(**how)}
+    levels = order_of_tasks(table, target)
+    last = table.names.index(levels[-1])
+    forests = int(table.present[:, last].sum()) >= FOREST_LABELS and len(table.features) >= FOREST_FEATURES
+    if len(levels) > 1:
+        found["multi-task"] = MultiTaskGP(**how)
+    if 1 < len(levels) <= MOST_LEVELS:
+        if _is_pairable(table, levels):
+            found["paired difference"] = PairedDifferenceGP(levels, **how)
+        if all(task.classes is None for task in table.tasks):
+            found["difference"] = DifferenceGP(levels, **how)
+        found["chain"] = ChainGP(levels, inputs=None, **how)
+    if forests and len(levels) <= MOST_LEVELS:
+        found["forests"] = ChainGP(levels, inputs="forest")
+    if len(levels) >= MANY_TASKS and is_gaussian and table.group is None:
+        found["low rank"] = LowRankLinear()
+    return found
+
+
+def order_of_tasks(table: Table, target: str | None = None) -> list[str]:
+    """The tasks, those with the most labels first, for these are the cheapest; the target last."""
+    counts = table.present.sum(axis=0)
+    order = [table.names[t] for t in np.argsort(-counts, kind="stable")]
+    return order if target is None else [name for name in order if name != target] + [target]
+
+
+def _is_pairable(table: Table, levels: list[str]) -> bool:
+    """Whether each task is the quantity of the one before it, with errors on the same scale."""
+    places = [table.names.index(name) for name in levels]
+    kinds = {(type(t.observes), getattr(t.observes, "power", None)) for t in table.tasks}
+    is_gaussian = all(isinstance(task.observes, Gaussian) for task in table.tasks)
+    return is_gaussian and len(kinds) == 1 and all(one_quantity(table, a, b) for a, b in pairwise(places))

@@ -1,0 +1,165 @@
+"""What an ensemble learns from held-out labels: weights of its models, and a correction of their mixture.
+
+The labels of a row are predicted twice, from the other labels of the row and of all other rows, and from other rows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+
+from bayestl.distributions import Discrete
+from bayestl.distributions.sinh_arcsinh import SinhArcsinh
+from bayestl.distributions.warp import ClassTemperature
+from bayestl.models.base import BayesianModel
+from bayestl.models.crossfit import FOLDS, cross_fitted, with_refits
+from bayestl.models.ensembles.stacking import expected_weights
+from bayestl.table.task import Task
+
+REFITS = 5
+"""Most fits without an influential label of a model, as many as there would be folds."""
+LEAST_WEIGHT = 0.02
+"""Smallest weight of a model that is used."""
+LEAST_LABELS = 10
+"""Labels beside others of their row from which these alone determine the weights for such labels."""
+TEMPERATURE_SD = 0.25
+"""Prior standard deviation of the logarithm of a temperature of class probabilities."""
+COLUMNS = ("task", "row", "y", "high", "log_density", "pit", "mean", "std")
+"""The first columns of held-out labels, in their order."""
+Correction = SinhArcsinh | ClassTemperature
+
+
+class HeldOut(NamedTuple):
+    """Held-out labels of all tasks under one model: beside the other labels of their row, and without these."""
+
+    beside: pd.DataFrame
+    alone: pd.DataFrame | None
+    """None where that would take further fits: the model is then not used for rows of which nothing is known."""
+    has_others: np.ndarray
+    """Whether (n,) another label of the row is known."""
+
+    def of(self, task: str) -> HeldOut:
+        """The labels of one task."""
+        mine = (self.beside["task"] == task).to_numpy()
+        return HeldOut(self.beside[mine], None if self.alone is None else self.alone[mine], self.has_others[mine])
+
+
+def held_out(
+    member: BayesianModel, cv: int | None, seed: int, targets: Sequence[int], tell: Callable[[str], None]
+) -> HeldOut:
+    """The held-out labels of a fitted model.
+
+    Exact leave-one-out where that is honest for the hyperparameters too, with fits without the most influential labels of the
+    tasks ``targets``; else ``cv`` folds.  ``tell`` is told what is done.
+    """
+    table = member.table_
+    several = len(table.tasks) > 1
+    frames: dict[str, pd.DataFrame] = {}
+    hides = ("target", "row") if several else ("target",)
+    if cv is None and member._leaves_out_honestly():
+        tell("each label without itself")
+        frames = {hide: member.leave_one_out(hide=hide) for hide in hides if member._has_leave_one_out(hide)}
+        names = [table.names[t] for t in targets]
+        sensitivity = frames["target"]["sensitivity"].where(frames["target"]["task"].isin(names), 0.0)
+        refits = with_refits(member, frames["target"].assign(sensitivity=sensitivity), most=REFITS)
+        frames["target"] = refits
+    else:
+        folds = cv or FOLDS
+        frames = cross_fitted(member, folds, seed, hides, callback=lambda i: tell(f"fold {i} of {folds}"))
+    beside = frames["target"]
+    task = beside["task"].map(table.names.index).to_numpy()
+    others = table.present[beside["row"]].sum(axis=1) > table.present[beside["row"], task]
+    return HeldOut(beside, frames.get("row") if several else beside, others)
+
+
+def weights_of(found: Mapping[str, HeldOut], task: str) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (K,) of the models for a task's labels beside other labels of their row, and without any."""
+    of_task = [h.of(task) for h in found.values()]
+    others = of_task[0].has_others
+    chosen = others if others.sum() >= LEAST_LABELS else np.ones_like(others)
+    beside = expected_weights(np.column_stack([h.beside["log_density"] for h in of_task])[chosen])
+    alone = np.zeros(len(of_task))
+    able = [k for k, h in enumerate(of_task) if h.alone is not None]
+    alone[able] = expected_weights(np.column_stack([h.alone["log_density"] for h in of_task if h.alone is not None]))
+    return _used(beside), _used(alone)
+
+
+def _used(weights: np.ndarray) -> np.ndarray:
+    """The weights without those that are too small to be worth their models."""
+    kept = np.where(weights >= min(LEAST_WEIGHT, weights.max()), weights, 0.0)
+    return np.asarray(kept / kept.sum())
+
+
+def corrections(tasks: Sequence[Task], found: Mapping[str, HeldOut], weights: pd.DataFrame) -> dict[str, Correction]:
+    """The correction of each task's mixture, fitted to its labels of both kinds, which count half each."""
+    fixed: dict[str, Correction] = {}
+    for task in tasks:
+        of_task = [h.of(task.name) for h in found.values()]
+        beside, alone = (weights[task.name].iloc[:, i].to_numpy() for i in (0, 1))
+        kinds = [(_mixture(task, [h.beside for h in of_task], np.where(of_task[0].has_others[:, None], beside, alone)))]
+        if of_task[0].has_others.any():
+            able = [h.alone is not None for h in of_task]
+            kinds.append(_mixture(task, [h.alone for h in of_task if h.alone is not None], alone[None, able]))
+        labels = pd.concat(kinds, ignore_index=True)
+        if task.classes is None:
+            fixed[task.name] = SinhArcsinh.fit(labels["pit"].to_numpy(), np.full(len(labels), 1.0 / len(kinds)))
+        else:
+            chances = labels[[f"p{k}" for k in range(len(task.classes))]].to_numpy()
+            sd = TEMPERATURE_SD / np.sqrt(len(kinds))
+            fixed[task.name] = ClassTemperature.fit(chances, labels["y"].to_numpy(), sd)
+    return fixed
+
+
+def mixed(
+    tasks: Sequence[Task],
+    found: Mapping[str, HeldOut],
+    weights: pd.DataFrame,
+    fixed: Mapping[str, Correction],
+) -> pd.DataFrame:
+    """Each label beside the others, as the corrected mixture predicts it."""
+    frames = []
+    for task in tasks:
+        of_task = [h.of(task.name) for h in found.values()]
+        beside, alone = (weights[task.name].iloc[:, i].to_numpy() for i in (0, 1))
+        frame = _mixture(task, [h.beside for h in of_task], np.where(of_task[0].has_others[:, None], beside, alone))
+        warp = fixed[task.name]
+        if isinstance(warp, ClassTemperature):
+            columns = [f"p{k}" for k in range(len(task.classes or ()))]
+            chances = warp.apply(Discrete(frame[columns].to_numpy(), task.classes or ())).probabilities
+            position = frame["y"].to_numpy().astype(int)
+            frame[columns] = chances
+            frame["log_density"] = np.log(np.maximum(chances[np.arange(len(frame)), position], 1e-300))
+        else:
+            level = frame["pit"].to_numpy()
+            frame["log_density"] += warp.log_slope(level)
+            frame["pit"] = warp.level(level)
+        frames.append(frame)
+    labels = pd.concat(frames, ignore_index=True)
+    return labels[[c for c in COLUMNS if c in labels] + [c for c in labels if c not in COLUMNS]]
+
+
+def _mixture(task: Task, frames: Sequence[pd.DataFrame], weights: np.ndarray) -> pd.DataFrame:
+    """Held-out labels (n) under a mixture of K models with weights (n or 1, K) of each label."""
+
+    def average(column: str) -> np.ndarray:
+        values = np.column_stack([f[column] for f in frames])
+        return np.asarray((weights * np.where(weights > 0, values, 0.0)).sum(axis=1))
+
+    with np.errstate(divide="ignore"):
+        logs = np.log(weights) + np.column_stack([f["log_density"] for f in frames])
+    frame = frames[0][["task", "row", "y", "high"]].assign(log_density=logsumexp(logs, axis=1), pit=average("pit"))
+    if task.classes is not None:
+        return frame.assign(**{f"p{k}": average(f"p{k}") for k in range(len(task.classes))})
+    mean = average("mean")
+    second = np.column_stack([f["std"] ** 2 + (f["mean"] - mean) ** 2 for f in frames])
+    variance = (weights * np.where(weights > 0, second, 0.0)).sum(axis=1)
+    return frame.assign(mean=mean, std=np.sqrt(variance))
+
+
+def correction_from(task: Task, state: np.ndarray) -> Correction:
+    """The correction of a task from the array that its ``state()`` returned."""
+    return SinhArcsinh(*map(float, state)) if task.classes is None else ClassTemperature(float(state[0]))
