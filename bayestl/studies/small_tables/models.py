@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from bayestl.datasets import Dataset
-from bayestl.models.ensembles.stacked import StackedModel
+from bayestl.models.ensembles.auto import AutoTransfer
 from bayestl.models.exact.independent import IndependentGP
-from bayestl.models.exact.multitask import MultiTaskGP
 from bayestl.studies.draws import LINE, ON_DIFFERENCE, SOURCE_ITSELF
 from bayestl.studies.peers import (
     BoTorchMultiTask,
@@ -31,17 +30,9 @@ AUTO = "auto"
 BOTORCH = "BoTorch multi-task"
 
 
-def automatic(table: Table, data: Dataset) -> Any:
+def automatic(table: Table, data: Dataset) -> AutoTransfer:
     """The model that makes its choices itself."""
-    tasks = list(data.tasks)
-    if importlib.util.find_spec("bayestl.models.ensembles.auto") is not None:
-        automatic = importlib.import_module("bayestl.models.ensembles.auto").AutoTransfer
-        return automatic(target=table.target, tasks=tasks, random_state=0, verbose=False)
-    members = {
-        "independent": IndependentGP(tasks, verbose=False),
-        "multi-task": MultiTaskGP(tasks=tasks, verbose=False),
-    }
-    return StackedModel(members, target=table.target, tasks=tasks, verbose=False)
+    return AutoTransfer(target=table.target, tasks=list(data.tasks), random_state=0, verbose=False)
 
 
 def peers(table: Table, data: Dataset) -> dict[str, Any]:
