@@ -26,7 +26,7 @@ def draw(table: pd.DataFrame, peers: pd.DataFrame) -> Any:
         The CRPS of ``auto`` over that of each peer, a column per peer.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
+    from matplotlib.ticker import NullLocator, ScalarFormatter
 
     best = peers.max(axis=1)  # auto over the best peer
     y = -np.arange(len(table), dtype=float)
@@ -42,7 +42,7 @@ def draw(table: pd.DataFrame, peers: pd.DataFrame) -> Any:
     left.set_xlim(low, min(6.0, max(high, float(np.nanquantile(best.to_numpy()[:, None] / peers, 0.9)))))
     left.set_xticks([t for t in (0.5, 0.7, 1, 1.5, 2, 3, 4, 6) if low <= t <= left.get_xlim()[1]])
     left.xaxis.set_major_formatter(ScalarFormatter())
-    left.xaxis.set_minor_formatter(NullFormatter())
+    left.xaxis.set_minor_locator(NullLocator())
     left.set_xlabel("CRPS over that of the best peer (below 1: better)")
     left.set_yticks(y, [f"{t}, {n}" if n else f"{t}: {q}" for t, n, q in table.index])
     for k, (name, level) in enumerate(LEVELS.items()):
@@ -50,8 +50,8 @@ def draw(table: pd.DataFrame, peers: pd.DataFrame) -> Any:
         error = 2 * np.sqrt(level * (1 - level) / table["labels"].astype(float))
         right.axvline(level, color="0.6", lw=0.8, zorder=0)
         right.errorbar(share, y, xerr=error, fmt="o", ms=4, lw=1, color=("0.45", "black")[k], label=name)
-    right.set_xlim(0.3, 1.0)
-    right.set_xlabel("share of labels in the intervals of auto")
+    right.set_xlim(0.2, 1.0)
+    right.set_xlabel("labels in the intervals of auto")
     for axes in (left, right):
         axes.grid(axis="y", color="0.92", lw=0.6)
         axes.set_axisbelow(True)

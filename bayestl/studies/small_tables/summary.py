@@ -12,6 +12,7 @@ import pandas as pd
 from bayestl.studies.small_tables.models import AUTO
 from bayestl.studies.small_tables.results import Results
 from bayestl.studies.small_tables.scores import EACH, LEVELS
+from bayestl.studies.small_tables.tables import TABLES
 from bayestl.studies.small_tables.words import below, everything, failed, lines, notes
 
 KEY = ["table", "n", "quantity"]
@@ -40,7 +41,7 @@ class Summary:
 
     def __init__(self, results: Results) -> None:
         self.results = results
-        self.draws = results.scores()
+        self.draws = _in_order(results.scores())
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -121,6 +122,16 @@ class Summary:
             figure = draw(self.table, self.ratios.loc[:, ~self.ratios.columns.str.startswith(MEMBER)])
             for ending in ("svg", "png"):
                 figure.savefig(folder / f"small-tables.{ending}", dpi=130)
+
+
+def _in_order(draws: pd.DataFrame) -> pd.DataFrame:
+    """The scores by table, as in the list of tables, then number; ``auto`` first, then its members, then the peers."""
+    if draws.empty:
+        return draws
+    tables = {name: k for k, name in enumerate([*TABLES, *draws["table"].unique()][::-1])}
+    model = draws["model"].map(lambda m: 0 if m == AUTO else 1 if m.startswith(MEMBER) else 2)
+    rank = pd.DataFrame({"table": -draws["table"].map(tables), "n": draws["n"], "model": model})
+    return draws.loc[rank.sort_values(["table", "n", "model"], kind="stable").index].reset_index(drop=True)
 
 
 def _pooled(part: pd.DataFrame) -> dict[str, Any]:
