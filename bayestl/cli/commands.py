@@ -14,10 +14,12 @@ from bayestl.cli.inputs import (
     Inputs,
     ModelName,
     choose_inputs,
+    evident,
     make_model,
     make_tasks,
     models_in,
     names_in,
+    options_of_auto,
     read,
     require_columns,
     sizes_in,
@@ -50,13 +52,20 @@ def fit(
     data: Annotated[Path, typer.Argument(help="CSV or Parquet: one row per material, empty cells where not measured.")],
     tasks: Annotated[str, typer.Option(help="Label columns, comma-separated; for difference lowest fidelity first.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the model.")],
+    target: Annotated[str | None, typer.Option(help="For auto: the task that matters; default: all.")] = None,
     features: Annotated[
         str | None,
         typer.Option(
             help="Feature columns, comma-separated; formulas as composition:COLUMN. Default: all numeric ones."
         ),
     ] = None,
-    model: Annotated[ModelName, typer.Option(help="Architecture.")] = ModelName.multi_task,
+    model: Annotated[
+        ModelName,
+        typer.Option(help="Architecture; auto: those that suit the table, mixed by held-out labels and recalibrated."),
+    ] = ModelName.auto,
+    budget: Annotated[
+        float | None, typer.Option(help="For auto: seconds after which no further architecture is begun.")
+    ] = None,
     graph: Annotated[str | None, typer.Option(help="For latent-variable: PARENT>CHILD, comma-separated.")] = None,
     presets: Annotated[str, typer.Option(help="Composition features, comma-separated.")] = "magpie,fractions",
     groups: Annotated[str | None, typer.Option(help="A column that groups rows (method, laboratory).")] = None,
@@ -77,7 +86,8 @@ def fit(
         X = inputs.matrix(frame, None, not quiet)
         if name is not None:
             X = X.set_axis(frame[name].astype(str), axis=0)
-        fitted = make_model(model, names, graph, make_tasks(names, likelihoods), seed, not quiet)
+        of_auto = options_of_auto(model.value, names, target, budget)
+        fitted = make_model(model, names, graph, make_tasks(names, likelihoods), seed, not quiet, **of_auto)
         fitted.fit(X, frame[names], groups=None if groups is None else frame[groups])
         fitted.save(output)
         document = {"features": inputs.spec, "presets": inputs.presets, "columns": list(X.columns), "groups": groups}
@@ -86,8 +96,11 @@ def fit(
         say = printer(quiet)
         counts = ", ".join(f"{n} {int(frame[n].notna().sum())}" for n in names)
         say(f"{type(fitted).__name__}: {len(frame)} rows, {X.shape[1]} features, labels: {counts}")
-        say("correlation between tasks:")
-        say(fitted.task_correlation().round(2).to_string())
+        if model == ModelName.auto:
+            say(fitted.summary())
+        else:
+            say("correlation between tasks:")
+            say(fitted.task_correlation().round(2).to_string())
         say(f"saved: {output}")
 
 
@@ -200,8 +213,9 @@ def compare(
     features: Annotated[str | None, typer.Option(help="As for fit.")] = None,
     target: Annotated[str | None, typer.Option(help="Tasks to score, comma-separated; default: all.")] = None,
     models: Annotated[
-        str, typer.Option(help="Architectures, comma-separated.")
-    ] = "independent,multi-task,difference,latent-variable",
+        str,
+        typer.Option(help="Architectures, comma-separated; chain, latent-variable (slow) and low-rank are others."),
+    ] = "independent,multi-task,difference,auto",
     graph: Annotated[str | None, typer.Option(help="For latent-variable: PARENT>CHILD, comma-separated.")] = None,
     hide: Annotated[str, typer.Option(help="What a held-out row loses: target or row.")] = "target",
     folds: Annotated[int, typer.Option(min=2)] = 5,
@@ -223,8 +237,11 @@ def compare(
         require_columns(frame, names, "--tasks")
         inputs = choose_inputs(frame, features, presets, names)
         X = inputs.matrix(frame, None, not quiet, jobs)
-        chosen = models_in(models)
+        chosen, targets = models_in(models), names_in(target)
+        only = targets[0] if len(targets) == 1 else None
         task_list = make_tasks(names, likelihoods)
+        if ModelName.auto in chosen:
+            task_list = evident(frame[names], task_list)  # one likelihood for all models
         cv: Any = KFold(folds, shuffle=True, random_state=small_seed(seed, "folds"))
         compositions = None
         if inputs.formulas:
@@ -233,10 +250,10 @@ def compare(
             cv = GroupKFold(folds, shuffle=True, random_state=small_seed(seed, "folds"))
             compositions = frame[inputs.formulas[0]].map(reduced_formula)
         result = btl.compare(
-            {name: make_model(name, names, graph, task_list, seed, False) for name in chosen},
+            {name: make_model(name, names, graph, task_list, seed, False, target=only) for name in chosen},
             X,
             frame[names],
-            target=names_in(target) or None,
+            target=targets or None,
             cv=cv,
             hide=hide,
             split_groups=compositions,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class ModelName(StrEnum):
     """Names of the architectures."""
 
+    auto = "auto"
     independent = "independent"
     multi_task = "multi-task"
     difference = "difference"
@@ -164,13 +165,37 @@ def models_in(text: str) -> list[str]:
     return chosen
 
 
+def evident(frame: pd.DataFrame, tasks: list[Any] | None) -> list[Any] | None:
+    """The tasks, and those whose likelihood the cells of a label column show, such as ``"<0.1"``; None without any."""
+    from bayestl.table.table import evident_tasks
+
+    return evident_tasks(frame, tasks) or None
+
+
+def options_of_auto(name: str, names: list[str], target: str | None, budget: float | None) -> dict[str, Any]:
+    """The options ``--target`` and ``--budget`` of the model "auto"; other models refuse them."""
+    if name != ModelName.auto and (target is not None or budget is not None):
+        raise ValueError(f"--{'budget' if target is None else 'target'} is for --model auto, not for {name}")
+    if target is not None and target not in names:
+        raise ValueError(f"--target: {target!r} is no task; the tasks are {names}")
+    return {"target": target, "budget": budget} if name == ModelName.auto else {}
+
+
 def make_model(
-    name: str, names: list[str], graph: str | None, tasks: list[Any] | None, seed: int, verbose: bool
+    name: str,
+    names: list[str],
+    graph: str | None,
+    tasks: list[Any] | None,
+    seed: int,
+    verbose: bool,
+    **of_auto: Any,
 ) -> Any:
-    """An unfitted model of the named architecture, for the tasks ``names``."""
+    """An unfitted model of the named architecture, for the tasks ``names``; ``of_auto`` are options of AutoTransfer."""
     import bayestl as btl
 
     common: dict[str, Any] = {"tasks": tasks, "random_state": seed, "verbose": verbose}
+    if name == "auto":
+        return btl.AutoTransfer(**of_auto, **common)
     if name == "multi-task":
         return btl.MultiTaskGP(**common)
     if name == "difference":

@@ -11,6 +11,8 @@ import pandas as pd
 
 LEVEL = 0.9
 """Level of the central intervals whose coverage and width are reported."""
+BELIEVABLE = (0.80, 0.97)
+"""Coverage of those intervals between which a model may be called the best without a word on them."""
 SCORES = ("mae", "rmse", "crps", "nlpd", "coverage", "width", "interval_score", "accuracy", "macro_f1")
 """The scores of a comparison: ``coverage`` is best at :data:`LEVEL`, ``accuracy`` and ``macro_f1`` are
 higher-is-better, the others lower-is-better.  Classes have the last two and ``nlpd`` (the log loss); numbers have all
@@ -106,6 +108,13 @@ class Comparison:
         score = score or ("nlpd" if self.classified(quantity) else "mae")
         column = self.table.xs(quantity, level="quantity")[score, "mean"]
         return str(column.idxmax() if score in HIGHER else column.idxmin())
+
+    def doubt(self, quantity: str, model: str) -> str:
+        """What must be said beside a model that is called the best: what its intervals hold, if outside :data:`BELIEVABLE`."""
+        coverage = self.table.loc[(quantity, model), ("coverage", "mean")]
+        if self.classified(quantity) or BELIEVABLE[0] <= coverage <= BELIEVABLE[1]:
+            return ""
+        return f"its {LEVEL:.0%} intervals hold {coverage:.0%}".replace("%", " %")
 
     def __str__(self) -> str:
         return format_table(self)

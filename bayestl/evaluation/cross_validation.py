@@ -19,8 +19,8 @@ from sklearn.model_selection import KFold, check_cv
 from bayestl import metrics
 from bayestl.distributions import Discrete, Empirical, Hurdle, log_density_of
 from bayestl.evaluation.comparison import LEVEL, SCORES, Comparison
+from bayestl.evaluation.shared_tasks import tasks_of_all, told_of_limits, units_of
 from bayestl.likelihoods import Censored, Ordinal
-from bayestl.models.base import BayesianModel
 from bayestl.models.whole_table import decided_by
 from bayestl.parallel import in_parallel
 from bayestl.streams import spawn
@@ -28,7 +28,6 @@ from bayestl.table.columns import label_frame
 from bayestl.table.groups import refuse_other_rows
 from bayestl.table.measured import Measured
 from bayestl.table.table import Table, build_table
-from bayestl.table.task import Task
 
 HIDE = ("target", "row")
 Function = Callable[[Any], Any]
@@ -90,7 +89,7 @@ def compare(
         raise ValueError("no models to compare")
     if functions and hide != "row":
         raise ValueError('functions of several tasks are scored with hide="row" only')
-    table = build_table(X, Y, Y_std, groups, _tasks(models), suggest=False)  # each model's fit gives the hints
+    table = build_table(X, Y, Y_std, groups, tasks_of_all(models, Y), suggest=False)  # each model's fit gives the hints
     names = table.names
     targets = names if target is None else [target] if isinstance(target, str) else list(target)
     if unknown := [t for t in targets if t not in names]:
@@ -104,7 +103,8 @@ def compare(
         table,
     )
     splits = list(splitter_of(cv).split(frames.X, frames.Y.notna().any(axis=1), split_groups))
-    whole = {name: decided_by(model, frames.X, frames.Y, frames.Y_std, frames.groups) for name, model in models.items()}
+    told = {name: told_of_limits(model, frames.Y, table.tasks) for name, model in models.items()}
+    whole = {name: decided_by(model, frames.X, frames.Y, frames.Y_std, frames.groups) for name, model in told.items()}
     jobs = [(name, fold) for fold in range(len(splits)) for name in models]
     results: dict[tuple[int, int], tuple[list[dict], str | None]] = {}
     order = {name: i for i, name in enumerate(models)}
@@ -120,7 +120,7 @@ def compare(
     if not rows:
         raise ValueError("no held-out label was predicted" + (f": {failures[0]}" if failures else ""))
     predictions = pd.DataFrame(rows)
-    units = _units(models)
+    units = units_of(models)
     present = table.present.astype(int)
     shared = pd.DataFrame(present.T @ present, names, names)
     return Comparison(_summarise(predictions, list(models)), predictions, hide, units, failures, table.x.shape, shared)
@@ -151,16 +151,6 @@ class _Frames:
         return frame
 
 
-def _tasks(models: Mapping[str, Any]) -> list[Task] | None:
-    """The tasks of the first model that has any, itself or in the models of which it is made."""
-    return next((tasks for tasks in map(_tasks_of, models.values()) if tasks), None)
-
-
-def _tasks_of(model: Any) -> list[Task]:
-    """The tasks that the user gave to a model."""
-    return list((model._given_tasks() if isinstance(model, BayesianModel) else getattr(model, "tasks", None)) or ())
-
-
 def _labels(Y: Any, table: Table) -> pd.DataFrame:
     """The label columns; categorical ones list all classes, so that a fold without one of them still knows its name."""
     frame = label_frame(Y, len(table.x)).set_axis(table.index)
@@ -171,11 +161,6 @@ def _labels(Y: Any, table: Table) -> pd.DataFrame:
         elif not isinstance(task.observes, Censored):
             frame[task.name] = table.y[:, table.names.index(task.name)]
     return frame
-
-
-def _units(models: Mapping[str, Any]) -> dict[str, str]:
-    """The units of the tasks, from all models."""
-    return {task.name: task.unit for model in models.values() for task in _tasks_of(model) if task.unit}
 
 
 def _score_fold(

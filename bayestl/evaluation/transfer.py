@@ -14,6 +14,7 @@ from bayestl import streams
 from bayestl.evaluation.comparison import SCORES, Comparison
 from bayestl.evaluation.cross_validation import compare, splitter_of
 from bayestl.metrics import paired_difference
+from bayestl.models.ensembles.auto import AutoTransfer
 from bayestl.models.exact.independent import IndependentGP
 from bayestl.models.whole_table import decided_by
 from bayestl.parallel import in_parallel
@@ -47,7 +48,7 @@ def transfer_gain(
         A column of ``Y``.
     alone : model, optional
         An unfitted model of the target alone; default: :class:`~bayestl.IndependentGP` with the model's kernel and
-        ``hyperparameters``.
+        ``hyperparameters``, and of :class:`~bayestl.AutoTransfer` one that knows the target only.
 
     Returns
     -------
@@ -77,10 +78,7 @@ def transfer_gain(
         raise ValueError(f"target {target!r} is no column of Y; the columns are {list(frame.columns)}")
     if frame.shape[1] < 2:
         raise ValueError(f"transfer_gain: {target!r} is the only label column, nothing can be transferred")
-    if alone is None:
-        shared = {k: v for k, v in model.get_params(deep=False).items() if k in IndependentGP._get_param_names()}
-        alone = IndependentGP(**shared)
-    alone = clone(alone)
+    alone = clone(_alone(model, X, frame, target, Y_std, groups) if alone is None else alone)
     if alone.tasks is not None:
         alone.set_params(tasks=[task for task in alone.tasks if task.name == target] or None)
     splits = list(splitter_of(cv).split(np.zeros(len(frame)), frame.notna().any(axis=1), split_groups))
@@ -95,6 +93,16 @@ def transfer_gain(
     difference, se = paired_difference(with_, without)
     values = {"elpd": with_.sum(), "alone": without.sum(), "difference": difference, "se": se, "n": len(with_)}
     return pd.Series(values, name=target)
+
+
+def _alone(model: Any, X: Any, Y: pd.DataFrame, target: str, Y_std: Any, groups: Any) -> Any:
+    """An unfitted model of the target alone, otherwise like a model of all tasks."""
+    given = model.get_params(deep=False)
+    if not isinstance(model, AutoTransfer):
+        return IndependentGP(**{k: v for k, v in given.items() if k in IndependentGP._get_param_names()})
+    tasks = decided_by(model, X, Y, Y_std, groups).tasks  # with the likelihoods that the whole table decides
+    single = {name: m for name, m in (model.models or {}).items() if isinstance(m, IndependentGP)}
+    return AutoTransfer(**given | {"target": None, "models": single or None, "tasks": tasks})
 
 
 def _densities(comparison: Comparison) -> np.ndarray:

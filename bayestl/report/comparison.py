@@ -39,7 +39,7 @@ def comparison_sections(comparison: Comparison, parity: str | None = None) -> li
     table.text(
         f"Cross-validation, the same folds for every model; a held-out row {held_out}. Mean over folds ± standard error; "
         f"the {LEVEL:.0%} interval should hold {LEVEL:.0%} of the labels. The lowest CRPS (for classes the lowest log loss) "
-        "is marked."
+        "is marked, and where its intervals hold too few or too many labels, that is said beside it."
     )
     for quantity in comparison.quantities:
         table.body.append(f"<h3>{html.escape(comparison.label(quantity))}</h3>{_score_table(comparison, quantity)}")
@@ -89,5 +89,7 @@ def _score_table(comparison: Comparison, quantity: str) -> str:
         if not classified:
             cells += [f"{row['coverage', 'mean']:.2f} ± {row['coverage', 'se']:.2f}", f"{row['width', 'mean']:.3g}"]
         mark = ' class="best"' if model == best else ""
-        rows.append(f"<tr{mark}><td>{html.escape(model)}</td>{''.join(f'<td>{c}</td>' for c in cells)}</tr>")
+        doubt = comparison.doubt(quantity, model) if model == best else ""
+        name = html.escape(f"{model}: {doubt}" if doubt else model)
+        rows.append(f"<tr{mark}><td>{name}</td>{''.join(f'<td>{c}</td>' for c in cells)}</tr>")
     return f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'

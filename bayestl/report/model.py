@@ -12,6 +12,7 @@ import pandas as pd
 
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import held_out_labels
+from bayestl.models.ensembles.auto import AutoTransfer
 from bayestl.models.ensembles.stacked import StackedModel
 from bayestl.models.exact.difference import DifferenceGP
 from bayestl.models.latent.model import LatentVariableGP
@@ -55,6 +56,8 @@ def write_model_report(
 def model_sections(model: BayesianModel, predictions: Posterior | None = None) -> list[Section]:
     """The sections of :func:`write_model_report`."""
     sections = [_data(model), _shared(model)]
+    if isinstance(model, AutoTransfer):
+        sections = [chosen_section(model), *sections, _mixture(model)]
     if isinstance(model, StackedModel):
         sections.append(
             Section("Weights of the architectures")
@@ -89,6 +92,35 @@ def model_sections(model: BayesianModel, predictions: Posterior | None = None) -
     if predictions is not None:
         sections.append(_predictions(predictions))
     return [s for s in sections if s.body]
+
+
+def chosen_section(model: AutoTransfer, title: str = "What was chosen") -> Section:
+    """What a fitted :class:`~bayestl.AutoTransfer` says of itself, a paragraph for each of its sentences."""
+    section = Section(title)
+    for line in model.summary().replace("\n  ", " ").splitlines():
+        if line.strip():
+            section.text(line)
+    return section
+
+
+def _mixture(model: AutoTransfer) -> Section:
+    """Weights of the models, corrections of their mixture, and models that were left out."""
+    section = Section("The mixture")
+    section.text(
+        "Weight of each model, by the log density of labels that it had not seen: where other labels of the row are known, and "
+        "where none is."
+    )
+    weights = model.weights_
+    section.frame(weights.set_axis([f"{task}, {row}" for task, row in weights.columns], axis=1), digits=2)
+    section.text(
+        "Correction of the mixture's labels. Spread above 1: labels scatter more than the models say; tail below 1: more of them "
+        "are far away; temperature above 1: probabilities of classes were too sure."
+    )
+    corrections = {name: vars(warp) for name, warp in model.corrections_.items()}
+    section.frame(pd.DataFrame.from_dict(corrections, orient="index").rename_axis("task").fillna(""))
+    for name, reason in model.left_out_.items():
+        section.text(f"Left out: {name}, {reason}")
+    return section
 
 
 def _data(model: BayesianModel) -> Section:

@@ -37,6 +37,9 @@ class Pool:
     costs: np.ndarray
     tasks: list[str]
 
+    def __post_init__(self) -> None:
+        self.known = self.known.set_axis(self.X.index)  # models match rows by name
+
     def at(self, rows: np.ndarray) -> Pool:
         """The pool of some of the rows."""
         return replace(self, X=self.X.iloc[rows], known=self.known.iloc[rows], possible=self.possible[rows])
