@@ -295,7 +295,7 @@ class AutoTransfer(BayesianModel):
     def summary(self) -> str:
         """In words: what was chosen, what transfers to what, by how much the error falls, and whom not to believe."""
         check_is_fitted(self, "table_")
-        return summary_of(self)
+        return summary_of(self, self._positions(self.table_))
 
     # ----------------------------------------------------------------------------------------------------------- files
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from bayestl.distributions.sinh_arcsinh import SinhArcsinh
 from bayestl.models.ensembles.candidates import ALONE
-from bayestl.models.ensembles.held_out import MIXTURE
+from bayestl.models.ensembles.held_out import MIXTURE, Correction
+from bayestl.table.table import Table
 from bayestl.table.task import Task
-
-if TYPE_CHECKING:
-    from bayestl.models.ensembles.auto import AutoTransfer
 
 FEW_LABELS = 20
 """Number of labels below which weights and intervals say little."""
@@ -24,13 +23,25 @@ WIDTH = 100
 """Characters of a line."""
 
 
-def summary_of(model: AutoTransfer) -> str:
-    """The summary of a fitted model: its data, then a paragraph for each task that matters, then what was left out."""
+class Fitted(Protocol):
+    """What is told of an ensemble: the fitted attributes of :class:`AutoTransfer`."""
+
+    table_: Table
+    members_: Mapping[str, Any]
+    weights_: pd.DataFrame
+    corrections_: Mapping[str, Correction]
+    held_out_: pd.DataFrame
+    scores_: pd.DataFrame
+    left_out_: Mapping[str, str]
+
+
+def summary_of(model: Fitted, positions: Sequence[int]) -> str:
+    """The data of a fitted ensemble, then a paragraph for each task at the given positions, then what was left out."""
     table = model.table_
     counts = table.present.sum(axis=0)
     labels = ", ".join(f"{t.name} {n} ({_kind(t)})" for t, n in zip(table.tasks, counts, strict=True))
     lines = [f"{len(table.x)} rows, {len(table.features)} features; labels: {labels}."]
-    for t in model._positions(table):
+    for t in positions:
         lines += ["", *_about(model, table.tasks[t], int(counts[t]))]
     if model.left_out_:
         lines += ["", "Left out: " + "; ".join(f"{name} ({why})" for name, why in model.left_out_.items()) + "."]
@@ -43,7 +54,7 @@ def _kind(task: Task) -> str:
     return type(task.observes).__name__ + ("" if power is None else f" {power}")
 
 
-def _about(model: AutoTransfer, task: Task, n: int) -> list[str]:
+def _about(model: Fitted, task: Task, n: int) -> list[str]:
     """What was chosen for a task, what it gains, how far the intervals are right, and whom not to believe."""
     scores = model.scores_.xs(task.name, level="task")
     unit = "" if not task.unit or task.classes is not None else f" {task.unit}"
@@ -66,7 +77,7 @@ def _about(model: AutoTransfer, task: Task, n: int) -> list[str]:
     return lines
 
 
-def _weights(model: AutoTransfer, task: Task) -> str:
+def _weights(model: Fitted, task: Task) -> str:
     """The weights of the models, where other labels of the row are known and where none is."""
     beside, nothing = (model.weights_[task.name].iloc[:, i] for i in (0, 1))
     if len(model.members_) == 1:
@@ -82,7 +93,7 @@ def _listed(weights: pd.Series) -> str:
     return ", ".join(f"{name} {w:.2f}" for name, w in ordered.items())
 
 
-def _transfer(model: AutoTransfer, scores: pd.DataFrame) -> str:
+def _transfer(model: Fitted, scores: pd.DataFrame) -> str:
     """Whether the other tasks help, by the best model in which they inform the task."""
     others = scores.drop(index=[ALONE, MIXTURE])
     if len(model.table_.tasks) < 2 or not len(others):
@@ -97,7 +108,7 @@ def _transfer(model: AutoTransfer, scores: pd.DataFrame) -> str:
     return f"Whether the other tasks help cannot be told from these labels ({names})."
 
 
-def _intervals(model: AutoTransfer, task: Task) -> str:
+def _intervals(model: Fitted, task: Task) -> str:
     """How the intervals were corrected, and what they hold now."""
     pit = model.held_out_.loc[model.held_out_["task"] == task.name, "pit"].to_numpy()
     inside = float(((pit >= 0.05) & (pit <= 0.95)).mean())
@@ -109,7 +120,7 @@ def _intervals(model: AutoTransfer, task: Task) -> str:
     return text + "."
 
 
-def _doubts(model: AutoTransfer, task: Task, n: int, scores: pd.DataFrame) -> list[str]:
+def _doubts(model: Fitted, task: Task, n: int, scores: pd.DataFrame) -> list[str]:
     """Whom not to believe: few labels, models that are worse than the task alone, labels far from their predictions."""
     lines = []
     if n < FEW_LABELS:
