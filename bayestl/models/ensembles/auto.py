@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from bayestl.diagnostics.checks import Check, label_checks
+from bayestl.diagnostics.checks import Check, judge, label_checks
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import check_folds, check_hide, refitted, restored, state_of
-from bayestl.models.ensembles.candidates import candidates
+from bayestl.models.ensembles.candidates import ALONE, candidates
 from bayestl.models.ensembles.held_out import (
     COLUMNS,
     MIXTURE,
@@ -170,6 +170,8 @@ class AutoTransfer(BayesianModel):
                 raise ValueError(
                     f"AutoTransfer: models[{name!r}] must be a model of bayestl, got {type(model).__name__}"
                 )
+        if MIXTURE in self._models:
+            raise ValueError(f"AutoTransfer: models= names one {MIXTURE!r}, which is the name of all of them together")
         if self.target is not None and self.target not in table.names:
             raise ValueError(f"target {self.target!r} is no task of the table; the tasks are {table.names}")
         if self.budget is not None and not (isinstance(self.budget, int | float) and self.budget > 0):
@@ -278,14 +280,24 @@ class AutoTransfer(BayesianModel):
         return str(self.weights_[names].mean(axis=1).idxmax())
 
     def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
-        """The checks of each model with a positive weight, except for its calibration, and those of the mixture's labels."""
-        kinds = ("leave-one-out", "held-out", "outlier", "transfer")
+        """The checks of each model with a positive weight, except for those of its held-out labels, and those of the mixture's."""
         for name, member in self.members_.items():
             if (self.weights_.loc[name] > 0).any():
                 for check in member._checks(False, None):
-                    if not check.check.startswith(kinds):
+                    if not any(kind in check.check for kind in ("leave-one-out", "outliers", "influential")):
                         yield replace(check, of=f"{name}: {check.of}")
         yield from label_checks(self.table_.tasks, self.table_.index, self.held_out_, "held-out")
+        if transfer and len(self.table_.tasks) > 1 and ALONE in self.members_:
+            yield from self._transfer_checks()
+
+    def _transfer_checks(self) -> Iterator[Check]:
+        """Checks that the mixture predicts the tasks that matter no worse than each task alone would be."""
+        for t in self._positions(self.table_):
+            task = self.table_.names[t]
+            gain, se = self.scores_.loc[(task, MIXTURE), ["gain", "se"]]
+            harm = gain < -2 * se
+            advice = "the other tasks make it worse: leave them out" if harm else ""
+            yield Check("transfer (nats gained a label)", task, gain, -2 * se, judge(harm, gain < -4 * se), advice)
 
     def task_correlation(self) -> pd.DataFrame:
         """Weighted mean of the models' task correlations; ``.attrs["std"]`` is the spread within and between models."""
