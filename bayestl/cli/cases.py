@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 
@@ -18,6 +19,7 @@ class Case(StrEnum):
     molecules = "molecules"
     enthalpies = "enthalpies"
     fidelities = "fidelities"
+    small_tables = "small-tables"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class Options:
     sizes: list[int] | None
     jobs: int
     verbose: bool
+    seed: int = 0
+    output: Path | None = None
+    summary: bool = False
 
 
 def _no(o: Options) -> Any:
@@ -97,6 +102,17 @@ def _fidelities(o: Options) -> Any:
     return fidelities.run(o.variant or "few", o.repeats or 3, o.only, n_jobs=o.jobs, verbose=o.verbose)
 
 
+def _small_tables(o: Options) -> Any:
+    """The battery of small tables, or the summary of what is in its folder."""
+    from bayestl.studies import small_tables as study
+
+    folder = o.output or study.FOLDER
+    if o.summary:
+        return study.summarise(folder)
+    tables = None if o.variant is None else [name.strip() for name in o.variant.split(",")]
+    return study.run(folder, tables, o.sizes, o.only, o.repeats, o.seed, o.jobs, o.verbose)
+
+
 RUN: dict[Case, Callable[[Options], Any]] = {
     Case.no: _no,
     Case.gap: _gap,
@@ -105,7 +121,8 @@ RUN: dict[Case, Callable[[Options], Any]] = {
     Case.molecules: _molecules,
     Case.enthalpies: _enthalpies,
     Case.fidelities: _fidelities,
+    Case.small_tables: _small_tables,
 }
 """The function of each case; its result is printed."""
-WRITTEN = (Case.gap, Case.molecules, Case.enthalpies, Case.fidelities)
+WRITTEN = (Case.gap, Case.molecules, Case.enthalpies, Case.fidelities, Case.small_tables)
 """Cases whose result has a method ``write`` for a folder."""

@@ -273,14 +273,15 @@ def reproduce(
         Case,
         typer.Argument(
             help="no: NO decomposition; gap: band gaps; color: colours; elements: hardness and volumes of the elements; "
-            "molecules: small tables with a cheap source; enthalpies: formation enthalpies; fidelities: HSE beside PBE gaps."
+            "molecules: small tables with a cheap source; enthalpies: formation enthalpies; fidelities: HSE beside PBE gaps; "
+            "small-tables: all small tables with one call, beside other learners, resumed where it ended."
         ),
     ],
     repeats: Annotated[
         int | None,
         typer.Option(
             help="no, color, elements: repeats of five folds (10, 4, 4); gap: folds (5) or seeds (5); "
-            "molecules, enthalpies, fidelities: draws (10, 10, 3).",
+            "molecules, enthalpies, fidelities: draws (10, 10, 3); small-tables: draws or repeats.",
             min=1,
         ),
     ] = None,
@@ -289,12 +290,14 @@ def reproduce(
         str | None,
         typer.Option(
             help="gap: G0, G1 (default) or G2; molecules: freesolv, polarizability, frameworks (default: these three) or "
-            "coarse; enthalpies: the source scan (default), oqmd or mp; fidelities: few (default) or all labels."
+            "coarse; enthalpies: the source scan (default), oqmd or mp; fidelities: few (default) or all labels; small-tables: names of tables, comma-separated."
         ),
     ] = None,
     sizes: Annotated[
         str | None,
-        typer.Option(help="molecules, enthalpies: rows with both labels, comma-separated (20,40,80; 100)."),
+        typer.Option(
+            help="molecules, enthalpies, small-tables: rows with both labels, comma-separated (20,40,80; 100)."
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="no: kfold or metal.")] = "kfold",
     models: Annotated[str | None, typer.Option(help="Only these models, comma-separated.")] = None,
@@ -304,9 +307,13 @@ def reproduce(
             "-o",
             "--output",
             help="Folder for the predictions behind the figures, and for pictures (gap) or scores of each draw "
-            "(molecules, enthalpies, fidelities).",
+            "(molecules, enthalpies, fidelities); small-tables goes on with what is there.",
         ),
     ] = None,
+    seed: Annotated[int, typer.Option(help="small-tables: seed of the first draw, and of the folds.", min=0)] = 0,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="small-tables: only sum up what the folder holds.")
+    ] = False,
     jobs: Jobs = 2,
     quiet: Quiet = False,
 ) -> None:
@@ -314,9 +321,8 @@ def reproduce(
     with user_errors():
         if output is not None and case not in WRITTEN:
             raise ValueError(f"--output: files are written by {', '.join(c.value for c in WRITTEN)} only")
-        options = Options(
-            repeats, hide, variant, split, names_in(models) or None, sizes_in(sizes) or None, jobs, not quiet
-        )
+        only, numbers = names_in(models) or None, sizes_in(sizes) or None
+        options = Options(repeats, hide, variant, split, only, numbers, jobs, not quiet, seed, output, summary)
         result = RUN[case](options)
         typer.echo(str(result))
         if output is not None:

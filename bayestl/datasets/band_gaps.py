@@ -38,12 +38,7 @@ def load_experimental_band_gaps(pbe: bool = True) -> Dataset:
     Y = pd.DataFrame({"expt_gap": measured["target"].astype(float)})
     tasks: tuple[Task, ...] = (Task("expt_gap", Hurdle(), unit="eV", cost=20.0),)
     if pbe:
-        from bayestl.features import reduced_formula
-
-        calculated = pd.read_csv(fetch(MATERIALS_PROJECT_GAPS))
-        spelling = {f: reduced_formula(f) for f in calculated["formula"].unique()}
-        median = calculated.groupby(calculated["formula"].map(spelling))["target"].median()
-        Y.insert(0, "pbe_gap", measured["formula"].map(reduced_formula).map(median).astype(float))
+        Y.insert(0, "pbe_gap", pbe_gaps_of(measured["formula"]))
         tasks = (Task("pbe_gap", Hurdle(), unit="eV", cost=1.0), *tasks)
     return Dataset(
         "experimental_band_gaps",
@@ -54,3 +49,19 @@ def load_experimental_band_gaps(pbe: bool = True) -> Dataset:
         "MIT",
         EXPERIMENTAL_GAPS.address,
     )
+
+
+def pbe_gaps_of(formulas: pd.Series) -> pd.Series:
+    """The median PBE gap in eV over the Materials Project entries of each formula's composition, NaN where there is none.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or has another checksum.
+    """
+    from bayestl.features import reduced_formula
+
+    calculated = pd.read_csv(fetch(MATERIALS_PROJECT_GAPS))
+    spelling = {f: reduced_formula(f) for f in calculated["formula"].unique()}
+    median = calculated.groupby(calculated["formula"].map(spelling))["target"].median()
+    return formulas.map(reduced_formula).map(median).astype(float)

@@ -2,7 +2,7 @@
 
     p(y_i) = sum_k w_ki p_k(y_i)
 
-A mixture of Gaussians, of those with Student noise, of hurdles (whose positive parts are weighted by the probability of a positive label under each)
+A mixture of Gaussians, also of logarithms or powers, of those with Student noise, of hurdles (whose positive parts are weighted by the probability of a positive label under each)
 or of classes is again of that family; a mixture of anything else is a :class:`WeightedMixture`.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import cast
 
 import numpy as np
 from scipy.special import logsumexp
@@ -23,7 +24,7 @@ from bayestl.distributions.base import (
     cdf_below,
     check_level,
 )
-from bayestl.distributions.rows import Discrete, Hurdle, NormalMixture
+from bayestl.distributions.rows import Discrete, Hurdle, LogNormalMixture, NormalMixture, PowerNormalMixture
 from bayestl.distributions.student import StudentMixture
 
 
@@ -97,6 +98,16 @@ def average(weights: Array, members: Sequence[Predictive]) -> Predictive:
             moments = [field.name for field in fields(kind)[1:]]  # all but the weights
             per_moment = ([np.broadcast_to(getattr(m, name), m.means.shape) for m in alike] for name in moments)
             return kind(_joined(columns, [m.weights for m in alike]), *map(np.concatenate, per_moment))
+    logs = [m.log for m in members if isinstance(m, LogNormalMixture)]
+    if len(logs) == len(members):
+        joined = average(weights, logs)
+        assert isinstance(joined, NormalMixture)
+        return LogNormalMixture(joined)
+    roots = [m for m in members if isinstance(m, PowerNormalMixture)]
+    if len(roots) == len(members) and len({m.power for m in roots}) == 1:
+        root = average(weights, [cast(Predictive, m.root) for m in roots])
+        if isinstance(root, NormalMixture | StudentMixture):
+            return PowerNormalMixture(root, roots[0].power)
     if all(isinstance(m, Discrete) for m in members):
         classes = [m for m in members if isinstance(m, Discrete)]
         probabilities = sum(w[:, None] * m.probabilities for w, m in zip(columns, classes, strict=True))

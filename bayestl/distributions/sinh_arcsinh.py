@@ -16,8 +16,11 @@ from scipy.special import ndtr, ndtri
 from bayestl.distributions.base import Array
 from bayestl.distributions.warp import EDGE, OfDistribution
 
-SPREAD_SD, TAIL_SD = 0.25, 0.15
-"""Prior standard deviations of the logarithms of the two parameters, whose prior medians change nothing."""
+SPREAD, TAIL = -0.05, -0.15
+"""Prior means of the logarithms of the two parameters: labels of few rows seem better predicted than they are, and those of new
+rows have heavier tails."""
+SD = 0.1
+"""Prior standard deviation of both."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,8 @@ class SinhArcsinh(OfDistribution):
             value = count @ (0.5 * score**2 - np.log(cosh) + log_spread - log_tail)
             by_spread = count @ (1.0 - score**2)
             by_tail = count @ (tail * a * (score * cosh * np.exp(-log_spread) - sinh / cosh) - 1.0)
-            prior = 0.5 * (log_spread / SPREAD_SD) ** 2 + 0.5 * (log_tail / TAIL_SD) ** 2
-            slope = np.array([by_spread + log_spread / SPREAD_SD**2, by_tail + log_tail / TAIL_SD**2])
-            return float(value + prior), slope
+            off = (logs - [SPREAD, TAIL]) / SD
+            return float(value + 0.5 * off @ off), np.array([by_spread, by_tail]) + off / SD
 
         found = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-2.0, 2.0), (-1.0, 1.0)])
         return cls(*map(float, np.exp(found.x)))
@@ -68,6 +70,11 @@ class SinhArcsinh(OfDistribution):
         score = np.sinh(self.tail * a) / self.spread
         stretch = np.log(self.tail / self.spread) + np.log(np.cosh(self.tail * a)) - 0.5 * np.log1p(z**2)
         return np.asarray(0.5 * (z**2 - score**2) + stretch)
+
+    def level_width(self, level: float) -> float:
+        """Width of the central interval of a normal distribution, over the one before."""
+        tail = ndtri(0.5 * (1 + level))
+        return float(np.sinh(np.arcsinh(self.spread * tail) / self.tail) / tail)
 
     def state(self) -> Array:
         """The parameters, as an array."""

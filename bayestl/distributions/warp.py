@@ -195,7 +195,7 @@ class Warped:
     def _grid(self) -> Array:
         """Quantiles (k, n) of the warped distribution beyond its atom, at the normal scores :data:`SCORES`."""
         levels = self.warp.inverse(self._zero + (1.0 - self._zero) * ndtr(SCORES)[:, None])
-        return np.stack([self.base.quantile(level) for level in np.clip(levels, 1e-15, 1 - 1e-15)])
+        return np.stack([self.base.quantile(level) for level in np.clip(levels, EDGE, 1 - EDGE)])
 
     def _expectation(self, values: Array) -> Array:
         """The expectation (n,) of values (k, n) at the normal scores :data:`SCORES`, and of zero at the atom."""

@@ -190,12 +190,12 @@ def _score_fold(
         )
         rows: list[dict] = []
         if hide == "row":
-            post = _of_measured(member.posterior(X_test, **known_of_rows), labels)
+            post = of_measured(member.posterior(X_test, **known_of_rows), labels)
             for target in targets:
-                rows += _rows(name, fold, target, test, labels.task(position[target]), post.marginal(target))
+                rows += label_scores(name, fold, target, test, labels.task(position[target]), post.marginal(target))
             for label, function in functions.items():
                 value = Measured.of(_values(function, frames.values(test)))
-                rows += _rows(name, fold, label, test, value, post.apply(function).marginals)
+                rows += label_scores(name, fold, label, test, value, post.apply(function).marginals)
         else:
             for target in targets:
                 if Y_test[target].notna().any():
@@ -203,8 +203,8 @@ def _score_fold(
                     observed[target] = None
                     if frames.Y_std is not None:
                         known_of_rows["observed_std"] = frames.Y_std.iloc[test]
-                    post = _of_measured(member.posterior(X_test, observed=observed, **known_of_rows), labels)
-                    rows += _rows(name, fold, target, test, labels.task(position[target]), post.marginal(target))
+                    post = of_measured(member.posterior(X_test, observed=observed, **known_of_rows), labels)
+                    rows += label_scores(name, fold, target, test, labels.task(position[target]), post.marginal(target))
     except (ValueError, ArithmeticError, RuntimeError) as error:
         return name, fold, [], f"{name}, fold {fold}: {type(error).__name__}: {error}"
     return name, fold, rows, None
@@ -233,12 +233,12 @@ def _values(function: Function, labels: pd.DataFrame) -> np.ndarray:
     return np.where(labels[used].notna().all(axis=1), value, np.nan)
 
 
-def _of_measured(post: Any, labels: Measured) -> Any:
+def of_measured(post: Any, labels: Measured) -> Any:
     """The posterior of labels with the known standard errors of the held-out ones."""
     return post.with_errors(labels) if labels.se.any() else post
 
 
-def _rows(name: str, fold: int, quantity: str, test: np.ndarray, labels: Measured, predicted: Any) -> list[dict]:
+def label_scores(name: str, fold: int, quantity: str, test: np.ndarray, labels: Measured, predicted: Any) -> list[dict]:
     """One record per held-out label: the label, its prediction and their scores."""
     tail = 0.5 * (1 - LEVEL)
     y, high, _ = labels

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from bayestl.distributions import Discrete, Hurdle, LogNormalMixture, NormalMixture
+from bayestl.distributions import Discrete, Hurdle, LogNormalMixture, NormalMixture, PowerNormalMixture
 from bayestl.distributions.mixture import WeightedMixture, average
 
 
@@ -18,10 +18,17 @@ def test_gaussians_stay_gaussians_with_the_closed_form():
     np.testing.assert_allclose(mixed.std() ** 2, 0.3 * 1.0**2 + 0.7 * 0.5**2 + between)
 
 
-def test_other_kinds_agree_with_numerical_integration():
-    members = [LogNormalMixture(normal([0.0], 0.5)), LogNormalMixture(normal([1.0], 0.3))]
-    mixed = average(np.array([0.4, 0.6]), members)
-    assert isinstance(mixed, WeightedMixture)
+@pytest.mark.parametrize(
+    ("first", "second", "kind"),
+    [
+        (LogNormalMixture(normal([0.0], 0.5)), LogNormalMixture(normal([1.0], 0.3)), LogNormalMixture),
+        (PowerNormalMixture(normal([1.0], 0.3), 0.5), PowerNormalMixture(normal([1.5], 0.2), 0.5), PowerNormalMixture),
+        (PowerNormalMixture(normal([1.0], 0.3), 0.5), LogNormalMixture(normal([1.0], 0.3)), WeightedMixture),
+    ],
+)
+def test_positive_kinds_agree_with_numerical_integration(first, second, kind):
+    mixed = average(np.array([0.4, 0.6]), [first, second])
+    assert isinstance(mixed, kind)
 
     def density(y):
         return float(np.exp(mixed.log_density(np.array([y])))[0])

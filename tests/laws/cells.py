@@ -125,6 +125,8 @@ class Model:
     """Whether the fit holds out rows by their position, so that their order counts."""
     slow: bool = False
     """Whether a fit takes seconds, so that laws that fit again leave it out."""
+    rounding: float = 1e-8
+    """Relative size to which two computations of one row agree."""
     wraps: bool = False
     """Whether it is a model of models, which some laws test on few kinds only."""
 
@@ -144,6 +146,8 @@ MOST = (*FEW, "gaussian, std", "gaussian, groups", "gaussian, repeated names", "
 """Kinds of models whose laws take longer: one or more of each likelihood."""
 AVERAGED = ("gaussian", "log-normal, std")
 """Kinds of models that average over their hyperparameters."""
+PAIRED = ("gaussian", "gaussian, std", "gaussian, groups", "log-normal, both")
+"""Kinds of labels whose difference from those of the source is a number on the same scale."""
 WRAPPED = ("gaussian", "log-normal, std", "categorical")
 """Kinds with which wrappers are fitted again."""
 
@@ -168,6 +172,7 @@ MODELS = {
     "multi-task": Model(_multi, exact=True),
     "multi-task, averaged": Model(lambda t: _multi(t, hyperparameters="laplace"), only=AVERAGED),
     "difference": Model(lambda t: btl.DifferenceGP(LEVELS, t, **FAST), exact=True, only=SOME),
+    "paired difference": Model(lambda t: btl.PairedDifferenceGP(LEVELS, t, **FAST), exact=True, only=PAIRED),
     "chain": Model(lambda t: btl.ChainGP(LEVELS, None, t, **FAST), draws=64, only=MOST),
     "chain of forests": Model(
         lambda t: btl.ChainGP(LEVELS, "forest", t, **FAST), draws=64, rows=N_FOREST, only=("gaussian",), slow=True
@@ -191,6 +196,13 @@ MODELS = {
     ),
     "stack": Model(
         lambda t: btl.StackedModel(_pair(t), cv=2, tasks=t, verbose=False), only=FEW, folds=True, wraps=True
+    ),
+    "auto": Model(
+        lambda t: btl.AutoTransfer("target", _pair(t), t, cv=2, verbose=False),
+        only=FEW,
+        rounding=1e-5,  # tails that are made heavier: levels near one have few digits
+        folds=True,
+        wraps=True,
     ),
     "stack of recalibrated": Model(
         lambda t: btl.StackedModel(

@@ -6,8 +6,6 @@ import pytest
 
 from laws.cells import N_NEW
 
-ONE_BY_ONE = 1e-8
-
 
 def answers(cell, post):
     """Numbers (n, k) of a posterior, row by row."""
@@ -32,14 +30,15 @@ def reference(cell, known=True):
     return cell.once(("mixed", known), lambda: answers(cell, cell.model.posterior(**asked(cell, rows, known))))
 
 
-def close(a, b, **tolerance):
-    np.testing.assert_allclose(a, b, **{"rtol": ONE_BY_ONE, "atol": ONE_BY_ONE * np.abs(b).max()} | tolerance)
+def close(cell, a, b, **tolerance):
+    near = cell.spec.rounding
+    np.testing.assert_allclose(a, b, **{"rtol": near, "atol": near * np.abs(b).max()} | tolerance)
 
 
 def test_the_order_of_new_rows_changes_nothing(cell):
     order = np.random.default_rng(0).permutation(len(mixed(cell)))
     rows = [mixed(cell)[i] for i in order]
-    close(answers(cell, cell.model.posterior(**asked(cell, rows))), reference(cell)[order])
+    close(cell, answers(cell, cell.model.posterior(**asked(cell, rows))), reference(cell)[order])
 
 
 def test_rows_one_by_one_are_the_rows_at_once(cell):
@@ -47,21 +46,21 @@ def test_rows_one_by_one_are_the_rows_at_once(cell):
         alone = answers(cell, cell.model.posterior(**asked(cell, [mixed(cell)[i]], known=False)))
         # where labels are truncated, a quadrature is as fine as the narrowest noise of its rows needs
         tolerance = {"rtol": 2e-5} if "positive" in cell.kind_name or "truncated" in cell.kind_name else {}
-        close(alone, reference(cell, known=False)[[i]], **tolerance)
+        close(cell, alone, reference(cell, known=False)[[i]], **tolerance)
 
 
 def test_repeated_rows_are_predicted_alike(cell):
     rows = [*mixed(cell), mixed(cell)[0], mixed(cell)[0], mixed(cell)[-1]]
     found = answers(cell, cell.model.posterior(**asked(cell, rows, known=False)))
-    close(found[: len(mixed(cell))], reference(cell, known=False))
+    close(cell, found[: len(mixed(cell))], reference(cell, known=False))
     again, expected = found[-3:], reference(cell, known=False)[[0, 0, -1]]
     if cell.spec.draws is None:
-        close(again, expected)
+        close(cell, again, expected)
     else:  # a new row has random numbers of its own
         spread = np.abs(expected).max(axis=0) if cell.kind.classes else expected[:, [2, 3] * 4]
         assert (np.abs(again - expected) < 6 / np.sqrt(cell.spec.draws) * spread).all()
         if cell.kind.names != "repeated":  # a fitted row is recognised
-            close(again[-1], expected[-1])
+            close(cell, again[-1], expected[-1])
 
 
 def test_other_names_of_new_rows_change_nothing(cell):
@@ -70,7 +69,7 @@ def test_other_names_of_new_rows_change_nothing(cell):
     names = [f"other {i}" for i in range(N_NEW)]
     given |= {k: v.set_axis(names) for k, v in given.items() if isinstance(v, pd.DataFrame)}
     found = answers(cell, cell.model.posterior(**given))
-    close(found, answers(cell, cell.model.posterior(**asked(cell, rows))))
+    close(cell, found, answers(cell, cell.model.posterior(**asked(cell, rows))))
 
 
 @pytest.mark.cells(lambda c: c.spec.refit(c.kind_name) and c.spec.draws is None and not c.spec.folds)
@@ -87,7 +86,7 @@ def test_order_and_names_of_fitted_rows_change_nothing(cell):
         found, expected = found[:N_NEW], reference(cell)[:N_NEW]
     else:
         expected = reference(cell)
-    close(found, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
+    close(cell, found, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
 
 
 ONE_EACH = {"multi-task | gaussian, std", "multi-task | gaussian, groups", "chain | log-normal, std", "low rank | gaussian, std",
@@ -143,4 +142,4 @@ def test_tables_that_only_count_their_rows_are_taken_by_position(cell):
     given = asked(cell, slice(cell.spec.rows, None))
     named = answers(cell, cell.model.posterior(**given))
     given["observed"] = given["observed"].reset_index(drop=True)
-    close(answers(cell, cell.model.posterior(**given)), named)
+    close(cell, answers(cell, cell.model.posterior(**given)), named)

@@ -18,8 +18,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from bayestl import streams
-from bayestl.inference.gaussian.labels import Data
-from bayestl.inference.gaussian.laplace import covariance_root, laplace_covariance
+from bayestl.inference.gaussian.labels import Data, log_posteriors
+from bayestl.inference.gaussian.laplace import covariance_root, inverse_curvature
 from bayestl.inference.reports import ChainReport
 from bayestl.inference.threads import threads_for
 from bayestl.priors.prior import Prior
@@ -141,8 +141,9 @@ def hmc_draws(
         If the chains do not move: their states then carry no information on the uncertainty.
     """
     centre = get_raw(prior)
-    root = covariance_root(laplace_covariance(prior, data))
     with threads_for(len(data)):
+        every = np.arange(len(centre))
+        root = covariance_root(inverse_curvature(lambda at: log_posteriors(prior, data, at)[1], centre, every))
         states, report = vectorised_chains(
             _HyperparameterPosterior(prior, data),
             centre,

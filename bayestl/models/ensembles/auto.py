@@ -1,6 +1,6 @@
 """One estimator for a sparse table: architectures that fit it, mixed by held-out density and recalibrated.
 
-    p(y_it) = g_t( sum_k w_tk p_k(y_it) ),      w_t ~ Dirichlet(1, ..., 1),      g_t near the identity
+    p(y_it) = g_t( sum_k w_tk p_k(y_it) ),      w_t ~ Dirichlet(2, ..., 2),      g_t near the identity
 
 Each label is predicted from the others under each architecture; the weights ``w_t`` and the correction ``g_t`` of the mixture's
 levels are learnt from these predictions.  A task has two sets of weights: where other labels of the row are known, and where
@@ -19,19 +19,22 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from bayestl.diagnostics.checks import Check, label_checks
+from bayestl.diagnostics.checks import Check, judge, label_checks
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import check_folds, check_hide, refitted, restored, state_of
-from bayestl.models.ensembles.candidates import candidates
+from bayestl.models.ensembles.candidates import ALONE, candidates
 from bayestl.models.ensembles.held_out import (
     COLUMNS,
+    MIXTURE,
+    SCORES,
     Correction,
     HeldOut,
     correction_from,
     corrections,
     held_out,
     mixed,
+    scores_of,
     weights_of,
 )
 from bayestl.models.ensembles.recalibrated import WarpedLabels
@@ -84,13 +87,16 @@ class AutoTransfer(BayesianModel):
         The correction of each task's predictive distribution.
     held_out_ : DataFrame
         Each label of the table, predicted by the mixture from the others: the columns of ``leave_one_out``.
+    scores_ : DataFrame
+        By task and model, and for the mixture: ``density`` of held-out labels (mean log density, nats), ``error`` (mean absolute
+        error of the mean, or share of wrong classes), ``gain`` in density over the tasks alone with its standard error ``se``.
     left_out_ : dict of str to str
         Models that were not used, and why.
 
     Notes
     -----
-    The weights are expectations under a uniform Dirichlet prior and the corrections are most probable values under a prior near
-    the identity, so that few labels change little.  Joint draws of a row take all tasks from one model where the tasks have the
+    The weights are expectations under a Dirichlet prior, which counts as two labels for each model, and the corrections are most
+    probable values under a prior that makes intervals slightly wider, so that few labels change little.  Joint draws of a row take all tasks from one model where the tasks have the
     same weights, and nearly so otherwise.
 
     References
@@ -130,6 +136,7 @@ class AutoTransfer(BayesianModel):
     weights_: pd.DataFrame
     corrections_: dict[str, Correction]
     held_out_: pd.DataFrame
+    scores_: pd.DataFrame
     left_out_: dict[str, str]
 
     # ------------------------------------------------------------------------------------------ what the table decides
@@ -163,6 +170,8 @@ class AutoTransfer(BayesianModel):
                 raise ValueError(
                     f"AutoTransfer: models[{name!r}] must be a model of bayestl, got {type(model).__name__}"
                 )
+        if MIXTURE in self._models:
+            raise ValueError(f"AutoTransfer: models= names one {MIXTURE!r}, which is the name of all of them together")
         if self.target is not None and self.target not in table.names:
             raise ValueError(f"target {self.target!r} is no task of the table; the tasks are {table.names}")
         if self.budget is not None and not (isinstance(self.budget, int | float) and self.budget > 0):
@@ -208,11 +217,13 @@ class AutoTransfer(BayesianModel):
         )
         weights.columns.names = ["task", "row"]
         fixed = corrections(table.tasks, found, weights)
+        labels = mixed(table.tasks, found, weights, fixed)
         return {
             "members_": members,
             "weights_": weights,
             "corrections_": fixed,
-            "held_out_": mixed(table.tasks, found, weights, fixed),
+            "held_out_": labels,
+            "scores_": scores_of(table.tasks, found, labels),
             "left_out_": left_out,
         }
 
@@ -269,14 +280,24 @@ class AutoTransfer(BayesianModel):
         return str(self.weights_[names].mean(axis=1).idxmax())
 
     def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
-        """The checks of each model with a positive weight, except for its calibration, and those of the mixture's labels."""
-        kinds = ("leave-one-out", "held-out", "outlier", "transfer")
+        """The checks of each model with a positive weight, except for those of its held-out labels, and those of the mixture's."""
         for name, member in self.members_.items():
             if (self.weights_.loc[name] > 0).any():
                 for check in member._checks(False, None):
-                    if not check.check.startswith(kinds):
+                    if not any(kind in check.check for kind in ("leave-one-out", "outliers", "influential")):
                         yield replace(check, of=f"{name}: {check.of}")
         yield from label_checks(self.table_.tasks, self.table_.index, self.held_out_, "held-out")
+        if transfer and len(self.table_.tasks) > 1 and ALONE in self.members_:
+            yield from self._transfer_checks()
+
+    def _transfer_checks(self) -> Iterator[Check]:
+        """Checks that the mixture predicts the tasks that matter no worse than each task alone would be."""
+        for t in self._positions(self.table_):
+            task = self.table_.names[t]
+            gain, se = self.scores_.loc[(task, MIXTURE), ["gain", "se"]]
+            harm = gain < -2 * se
+            advice = "the other tasks make it worse: leave them out" if harm else ""
+            yield Check("transfer (nats gained a label)", task, gain, -2 * se, judge(harm, gain < -4 * se), advice)
 
     def task_correlation(self) -> pd.DataFrame:
         """Weighted mean of the models' task correlations; ``.attrs["std"]`` is the spread within and between models."""
@@ -286,7 +307,7 @@ class AutoTransfer(BayesianModel):
     def summary(self) -> str:
         """In words: what was chosen, what transfers to what, by how much the error falls, and whom not to believe."""
         check_is_fitted(self, "table_")
-        return summary_of(self)
+        return summary_of(self, self._positions(self.table_))
 
     # ----------------------------------------------------------------------------------------------------------- files
 
@@ -295,6 +316,7 @@ class AutoTransfer(BayesianModel):
         state = {
             "used": np.array([names.index(name) for name in self.members_]),
             "weights": self.weights_.to_numpy(),
+            "scores": self.scores_.to_numpy(),
             "left out": np.frombuffer(json.dumps(self.left_out_).encode(), np.uint8),
         }
         for k, member in enumerate(self.members_.values()):
@@ -325,5 +347,10 @@ class AutoTransfer(BayesianModel):
                 if f"correction:{t}" in state
             },
             "held_out_": held.assign(task=[table.names[int(t)] for t in held["task"]])[order],
+            "scores_": pd.DataFrame(
+                state["scores"],
+                pd.MultiIndex.from_product([table.names, [*members, MIXTURE]], names=["task", "model"]),
+                SCORES,
+            ),
             "left_out_": json.loads(state["left out"].tobytes()),
         }

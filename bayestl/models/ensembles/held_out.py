@@ -20,8 +20,8 @@ from bayestl.models.crossfit import FOLDS, cross_fitted, with_refits
 from bayestl.models.ensembles.stacking import expected_weights
 from bayestl.table.task import Task
 
-REFITS = 5
-"""Most fits without an influential label of a model, as many as there would be folds."""
+REFITS = 2
+"""Most fits without an influential label, for each model."""
 LEAST_WEIGHT = 0.02
 """Smallest weight of a model that is used."""
 LEAST_LABELS = 10
@@ -30,6 +30,10 @@ TEMPERATURE_SD = 0.25
 """Prior standard deviation of the logarithm of a temperature of class probabilities."""
 COLUMNS = ("task", "row", "y", "high", "log_density", "pit", "mean", "std")
 """The first columns of held-out labels, in their order."""
+SCORES = ("density", "error", "gain", "se")
+"""The columns of the scores."""
+MIXTURE = "mixture"
+"""Name of the corrected mixture among the models that are scored."""
 Correction = SinhArcsinh | ClassTemperature
 
 
@@ -140,6 +144,31 @@ def mixed(
         frames.append(frame)
     labels = pd.concat(frames, ignore_index=True)
     return labels[[c for c in COLUMNS if c in labels] + [c for c in labels if c not in COLUMNS]]
+
+
+def scores_of(tasks: Sequence[Task], found: Mapping[str, HeldOut], mixture: pd.DataFrame) -> pd.DataFrame:
+    """How well each model and the mixture predict the labels beside the others, by (task, model).
+
+    ``density``: mean log density, nats a label; ``error``: mean absolute error of the mean, or the share of wrong classes;
+    ``gain`` and its standard error ``se``: ``density`` minus that of the first model.
+    """
+    rows = {}
+    for task in tasks:
+        frames = {name: h.of(task.name).beside for name, h in found.items()}
+        frames[MIXTURE] = mixture[mixture["task"] == task.name]
+        first = next(iter(frames.values()))["log_density"].to_numpy()
+        for name, frame in frames.items():
+            density = frame["log_density"].to_numpy()
+            y, gain = frame["y"].to_numpy(), density - first
+            if task.classes is None:
+                error = np.abs(frame["mean"] - np.clip(frame["mean"], y, frame["high"])).mean()
+            else:
+                chances = frame[[f"p{k}" for k in range(len(task.classes))]].to_numpy()
+                error = (chances.argmax(axis=1) != y).mean()
+            se = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.nan
+            rows[task.name, name] = {"density": density.mean(), "error": error, "gain": gain.mean(), "se": se}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.set_axis(pd.MultiIndex.from_tuples(list(rows), names=["task", "model"]))
 
 
 def _mixture(task: Task, frames: Sequence[pd.DataFrame], weights: np.ndarray) -> pd.DataFrame:

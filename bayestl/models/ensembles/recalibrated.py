@@ -169,6 +169,15 @@ class Recalibrated(BayesianModel):
     def _given_tasks(self) -> Sequence[Task] | None:
         return self.tasks or (self.model._given_tasks() if isinstance(self.model, BayesianModel) else None)
 
+    def _tasks_for(self, Y: Any) -> Sequence[Task] | None:
+        inner = self.model if isinstance(self.model, BayesianModel) and not self.tasks else None
+        return self._given_tasks() if inner is None else inner._tasks_for(Y)
+
+    def _decided_likelihoods(self, table: Table, seed: int = 0) -> Table:
+        if isinstance(self.model, BayesianModel):
+            table = self.model._decided_likelihoods(table, seed)
+        return super()._decided_likelihoods(table, seed)
+
     def _decided(self, table: Table) -> dict[str, Any]:
         return {"model": decided(self.model, table)} if isinstance(self.model, BayesianModel) else {}
 

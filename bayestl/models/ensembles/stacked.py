@@ -98,6 +98,16 @@ class StackedModel(BayesianModel):
         candidates = [self.tasks, *of_models]
         return next((tasks for tasks in candidates if tasks), None)
 
+    def _tasks_for(self, Y: Any) -> Sequence[Task] | None:
+        models = [m for m in self._models.values() if isinstance(m, BayesianModel) and not self.tasks]
+        return next((tasks for m in models if (tasks := m._tasks_for(Y))), self._given_tasks())
+
+    def _decided_likelihoods(self, table: Table, seed: int = 0) -> Table:
+        for model in self._models.values():
+            if isinstance(model, BayesianModel):
+                table = model._decided_likelihoods(table, seed)
+        return table
+
     def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check(table)
         members = {name: refitted(model, table, scaler) for name, model in self._models.items()}

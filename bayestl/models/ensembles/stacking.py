@@ -86,7 +86,7 @@ def stacking_weights(log_density: np.ndarray) -> np.ndarray:
     return np.asarray(weights / weights.sum())
 
 
-def expected_weights(log_density: np.ndarray, prior: float = 1.0) -> np.ndarray:
+def expected_weights(log_density: np.ndarray, prior: float = 2.0) -> np.ndarray:
     """Expected weights (K,) given the labels, under a symmetric Dirichlet prior on them.
 
     Few labels leave them near ``1/K``, many give those of :func:`stacking_weights`.  By variational inference of the mixture

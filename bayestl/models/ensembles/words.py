@@ -2,12 +2,137 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from bayestl.models.ensembles.auto import AutoTransfer
+import numpy as np
+import pandas as pd
+
+from bayestl.distributions.sinh_arcsinh import SinhArcsinh
+from bayestl.models.ensembles.candidates import ALONE
+from bayestl.models.ensembles.held_out import MIXTURE, Correction
+from bayestl.table.table import Table
+from bayestl.table.task import Task
+
+FEW_LABELS = 20
+"""Number of labels below which weights and intervals say little."""
+FAR = 1e-3
+"""Probability of a label as far from its prediction, below which its row is named."""
+WIDTH = 100
+"""Characters of a line."""
 
 
-def summary_of(model: AutoTransfer) -> str:
-    """The summary of a fitted model."""
-    return str(model.weights_.round(2))
+class Fitted(Protocol):
+    """What is told of an ensemble: the fitted attributes of :class:`AutoTransfer`."""
+
+    table_: Table
+    members_: Mapping[str, Any]
+    weights_: pd.DataFrame
+    corrections_: Mapping[str, Correction]
+    held_out_: pd.DataFrame
+    scores_: pd.DataFrame
+    left_out_: Mapping[str, str]
+
+
+def summary_of(model: Fitted, positions: Sequence[int]) -> str:
+    """The data of a fitted ensemble, then a paragraph for each task at the given positions, then what was left out."""
+    table = model.table_
+    counts = table.present.sum(axis=0)
+    labels = ", ".join(f"{t.name} {n} ({_kind(t)})" for t, n in zip(table.tasks, counts, strict=True))
+    lines = [f"{len(table.x)} rows, {len(table.features)} features; labels: {labels}."]
+    for t in positions:
+        lines += ["", *_about(model, table.tasks[t], int(counts[t]))]
+    if model.left_out_:
+        lines += ["", "Left out: " + "; ".join(f"{name} ({why})" for name, why in model.left_out_.items()) + "."]
+    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)
+
+
+def _kind(task: Task) -> str:
+    """The likelihood of a task in a word or two."""
+    power = getattr(task.observes, "power", None) or getattr(task.observes, "size", None)
+    return type(task.observes).__name__ + ("" if power is None else f" {power}")
+
+
+def _about(model: Fitted, task: Task, n: int) -> list[str]:
+    """What was chosen for a task, what it gains, how far the intervals are right, and whom not to believe."""
+    scores = model.scores_.xs(task.name, level="task")
+    unit = "" if not task.unit or task.classes is not None else f" {task.unit}"
+    what = "share of wrong classes" if task.classes is not None else "mean absolute error"
+    lines = [f"{task.name}: {_weights(model, task)}"]
+    mixture = scores.loc[MIXTURE]
+    sentence = f"Held-out labels: {what} {mixture['error']:.3g}{unit}"
+    if ALONE in scores.index and len(model.members_) > 1:
+        alone = scores.loc[ALONE, "error"]
+        if alone > 0:
+            change = 100 * (1 - mixture["error"] / alone)
+            sentence += f", {abs(change):.0f} % {'less' if change >= 0 else 'more'} than from {task.name} alone ({alone:.3g}{unit})"
+        sentence += f"; {mixture['gain']:+.2f} +- {mixture['se']:.2f} nats a label."
+        lines += [sentence, _transfer(model, scores)]
+    else:
+        lines.append(sentence + ".")
+    if task.classes is None:
+        lines.append(_intervals(model, task))
+    lines += _doubts(model, task, n, scores)
+    return lines
+
+
+def _weights(model: Fitted, task: Task) -> str:
+    """The weights of the models, where other labels of the row are known and where none is."""
+    beside, nothing = (model.weights_[task.name].iloc[:, i] for i in (0, 1))
+    if len(model.members_) == 1:
+        return f"predicted by {next(iter(model.members_))!r}."
+    if len(model.table_.tasks) == 1:
+        return "weights " + _listed(beside) + "."
+    return f"weights where other labels of the row are known: {_listed(beside)}; where none is: {_listed(nothing)}."
+
+
+def _listed(weights: pd.Series) -> str:
+    """The models with a weight, the heaviest first."""
+    ordered = weights[weights > 0].sort_values(ascending=False)
+    return ", ".join(f"{name} {w:.2f}" for name, w in ordered.items())
+
+
+def _transfer(model: Fitted, scores: pd.DataFrame) -> str:
+    """Whether the other tasks help, by the best model in which they inform the task."""
+    others = scores.drop(index=[ALONE, MIXTURE])
+    if len(model.table_.tasks) < 2 or not len(others):
+        return "No other task is there to learn from."
+    best = others.loc[others["gain"].idxmax()]
+    gain, se = best["gain"], best["se"]
+    names = f"{best.name!r}: {gain:+.2f} +- {se:.2f} nats a label"
+    if gain > 2 * se:
+        return f"The other tasks help ({names})."
+    if gain < -2 * se:
+        return f"The other tasks do not help ({names}): what is said rests on the task alone."
+    return f"Whether the other tasks help cannot be told from these labels ({names})."
+
+
+def _intervals(model: Fitted, task: Task) -> str:
+    """How the intervals were corrected, and what they hold now."""
+    pit = model.held_out_.loc[model.held_out_["task"] == task.name, "pit"].to_numpy()
+    inside = float(((pit >= 0.05) & (pit <= 0.95)).mean())
+    text = f"Its 90 % intervals hold {100 * inside:.0f} % of the {len(pit)} held-out labels"
+    warp = model.corrections_[task.name]
+    if isinstance(warp, SinhArcsinh):
+        width = (warp.level_width(0.9) - 1) * 100
+        text += f", after they were made {abs(width):.0f} % {'wider' if width >= 0 else 'narrower'}"
+    return text + "."
+
+
+def _doubts(model: Fitted, task: Task, n: int, scores: pd.DataFrame) -> list[str]:
+    """Whom not to believe: few labels, models that are worse than the task alone, labels far from their predictions."""
+    lines = []
+    if n < FEW_LABELS:
+        lines.append(f"Doubt: {n} labels are few; the weights stay near equal ones, and intervals may be off.")
+    members = scores.drop(index=MIXTURE)
+    if bad := [str(name) for name, row in members.iterrows() if row["gain"] < -2 * row["se"]]:
+        lines.append(f"Doubt: worse than {task.name} alone: {', '.join(bad)}.")
+    if task.classes is None:
+        held = model.held_out_[model.held_out_["task"] == task.name]
+        tail = 2 * np.minimum(held["pit"], 1 - held["pit"])
+        rows = held["row"].to_numpy()[(tail < FAR).to_numpy()]
+        if len(rows):
+            named = ", ".join(str(model.table_.index[r]) for r in rows[:6]) + (" ..." if len(rows) > 6 else "")
+            lines.append(f"Doubt: labels far from their predictions by all others, to be checked: rows {named}.")
+    return lines

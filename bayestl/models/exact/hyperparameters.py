@@ -26,10 +26,12 @@ from bayestl.streams import spawn
 from bayestl.table.task import TaskPart
 
 MODES = ("auto", "map", "laplace", "short-mcmc", "mcmc")
-LAPLACE_LABELS = 400
-"""Most labels at which ``"auto"`` averages over the hyperparameters' uncertainty."""
-AVERAGED = 24
-"""Sets of hyperparameters in that average."""
+LAPLACE_LABELS, SITE_LAPLACE_LABELS = 2000, 400
+"""Most labels at which ``"auto"`` averages over the hyperparameters' uncertainty; fewer where they are not Gaussian, since
+their evidence is slow.  With a hundred features even two thousand labels leave most length scales unknown."""
+AVERAGED, AVERAGED_OF_MANY = 24, 12
+"""Sets of hyperparameters in that average, and beyond :data:`MANY` labels, where each takes memory and time."""
+MANY = 1000
 SHORT_LABELS = 250
 """Most Gaussian labels at which ``"auto"`` averages over short chains; beyond, over a Laplace approximation."""
 CHAINS, WARMUP, STATES, KEPT = 4, 100, 192, 48
@@ -74,7 +76,8 @@ def fit_family(
     if mode == "mcmc":
         draws, report.chain = long_chains(prior, data, spawn(seed, "long chains"), what, verbose)
     elif sampler := sampler_of(mode, data):
-        draws = sampler(prior, data, AVERAGED, spawn(seed, "averaged draws"))
+        n = AVERAGED if len(data) <= MANY else min(AVERAGED, AVERAGED_OF_MANY)
+        draws = sampler(prior, data, n, spawn(seed, "averaged draws"))
     posterior = ExactPosterior.of(prior, data, draws)
     report.jitter = posterior.jitter
     return Family(parts, prior, report, posterior)
@@ -84,9 +87,10 @@ def mode_for(mode: str, data: Data) -> str:
     """The mode, with what ``"auto"`` stands for where the labels of a family are ``data``."""
     if mode != "auto":
         return mode
-    if len(data) <= SHORT_LABELS and isinstance(data, Labels):
+    gaussian = isinstance(data, Labels)
+    if gaussian and len(data) <= SHORT_LABELS:
         return "short-mcmc"
-    return "laplace" if len(data) <= LAPLACE_LABELS else "map"
+    return "laplace" if len(data) <= (LAPLACE_LABELS if gaussian else SITE_LAPLACE_LABELS) else "map"
 
 
 def sampler_of(mode: str, data: Data) -> Sampler | None:

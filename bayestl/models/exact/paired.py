@@ -24,8 +24,8 @@ from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
 
-EXACT = 8.0
-"""``w`` of the row effects: noise is 1e-3 of the source's standard deviation."""
+EXACT = 6.0
+"""``w`` of the row effects: noise is 0.5 % of the source's standard deviation."""
 SMALLEST = 1e-3
 """Least spread of the differences for which priors are made, in standard deviations of the label."""
 
