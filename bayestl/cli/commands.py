@@ -1,4 +1,4 @@
-"""Commands on tables and models: demo, fit, predict, report, compare, reproduce, datasets."""
+"""Commands on tables and models: demo, fit, predict, report, reproduce, datasets."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from bayestl.cli.inputs import (
     Inputs,
     ModelName,
     choose_inputs,
-    evident,
     make_model,
     make_tasks,
-    models_in,
     names_in,
     options_of_auto,
     read,
@@ -205,67 +203,6 @@ def _posterior(
     if named and inputs.formulas:
         frame = frame.set_index(inputs.formulas[0], drop=False)
     return frame, post.renamed(frame.index), known
-
-
-def compare(
-    data: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
-    tasks: Annotated[str, typer.Option(help="Label columns, comma-separated; lowest fidelity first.")],
-    features: Annotated[str | None, typer.Option(help="As for fit.")] = None,
-    target: Annotated[str | None, typer.Option(help="Tasks to score, comma-separated; default: all.")] = None,
-    models: Annotated[
-        str,
-        typer.Option(help="Architectures, comma-separated; chain, latent-variable (slow) and low-rank are others."),
-    ] = "independent,multi-task,difference,auto",
-    graph: Annotated[str | None, typer.Option(help="For latent-variable: PARENT>CHILD, comma-separated.")] = None,
-    hide: Annotated[str, typer.Option(help="What a held-out row loses: target or row.")] = "target",
-    folds: Annotated[int, typer.Option(min=2)] = 5,
-    likelihoods: Likelihoods = None,
-    presets: Annotated[str, typer.Option(help="Composition features.")] = "magpie,fractions",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML report to write.")] = None,
-    jobs: Jobs = 2,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-) -> None:
-    """Cross-validate the architectures on a table; rows of one composition are held out together."""
-    with user_errors():
-        from sklearn.model_selection import GroupKFold, KFold
-
-        import bayestl as btl
-        from bayestl.streams import small_seed
-
-        frame, names = read(data), names_in(tasks)
-        require_columns(frame, names, "--tasks")
-        inputs = choose_inputs(frame, features, presets, names)
-        X = inputs.matrix(frame, None, not quiet, jobs)
-        chosen, targets = models_in(models), names_in(target)
-        only = targets[0] if len(targets) == 1 else None
-        task_list = make_tasks(names, likelihoods)
-        if ModelName.auto in chosen:
-            task_list = evident(frame[names], task_list)  # one likelihood for all models
-        cv: Any = KFold(folds, shuffle=True, random_state=small_seed(seed, "folds"))
-        compositions = None
-        if inputs.formulas:
-            from bayestl.features import reduced_formula
-
-            cv = GroupKFold(folds, shuffle=True, random_state=small_seed(seed, "folds"))
-            compositions = frame[inputs.formulas[0]].map(reduced_formula)
-        result = btl.compare(
-            {name: make_model(name, names, graph, task_list, seed, False, target=only) for name in chosen},
-            X,
-            frame[names],
-            target=targets or None,
-            cv=cv,
-            hide=hide,
-            split_groups=compositions,
-            n_jobs=jobs,
-            verbose=not quiet,
-        )
-        typer.echo(str(result))
-        if output is not None:
-            from bayestl import report
-
-            path = report.write(output, f"bayestl: {data.name}", report.comparison_sections(result))
-            printer(quiet)(f"\nreport: {path}")
 
 
 def reproduce(
