@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
+from support.auto import quick_auto
 
 import bayestl as btl
 from bayestl.report.model import model_sections, write_model_report
@@ -58,6 +59,22 @@ def test_other_models_have_their_own_sections(two_tasks):
     sections = model_sections(classes, classes.posterior(X))
     assert "What the tasks share" not in [s.title for s in sections]
     assert "&lt;red&gt;" in "".join(sections[-1].body)  # text of the user is escaped
+
+
+def test_what_was_chosen_comes_first(two_tasks):
+    X, Y = two_tasks
+    sections = model_sections(quick_auto("target", budget=1e9).fit(X, Y))
+    first = [s.title for s in sections[:4]]
+    assert first == ["What was chosen", "The data", "What the tasks share", "The mixture"]
+    mixture = "".join(sections[3].body)
+    for words in ("target, nothing known", "multi-task", "spread", "tail"):
+        assert words in mixture
+    assert "Left out" not in mixture
+    failing = quick_auto("target")
+    failing.models["difference"] = btl.DifferenceGP(["source"])
+    sections = model_sections(failing.fit(X, Y))
+    assert "Left out: difference, ValueError: column &#x27;target&#x27; of Y" in "".join(sections[3].body)
+    assert "Each label from all others" in [s.title for s in sections]
 
 
 def test_it_wants_a_fitted_model(tmp_path):

@@ -5,7 +5,7 @@ from benchmarks import agreement, harm, recovery, speed
 
 from bayestl.evaluation.comparison import Comparison
 from bayestl.studies import choose, gap, no
-from bayestl.studies.demo import KEPT_VOLUMES, sparse_volumes
+from bayestl.studies.demo import KEPT_VOLUMES, VOLUME, compared, sparse_volumes, volume_models
 
 
 def test_cancellation_is_the_ratio_of_spreads():
@@ -52,6 +52,13 @@ def test_the_demonstration_hides_measured_volumes():
     volumes = sparse_volumes(load_elements())
     assert volumes["measured_volume"].notna().sum() == KEPT_VOLUMES
     assert volumes["dft_volume"].notna().sum() == 95
+
+
+def test_the_demonstration_mixes_what_it_compares():
+    models = compared(volume_models([]), VOLUME[-1], [])
+    assert list(models) == ["independent", "multi-task", "difference", "auto"]
+    assert list(models["auto"].models) == ["independent", "multi-task", "difference"]
+    assert models["auto"].target == "measured_volume"
 
 
 def test_the_curve_of_scarcity_is_summarised_and_written(tmp_path):

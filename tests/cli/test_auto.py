@@ -1,0 +1,64 @@
+import pandas as pd
+import pytest
+from support.auto import QUICK, with_limits
+from typer.testing import CliRunner
+
+import bayestl as btl
+from bayestl.cli import app
+from bayestl.cli.inputs import evident
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """A CSV with limits, and two quick models to choose from."""
+    models = {"alone": btl.IndependentGP(**QUICK), "multi-task": btl.MultiTaskGP(**QUICK)}
+    monkeypatch.setattr("bayestl.models.ensembles.auto.candidates", lambda table, target=None: models)
+    X, Y = with_limits()
+    path = tmp_path / "data.csv"
+    pd.concat([X, Y], axis=1).to_csv(path, index=False)
+    return path
+
+
+def test_fit_chooses_and_says_what(table, tmp_path):
+    out = invoke("fit", table, "--tasks", "dft,measured", "--target", "measured", "--budget", 600, "-o", tmp_path / "m")
+    assert out.exit_code == 0, out.output
+    assert "AutoTransfer: 24 rows, 2 features, labels: dft 24, measured 14" in out.output
+    model = btl.load(tmp_path / "m")
+    assert (model.target, model.budget, list(model.members_)) == ("measured", 600, ["alone", "multi-task"])
+    assert all(line in out.output for line in model.summary().splitlines())
+    assert isinstance(model.tasks_[1].observes, btl.Censored)
+    out = invoke("predict", tmp_path / "m", table, "-o", tmp_path / "p.csv")
+    assert out.exit_code == 0, out.output
+    assert pd.read_csv(tmp_path / "p.csv")["measured_mean"].notna().all()
+    out = invoke("report", tmp_path / "m", "-o", tmp_path / "r.html", "--data", table)
+    assert out.exit_code == 0, out.output
+    assert ">What was chosen</h2>" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_compare_reads_limits_for_every_model(table):
+    options = ("--tasks", "dft,measured", "--target", "measured", "--folds", "2", "-j", "1", "-q")
+    out = invoke("compare", table, *options, "--models", "auto")
+    assert out.exit_code == 0, out.output
+    assert "measured: mean over folds" in out.output
+    (task,) = evident(pd.read_csv(table)[["dft", "measured"]], None)
+    assert (task.name, task.likelihood) == ("measured", btl.Censored())
+    assert evident(pd.read_csv(table)[["dft"]], None) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--target", "gap"), "--target: 'gap' is no task; the tasks are ['dft', 'measured']"),
+        (("--target", "dft", "--model", "chain"), "--target is for --model auto, not for chain"),
+        (("--budget", "3", "--model", "multi-task"), "--budget is for --model auto, not for multi-task"),
+        (("--budget", "-1"), "budget must be a positive number of seconds"),
+    ],
+)
+def test_options_of_the_choice_are_checked(table, tmp_path, options, words):
+    out = invoke("fit", table, "--tasks", "dft,measured", "-o", tmp_path / "m", *options)
+    assert out.exit_code == 1
+    assert words in " ".join(out.output.split())
