@@ -21,7 +21,7 @@ def laplace_covariance(prior: Prior, data: Data, which: np.ndarray | None = None
 
     The Hessian is from differences of the exact gradient, one evaluation per hyperparameter.  Directions in which the log
     posterior is flatter than a unit normal (the order of the priors), or not concave, get unit variance.  Of more than
-    :data:`LARGEST` labels a random subset is taken, in which each counts for several.
+    :data:`LARGEST` labels a random subset is taken, in which each counts for several, unless ``which`` names a few.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def laplace_covariance(prior: Prior, data: Data, which: np.ndarray | None = None
     """
     raw = get_raw(prior)
     positions = np.arange(len(raw)) if which is None else np.asarray(which)
-    used, count = counted_subset(data)
+    used, count = (data, 1.0) if which is not None else counted_subset(data)
     at = np.concatenate([raw[None], raw + step * np.eye(len(raw))[positions]])
     with threads_for(len(used)):
         gradients = count * used.evidences(prior, at)[1] + prior.hyperprior.at(at)[1]
@@ -55,13 +55,14 @@ def counted_subset(data: Data) -> tuple[Data, float]:
 
 
 def inverse_curvature(
-    gradients: Callable[[np.ndarray], np.ndarray], at: np.ndarray, positions: np.ndarray, step: float = 1e-3
+    gradients: Callable[[np.ndarray], np.ndarray], at: np.ndarray, which: np.ndarray | None = None, step: float = 1e-3
 ) -> np.ndarray:
-    """Inverse Hessian of any negative log density in the coordinates ``positions``, flat directions of unit variance.
+    """Inverse Hessian of any negative log density in the coordinates ``which`` (default: all), as a preconditioner.
 
-    It is from central differences of the gradients: chains start from points that need not be a maximum.  ``gradients``:
-    the gradients (S, P) of the log density at points (S, P).
+    Flat directions get unit variance.  Differences are central: chains start from points that need not be a maximum.
+    ``gradients``: the gradients (S, P) of the log density at points (S, P).
     """
+    positions = np.arange(len(at)) if which is None else which
     shifts = step * np.eye(len(at))[positions]
     up, down = np.split(gradients(np.concatenate([at + shifts, at - shifts])), 2)
     return _inverse((down - up)[:, positions] / (2 * step))
