@@ -147,14 +147,3 @@ class HyperPrior:
             assert raw.grad is not None
             gradients[:, positions] = raw.grad.numpy()
         return values, gradients
-
-    def precision(self, raw: np.ndarray) -> np.ndarray:
-        """Curvature (P,) of minus the log density at ``raw`` (P,), for priors that are not normal there at least one.
-
-        Those are flat to one side only, and steep to the other.
-        """
-        step = 1e-4  # the hyperparameters are independent: one step along all of them
-        up, down = self.at(np.stack([raw + step, raw - step]))[1]
-        precision = np.maximum((down - up) / (2.0 * step), 1.0)
-        precision[self._positions] = self._sd.numpy() ** -2
-        return precision

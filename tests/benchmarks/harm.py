@@ -2,7 +2,7 @@
 
 Each table has 60 source labels and 30 target labels on two features.  The log densities of the target's labels with the
 source are compared with those of the target alone: by leave-one-out, and for new labels, for which a stack of all three
-models is scored too.  Also recorded is whether ``diagnose()`` warns of the source.
+models and ``AutoTransfer`` are scored too.  Also recorded is whether ``diagnose()`` warns of the source.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.metrics import paired_difference
+from bayestl.models.ensembles.auto import AutoTransfer
 from bayestl.models.ensembles.stacked import StackedModel
 from bayestl.models.exact.difference import DifferenceGP
 from bayestl.models.exact.independent import IndependentGP
@@ -78,6 +79,10 @@ def _records(kind: str, seed: int) -> list[dict[str, Any]]:
     stacked = StackedModel(members, target="target", verbose=False).fit(x, Y)
     new = stacked.log_density(x_new, hidden)["target"].to_numpy() - alone_new
     records.append({"source": kind, "model": "stacked", **_of_new(new)})
+    auto = AutoTransfer("target", random_state=seed, verbose=False).fit(x, Y)
+    new = auto.log_density(x_new, hidden)["target"].to_numpy() - alone_new
+    status = auto.diagnose().set_index(["check", "of"]).loc[("transfer (nats gained a label)", "target"), "status"]
+    records.append({"source": kind, "model": "auto", "warned": float(status != "pass"), **_of_new(new)})
     return records
 
 

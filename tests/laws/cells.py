@@ -146,7 +146,7 @@ MOST = (*FEW, "gaussian, std", "gaussian, groups", "gaussian, repeated names", "
 """Kinds of models whose laws take longer: one or more of each likelihood."""
 AVERAGED = ("gaussian", "log-normal, std")
 """Kinds of models that average over their hyperparameters."""
-PAIRED = ("gaussian", "gaussian, std", "gaussian, groups", "log-normal, both")
+PAIRED = ("gaussian, std", "gaussian, groups", "log-normal, both")
 """Kinds of labels whose difference from those of the source is a number on the same scale."""
 WRAPPED = ("gaussian", "log-normal, std", "categorical")
 """Kinds with which wrappers are fitted again."""
@@ -199,7 +199,7 @@ MODELS = {
     ),
     "auto": Model(
         lambda t: btl.AutoTransfer("target", _pair(t), t, cv=2, verbose=False),
-        only=FEW,
+        only=("gaussian", "hurdle, log-normal", "categorical"),
         rounding=1e-5,  # tails that are made heavier: levels near one have few digits
         folds=True,
         wraps=True,

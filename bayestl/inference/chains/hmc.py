@@ -142,8 +142,7 @@ def hmc_draws(
     """
     centre = get_raw(prior)
     with threads_for(len(data)):
-        every = np.arange(len(centre))
-        root = covariance_root(inverse_curvature(lambda at: log_posteriors(prior, data, at)[1], centre, every))
+        root = covariance_root(inverse_curvature(lambda at: log_posteriors(prior, data, at)[1], centre))
         states, report = vectorised_chains(
             _HyperparameterPosterior(prior, data),
             centre,

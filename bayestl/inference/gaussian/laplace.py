@@ -17,11 +17,11 @@ LARGEST = 800
 
 
 def laplace_covariance(prior: Prior, data: Data, which: np.ndarray | None = None, step: float = 1e-3) -> np.ndarray:
-    """Covariance of raw hyperparameters: inverse of the evidence's negative Hessian at the present values plus the prior's.
+    """Covariance of raw hyperparameters: inverse Hessian of the negative log posterior at the present values.
 
-    The Hessian of the evidence is from differences of its exact gradient, one evaluation per hyperparameter.  Directions
-    in which it is not concave tell nothing: there the covariance is the prior's.  Of more than :data:`LARGEST` labels a
-    random subset is taken, each of which counts for several.
+    The Hessian is from differences of the exact gradient, one evaluation per hyperparameter.  Directions in which the log
+    posterior is flatter than a unit normal (the order of the priors), or not concave, get unit variance.  Of more than
+    :data:`LARGEST` labels a random subset is taken, in which each counts for several, unless ``which`` names a few.
 
     Parameters
     ----------
@@ -34,37 +34,42 @@ def laplace_covariance(prior: Prior, data: Data, which: np.ndarray | None = None
     """
     raw = get_raw(prior)
     positions = np.arange(len(raw)) if which is None else np.asarray(which)
-    used, each = _subset(data)
-    points = np.concatenate([raw[None], raw + step * np.eye(len(raw))[positions]])
+    used, count = (data, 1.0) if which is not None else counted_subset(data)
+    at = np.concatenate([raw[None], raw + step * np.eye(len(raw))[positions]])
     with threads_for(len(used)):
-        slopes = used.evidences(prior, points)[1][:, positions]
+        gradients = count * used.evidences(prior, at)[1] + prior.hyperprior.at(at)[1]
     set_raw(prior, raw)
-    hessian = (slopes[0] - slopes[1:]) * (each / step)
-    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
-    told = (vectors * np.maximum(values, 0.0)) @ vectors.T
-    return np.linalg.inv(told + np.diag(prior.hyperprior.precision(raw)[positions]))
+    return _inverse((gradients[0] - gradients[1:])[:, positions] / step)
 
 
-def _subset(data: Data) -> tuple[Data, float]:
-    """At most :data:`LARGEST` of the labels, and for how many each of them counts (those of the task with most of them)."""
+def counted_subset(data: Data) -> tuple[Data, float]:
+    """About :data:`LARGEST` of the labels where there are more, and for how many labels each of them counts.
+
+    Where tasks are not equally represented, the count is that of the task with the largest share: no label counts twice.
+    """
     if len(data) <= LARGEST:
         return data, 1.0
     used = data.subset(LARGEST, streams.generator(0, "curvature"))
-    everywhere, here = (np.bincount(d.points.task.numpy()) for d in (data, used))
-    return used, float((everywhere[here > 0] / here[here > 0]).min())
+    of_all, of_used = (np.bincount(d.points.task.numpy()) for d in (data, used))
+    return used, float((of_all[of_used > 0] / of_used[of_used > 0]).min())
 
 
 def inverse_curvature(
-    gradients: Callable[[np.ndarray], np.ndarray], at: np.ndarray, positions: np.ndarray, step: float = 1e-3
+    gradients: Callable[[np.ndarray], np.ndarray], at: np.ndarray, which: np.ndarray | None = None, step: float = 1e-3
 ) -> np.ndarray:
-    """Inverse Hessian of any negative log density in the coordinates ``positions``: a preconditioner.
+    """Inverse Hessian of any negative log density in the coordinates ``which`` (default: all), as a preconditioner.
 
-    Directions in which the density is flatter than a unit normal, or not concave, get unit variance: chains move in
-    steps that fit all directions.  ``gradients``: the gradients (S, P) of the log density at points (S, P).
+    Flat directions get unit variance.  Differences are central: chains start from points that need not be a maximum.
+    ``gradients``: the gradients (S, P) of the log density at points (S, P).
     """
+    positions = np.arange(len(at)) if which is None else which
     shifts = step * np.eye(len(at))[positions]
     up, down = np.split(gradients(np.concatenate([at + shifts, at - shifts])), 2)
-    hessian = (down - up)[:, positions] / (2 * step)
+    return _inverse((down - up)[:, positions] / (2 * step))
+
+
+def _inverse(hessian: np.ndarray) -> np.ndarray:
+    """Inverse of the symmetric part of a Hessian, whose eigenvalues count as at least one."""
     values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
     return (vectors / np.maximum(values, 1.0)) @ vectors.T
 

@@ -24,9 +24,9 @@ MOST_LEVELS = 4
 """Most tasks that are put in one order."""
 MANY_TASKS = 8
 """Number of tasks from which a shared subspace is a candidate."""
-SHORT_LABELS = 500
-"""Most Gaussian labels of all tasks together whose hyperparameters are averaged over short chains, which take longer than the
-Laplace approximation, and are closer to the truth."""
+SHORT_LABELS, SHORT_CELLS = 500, 10_000
+"""Most Gaussian labels of all tasks together, and most of these times features, whose hyperparameters are averaged over short
+chains: closer to the truth than the Laplace approximation, and slower."""
 FOREST_FEATURES = 8
 """Number of features from which forests are."""
 
@@ -42,7 +42,8 @@ def candidates(table: Table, target: str | None = None) -> dict[str, BayesianMod
         The task that is to be predicted best.
     """
     is_gaussian = all(isinstance(task.observes, Gaussian) for task in table.tasks)
-    short = is_gaussian and int(table.present.sum()) <= SHORT_LABELS
+    n = int(table.present.sum())
+    short = is_gaussian and n <= SHORT_LABELS and n * len(table.features) <= SHORT_CELLS
     how: dict[str, Any] = {"hyperparameters": "short-mcmc" if short else "auto"}
     found: dict[str, BayesianModel] = {ALONE: IndependentGP(**how)}
     levels = order_of_tasks(table, target)

@@ -20,8 +20,8 @@ from bayestl.models.crossfit import FOLDS, cross_fitted, with_refits
 from bayestl.models.ensembles.stacking import expected_weights
 from bayestl.table.task import Task
 
-REFITS = 2
-"""Most fits without an influential label, for each model."""
+REFITS = 1
+"""Most fits without the most influential label, for each model."""
 LEAST_WEIGHT = 0.02
 """Smallest weight of a model that is used."""
 LEAST_LABELS = 10

@@ -29,9 +29,8 @@ MODES = ("auto", "map", "laplace", "short-mcmc", "mcmc")
 LAPLACE_LABELS, SITE_LAPLACE_LABELS = 2000, 400
 """Most labels at which ``"auto"`` averages over the hyperparameters' uncertainty; fewer where they are not Gaussian, since
 their evidence is slow.  With a hundred features even two thousand labels leave most length scales unknown."""
-AVERAGED, AVERAGED_OF_MANY = 24, 12
-"""Sets of hyperparameters in that average, and beyond :data:`MANY` labels, where each takes memory and time."""
-MANY = 1000
+AVERAGED, AVERAGED_OF_MANY, MANY = 24, 12, 1000
+"""Sets of hyperparameters in that average, and beyond the last number of labels, where each takes memory and time."""
 SHORT_LABELS = 250
 """Most Gaussian labels at which ``"auto"`` averages over short chains; beyond, over a Laplace approximation."""
 CHAINS, WARMUP, STATES, KEPT = 4, 100, 192, 48

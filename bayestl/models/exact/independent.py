@@ -27,8 +27,8 @@ class IndependentGP(ExactModel):
         :class:`~bayestl.kernels.combined.Kernel` over named blocks of features.
     hyperparameters : {"auto", "map", "laplace", "short-mcmc", "mcmc"} or mapping
         Fixed at their posterior maximum ("map"), or averaged over a Laplace approximation, over short chains or over long
-        tempered chains (seconds to a minute); "auto" is "short-mcmc" up to 250 Gaussian labels, "laplace" up to 400, else
-        "map".  A mapping names one of them for each task, or for the latent functions that ``task_correlation`` lists.
+        tempered chains (seconds to a minute); "auto" is "short-mcmc" up to 250 Gaussian labels, "laplace" up to 2000 (400
+        where labels are not Gaussian), else "map".  A mapping names one of them for each task, or for the latent functions that ``task_correlation`` lists.
     n_starts : int
         Number of starts of the optimiser.
     random_state : int, RandomState, Generator or None
