@@ -113,6 +113,11 @@ def _mixture(model: AutoTransfer) -> Section:
     weights = model.weights_
     section.frame(weights.set_axis([f"{task}, {row}" for task, row in weights.columns], axis=1), digits=2)
     section.text(
+        "How well each predicts labels that it had not seen, beside the others of their row: mean log density (nats), mean absolute "
+        "error (for classes the share of wrong ones), and the gain in density over the first model with its standard error."
+    )
+    section.frame(model.scores_)
+    section.text(
         "Correction of the mixture's labels. Spread above 1: labels scatter more than the models say; tail below 1: more of them "
         "are far away; temperature above 1: probabilities of classes were too sure."
     )
