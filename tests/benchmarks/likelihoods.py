@@ -18,6 +18,7 @@ from bayestl.likelihoods import Likelihood, Setting
 from bayestl.models.exact.independent import IndependentGP
 from bayestl.parallel import in_parallel
 from bayestl.priors.draws import draw_processes, mix
+from bayestl.table.scaler import Scaler
 from bayestl.table.table import build_table
 from bayestl.table.task import Task, task_parts
 from benchmarks.drawn import fit_unscaled
@@ -43,7 +44,7 @@ def draw_labels(likelihood: Likelihood, x: np.ndarray, seed: int) -> np.ndarray:
     blank = build_table(x, np.zeros(len(x)))
     drawn = {}
     for j, part in enumerate(parts):
-        prior = model._prior(blank, (part,), blank.features)
+        prior = model._prior(blank, Scaler.identity(blank), (part,), blank.features)
         prior.draw_hyperparameters(1000 * seed + j)
         f = mix(prior, draw_processes(prior, x, np.zeros(len(x), dtype=int), generator))
         with torch.no_grad():

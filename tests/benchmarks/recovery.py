@@ -8,6 +8,7 @@ import pandas as pd
 from bayestl.models.exact.difference import DifferenceGP
 from bayestl.parallel import in_parallel
 from bayestl.priors.draws import draw_processes, mix
+from bayestl.table.scaler import Scaler
 from bayestl.table.table import build_table
 from benchmarks.drawn import fit_unscaled
 
@@ -23,7 +24,7 @@ def draw_table(seed: int) -> tuple[np.ndarray, pd.DataFrame, np.ndarray, dict[tu
     blank = pd.DataFrame({"low": np.zeros(N_ROWS), "high": np.zeros(N_ROWS)})
     template = DifferenceGP(levels=["low", "high"])
     table = build_table(x, blank, groups=groups)
-    prior = template._prior(table, table.parts, table.features)
+    prior = template._prior(table, Scaler.identity(table), table.parts, table.features)
     prior.draw_hyperparameters(seed)
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     values = draw_processes(prior, x, np.arange(N_ROWS) % N_GROUPS, generator)
