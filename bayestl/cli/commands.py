@@ -92,11 +92,11 @@ def fit(
         document["name"] = name
         (output / "inputs.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
         say = printer(quiet)
-        counts = ", ".join(f"{n} {int(frame[n].notna().sum())}" for n in names)
-        say(f"{type(fitted).__name__}: {len(frame)} rows, {X.shape[1]} features, labels: {counts}")
         if model == ModelName.auto:
             say(fitted.summary())
         else:
+            counts = ", ".join(f"{n} {int(frame[n].notna().sum())}" for n in names)
+            say(f"{type(fitted).__name__}: {len(frame)} rows, {X.shape[1]} features, labels: {counts}")
             say("correlation between tasks:")
             say(fitted.task_correlation().round(2).to_string())
         say(f"saved: {output}")
