@@ -27,7 +27,7 @@ _HOMES = {
     "IndependentGP": "models.exact.independent",
     "MultiTaskGP": "models.exact.multitask",
     "DifferenceGP": "models.exact.difference",
-    "PairedDifferenceGP": "models.exact.paired",
+    "PairedDifferenceGP": "models.exact.difference",
     "ChainGP": "models.chain.model",
     "LatentVariableGP": "models.latent.model",
     "LowRankLinear": "models.subspace.model",
@@ -120,10 +120,9 @@ if TYPE_CHECKING:
     from bayestl.models.ensembles.auto import AutoTransfer
     from bayestl.models.ensembles.recalibrated import Recalibrated
     from bayestl.models.ensembles.stacked import StackedModel
-    from bayestl.models.exact.difference import DifferenceGP
+    from bayestl.models.exact.difference import DifferenceGP, PairedDifferenceGP
     from bayestl.models.exact.independent import IndependentGP
     from bayestl.models.exact.multitask import MultiTaskGP
-    from bayestl.models.exact.paired import PairedDifferenceGP
     from bayestl.models.latent.model import LatentVariableGP
     from bayestl.models.subspace.model import LowRankLinear
     from bayestl.posterior import Posterior

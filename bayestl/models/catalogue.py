@@ -11,10 +11,9 @@ from bayestl.models.chain.model import ChainGP
 from bayestl.models.ensembles.auto import AutoTransfer
 from bayestl.models.ensembles.recalibrated import Recalibrated
 from bayestl.models.ensembles.stacked import StackedModel
-from bayestl.models.exact.difference import DifferenceGP
+from bayestl.models.exact.difference import DifferenceGP, PairedDifferenceGP
 from bayestl.models.exact.independent import IndependentGP
 from bayestl.models.exact.multitask import MultiTaskGP
-from bayestl.models.exact.paired import PairedDifferenceGP
 from bayestl.models.latent.model import LatentVariableGP
 from bayestl.models.subspace.model import LowRankLinear
 

@@ -22,6 +22,8 @@ from bayestl.table.task import TaskPart
 
 AMPLITUDE = 1.0
 """Prior median of the standard deviation ``kappa`` of a latent function, on labels of unit variance."""
+SPECIFIC_AMPLITUDE = 0.3
+"""Prior median of the standard deviation of a task-specific part, on labels of unit variance."""
 GROUP_SPREAD = 0.5
 """Scale of the half-normal prior of the standard deviation ``tau`` between groups, on labels of unit variance."""
 

@@ -11,8 +11,8 @@ from support.priors import gaussian_parts
 import bayestl as btl
 from bayestl.kernels.stationary import KERNELS
 from bayestl.likelihoods.hyperparameters import Noise
-from bayestl.models.exact.difference import Autoregression, Link
 from bayestl.models.exact.multitask import Coregionalisation
+from bayestl.priors.autoregression import Autoregression, Link
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, PerGroup, PerRow, Points, Smooth
 from bayestl.priors.rows import SPREAD, Residual

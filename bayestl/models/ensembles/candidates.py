@@ -10,10 +10,9 @@ import numpy as np
 from bayestl.likelihoods import Gaussian
 from bayestl.models.base import BayesianModel
 from bayestl.models.chain.model import FOREST_LABELS, ChainGP
-from bayestl.models.exact.difference import DifferenceGP
+from bayestl.models.exact.difference import DifferenceGP, PairedDifferenceGP
 from bayestl.models.exact.independent import IndependentGP
 from bayestl.models.exact.multitask import MultiTaskGP
-from bayestl.models.exact.paired import PairedDifferenceGP
 from bayestl.models.label_evidence import one_quantity
 from bayestl.models.subspace.model import LowRankLinear
 from bayestl.table.table import Table

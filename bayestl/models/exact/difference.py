@@ -10,103 +10,44 @@ approximations are available*; the offsets of groups (methods, laboratories, str
 For Gaussian labels ``b``, ``c`` and the functions are integrated out exactly; ``rho`` and the scales are
 hyperparameters.  ``e_il`` are row effects, what the features do not say of row i (:mod:`bayestl.priors.rows`); the last level
 has none of its own, since only a second measurement could tell it from noise.
+
+The paired difference, a model of ``y_target - y_source`` where both labels of a row are known, is its limit in which the
+features say nothing of the source, ``u_0 = 0``, the source's label is exact and ``rho = 1`` in label units: the difference
+architecture of Hutchinson et al. 2017, with fewer hyperparameters for the fewest labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from gpytorch.priors import HalfNormalPrior, LogNormalPrior, NormalPrior
 
 from bayestl import streams
 from bayestl.diagnostics.draws import Variable
 from bayestl.distributions import check_probability
 from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.kernels.combined import Covariance
-from bayestl.kernels.hyperpriors import register_positive, register_real
+from bayestl.likelihoods import Gaussian
+from bayestl.likelihoods.hyperparameters import Noise
 from bayestl.models.exact.family import Family
-from bayestl.models.exact.multitask import SPECIFIC_AMPLITUDE
 from bayestl.models.exact.transfer import TransferModel
-from bayestl.priors.prior import Mixing, Prior
-from bayestl.priors.processes import PerGroup, PerRow, Points
-from bayestl.priors.task_specific import AMPLITUDE, GROUP_SPREAD, likelihood_hyperparameters, task_specific_processes
+from bayestl.priors.autoregression import Autoregression, Link, Pairing
+from bayestl.priors.prior import Prior
+from bayestl.priors.processes import Constant, PerGroup, PerRow, Points, Process
+from bayestl.priors.task_specific import SPECIFIC_AMPLITUDE, likelihood_hyperparameters, task_specific_processes
 from bayestl.streams import RandomState
 from bayestl.table.graph import order_levels, parent_channels
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
-
-class Link(NamedTuple):
-    """The latent function of the level below that a latent function follows, by position (-1: none)."""
-
-    parent: int
-    alike: bool
-    """Whether both have the same kind of likelihood, so that ``rho`` is expected to be near one."""
-
-
-class Autoregression(Mixing):
-    """``W = R [amplitudes | constants | groups | rows]``, ``R = (I - diag(rho) P)^-1``; ``P`` maps a channel to its parent."""
-
-    def __init__(
-        self, parts: Sequence[TaskPart], links: Sequence[Link], grouped: bool, specific: float = SPECIFIC_AMPLITUDE
-    ) -> None:
-        super().__init__()
-        n = len(links)
-        part_of = [i for i, p in enumerate(parts) for _ in p.channels]
-        self.owner = torch.tensor(part_of)
-        self.parent = [link.parent for link in links]
-        self.child = [c for c, link in enumerate(links) if link.parent >= 0]
-        self.grouped = grouped and bool(self.child)
-        size = torch.tensor([p.likelihood.amplitude for p in parts], dtype=torch.float64)
-        self.constants = size[self.owner]
-        if self.child:
-            self._register_rho([links[c].alike for c in self.child])
-        roots = {part_of[c] for c, link in enumerate(links) if link.parent < 0}
-        medians = torch.tensor([AMPLITUDE if i in roots else specific for i in range(len(parts))]).double() * size
-        register_positive(self, "amplitude", medians, LogNormalPrior(medians.log(), torch.ones_like(medians)))
-        reach = torch.eye(n, dtype=torch.bool)
-        for c in self._top_down():
-            if self.parent[c] >= 0:
-                reach[c] |= reach[self.parent[c]]
-        blocks = [reach, reach]
-        if self.grouped:
-            register_positive(self, "tau", torch.full((len(self.child),), 0.3), HalfNormalPrior(GROUP_SPREAD))
-            blocks.append(reach[:, self.child])
-        self.followed = sorted(set(self.parent) - {-1})
-        blocks.append(reach[:, self.followed])
-        self.support = torch.cat(blocks, dim=1)
-
-    def _register_rho(self, alike: Sequence[bool]) -> None:
-        """Add ``rho`` of each child, expected near one where it is of the same kind as its parent."""
-        expected = torch.tensor(alike, dtype=torch.float64)
-        start = expected.where(expected > 0, torch.tensor(0.5, dtype=torch.float64))
-        register_real(self, "rho", start, NormalPrior(expected, torch.ones_like(expected)))
-
-    def _top_down(self) -> list[int]:
-        """The channels, parents before children."""
-        order: list[int] = []
-        while len(order) < len(self.parent):
-            order += [c for c, p in enumerate(self.parent) if c not in order and (p < 0 or p in order)]
-        return order
-
-    def weights(self, row_effects: torch.Tensor) -> torch.Tensor:
-        identity = torch.eye(len(self.parent), dtype=torch.float64)
-        rows: dict[int, torch.Tensor] = {}
-        for c in self._top_down():
-            unit = identity[c]
-            rows[c] = unit if self.parent[c] < 0 else self.rho[self.child.index(c)] * rows[self.parent[c]] + unit
-        r = torch.stack([rows[c] for c in range(len(self.parent))])
-        blocks = [r * self.raw_amplitude.exp()[self.owner], r * self.constants]
-        if self.grouped:
-            blocks.append(r[:, self.child] * self.raw_tau.exp())
-        blocks.append(r[:, self.followed] * row_effects[self.followed])
-        return torch.cat(blocks, dim=1)
+EXACT = 6.0
+"""``w`` of the row effects: noise is 0.5 % of the source's standard deviation."""
+SMALLEST = 1e-3
+"""Least spread of the differences for which priors are made, in standard deviations of the label."""
 
 
 class DifferenceGP(TransferModel):
@@ -288,3 +229,74 @@ def _draw(moments: tuple[np.ndarray, np.ndarray], component: np.ndarray, generat
     roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     noise = generator.standard_normal((len(component), means.shape[1]))
     return means[component] + np.einsum("nij,nj->ni", roots[component], noise)
+
+
+class PairedDifferenceGP(DifferenceGP):
+    """The target as the source's label plus an offset plus a difference function; learnt from rows with both labels.
+
+    Rows whose source is not known are predicted from the mean and spread of the sources alone, so use it for rows whose source
+    is known.
+
+    Parameters
+    ----------
+    levels : list of str, optional
+        All label columns, lowest fidelity first; default: the columns in their order.  Labels must be Gaussian, or all
+        log-normal or power-normal.
+    tasks, kernel, hyperparameters, n_starts, random_state, verbose
+        The same as for :class:`IndependentGP`.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 24)[:, None]
+    >>> Y = pd.DataFrame({"dft": np.sin(50 * x[:, 0]), "measured": np.sin(50 * x[:, 0]) + 0.7 + x[:, 0]})
+    >>> Y.loc[::2, "measured"] = np.nan
+    >>> model = btl.PairedDifferenceGP(levels=["dft", "measured"]).fit(x, Y)
+    >>> known = pd.DataFrame({"dft": [0.5]})
+    >>> round(float(model.predict([[0.5]], observed=known)["measured"][0]), 1)
+    1.7
+    """
+
+    def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
+        kinds = {(type(t.observes), getattr(t.observes, "power", None)) for t in table.tasks}
+        for task in table.tasks:
+            if not isinstance(task.observes, Gaussian) or len(kinds) > 1:
+                raise ValueError(
+                    f"task {task.name!r} has {type(task.observes).__name__} labels: PairedDifferenceGP takes tasks that are all "
+                    "Gaussian, all log-normal or all of one power; use DifferenceGP"
+                )
+        return super()._families(table)
+
+    def _prior(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
+        links = self._family_links(table, parts)
+        scales = [scaler.units(part)[1] for part in parts]
+        rho = [scales[link.parent] / scales[c] for c, link in enumerate(links) if link.parent >= 0]
+        spreads = self._spreads(table, scaler, parts, links)
+        children = [s for s, link in zip(spreads, links, strict=True) if link.parent >= 0]
+        typical = float(np.exp(np.mean(np.log(children)))) if children else 1.0
+        mixing = Pairing(parts, links, table.group is not None, typical, rho)
+        processes: list[Process] = task_specific_processes(parts, False, lambda: self._smooth(columns))
+        for c in mixing.roots:
+            processes[c] = Constant()  # in the place of the function that the lowest level does not have
+        if mixing.grouped:
+            processes += [PerGroup() for _ in mixing.child]
+        processes += [PerRow() for _ in mixing.followed]
+        has_effect = [float(c in mixing.followed) for c in range(len(parts))]
+        medians = [1.0 if link.parent < 0 else Noise.MEDIAN * s for s, link in zip(spreads, links, strict=True)]
+        return Prior(processes, mixing, *likelihood_hyperparameters(parts, has_effect, medians, EXACT))
+
+    def _spreads(self, table: Table, scaler: Scaler, parts: Sequence[TaskPart], links: Sequence[Link]) -> list[float]:
+        """Standard deviation of each level's difference from the one below, in its scaled units; 1 for the lowest."""
+        spreads = []
+        for part, link in zip(parts, links, strict=True):
+            spread = 1.0 if link.parent < 0 else SPECIFIC_AMPLITUDE
+            if link.parent >= 0:
+                below = parts[link.parent]
+                scale = scaler.units(part)[1]
+                y, source = (table.tasks[p.task].observes.split(table.y[:, p.task])[p.role] for p in (part, below))
+                difference = (y - source) / scale
+                known = difference[np.isfinite(difference)]
+                if len(known) > 2:
+                    spread = max(float(known.std()), SMALLEST)
+            spreads.append(spread)
+        return spreads

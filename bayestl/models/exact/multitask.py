@@ -26,14 +26,17 @@ from bayestl.models.exact.transfer import TransferModel
 from bayestl.models.parameters import check_positive_integers
 from bayestl.priors.prior import Mixing, Prior
 from bayestl.priors.processes import PerRow, Process
-from bayestl.priors.task_specific import TaskSpecific, likelihood_hyperparameters, task_specific_processes
+from bayestl.priors.task_specific import (
+    SPECIFIC_AMPLITUDE,
+    TaskSpecific,
+    likelihood_hyperparameters,
+    task_specific_processes,
+)
 from bayestl.streams import RandomState
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
-SPECIFIC_AMPLITUDE = 0.3
-"""Prior median of the standard deviation of a task-specific part, on labels of unit variance."""
 LOADING = 0.7
 """First guess of the size of a loading."""
 

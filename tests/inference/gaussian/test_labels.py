@@ -12,7 +12,7 @@ from bayestl.inference.gaussian.labels import Labels, log_marginal_likelihood, l
 from bayestl.kernels.combined import build_kernel
 from bayestl.kernels.stationary import KERNELS
 from bayestl.likelihoods.hyperparameters import Noise
-from bayestl.models.exact.difference import Autoregression, Link
+from bayestl.priors.autoregression import Autoregression, Link
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, PerGroup, PerRow, Points, Smooth
 from bayestl.priors.rows import Residual
