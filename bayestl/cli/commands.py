@@ -200,8 +200,9 @@ def _posterior(
             f"{alike.sum()} rows have the features of a row of the fitted table and are taken for other rows: "
             "if they are the same, name the rows with --name when fitting"
         )
-    if named and inputs.formulas:
-        frame = frame.set_index(inputs.formulas[0], drop=False)
+    naming = document["name"] if document["name"] in frame.columns else next(iter(inputs.formulas), None)
+    if named and naming is not None:
+        frame = frame.set_index(naming, drop=False)
     return frame, post.renamed(frame.index), known
 
 

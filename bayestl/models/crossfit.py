@@ -173,18 +173,27 @@ def cross_fitted(
     """Held-out labels of ``cv`` folds of rows, one fit per fold, for each of what may be hidden of a row.
 
     ``tasks``: positions of those whose labels are predicted, all by default; ``callback`` is told the number of folds done.
+    Rows without which a task would have no labels stay in the training rows.
     """
     table = model.table_
     tasks = range(len(table.tasks)) if tasks is None else tasks
     folds = KFold(cv, shuffle=True, random_state=small_seed(seed, "folds"))
     frames: dict[str, list[pd.DataFrame]] = {hide: [] for hide in hides}
-    for i, (train, test) in enumerate(folds.split(table.x)):
+    for i, (_, test) in enumerate(folds.split(table.x)):
+        test = _spared(table.present, test)
+        train = np.setdiff1d(np.arange(len(table.x)), test)
         member = refitted(model, table.at(train), model.scaler_, model.seed_, table)
         for hide in hides:
             for t, rows, marginal in predicted_without(member, table, test, tasks, hide):
                 frames[hide].append(_frame(table, t, rows, marginal, spawn(seed, "pit", i * len(table.tasks) + t)))
         callback(i + 1)
     return {hide: _in_order(pd.concat(parts, ignore_index=True), table) for hide, parts in frames.items()}
+
+
+def _spared(present: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Rows to hold out of labels (n, T), without those whose task would have no label left."""
+    left = present.sum(axis=0) - present[test].sum(axis=0)
+    return test[~present[test][:, left == 0].any(axis=1)]
 
 
 def _in_order(labels: pd.DataFrame, table: Table) -> pd.DataFrame:

@@ -54,7 +54,7 @@ def decide_positive(table: Table, seed: int = 0) -> Table:
     while positive:
         together = [t for t in positive if t == positive[0] or one_quantity(table, positive[0], t)]
         positive = [t for t in positive if t not in together]
-        if not any(skew(table.y[table.present[:, t], t]) > SKEWED for t in together):
+        if not any(_is_skewed(table.y[table.present[:, t], t]) for t in together):
             continue
         evidence = dict.fromkeys(OF_POSITIVE, 0.0)
         for t in together:
@@ -73,6 +73,11 @@ def _is_positive(table: Table, t: int) -> bool:
     """Whether all labels of a task are positive numbers, and enough for a choice."""
     y = table.y[table.present[:, t], t]
     return len(y) >= LEAST_LABELS and bool((y > 0).all())
+
+
+def _is_skewed(y: np.ndarray) -> bool:
+    """Whether labels (n,) differ, and are skewed."""
+    return bool(y.std() > 1e-9 * np.abs(y).max() and skew(y) > SKEWED)
 
 
 def one_quantity(table: Table, a: int, b: int) -> bool:

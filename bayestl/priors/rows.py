@@ -50,6 +50,7 @@ class Residual(gpytorch.Module):
         self.noise = noise
         first = torch.tensor(list(signs) or [0.0] * len(noise.present), dtype=torch.float64)
         self.register_buffer("has_effect", first != 0)
+        self.is_fixed = fixed is not None
         if bool(self.has_effect.any()) and fixed is not None:
             self.register_buffer("w", fixed * first[self.has_effect])
             self.register_buffer("position", (self.has_effect.cumsum(0) - 1).clamp_min(0))

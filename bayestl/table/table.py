@@ -184,10 +184,12 @@ def refuse_empty_parts(table: Table, parts: Sequence[TaskPart]) -> None:
     Raises
     ------
     ValueError
-        For a hurdle task whose labels are all zero: its positive part has no labels.
+        For a task without labels, and for a hurdle task whose labels are all zero: its positive part has none.
     """
     for part in parts:
         task = table.tasks[part.task]
+        if not table.present[:, part.task].any():
+            raise ValueError(f"task {task.name!r} has no labels: drop the column, or add at least one measurement")
         if np.isnan(task.observes.split(table.y[:, part.task])[part.role]).all():
             raise ValueError(
                 f"task {task.name!r} has no positive labels: a hurdle likelihood needs some; drop the column"

@@ -11,6 +11,7 @@ import bayestl as btl
 from bayestl.distributions.sinh_arcsinh import SD, SPREAD, TAIL, SinhArcsinh
 from bayestl.models.crossfit import cross_fitted
 from bayestl.models.ensembles.candidates import candidates
+from bayestl.models.ensembles.held_out import _weights
 from bayestl.models.ensembles.stacking import expected_weights, stacking_weights
 from bayestl.models.label_evidence import decide_positive
 from bayestl.streams import spawn
@@ -196,3 +197,40 @@ def test_a_wrapper_reads_labels_as_the_model_inside_does(wrap):
 def test_wrong_parameters_are_named(parameters, message, two_tasks):
     with pytest.raises(ValueError, match=message):
         btl.AutoTransfer(verbose=False, **parameters).fit(*two_tasks)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_few_labels_of_a_task_leave_the_weights_at_their_prior(n, two_tasks):
+    X, Y = two_tasks
+    Y = Y.copy()
+    Y.iloc[n:, 1] = np.nan
+    for cv in (None, 5):
+        model = btl.AutoTransfer("target", models(), cv=cv, verbose=False).fit(X, Y)
+        assert list(model.members_) == ["alone", "multi-task"]
+        words = model.summary()
+        assert "nan" not in words
+        if n == 1:
+            np.testing.assert_allclose(model.weights_["target"], 0.5)
+            assert "1 label cannot tell which model is right" in " ".join(words.split())
+        assert np.isfinite(model.posterior(X.iloc[30:33]).mean).all().all()
+
+
+def test_a_constant_column_is_taken_as_it_is(two_tasks):
+    X, Y = two_tasks
+    model = btl.AutoTransfer(models=models(), cv=2, verbose=False).fit(X, Y.assign(constant=2.5))
+    assert model.posterior(X.iloc[:2]).mean["constant"].to_numpy() == pytest.approx(2.5, abs=0.5)
+
+
+def test_functions_that_are_not_there_correlate_with_nothing(two_tasks):
+    model = btl.PairedDifferenceGP(["source", "target"], **FAST).fit(*two_tasks)
+    np.testing.assert_array_equal(model.task_correlation(), np.eye(2))
+    assert model.task_correlation().attrs["residual"].loc["source", "target"] > 0.5
+    assert "noise" not in set(model.diagnose(transfer=False).query("of == 'source'")["check"])
+
+
+def test_a_model_that_explains_none_of_the_labels_has_no_weight():
+    density = np.random.default_rng(0).normal(scale=0.1, size=(12, 3)) - [0.0, 0.0, 5.0]
+    weights = _weights(density)
+    assert weights[2] == 0.0
+    assert weights[:2] == pytest.approx(expected_weights(density[:, :2]))
+    assert (_weights(density[:5]) > 0.05).all()  # few labels decide nothing

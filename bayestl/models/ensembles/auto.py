@@ -30,6 +30,7 @@ from bayestl.models.ensembles.held_out import (
     SCORES,
     Correction,
     HeldOut,
+    aligned,
     correction_from,
     corrections,
     held_out,
@@ -49,6 +50,8 @@ from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table, evident_tasks
 from bayestl.table.task import Task
 
+LOSS = 0.1
+"""Nats a label that the mixture may lose against the task alone before a check warns."""
 SITUATIONS = ("others known", "nothing known")
 """What may be known of a row beside the label that is predicted."""
 
@@ -68,8 +71,8 @@ class AutoTransfer(BayesianModel):
         and power-normal by evidence.
     cv : int, optional
         Number of folds of rows whose labels are held out, with one more fit of each model per fold.  Default: exact
-        leave-one-out where the hyperparameters are averaged, with a new fit without each of the most influential labels, else
-        five folds.
+        leave-one-out where the hyperparameters are averaged, with a new fit without the most influential label, else five
+        folds.
     budget : float, optional
         Seconds after which no further model is begun; the tasks alone are always fitted.  Default: no limit.
     random_state : int, RandomState, Generator or None
@@ -96,7 +99,8 @@ class AutoTransfer(BayesianModel):
     Notes
     -----
     The weights are expectations under a Dirichlet prior, which counts as two labels for each model, and the corrections are most
-    probable values under a prior that makes intervals slightly wider, so that few labels change little.  Joint draws of a row take all tasks from one model where the tasks have the
+    probable values under a prior that makes intervals slightly wider, so that few labels change little.  A known standard error
+    of a label to predict is corrected with the rest.  Joint draws of a row take all tasks from one model where the tasks have the
     same weights, and nearly so otherwise.
 
     References
@@ -139,8 +143,6 @@ class AutoTransfer(BayesianModel):
     scores_: pd.DataFrame
     left_out_: dict[str, str]
 
-    # ------------------------------------------------------------------------------------------ what the table decides
-
     def _given_tasks(self) -> Sequence[Task] | None:
         of_models = (m._given_tasks() for m in self._models.values() if isinstance(m, BayesianModel))
         return next((tasks for tasks in [self.tasks, *of_models] if tasks), None)
@@ -178,8 +180,6 @@ class AutoTransfer(BayesianModel):
             raise ValueError(f"budget must be a positive number of seconds, got {self.budget!r}")
         check_folds(self.cv, len(table.x))
 
-    # --------------------------------------------------------------------------------------------------------- the fit
-
     def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check(table)
         start = time.monotonic()
@@ -207,15 +207,9 @@ class AutoTransfer(BayesianModel):
                     left_out[name] = f"{type(error).__name__}: {error}"
         if not members:
             raise ValueError(f"AutoTransfer: no model could be fitted: {next(iter(left_out.values()))}")
-        weights = pd.DataFrame(
-            {
-                (task, situation): found_weights
-                for task in table.names
-                for situation, found_weights in zip(SITUATIONS, weights_of(found, task), strict=True)
-            },
-            index=pd.Index(list(members), name="model"),
-        )
-        weights.columns.names = ["task", "row"]
+        found = aligned(found)
+        columns = np.column_stack([w for task in table.names for w in weights_of(found, task)])
+        weights = pd.DataFrame(columns, pd.Index(list(members), name="model"), self._columns(table))
         fixed = corrections(table.tasks, found, weights)
         labels = mixed(table.tasks, found, weights, fixed)
         return {
@@ -227,11 +221,13 @@ class AutoTransfer(BayesianModel):
             "left_out_": left_out,
         }
 
+    @staticmethod
+    def _columns(table: Table) -> pd.MultiIndex:
+        return pd.MultiIndex.from_product([table.names, SITUATIONS], names=["task", "row"])
+
     def _positions(self, table: Table) -> list[int]:
         """Positions of the tasks that matter."""
         return [t for t, name in enumerate(table.names) if self.target in (None, name)]
-
-    # ----------------------------------------------------------------------------------------------------- predictions
 
     def _joint(self, rows: Rows) -> WarpedLabels:
         n, names = len(rows.x), self.table_.names
@@ -250,10 +246,8 @@ class AutoTransfer(BayesianModel):
 
         Parameters
         ----------
-        refit : bool
-            Without effect: the most influential labels were predicted by new fits already.
-        hide : {"target"}
-            Only the label itself is hidden.
+        refit, hide
+            Only ``hide="target"``; influential labels were predicted by new fits already.
 
         Raises
         ------
@@ -295,9 +289,11 @@ class AutoTransfer(BayesianModel):
         for t in self._positions(self.table_):
             task = self.table_.names[t]
             gain, se = self.scores_.loc[(task, MIXTURE), ["gain", "se"]]
-            harm = gain < -2 * se
-            advice = "the other tasks make it worse: leave them out" if harm else ""
-            yield Check("transfer (nats gained a label)", task, gain, -2 * se, judge(harm, gain < -4 * se), advice)
+            least = min(-2 * se, -LOSS)  # a bad model that keeps some weight costs every label the same little
+            advice = "the other tasks make it worse: leave them out" if gain < least else ""
+            yield Check(
+                "transfer (nats gained a label)", task, gain, least, judge(gain < least, gain < 2 * least), advice
+            )
 
     def task_correlation(self) -> pd.DataFrame:
         """Weighted mean of the models' task correlations; ``.attrs["std"]`` is the spread within and between models."""
@@ -308,8 +304,6 @@ class AutoTransfer(BayesianModel):
         """In words: what was chosen, what transfers to what, by how much the error falls, and whom not to believe."""
         check_is_fitted(self, "table_")
         return summary_of(self, self._positions(self.table_))
-
-    # ----------------------------------------------------------------------------------------------------------- files
 
     def _state(self) -> dict[str, np.ndarray]:
         names = list(self._candidates(self.table_))
@@ -335,12 +329,11 @@ class AutoTransfer(BayesianModel):
         for k, position in enumerate(state["used"]):
             name, model = models[int(position)]
             members[name] = restored(model, table, scaler, state, f"{k}:")
-        columns = pd.MultiIndex.from_product([table.names, SITUATIONS], names=["task", "row"])
         held = pd.DataFrame({c.removeprefix("held:"): v for c, v in state.items() if c.startswith("held:")})
         order = [c for c in COLUMNS if c in held] + [c for c in held if c not in COLUMNS]
         return {
             "members_": members,
-            "weights_": pd.DataFrame(state["weights"], pd.Index(list(members), name="model"), columns),
+            "weights_": pd.DataFrame(state["weights"], pd.Index(list(members), name="model"), self._columns(table)),
             "corrections_": {
                 task.name: correction_from(task, state[f"correction:{t}"])
                 for t, task in enumerate(table.tasks)

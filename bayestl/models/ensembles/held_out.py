@@ -17,15 +17,15 @@ from bayestl.distributions.sinh_arcsinh import SinhArcsinh
 from bayestl.distributions.warp import ClassTemperature
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import FOLDS, cross_fitted, with_refits
-from bayestl.models.ensembles.stacking import expected_weights
+from bayestl.models.ensembles.stacking import PRIOR, expected_weights
 from bayestl.table.task import Task
 
 REFITS = 1
 """Most fits without the most influential label, for each model."""
-LEAST_WEIGHT = 0.02
-"""Smallest weight of a model that is used."""
+LEAST_SHARE = 0.25
+"""Share of an equal part of the labels, below which a model that does not explain them is not used."""
 LEAST_LABELS = 10
-"""Labels beside others of their row from which these alone determine the weights for such labels."""
+"""Labels from which such models are left out, and beside others of their row from which these alone determine the weights."""
 TEMPERATURE_SD = 0.25
 """Prior standard deviation of the logarithm of a temperature of class probabilities."""
 COLUMNS = ("task", "row", "y", "high", "log_density", "pit", "mean", "std")
@@ -67,7 +67,7 @@ def held_out(
     if cv is None and member._leaves_out_honestly():
         tell("each label without itself")
         frames = {hide: member.leave_one_out(hide=hide) for hide in hides if member._has_leave_one_out(hide)}
-        names = [table.names[t] for t in targets]
+        names = [table.names[t] for t in targets if table.present[:, t].sum() > 1]
         sensitivity = frames["target"]["sensitivity"].where(frames["target"]["task"].isin(names), 0.0)
         refits = with_refits(member, frames["target"].assign(sensitivity=sensitivity), most=REFITS)
         frames["target"] = refits
@@ -80,22 +80,55 @@ def held_out(
     return HeldOut(beside, frames.get("row") if several else beside, others)
 
 
+def aligned(found: Mapping[str, HeldOut]) -> dict[str, HeldOut]:
+    """The labels that all models have predicted, in the same order.
+
+    The only label of a task cannot be predicted from others of it.
+    """
+    frames = {name: [f for f in h[:2] if f is not None] for name, h in found.items()}
+    keys = [pd.MultiIndex.from_frame(f[["task", "row"]]) for of_model in frames.values() for f in of_model]
+    common = keys[0]
+    for other in keys[1:]:
+        common = common[common.isin(other)]
+    counts = common.get_level_values("task").value_counts()
+    common = common[common.get_level_values("task").map(counts) > 1]
+    kept = {}
+    for name, held in found.items():
+        inside = [None if f is None else pd.MultiIndex.from_frame(f[["task", "row"]]).isin(common) for f in held[:2]]
+        beside, alone = (f if i is None else f[i].reset_index(drop=True) for f, i in zip(held[:2], inside, strict=True))
+        kept[name] = HeldOut(beside, alone, held.has_others[inside[0]])
+    return kept
+
+
 def weights_of(found: Mapping[str, HeldOut], task: str) -> tuple[np.ndarray, np.ndarray]:
     """Weights (K,) of the models for a task's labels beside other labels of their row, and without any."""
     of_task = [h.of(task) for h in found.values()]
     others = of_task[0].has_others
     chosen = others if others.sum() >= LEAST_LABELS else np.ones_like(others)
-    beside = expected_weights(np.column_stack([h.beside["log_density"] for h in of_task])[chosen])
+    beside = _weights(np.column_stack([h.beside["log_density"] for h in of_task])[chosen])
     alone = np.zeros(len(of_task))
     able = [k for k, h in enumerate(of_task) if h.alone is not None]
-    alone[able] = expected_weights(np.column_stack([h.alone["log_density"] for h in of_task if h.alone is not None]))
-    return _used(beside), _used(alone)
+    alone[able] = _weights(np.column_stack([h.alone["log_density"] for h in of_task if h.alone is not None]))
+    return beside, alone
 
 
-def _used(weights: np.ndarray) -> np.ndarray:
-    """The weights without those that are too small to be worth their models."""
-    kept = np.where(weights >= min(LEAST_WEIGHT, weights.max()), weights, 0.0)
-    return np.asarray(kept / kept.sum())
+def _weights(log_density: np.ndarray) -> np.ndarray:
+    """Weights (K,) from held-out log densities (n, K); zero for models that explain next to none of the labels.
+
+    The prior alone would leave each of them some weight.
+    """
+    n, k = log_density.shape
+    used = np.ones(k, dtype=bool)
+    while True:
+        weights = np.zeros(k)
+        weights[used] = expected_weights(log_density[:, used])
+        if n < LEAST_LABELS or used.sum() == 1:
+            return weights
+        explained = weights[used] * (n + PRIOR * used.sum()) - PRIOR  # labels, of which each would have n / K
+        worst = int(explained.argmin())
+        if explained[worst] >= LEAST_SHARE * n / used.sum():
+            return weights
+        used[np.flatnonzero(used)[worst]] = False
 
 
 def corrections(tasks: Sequence[Task], found: Mapping[str, HeldOut], weights: pd.DataFrame) -> dict[str, Correction]:
@@ -158,6 +191,9 @@ def scores_of(tasks: Sequence[Task], found: Mapping[str, HeldOut], mixture: pd.D
         frames[MIXTURE] = mixture[mixture["task"] == task.name]
         first = next(iter(frames.values()))["log_density"].to_numpy()
         for name, frame in frames.items():
+            if not len(frame):
+                rows[task.name, name] = dict.fromkeys(SCORES, np.nan)
+                continue
             density = frame["log_density"].to_numpy()
             y, gain = frame["y"].to_numpy(), density - first
             if task.classes is None:

@@ -15,6 +15,8 @@ from bayestl.models.base import BayesianModel
 
 STEPS = 10_000
 """Most steps of expectation-maximisation for the weights."""
+PRIOR = 2.0
+"""Concentration of the prior on the weights of each model."""
 SETTLED = 1e-10
 """Change of the weights at which it stops."""
 
@@ -86,7 +88,7 @@ def stacking_weights(log_density: np.ndarray) -> np.ndarray:
     return np.asarray(weights / weights.sum())
 
 
-def expected_weights(log_density: np.ndarray, prior: float = 2.0) -> np.ndarray:
+def expected_weights(log_density: np.ndarray, prior: float = PRIOR) -> np.ndarray:
     """Expected weights (K,) given the labels, under a symmetric Dirichlet prior on them.
 
     Few labels leave them near ``1/K``, many give those of :func:`stacking_weights`.  By variational inference of the mixture

@@ -15,6 +15,8 @@ from bayestl.models.ensembles.held_out import MIXTURE, Correction
 from bayestl.table.table import Table
 from bayestl.table.task import Task
 
+LEAST_LABELS = 3
+"""Number of labels below which nothing is said of them."""
 FEW_LABELS = 20
 """Number of labels below which weights and intervals say little."""
 FAR = 1e-3
@@ -60,6 +62,11 @@ def _about(model: Fitted, task: Task, n: int) -> list[str]:
     unit = "" if not task.unit or task.classes is not None else f" {task.unit}"
     what = "share of wrong classes" if task.classes is not None else "mean absolute error"
     lines = [f"{task.name}: {_weights(model, task)}"]
+    if n < LEAST_LABELS:
+        return [
+            *lines,
+            f"Doubt: {n} label{'s' * (n > 1)} cannot tell which model is right; the weights are those of the prior.",
+        ]
     mixture = scores.loc[MIXTURE]
     sentence = f"Held-out labels: {what} {mixture['error']:.3g}{unit}"
     if ALONE in scores.index and len(model.members_) > 1:
@@ -104,7 +111,7 @@ def _transfer(model: Fitted, scores: pd.DataFrame) -> str:
     if gain > 2 * se:
         return f"The other tasks help ({names})."
     if gain < -2 * se:
-        return f"The other tasks do not help ({names}): what is said rests on the task alone."
+        return f"The other tasks do not help ({names}), so most weight is with the task alone."
     return f"Whether the other tasks help cannot be told from these labels ({names})."
 
 

@@ -43,8 +43,10 @@ def noise_checks(families: Sequence[Family]) -> Iterator[Check]:
         variance = np.stack([c.prior.residual.variance().detach().numpy() for c in family.posterior.components])
         for part in family.parts:
             sd = float(np.sqrt(variance[:, channel]).mean())
+            residual = family.prior.residual
+            given = residual.is_fixed and bool(residual.has_effect[channel])
             channel += len(part.channels)
-            if part.likelihood.has_noise:
+            if part.likelihood.has_noise and not given:
                 advice = ""
                 if sd < LEAST_NOISE:
                     advice = "the labels are taken as exact: repeated rows with different labels would contradict that"

@@ -207,9 +207,10 @@ class ExactModel(ExactArchitecture):
 
 
 def _correlation_of(covariance: np.ndarray) -> np.ndarray:
-    """The correlation (C, C) that a covariance has."""
+    """The correlation (C, C) that a covariance has; what has no variance is not correlated with anything."""
     size = np.sqrt(covariance.diagonal())
-    return np.asarray(covariance / np.outer(size, size))
+    correlation = covariance / np.outer(*[np.where(size > 0, size, 1.0)] * 2)
+    return np.asarray(correlation + np.diag((size == 0).astype(float)))
 
 
 def jointly_gaussian(model: BayesianModel) -> TypeGuard[ExactModel]:
