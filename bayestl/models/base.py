@@ -49,6 +49,8 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
     table_: Table
     scaler_: Scaler
     seed_: int
+    _predicts_from_features = True
+    """Whether it says more of a row of which no label is known than that it is one of many."""
     _takes_unlabelled = False
     """Whether a task may have no labels at all."""
 

@@ -39,7 +39,7 @@ from bayestl.models.ensembles.held_out import (
     weights_of,
 )
 from bayestl.models.ensembles.recalibrated import WarpedLabels
-from bayestl.models.ensembles.stacking import StackedLabels, mixed_correlation
+from bayestl.models.ensembles.stacking import StackedLabels, mixed_correlation, models_by_name
 from bayestl.models.ensembles.words import summary_of
 from bayestl.models.label_evidence import decide_positive
 from bayestl.models.whole_table import decided
@@ -161,7 +161,7 @@ class AutoTransfer(BayesianModel):
 
     @property
     def _models(self) -> dict[str, Any]:
-        return dict(self.models or {})
+        return models_by_name(self, self.models)
 
     def _candidates(self, table: Table) -> dict[str, Any]:
         return self._models or dict(candidates(table, self.target))

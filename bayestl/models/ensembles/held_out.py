@@ -17,15 +17,15 @@ from bayestl.distributions.sinh_arcsinh import SinhArcsinh
 from bayestl.distributions.warp import ClassTemperature
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import FOLDS, cross_fitted, with_refits
-from bayestl.models.ensembles.stacking import PRIOR, expected_weights
+from bayestl.models.ensembles.stacking import expected_weights
 from bayestl.table.task import Task
 
 REFITS = 1
 """Most fits without the most influential label, for each model."""
-LEAST_SHARE = 0.25
-"""Share of an equal part of the labels, below which a model that does not explain them is not used."""
+LEAST_WEIGHT = 0.02
+"""Smallest weight of a model that is used."""
 LEAST_LABELS = 10
-"""Labels from which such models are left out, and beside others of their row from which these alone determine the weights."""
+"""Labels beside others of their row from which these alone determine the weights for such labels."""
 TEMPERATURE_SD = 0.25
 """Prior standard deviation of the logarithm of a temperature of class probabilities."""
 COLUMNS = ("task", "row", "y", "high", "log_density", "pit", "mean", "std")
@@ -42,7 +42,7 @@ class HeldOut(NamedTuple):
 
     beside: pd.DataFrame
     alone: pd.DataFrame | None
-    """None where that would take further fits: the model is then not used for rows of which nothing is known."""
+    """None where the model cannot say anything of such rows, or only after further fits: it is not used for them."""
     has_others: np.ndarray
     """Whether (n,) another label of the row is known."""
 
@@ -74,6 +74,8 @@ def held_out(
     else:
         folds = cv or FOLDS
         frames = cross_fitted(member, folds, seed, hides, callback=lambda i: tell(f"fold {i} of {folds}"))
+    if not member._predicts_from_features:
+        frames.pop("row", None)
     beside = frames["target"]
     task = beside["task"].map(table.names.index).to_numpy()
     others = table.present[beside["row"]].sum(axis=1) > table.present[beside["row"], task]
@@ -105,30 +107,20 @@ def weights_of(found: Mapping[str, HeldOut], task: str) -> tuple[np.ndarray, np.
     of_task = [h.of(task) for h in found.values()]
     others = of_task[0].has_others
     chosen = others if others.sum() >= LEAST_LABELS else np.ones_like(others)
-    beside = _weights(np.column_stack([h.beside["log_density"] for h in of_task])[chosen])
+    beside = _used(expected_weights(np.column_stack([h.beside["log_density"] for h in of_task])[chosen]))
     alone = np.zeros(len(of_task))
     able = [k for k, h in enumerate(of_task) if h.alone is not None]
-    alone[able] = _weights(np.column_stack([h.alone["log_density"] for h in of_task if h.alone is not None]))
+    if not able:
+        return beside, beside
+    densities = [h.alone["log_density"] for h in of_task if h.alone is not None]
+    alone[able] = _used(expected_weights(np.column_stack(densities)))
     return beside, alone
 
 
-def _weights(log_density: np.ndarray) -> np.ndarray:
-    """Weights (K,) from held-out log densities (n, K); zero for models that explain next to none of the labels.
-
-    The prior alone would leave each of them some weight.
-    """
-    n, k = log_density.shape
-    used = np.ones(k, dtype=bool)
-    while True:
-        weights = np.zeros(k)
-        weights[used] = expected_weights(log_density[:, used])
-        if n < LEAST_LABELS or used.sum() == 1:
-            return weights
-        explained = weights[used] * (n + PRIOR * used.sum()) - PRIOR  # labels, of which each would have n / K
-        worst = int(explained.argmin())
-        if explained[worst] >= LEAST_SHARE * n / used.sum():
-            return weights
-        used[np.flatnonzero(used)[worst]] = False
+def _used(weights: np.ndarray) -> np.ndarray:
+    """The weights without those that are too small to be worth their models."""
+    kept = np.where(weights >= min(LEAST_WEIGHT, weights.max()), weights, 0.0)
+    return np.asarray(kept / kept.sum())
 
 
 def corrections(tasks: Sequence[Task], found: Mapping[str, HeldOut], weights: pd.DataFrame) -> dict[str, Correction]:
@@ -138,7 +130,7 @@ def corrections(tasks: Sequence[Task], found: Mapping[str, HeldOut], weights: pd
         of_task = [h.of(task.name) for h in found.values()]
         beside, alone = (weights[task.name].iloc[:, i].to_numpy() for i in (0, 1))
         kinds = [(_mixture(task, [h.beside for h in of_task], np.where(of_task[0].has_others[:, None], beside, alone)))]
-        if of_task[0].has_others.any():
+        if of_task[0].has_others.any() and any(h.alone is not None for h in of_task):
             able = [h.alone is not None for h in of_task]
             kinds.append(_mixture(task, [h.alone for h in of_task if h.alone is not None], alone[None, able]))
         labels = pd.concat(kinds, ignore_index=True)

@@ -18,7 +18,7 @@ from bayestl.diagnostics.checks import Check
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import FOLDS, check_folds, held_out_labels, refitted, restored, state_of, with_seed_of
-from bayestl.models.ensembles.stacking import StackedLabels, mixed_correlation, stacking_weights
+from bayestl.models.ensembles.stacking import StackedLabels, mixed_correlation, models_by_name, stacking_weights
 from bayestl.models.whole_table import decided
 from bayestl.streams import RandomState, spawn
 from bayestl.table.new_rows import Rows
@@ -126,7 +126,7 @@ class StackedModel(BayesianModel):
 
     @property
     def _models(self) -> dict[str, BayesianModel]:
-        return dict(self.models or {})
+        return models_by_name(self, self.models)
 
     def _check(self, table: Table) -> None:
         if not self._models:

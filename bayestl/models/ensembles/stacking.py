@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,6 +111,22 @@ def expected_weights(log_density: np.ndarray, prior: float = PRIOR) -> np.ndarra
         if change < SETTLED * len(log_density):
             break
     return np.asarray(counts / counts.sum())
+
+
+def models_by_name(ensemble: BayesianModel, models: Any) -> dict[str, Any]:
+    """The models of an ensemble by name.
+
+    Raises
+    ------
+    ValueError
+        If they have no names.
+    """
+    if models is not None and not isinstance(models, Mapping):
+        raise ValueError(
+            f"{type(ensemble).__name__}: models= must map a name to each model, such as {{'alone': IndependentGP()}}, got "
+            f"{type(models).__name__}"
+        )
+    return dict(models or {})
 
 
 def mixed_correlation(members: Iterable[BayesianModel], weights: np.ndarray) -> pd.DataFrame:

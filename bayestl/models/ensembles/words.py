@@ -57,41 +57,41 @@ def _kind(task: Task) -> str:
 
 
 def _about(model: Fitted, task: Task, n: int) -> list[str]:
-    """What was chosen for a task, what it gains, how far the intervals are right, and whom not to believe."""
+    """What a task gains, how far its intervals are right, what was chosen, and whom not to believe."""
+    if n < LEAST_LABELS:
+        few = f"{n} label{'s' * (n > 1)} cannot tell which model is right"
+        return [f"{task.name}: {few}.", _weights(model, task)]
     scores = model.scores_.xs(task.name, level="task")
     unit = "" if not task.unit or task.classes is not None else f" {task.unit}"
     what = "share of wrong classes" if task.classes is not None else "mean absolute error"
-    lines = [f"{task.name}: {_weights(model, task)}"]
-    if n < LEAST_LABELS:
-        return [
-            *lines,
-            f"Doubt: {n} label{'s' * (n > 1)} cannot tell which model is right; the weights are those of the prior.",
-        ]
-    mixture = scores.loc[MIXTURE]
-    sentence = f"Held-out labels: {what} {mixture['error']:.3g}{unit}"
+    error = scores.loc[MIXTURE, "error"]
+    first = f"{task.name}: held-out labels have a {what} of {error:.3g}{unit}"
+    lines = [first + "."]
     if ALONE in scores.index and len(model.members_) > 1:
         alone = scores.loc[ALONE, "error"]
-        if alone > 0:
-            change = 100 * (1 - mixture["error"] / alone)
-            sentence += f", {abs(change):.0f} % {'less' if change >= 0 else 'more'} than from {task.name} alone ({alone:.3g}{unit})"
-        sentence += f"; {mixture['gain']:+.2f} +- {mixture['se']:.2f} nats a label."
-        lines += [sentence, _transfer(model, scores)]
-    else:
-        lines.append(sentence + ".")
+        lines = [
+            f"{first}; from {task.name} alone it is {alone:.3g}{unit}{_change(error, alone)}.",
+            _transfer(model, scores),
+        ]
     if task.classes is None:
         lines.append(_intervals(model, task))
-    lines += _doubts(model, task, n, scores)
-    return lines
+    return [*lines, _weights(model, task), *_doubts(model, task, n, scores)]
+
+
+def _change(error: float, alone: float) -> str:
+    """By how much an error is below or above another one, where that is a per cent at least."""
+    percent = 100 * (1 - error / alone) if alone > 0 else 0.0
+    return "" if abs(percent) < 1 else f" ({abs(percent):.0f} % {'less' if percent > 0 else 'more'})"
 
 
 def _weights(model: Fitted, task: Task) -> str:
     """The weights of the models, where other labels of the row are known and where none is."""
     beside, nothing = (model.weights_[task.name].iloc[:, i] for i in (0, 1))
     if len(model.members_) == 1:
-        return f"predicted by {next(iter(model.members_))!r}."
+        return f"It is predicted by {next(iter(model.members_))!r}."
     if len(model.table_.tasks) == 1:
-        return "weights " + _listed(beside) + "."
-    return f"weights where other labels of the row are known: {_listed(beside)}; where none is: {_listed(nothing)}."
+        return "Weights: " + _listed(beside) + "."
+    return f"Weights where other labels of the row are known: {_listed(beside)}; where none is: {_listed(nothing)}."
 
 
 def _listed(weights: pd.Series) -> str:
@@ -107,7 +107,7 @@ def _transfer(model: Fitted, scores: pd.DataFrame) -> str:
         return "No other task is there to learn from."
     best = others.loc[others["gain"].idxmax()]
     gain, se = best["gain"], best["se"]
-    names = f"{best.name!r}: {gain:+.2f} +- {se:.2f} nats a label"
+    names = f"{best.name!r}: log density {gain:+.2f} +- {se:.2f} nats a label"
     if gain > 2 * se:
         return f"The other tasks help ({names})."
     if gain < -2 * se:
@@ -131,7 +131,7 @@ def _doubts(model: Fitted, task: Task, n: int, scores: pd.DataFrame) -> list[str
     """Whom not to believe: few labels, models that are worse than the task alone, labels far from their predictions."""
     lines = []
     if n < FEW_LABELS:
-        lines.append(f"Doubt: {n} labels are few; the weights stay near equal ones, and intervals may be off.")
+        lines.append(f"Doubt: {n} labels are few; another few may change the weights, and intervals may be off.")
     members = scores.drop(index=MIXTURE)
     if bad := [str(name) for name, row in members.iterrows() if row["gain"] < -2 * row["se"]]:
         lines.append(f"Doubt: worse than {task.name} alone: {', '.join(bad)}.")

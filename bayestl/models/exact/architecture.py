@@ -60,6 +60,8 @@ class ExactArchitecture(BayesianModel):
         self.verbose = verbose
 
     families_: list[Family]
+    _rows_are_functions = False
+    """Whether row effects count as functions, for a task that has no other."""
     _labels_are_inputs = False
     """Whether a row's label is an input of another task's function, so that rows and tasks are not jointly Gaussian."""
 

@@ -18,7 +18,7 @@ architecture of Hutchinson et al. 2017, with fewer hyperparameters for the fewes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -26,6 +26,7 @@ import pandas as pd
 import torch
 
 from bayestl import streams
+from bayestl.diagnostics.checks import Check
 from bayestl.diagnostics.draws import Variable
 from bayestl.distributions import check_probability
 from bayestl.inference.gaussian.condition import ExactPosterior
@@ -257,7 +258,17 @@ class PairedDifferenceGP(DifferenceGP):
     1.7
     """
 
+    _rows_are_functions = True
+    _predicts_from_features = False
+
+    def _transfer_checks(self, loo: pd.DataFrame) -> Iterator[Check]:
+        """Checks for the tasks that follow another: alone, the lowest level would be predicted from the features."""
+        lowest = self.table_.names[order_levels(self.levels, self.table_.names)[0]]
+        yield from (check for check in super()._transfer_checks(loo) if not check.of.endswith(f"-> {lowest}"))
+
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
+        if len(table.tasks) < 2:
+            raise ValueError("PairedDifferenceGP needs two label columns or more; use IndependentGP for one")
         kinds = {(type(t.observes), getattr(t.observes, "power", None)) for t in table.tasks}
         for task in table.tasks:
             if not isinstance(task.observes, Gaussian) or len(kinds) > 1:

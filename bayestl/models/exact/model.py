@@ -163,8 +163,9 @@ class ExactModel(ExactArchitecture):
     def _correlation(self, family: Family) -> list[np.ndarray]:
         """Mean and standard deviation (C, C) of the correlation of a family's functions, and of their residuals."""
         prior = family.prior
-        smooth = [p for p, process in enumerate(prior) if isinstance(process, Smooth)]
-        of_row = [p for p, process in enumerate(prior) if isinstance(process, PerRow)]
+        kinds = (Smooth, PerRow) if self._rows_are_functions else Smooth
+        smooth = [p for p, process in enumerate(prior) if isinstance(process, kinds)]
+        of_row = [p for p, process in enumerate(prior) if isinstance(process, PerRow) and p not in smooth]
         raw = get_raw(prior)
         functions, residuals = [], []
         draws = family.posterior.draws
