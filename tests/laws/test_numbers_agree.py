@@ -63,7 +63,7 @@ def test_density_is_the_slope_of_the_distribution_function(cell, way):
         atom = marginal.cdf(zero) - cdf_below(marginal, zero)
         for q in LEVELS + 0.0137:  # not where an isotonic correction has a bend
             at = marginal.quantile(q)
-            h = 1e-4 * np.where(width > 0, width, np.abs(at))
+            h = 1e-5 * np.where(width > 0, width, np.abs(at))
             smooth = (at > 3 * h) | (at < 0) | (atom == 0)
             h = np.where(h > 0, h, 1e-4)
             slope = (marginal.cdf(at + h) - marginal.cdf(at - h)) / (2 * h)

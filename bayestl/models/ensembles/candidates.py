@@ -26,6 +26,10 @@ MANY_TASKS = 8
 SHORT_LABELS, SHORT_CELLS = 500, 10_000
 """Most Gaussian labels of all tasks together, and most of these times features, whose hyperparameters are averaged over short
 chains: closer to the truth than the Laplace approximation, and slower."""
+MANY_LABELS = 400
+"""Labels of all tasks from which one start of the optimiser is enough, and no single label decides."""
+MOST_PAIRED = 200
+"""Labels of the target from which the paired difference, which is for few, has nothing to add."""
 FOREST_FEATURES = 8
 """Number of features from which forests are."""
 
@@ -44,14 +48,17 @@ def candidates(table: Table, target: str | None = None) -> dict[str, BayesianMod
     n = int(table.present.sum())
     short = is_gaussian and n <= SHORT_LABELS and n * len(table.features) <= SHORT_CELLS
     how: dict[str, Any] = {"hyperparameters": "short-mcmc" if short else "auto"}
+    if n > MANY_LABELS:
+        how["n_starts"] = 1
     found: dict[str, BayesianModel] = {ALONE: IndependentGP(**how)}
     levels = order_of_tasks(table, target)
     last = table.names.index(levels[-1])
-    forests = int(table.present[:, last].sum()) >= FOREST_LABELS and len(table.features) >= FOREST_FEATURES
+    of_target = int(table.present[:, last].sum())
+    forests = of_target >= FOREST_LABELS and len(table.features) >= FOREST_FEATURES
     if len(levels) > 1:
         found["multi-task"] = MultiTaskGP(**how)
     if 1 < len(levels) <= MOST_LEVELS:
-        if _is_pairable(table, levels):
+        if of_target < MOST_PAIRED and _is_pairable(table, levels):
             found["paired difference"] = PairedDifferenceGP(levels, **how)
         if all(task.classes is None for task in table.tasks):
             found["difference"] = DifferenceGP(levels, **how)

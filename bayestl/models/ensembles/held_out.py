@@ -17,11 +17,12 @@ from bayestl.distributions.sinh_arcsinh import SinhArcsinh
 from bayestl.distributions.warp import ClassTemperature
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import FOLDS, cross_fitted, with_refits
+from bayestl.models.ensembles.candidates import MANY_LABELS
 from bayestl.models.ensembles.stacking import expected_weights
 from bayestl.table.task import Task
 
 REFITS = 1
-"""Most fits without the most influential label, for each model."""
+"""Most fits without an influential label, for each model, up to :data:`MANY_LABELS` labels."""
 LEAST_WEIGHT = 0.02
 """Smallest weight of a model that is used."""
 LEAST_LABELS = 10
@@ -69,8 +70,8 @@ def held_out(
         frames = {hide: member.leave_one_out(hide=hide) for hide in hides if member._has_leave_one_out(hide)}
         names = [table.names[t] for t in targets if table.present[:, t].sum() > 1]
         sensitivity = frames["target"]["sensitivity"].where(frames["target"]["task"].isin(names), 0.0)
-        refits = with_refits(member, frames["target"].assign(sensitivity=sensitivity), most=REFITS)
-        frames["target"] = refits
+        most = REFITS if table.present.sum() <= MANY_LABELS else 0
+        frames["target"] = with_refits(member, frames["target"].assign(sensitivity=sensitivity), most=most)
     else:
         folds = cv or FOLDS
         frames = cross_fitted(member, folds, seed, hides, callback=lambda i: tell(f"fold {i} of {folds}"))
