@@ -174,6 +174,11 @@ def cross_fitted(
 
     ``tasks``: positions of those whose labels are predicted, all by default; ``callback`` is told the number of folds done.
     Rows without which a task would have no labels stay in the training rows.
+
+    Raises
+    ------
+    ValueError
+        If no label can be held out.
     """
     table = model.table_
     tasks = range(len(table.tasks)) if tasks is None else tasks
@@ -187,6 +192,8 @@ def cross_fitted(
             for t, rows, marginal in predicted_without(member, table, test, tasks, hide):
                 frames[hide].append(_frame(table, t, rows, marginal, spawn(seed, "pit", i * len(table.tasks) + t)))
         callback(i + 1)
+    if not all(frames.values()):
+        raise ValueError("no label can be held out, for each is the only one of its task: add measurements")
     return {hide: _in_order(pd.concat(parts, ignore_index=True), table) for hide, parts in frames.items()}
 
 

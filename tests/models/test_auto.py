@@ -231,3 +231,12 @@ def test_a_paired_difference_counts_the_rows_as_functions_and_refuses_one_task(t
     assert list(checks.query("check == 'transfer (nats gained)'")["of"]) == ["source -> target"]
     with pytest.raises(ValueError, match="needs two label columns"):
         btl.PairedDifferenceGP().fit(X, Y[["target"]])
+
+
+def test_a_table_of_single_labels_is_refused_where_labels_are_to_be_held_out(two_tasks):
+    X, Y = two_tasks
+    Y = Y.where(np.arange(len(Y))[:, None] == [0, 3])
+    with pytest.raises(ValueError, match="no label can be held out"):
+        btl.StackedModel(models(), cv=3, verbose=False).fit(X, Y)
+    with pytest.raises(ValueError, match="no model could be fitted: ValueError: no label can be held out"):
+        btl.AutoTransfer(models=models(), cv=3, verbose=False).fit(X, Y)
