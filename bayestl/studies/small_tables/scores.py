@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -47,9 +46,7 @@ def run_unit(
     """
     record: dict[str, Any] = unit._asdict()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return record | _fitted_and_scored(unit.model, model, data, split, targets, hide)
+        return record | _fitted_and_scored(unit.model, model, data, split, targets, hide)
     except Exception as error:  # of any library, here or in Java
         return record | {"failure": f"{type(error).__name__}: {error}"}
 
