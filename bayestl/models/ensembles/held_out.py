@@ -129,11 +129,16 @@ def corrections(tasks: Sequence[Task], found: Mapping[str, HeldOut], weights: pd
     fixed: dict[str, Correction] = {}
     for task in tasks:
         of_task = [h.of(task.name) for h in found.values()]
-        beside, alone = (weights[task.name].iloc[:, i].to_numpy() for i in (0, 1))
-        kinds = [(_mixture(task, [h.beside for h in of_task], np.where(of_task[0].has_others[:, None], beside, alone)))]
+        kinds = [_beside(task, of_task, weights)]
         if of_task[0].has_others.any() and any(h.alone is not None for h in of_task):
             able = [h.alone is not None for h in of_task]
-            kinds.append(_mixture(task, [h.alone for h in of_task if h.alone is not None], alone[None, able]))
+            kinds.append(
+                _mixture(
+                    task,
+                    [h.alone for h in of_task if h.alone is not None],
+                    weights[task.name].iloc[:, 1].to_numpy()[None, able],
+                )
+            )
         labels = pd.concat(kinds, ignore_index=True)
         if task.classes is None:
             fixed[task.name] = SinhArcsinh.fit(labels["pit"].to_numpy(), np.full(len(labels), 1.0 / len(kinds)))
@@ -154,8 +159,7 @@ def mixed(
     frames = []
     for task in tasks:
         of_task = [h.of(task.name) for h in found.values()]
-        beside, alone = (weights[task.name].iloc[:, i].to_numpy() for i in (0, 1))
-        frame = _mixture(task, [h.beside for h in of_task], np.where(of_task[0].has_others[:, None], beside, alone))
+        frame = _beside(task, of_task, weights)
         warp = fixed[task.name]
         if isinstance(warp, ClassTemperature):
             columns = [f"p{k}" for k in range(len(task.classes or ()))]
@@ -198,6 +202,12 @@ def scores_of(tasks: Sequence[Task], found: Mapping[str, HeldOut], mixture: pd.D
             rows[task.name, name] = {"density": density.mean(), "error": error, "gain": gain.mean(), "se": se}
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.set_axis(pd.MultiIndex.from_tuples(list(rows), names=["task", "model"]))
+
+
+def _beside(task: Task, of_task: Sequence[HeldOut], weights: pd.DataFrame) -> pd.DataFrame:
+    """The labels of a task beside what is known of their rows, under the mixture with the weights for that."""
+    beside, alone = (weights[task.name].iloc[:, i].to_numpy() for i in (0, 1))
+    return _mixture(task, [h.beside for h in of_task], np.where(of_task[0].has_others[:, None], beside, alone))
 
 
 def _mixture(task: Task, frames: Sequence[pd.DataFrame], weights: np.ndarray) -> pd.DataFrame:

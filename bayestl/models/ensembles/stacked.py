@@ -18,7 +18,13 @@ from bayestl.diagnostics.checks import Check
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import FOLDS, check_folds, held_out_labels, refitted, restored, state_of, with_seed_of
-from bayestl.models.ensembles.stacking import StackedLabels, mixed_correlation, models_by_name, stacking_weights
+from bayestl.models.ensembles.stacking import (
+    StackedLabels,
+    mixed_correlation,
+    models_by_name,
+    stacking_weights,
+    tasks_given,
+)
 from bayestl.models.whole_table import decided
 from bayestl.streams import RandomState, spawn
 from bayestl.table.new_rows import Rows
@@ -93,10 +99,7 @@ class StackedModel(BayesianModel):
     elpd_: pd.Series
 
     def _given_tasks(self) -> Sequence[Task] | None:
-        """The ensemble's own tasks, or those of the first model that has any."""
-        of_models = (m._given_tasks() for m in self._models.values() if isinstance(m, BayesianModel))
-        candidates = [self.tasks, *of_models]
-        return next((tasks for tasks in candidates if tasks), None)
+        return tasks_given(self.tasks, self._models)
 
     def _tasks_for(self, Y: Any) -> Sequence[Task] | None:
         models = [m for m in self._models.values() if isinstance(m, BayesianModel) and not self.tasks]
