@@ -20,7 +20,7 @@ from torch import Tensor
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Points, Smooth
 
-NEAR = 8
+NEAR = 10
 """Labels of each latent function near a row."""
 JITTER = 1e-8
 """Jitter of the covariance of the labels near a row, scaled units."""
