@@ -17,8 +17,9 @@ from bayestl.cli.inputs import (
     names_in,
     read,
     require_columns,
-    write,
 )
+from bayestl.cli.outputs import Force, path_in, write
+from bayestl.files.output import check_folder, check_output, write_output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +76,10 @@ def suggest(
     likelihoods: Likelihoods = None,
     budget: Annotated[float | None, typer.Option(help="To begin: sum of costs that may be spent.")] = None,
     acquisition: Annotated[str, typer.Option(help="To begin: see the documentation of Campaign.")] = "auto",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write the suggestions to.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", parser=path_in, help="CSV to write the suggestions to.")
+    ] = None,
+    force: Force = False,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -83,6 +87,8 @@ def suggest(
     with user_errors():
         from bayestl.active import Campaign
 
+        if output is not None:
+            check_output(output, [ledger, *([] if pool is None else [pool])], force)
         say = printer(quiet)
         if pool is None:
             campaign = Campaign.open(ledger, verbose=not quiet)
@@ -197,7 +203,9 @@ def simulate(
     seeds: Annotated[int, typer.Option(help="Number of campaigns of each policy.", min=1)] = 5,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder for records and a picture; an interrupted run continues."),
+        typer.Option(
+            "-o", "--output", parser=path_in, help="Folder for records and a picture; an interrupted run continues."
+        ),
     ] = None,
     jobs: Jobs = 2,
     quiet: Quiet = False,
@@ -206,8 +214,11 @@ def simulate(
     with user_errors():
         from bayestl import active
         from bayestl.active.goals import from_words
+        from bayestl.report.plots import image
 
         frame, names = read(data), names_in(tasks)
+        if output is not None:
+            check_folder(output)
         require_columns(frame, names, "--tasks")
         chosen = models_in(models)
         X = choose_inputs(frame, features, presets, names).matrix(frame, None, not quiet, jobs)
@@ -232,6 +243,6 @@ def simulate(
         )
         typer.echo(str(simulation))
         if output is not None:
-            simulation.records.to_csv(output / "records.csv", index=False)
-            active.plot_simulation(simulation).figure.savefig(output / "curves.png", dpi=130)
+            write_output(output / "records.csv", simulation.records.to_csv(index=False))
+            write_output(output / "curves.png", image(active.plot_simulation(simulation).figure))
             printer(quiet)(f"written: {output}/records.csv, curves.png")

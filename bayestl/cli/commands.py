@@ -21,12 +21,15 @@ from bayestl.cli.inputs import (
     read,
     require_columns,
     sizes_in,
-    write,
 )
+from bayestl.cli.outputs import Force, check_model_folder, path_in, write
+from bayestl.files.output import check_folder, check_output
 
 
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the report.")] = Path("bayestl-demo"),
+    output: Annotated[Path, typer.Option("-o", "--output", parser=path_in, help="Folder for the report.")] = Path(
+        "bayestl-demo"
+    ),
     splits: Annotated[int, typer.Option(help="Folds of the cross-validation.", min=2, max=20)] = 4,
     jobs: Jobs = 2,
     seed: Seed = 0,
@@ -36,6 +39,7 @@ def demo(
     with user_errors():
         from bayestl.studies import demo as study
 
+        check_output(check_folder(output) / "report.html")
         say = printer(quiet)
         result = study.run(splits, seed, jobs, verbose=not quiet)
         say("Sparse hardness of the elements; a held-out row keeps its other labels.\n")
@@ -49,7 +53,7 @@ def demo(
 def fit(
     data: Annotated[Path, typer.Argument(help="CSV or Parquet: one row per material, empty cells where not measured.")],
     tasks: Annotated[str, typer.Option(help="Label columns, comma-separated; for difference lowest fidelity first.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the model.")],
+    output: Annotated[Path, typer.Option("-o", "--output", parser=path_in, help="Folder for the model.")],
     target: Annotated[str | None, typer.Option(help="For auto: the task that matters; default: all.")] = None,
     features: Annotated[
         str | None,
@@ -72,12 +76,14 @@ def fit(
         typer.Option(help="A column that names the rows, by which predict knows them again: an ID, or the formula."),
     ] = None,
     likelihoods: Likelihoods = None,
+    force: Force = False,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Fit a model to a table and save it."""
     with user_errors():
         frame, names = read(data), names_in(tasks)
+        check_model_folder(output, data, force)
         for option, columns in (("--tasks", names), ("--groups", [groups]), ("--name", [name])):
             require_columns(frame, [c for c in columns if c], option)
         inputs = choose_inputs(frame, features, presets, names, [c for c in (groups, name) if c])
@@ -108,7 +114,7 @@ def predict(
         Path,
         typer.Argument(help="CSV or Parquet with the same feature columns; label columns, if any, are used as known."),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="CSV or Parquet to write.")],
+    output: Annotated[Path, typer.Option("-o", "--output", parser=path_in, help="CSV or Parquet to write.")],
     level: Annotated[float, typer.Option(help="Probability of the intervals.", min=0.01, max=0.999)] = 0.9,
     ignore_labels: Annotated[
         bool,
@@ -116,6 +122,7 @@ def predict(
             "--ignore-labels", help="Do not use label columns of the file (rows of the fitted table keep theirs)."
         ),
     ] = False,
+    force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Predict every task for new rows: mean, median, standard deviation, interval; for classes probabilities."""
@@ -123,6 +130,7 @@ def predict(
         import bayestl as btl
 
         fitted = btl.load(model)
+        check_output(output, [model, data], force)
         frame, post, known = _posterior(fitted, model, data, ignore_labels, not quiet)
         mean, std, median, interval = post.mean, post.std, post.quantile(0.5), post.interval(level)
         predictions = frame.copy()
@@ -146,11 +154,12 @@ def predict(
 
 def report(
     model: Annotated[Path, typer.Argument(help="Folder written by fit.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")],
+    output: Annotated[Path, typer.Option("-o", "--output", parser=path_in, help="HTML file to write.")],
     data: Annotated[
         Path | None,
         typer.Option(help="CSV or Parquet of new rows, whose predictions are shown too; its labels are used as known."),
     ] = None,
+    force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a report on a fitted model as one HTML file: what it learnt, leave-one-out predictions, a diagnosis."""
@@ -159,6 +168,7 @@ def report(
         from bayestl.report.model import write_model_report
 
         fitted = btl.load(model)
+        check_output(output, [model, *([] if data is None else [data])], force)
         post = None
         if data is not None:
             _, post, _ = _posterior(fitted, model, data, False, not quiet, named=True)
@@ -244,6 +254,7 @@ def reproduce(
         typer.Option(
             "-o",
             "--output",
+            parser=path_in,
             help="Folder for the predictions behind the figures, and for pictures (gap) or scores of each draw "
             "(molecules, enthalpies, fidelities); small-tables goes on with what is there.",
         ),
@@ -259,6 +270,8 @@ def reproduce(
     with user_errors():
         if output is not None and case not in WRITTEN:
             raise ValueError(f"--output: files are written by {', '.join(c.value for c in WRITTEN)} only")
+        if output is not None:
+            check_folder(output)
         only, numbers = names_in(models) or None, sizes_in(sizes) or None
         options = Options(repeats, hide, variant, split, only, numbers, jobs, not quiet, seed, output, summary)
         result = RUN[case](options)
@@ -269,18 +282,27 @@ def reproduce(
 
 def datasets(
     name: Annotated[str | None, typer.Argument(help="A table to load and summarise; default: list all.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the table to CSV or Parquet.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", parser=path_in, help="Write the table to CSV or Parquet.")
+    ] = None,
+    force: Force = False,
 ) -> None:
     """List the real tables, or load one."""
     with user_errors():
         from bayestl.datasets import LOADERS
 
         if name is None:
+            if output is not None:
+                raise ValueError(
+                    "--output writes one table: name it, such as `bayestl datasets elements -o elements.csv`"
+                )
             for key, loader in LOADERS.items():
                 typer.echo(f"{key:24} {(loader.__doc__ or '').strip().splitlines()[0]}")
             return
         if name not in LOADERS:
             raise ValueError(f"no table {name!r}; the tables are {list(LOADERS)}")
+        if output is not None:
+            check_output(output, replace=force)
         data = LOADERS[name]()
         typer.echo(repr(data))
         typer.echo(f"cite: {data.citation}\nlicence: {data.licence}\naddress: {data.address}")

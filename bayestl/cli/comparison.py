@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,11 @@ from bayestl.cli.inputs import (
     read,
     require_columns,
 )
+from bayestl.cli.outputs import Force, Json, path_in, print_json
+from bayestl.files.output import check_output
+
+if TYPE_CHECKING:
+    from bayestl.evaluation.comparison import Comparison
 
 
 def compare(
@@ -35,7 +40,9 @@ def compare(
     folds: Annotated[int, typer.Option(min=2)] = 5,
     likelihoods: Likelihoods = None,
     presets: Annotated[str, typer.Option(help="Composition features.")] = "magpie,fractions",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="HTML report to write.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", parser=path_in, help="HTML report to write.")] = None,
+    force: Force = False,
+    as_json: Json = False,
     jobs: Jobs = 2,
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -48,6 +55,8 @@ def compare(
         from bayestl.streams import small_seed
 
         frame, names = read(data), names_in(tasks)
+        if output is not None:
+            check_output(output, [data], force)
         require_columns(frame, names, "--tasks")
         inputs = choose_inputs(frame, features, presets, names)
         X = inputs.matrix(frame, None, not quiet, jobs)
@@ -74,9 +83,20 @@ def compare(
             n_jobs=jobs,
             verbose=not quiet,
         )
-        typer.echo(str(result))
+        print_json(_document(result)) if as_json else typer.echo(str(result))
         if output is not None:
             from bayestl import report
 
             path = report.write(output, f"bayestl: {data.name}", report.comparison_sections(result))
-            printer(quiet)(f"\nreport: {path}")
+            printer(quiet or as_json)(f"\nreport: {path}")
+
+
+def _document(result: Comparison) -> dict[str, Any]:
+    """A comparison as a JSON object: one entry for each quantity and model, with the mean and standard error of each score."""
+    scores = [
+        {"quantity": quantity, "model": model}
+        | {score: {"mean": row[score, "mean"], "se": row[score, "se"]} for score in row.index.unique(0)}
+        for (quantity, model), row in result.table.iterrows()
+    ]
+    best = {quantity: result.best(quantity) for quantity in result.quantities}
+    return {"hide": result.hide, "units": result.units, "best": best, "scores": scores, "failures": result.failures}

@@ -51,15 +51,6 @@ def read(path: Path) -> pd.DataFrame:
     return frame
 
 
-def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV or Parquet, by the suffix of the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() in (".parquet", ".pq"):
-        frame.to_parquet(path, index=False)
-    else:
-        frame.to_csv(path, index=False)
-
-
 def names_in(text: str | None) -> list[str]:
     """The names in a comma-separated text."""
     return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
