@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bayestl.cli.reading import check_suffix, table_bytes
 from bayestl.files.output import check_folder, write_output
 
 if TYPE_CHECKING:
@@ -27,21 +27,18 @@ def path_in(text: str | Path) -> Path:
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV or Parquet, by the suffix of the path."""
-    if is_parquet(path):
-        buffer = io.BytesIO()
-        try:
-            frame.to_parquet(buffer, index=False)
-        except ImportError as error:
-            raise ValueError(f"{path}: Parquet files need the extra: pip install 'bayestl[parquet]'") from error
-        write_output(path, buffer.getvalue())
-    else:
-        write_output(path, frame.to_csv(index=False))
+    """Write a table in the format that the suffix of the path names."""
+    write_output(path, table_bytes(frame, path))
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether the suffix of a path is one of Parquet files."""
-    return path.suffix.lower() in (".parquet", ".pq")
+def table_path_in(text: str | Path) -> Path:
+    """The path of an option for a table; an empty one, and one of an unknown format, are refused."""
+    path = path_in(text)
+    try:
+        check_suffix(path)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return path
 
 
 def check_model_folder(path: Path, data: Path, replace: bool) -> None:

@@ -118,9 +118,7 @@ def refuse_times(values: pd.Series) -> None:
     ValueError
         If the column (n,) holds one.
     """
-    is_time = values.map(lambda v: isinstance(v, _TIMES) or bool(isinstance(v, str) and DATE.fullmatch(v))).astype(
-        bool
-    )
+    is_time = values.map(lambda v: isinstance(v, _TIMES) or bool(isinstance(v, str) and DATE.fullmatch(v))).astype(bool)
     if is_time.any():
         raise ValueError(
             f"column {values.name!r} holds {cell(values, is_time)}, a date or a duration: give it as a number, such as days since "

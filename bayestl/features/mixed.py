@@ -143,7 +143,12 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         return features.fillna(self.medians_)
 
     def _learn(
-        self, kinds: pd.Series, levels: dict[str, list[str]], texts: dict[str, Any], missing: list[str], medians: pd.Series
+        self,
+        kinds: pd.Series,
+        levels: dict[str, list[str]],
+        texts: dict[str, Any],
+        missing: list[str],
+        medians: pd.Series,
     ) -> None:
         """Keep what a fit has learnt."""
         self.kinds_, self.levels_, self.texts_, self.missing_, self.medians_ = kinds, levels, texts, missing, medians

@@ -5,6 +5,6 @@ from __future__ import annotations
 from bayestl.cli.reading.file import read
 from bayestl.cli.reading.options import HOW, Reading, reads_tables
 from bayestl.cli.reading.table import FileTable
-from bayestl.cli.reading.writing import check_suffix, write
+from bayestl.cli.reading.writing import check_suffix, table_bytes
 
-__all__ = ["HOW", "FileTable", "Reading", "check_suffix", "read", "reads_tables", "write"]
+__all__ = ["HOW", "FileTable", "Reading", "check_suffix", "read", "reads_tables", "table_bytes"]

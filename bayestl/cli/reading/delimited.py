@@ -95,7 +95,9 @@ def _records(lines: list[str], separator: str, path: Path, above: int, most: int
         return list(islice(rows(), most))
     except csv.Error as error:
         at = above + reader.line_num
-        raise ValueError(f"{path} has a cell that does not end, or text beside its quotes, in line {at} or before: {error}") from error
+        raise ValueError(
+            f"{path} has a cell that does not end, or text beside its quotes, in line {at} or before: {error}"
+        ) from error
 
 
 def _separator(lines: list[str], path: Path, above: int) -> str:
@@ -118,7 +120,10 @@ def _separator(lines: list[str], path: Path, above: int) -> str:
             raise ValueError(f"{path} has one column, or cells separated by blanks: then say --sep space")
         return ","
     fitting = {
-        name: (sum(len(cells) == len(records[0][1]) for _, cells in records) if len(records[0][1]) > 1 else 0, most[name])
+        name: (
+            sum(len(cells) == len(records[0][1]) for _, cells in records) if len(records[0][1]) > 1 else 0,
+            most[name],
+        )
         for name, records in found.items()
         if records
     }

@@ -64,8 +64,8 @@ def _told(data: bytes, path: Path) -> tuple[str, list[str]]:
     for mark, name in _MARKS.items():
         if data.startswith(mark):
             return name, [] if name == "utf-8" else [name.upper()]
-    if name := _wide(data):
-        return name, [name.upper()]
+    if wide := _wide(data):
+        return wide, [wide.upper()]
     try:
         data.decode("utf-8")
         return "utf-8", []
@@ -78,7 +78,9 @@ def _told(data: bytes, path: Path) -> tuple[str, list[str]]:
     # In Western European text non-ASCII characters come alone or in pairs; those of other scripts in runs.
     runs = re.findall(r"[^\x00-\x7f]+", text)
     if not runs or max(map(len, runs)) > 2:
-        raise ValueError(f"{path} is not UTF-8 text, and its encoding cannot be told: name it with --encoding, such as cp1252")
+        raise ValueError(
+            f"{path} is not UTF-8 text, and its encoding cannot be told: name it with --encoding, such as cp1252"
+        )
     word = re.search(r"[^\s;,|\"]*[^\x00-\x7f][^\s;,|\"]*", text)
     return "cp1252", [f"Western European text (cp1252), such as {word[0] if word else runs[0]!r}"]
 

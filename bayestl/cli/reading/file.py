@@ -131,7 +131,7 @@ def _names(header: list[str], path: Path, positions: list[int] | None = None) ->
     if len(set(names)) < len(names):
         name = Counter(names).most_common(1)[0][0]
         at = [k for n, k in zip(names, positions, strict=True) if n == name]
-        raise ValueError(f"{path} has {len(at)} columns named {name!r} (columns {', '.join(map(str, at))}): rename all but one")
+        raise ValueError(
+            f"{path} has {len(at)} columns named {name!r} (columns {', '.join(map(str, at))}): rename all but one"
+        )
     return names
-
-

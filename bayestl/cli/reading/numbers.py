@@ -89,10 +89,14 @@ def decimal_sign(columns: Iterable[Sequence[Any]], separator: str | None) -> str
     if separator in (",", None):
         return "," if comma and not point else "."
     if comma and point:
-        raise ValueError(f"it has decimal commas ({comma!r}) and decimal points ({point!r}): name its decimal sign with --decimal")
+        raise ValueError(
+            f"it has decimal commas ({comma!r}) and decimal points ({point!r}): name its decimal sign with --decimal"
+        )
     unsure = example.get("comma or thousands") or (separator == ";" and example.get("point or thousands"))
     if unsure and not (comma or point):
-        raise ValueError(f"{unsure!r} may have a decimal sign or a thousands separator: name the decimal sign with --decimal")
+        raise ValueError(
+            f"{unsure!r} may have a decimal sign or a thousands separator: name the decimal sign with --decimal"
+        )
     return "," if comma else "."
 
 

@@ -72,6 +72,16 @@ class FileTable:
         if kind == "truth":
             truth = column.map(lambda cell: BOOLEANS.get(str(cell).lower(), np.nan))
             return truth.astype(bool) if truth.notna().all() else truth
+        if kind == "limits":
+            return self.limits(name)
+        if kind == "mixed":
+            values = (number(cell, self.decimal) for cell in column)
+            return pd.Series(
+                [spelled(cell) if value is None else value for cell, value in zip(column, values, strict=True)],
+                column.index,
+                dtype=object,
+                name=name,
+            ).fillna(np.nan)
         return self.text(name)
 
     def _kind(self, name: str) -> str:
@@ -121,7 +131,9 @@ class FileTable:
         if wrong.any():
             first = column.iloc[int(wrong.argmax())]
             advice = limits if limits and self.limit(first) is not None else fault(first, self.decimal)
-            raise ValueError(f"column {name!r} of {self.path.name} holds {self.where(wrong, name)}: no number; {advice}{cure}")
+            raise ValueError(
+                f"column {name!r} of {self.path.name} holds {self.where(wrong, name)}: no number; {advice}{cure}"
+            )
         if all(map(is_whole, column)):
             try:
                 return pd.Series([int(cell) for cell in column], column.index, dtype="int64", name=name)

@@ -1,8 +1,9 @@
-"""Tables to files: CSV and its kin, Excel, Parquet, by the suffix of the path."""
+"""Tables as the bytes of files: CSV and its kin, Excel, Parquet, by the suffix of the path."""
 
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,16 @@ def check_suffix(path: Path) -> None:
         If it does not.
     """
     kind, packed = suffix(path), path.name.lower().endswith(".gz")
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a device or pipe gets CSV
+        return
     if kind not in (*TEXT, *EXCEL, *PARQUET) or (packed and kind not in TEXT):
-        raise ValueError(f"{path}: tables are written as .csv, .tsv, .txt (also with .gz), .xlsx or .parquet: choose one of these suffixes")
+        raise ValueError(
+            f"{path}: tables are written as .csv, .tsv, .txt (also with .gz), .xlsx or .parquet: choose one of these suffixes"
+        )
 
 
-def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table in the format that the suffix of the path names.
+def table_bytes(frame: pd.DataFrame, path: Path) -> bytes:
+    """A table in the format that the suffix of the path names.
 
     Raises
     ------
@@ -40,21 +45,21 @@ def write(frame: pd.DataFrame, path: Path) -> None:
         If it names none, or the extra for it is not installed.
     """
     check_suffix(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     kind = suffix(path)
     if kind in PARQUET:
+        buffer = io.BytesIO()
         try:
-            frame.to_parquet(path, index=False)
+            frame.to_parquet(buffer, index=False)
         except ImportError as error:
             raise ValueError(f"{path}: Parquet files need the extra: pip install 'bayestl[parquet]'") from error
-    elif kind in EXCEL:
-        _write_excel(frame, path)
-    else:
-        text = frame.to_csv(index=False, sep="," if kind == ".csv" else "\t", lineterminator="\n").encode()
-        path.write_bytes(gzip.compress(text, mtime=0) if path.name.lower().endswith(".gz") else text)
+        return buffer.getvalue()
+    if kind in EXCEL:
+        return _excel(frame, path)
+    text = frame.to_csv(index=False, sep="\t" if kind in (".tsv", ".txt") else ",", lineterminator="\n").encode()
+    return gzip.compress(text, mtime=0) if path.name.lower().endswith(".gz") else text
 
 
-def _write_excel(frame: pd.DataFrame, path: Path) -> None:
+def _excel(frame: pd.DataFrame, path: Path) -> bytes:
     """A workbook with one sheet; text stays text, also where it begins like a formula."""
     try:
         import openpyxl
@@ -83,4 +88,6 @@ def _write_excel(frame: pd.DataFrame, path: Path) -> None:
                 if isinstance(value, str):
                     cell.data_type = "s"
     page.freeze_panes = "A2"
-    book.save(path)
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
