@@ -32,6 +32,9 @@ _WITH_ERROR = re.compile(r"[+-]?[0-9.,]+\s*(±|\+/-|\+-|\([0-9]+\)).*")
 _WITH_UNIT = re.compile(r"([+-]?[0-9.,]+([eE][+-]?[0-9]+)?)\s*[^\W\d_%°][^<>]*|[+-]?[0-9.,]+\s*[%°].*")
 
 
+_WITH_BLANK = re.compile(r"[+-]?[0-9.,]+([eE][+-]?[0-9]+)?(\s+[^\W\d_].*|\s*[%°].*)")
+
+
 def is_missing(cell: Any) -> bool:
     """Whether a cell of a column of numbers is empty, or a word for that."""
     if isinstance(cell, str):
@@ -98,6 +101,14 @@ def decimal_sign(columns: Iterable[Sequence[Any]], separator: str | None) -> str
             f"{unsure!r} may have a decimal sign or a thousands separator: name the decimal sign with --decimal"
         )
     return "," if comma else "."
+
+
+def is_meant_as_number(cell: Any) -> bool:
+    """Whether a cell is a number or an odd spelling of one, such as ``1.234,5``, ``0.1(2)``, ``5 %`` or ``#DIV/0!``."""
+    if not isinstance(cell, str):
+        return isinstance(cell, Real) and not isinstance(cell, bool | np.bool_)
+    odd = (_EXCEL_ERROR, _WITH_ERROR, _WITH_BLANK)
+    return shape(cell) is not None or any(pattern.fullmatch(cell) for pattern in odd)
 
 
 def fault(cell: Any, decimal: str) -> str:

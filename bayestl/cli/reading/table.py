@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayestl.cli.reading.numbers import fault, is_code, is_missing, is_whole, number
+from bayestl.cli.reading.numbers import fault, is_code, is_meant_as_number, is_missing, is_whole, number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,7 +108,7 @@ class FileTable:
         others = [cell for cell in cells if number(cell, self.decimal) is None]
         if all(self.limit(cell) is not None for cell in others):
             return "limits"
-        return "mixed" if 2 * n >= len(cells) else "text"
+        return "mixed" if 2 * sum(map(is_meant_as_number, cells)) >= len(cells) else "text"
 
     def numbers(self, name: str, cure: str = "", limits: str = "") -> pd.Series:
         """A column (n,) as numbers, NaN where it is empty or holds a word for that.
