@@ -73,7 +73,7 @@ def contents(table: FileTable, labels: Sequence[str]) -> dict[str, Any]:
         "columns": columns,
         "features": [name for name in kinds if name not in candidates],
         "features_if_named": offers,
-        "left_out": {name: why for name, why in others.items() if why != "text"},
+        "left_out": {name: why for name, why in others.items() if why != "text" and name not in candidates},
         "labels": candidates,
         "standard_errors": errors,
         "repeated": _repeated(table, key, [c for c in candidates if table.kinds[c] == "number"]),
@@ -108,7 +108,8 @@ def _column(table: FileTable, name: str, prefix: str | None, other: str | None) 
     odd = None
     if kind == "mixed":
         wrong = [not is_missing(cell) and number(cell, table.decimal) is None for cell in cells]
-        cure = fault(cells.iloc[wrong.index(True)], table.decimal)
+        others = [cell for cell, is_wrong in zip(cells, wrong, strict=True) if is_wrong]
+        cure = fault(next((cell for cell in others if table.limit(cell) is None), others[0]), table.decimal)
         if any(table.limit(cell) for cell in cells):
             cure += "; limits such as '<0.1' are read with --likelihoods TASK=censored"
         odd = f"column {name!r} holds {table.where(wrong, name)}: {cure}"

@@ -51,20 +51,28 @@ def _label(table: FileTable, name: str, likelihood: Any, evident: bool) -> pd.Se
         return table.plain(name)
     if likelihood is None and kind == "limits" and evident:
         return table.limits(name)
-    return table.numbers(name, limits=f"limits are read with --likelihoods {name}=censored, or by --model auto")
+    classes = (
+        f", or say --likelihoods {name}=categorical if it holds classes"
+        if kind == "mixed" and likelihood is None
+        else ""
+    )
+    return table.numbers(name, classes, f"limits are read with --likelihoods {name}=censored, or by --model auto")
 
 
 def _of_classes(table: FileTable, column: pd.Series, name: str, classes: Sequence[Any]) -> pd.Series:
     """A column with the classes of a task, whatever their type: 1, 1.0 and ``"1"`` are one class."""
+    import pandas as pd
+
     known = {spelled(c): c for c in classes}
-    labels = column.map(lambda value: known.get(spelled(value), value), na_action="ignore")
+    values = [known.get(spelled(value), value) for value in column]
+    labels = pd.Series(values, column.index, dtype=object, name=name)
     wrong = labels.notna() & ~labels.isin(list(classes))
     if wrong.any():
         raise ValueError(
             f"column {name!r} of {table.path.name} holds {table.where(wrong, name)}: none of the classes {list(classes)}; correct it, or leave "
             "it empty"
         )
-    return labels.astype(object)
+    return labels
 
 
 def standard_errors(table: FileTable, option: str | None, tasks: Sequence[str], say: Say) -> dict[str, str]:

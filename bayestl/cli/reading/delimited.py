@@ -155,7 +155,7 @@ def _square(header: list[str], rows: Records, separator: str, path: Path) -> tup
     if rows and all(len(cells) == n + 1 for _, cells in rows):
         raise ValueError(
             f"{path}: each row has {n + 1} cells and the header {n}: name all columns, also that of the names of the rows; the "
-            f"separator is taken for {separator!r} (another one: --sep)"
+            f"separator is taken for {separator!r} (another one: --sep), lines above the names are left out with --skip-rows"
         )
     if wrong := [(at, len(cells)) for at, cells in rows if len(cells) != n]:
         first = ", ".join(f"line {at} ({k})" for at, k in wrong[:3])

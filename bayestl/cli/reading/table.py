@@ -108,7 +108,10 @@ class FileTable:
         others = [cell for cell in cells if number(cell, self.decimal) is None]
         if all(self.limit(cell) is not None for cell in others):
             return "limits"
-        return "mixed" if 2 * sum(map(is_meant_as_number, cells)) >= len(cells) else "text"
+        meant = [cell for cell in cells if is_meant_as_number(cell)]
+        words = set(map(str, cells)) - set(map(str, meant))
+        few_words = len(set(meant)) > max(len(words), 2)  # such as "n.d." in most cells
+        return "mixed" if few_words or 2 * len(meant) >= len(cells) else "text"
 
     def numbers(self, name: str, cure: str = "", limits: str = "") -> pd.Series:
         """A column (n,) as numbers, NaN where it is empty or holds a word for that.
