@@ -24,7 +24,7 @@ from bayestl.active.policies import Evidence, Policy
 from bayestl.files.output import write_output
 from bayestl.parallel import in_parallel
 from bayestl.streams import spawn
-from bayestl.table.columns import decide, encode, label_frame
+from bayestl.table.columns import decide, encode, label_frame, read_features
 from bayestl.table.task import Task, match_tasks
 
 
@@ -146,6 +146,11 @@ def simulate(
         raise ValueError("no policies to simulate")
     if unknown := [k for k in known if k not in frame]:
         raise ValueError(f"known names {unknown[0]!r}, which is no task; the tasks are {list(frame.columns)}")
+    read_features(X)  # refuses what no model takes, before the first campaign
+    if not budget > 0:
+        raise ValueError(f"budget must be a positive number, got {budget!r}")
+    if isinstance(start, int) and start > len(X):
+        raise ValueError(f"start={start!r} does not fit a pool of {len(X)} rows with {len(X)} known answers")
     setting = _Setting(X, frame, goal, chosen, start, tuple(known), further, float(budget), int(batch))
     home = None if folder is None else Path(folder)
     if home is not None:

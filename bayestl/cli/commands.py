@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bayestl.cli.app import Jobs, Likelihoods, Quiet, Seed, printer, user_errors
-from bayestl.cli.cases import RUN, WRITTEN, Case, Options
+from bayestl.cli.cases import RUN, WRITTEN, Case, Options, refuse_unused
 from bayestl.cli.inputs import (
     Inputs,
     ModelName,
@@ -18,6 +18,7 @@ from bayestl.cli.inputs import (
     make_tasks,
     names_in,
     options_of_auto,
+    parents_in,
     read,
     require_columns,
     sizes_in,
@@ -91,7 +92,8 @@ def fit(
         if name is not None:
             X = X.set_axis(frame[name].astype(str), axis=0)
         of_auto = options_of_auto(model.value, names, target, budget)
-        fitted = make_model(model, names, graph, make_tasks(names, likelihoods), seed, not quiet, **of_auto)
+        parents = parents_in(graph, names, [model.value])
+        fitted = make_model(model, names, parents, make_tasks(names, likelihoods), seed, not quiet, **of_auto)
         fitted.fit(X, frame[names], groups=None if groups is None else frame[groups])
         fitted.save(output)
         document = {"features": inputs.spec, "presets": inputs.presets, "columns": list(X.columns), "groups": groups}
@@ -233,7 +235,7 @@ def reproduce(
             min=1,
         ),
     ] = None,
-    hide: Annotated[str, typer.Option(help="no, color, elements: row or target.")] = "row",
+    hide: Annotated[str | None, typer.Option(help="no, color, elements: row (default) or target.")] = None,
     variant: Annotated[
         str | None,
         typer.Option(
@@ -247,7 +249,7 @@ def reproduce(
             help="molecules, enthalpies, small-tables: rows with both labels, comma-separated (20,40,80; 100)."
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="no: kfold or metal.")] = "kfold",
+    split: Annotated[str | None, typer.Option(help="no: kfold (default) or metal.")] = None,
     models: Annotated[str | None, typer.Option(help="Only these models, comma-separated.")] = None,
     output: Annotated[
         Path | None,
@@ -259,7 +261,9 @@ def reproduce(
             "(molecules, enthalpies, fidelities); small-tables goes on with what is there.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="small-tables: seed of the first draw, and of the folds.", min=0)] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="small-tables: seed of the first draw, and of the folds (0).", min=0)
+    ] = None,
     summary: Annotated[
         bool, typer.Option("--summary", help="small-tables: only sum up what the folder holds.")
     ] = False,
@@ -272,8 +276,29 @@ def reproduce(
             raise ValueError(f"--output: files are written by {', '.join(c.value for c in WRITTEN)} only")
         if output is not None:
             check_folder(output)
+        given = {
+            "hide": hide,
+            "variant": variant,
+            "sizes": sizes,
+            "split": split,
+            "seed": seed,
+            "summary": summary or None,
+        }
+        refuse_unused(case, given)
         only, numbers = names_in(models) or None, sizes_in(sizes) or None
-        options = Options(repeats, hide, variant, split, only, numbers, jobs, not quiet, seed, output, summary)
+        options = Options(
+            repeats,
+            hide or "row",
+            variant,
+            "kfold" if split is None else split,
+            only,
+            numbers,
+            jobs,
+            not quiet,
+            seed or 0,
+            output,
+            summary,
+        )
         result = RUN[case](options)
         typer.echo(str(result))
         if output is not None:

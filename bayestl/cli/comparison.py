@@ -16,6 +16,7 @@ from bayestl.cli.inputs import (
     make_tasks,
     models_in,
     names_in,
+    parents_in,
     read,
     require_columns,
 )
@@ -61,6 +62,7 @@ def compare(
         inputs = choose_inputs(frame, features, presets, names)
         X = inputs.matrix(frame, None, not quiet, jobs)
         chosen, targets = models_in(models), names_in(target)
+        parents = parents_in(graph, names, chosen)
         only = targets[0] if len(targets) == 1 else None
         task_list = make_tasks(names, likelihoods)
         if ModelName.auto in chosen:
@@ -73,7 +75,7 @@ def compare(
             cv = GroupKFold(folds, shuffle=True, random_state=small_seed(seed, "folds"))
             compositions = frame[inputs.formulas[0]].map(reduced_formula)
         result = btl.compare(
-            {name: make_model(name, names, graph, task_list, seed, False, target=only) for name in chosen},
+            {name: make_model(name, names, parents, task_list, seed, False, target=only) for name in chosen},
             X,
             frame[names],
             target=targets or None,

@@ -52,8 +52,19 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def names_in(text: str | None) -> list[str]:
-    """The names in a comma-separated text."""
-    return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    """The names in a comma-separated text; none where the option was left out.
+
+    Raises
+    ------
+    ValueError
+        If the option is there and names nothing.
+    """
+    names = [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    if text is not None and not names:
+        raise ValueError(
+            f"an option holds {text!r}, which names nothing: separate names by commas, or leave the option out"
+        )
+    return names
 
 
 def sizes_in(text: str | None) -> list[int]:
@@ -78,7 +89,11 @@ class Inputs:
     """The feature columns of a file: ``composition:COLUMN`` for formulas, ``COLUMN`` for numbers."""
 
     def __init__(self, spec: list[str], presets: list[str]) -> None:
+        from bayestl.features.composition import PRESETS
+
         self.spec, self.presets = spec, presets
+        if unknown := [p for p in presets if p not in PRESETS]:
+            raise ValueError(f"unknown preset {unknown[0]!r}; the presets are {list(PRESETS)}")
         self.formulas = [s.split(":", 1)[1] for s in spec if s.startswith("composition:")]
         self.numbers = [s for s in spec if not s.startswith("composition:")]
         if len(self.formulas) > 1:
@@ -163,6 +178,30 @@ def evident(frame: pd.DataFrame, tasks: list[Any] | None) -> list[Any] | None:
     return evident_tasks(frame, tasks) or None
 
 
+def parents_in(text: str | None, names: list[str], models: Sequence[str]) -> dict[str, list[str]] | None:
+    """The graph of the option ``--graph`` for latent-variable: the parents of each task; None without the option.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, names no task or has a cycle, or if no model has a graph.
+    """
+    if text is None:
+        return None
+    if ModelName.latent_variable not in models:
+        raise ValueError(f"--graph is for the model latent-variable, not for {', '.join(models)}")
+    from bayestl.table.graph import order_graph
+
+    parents: dict[str, list[str]] = {}
+    for edge in names_in(text):
+        parent, arrow, child = (part.strip() for part in edge.partition(">"))
+        if not (arrow and parent and child):
+            raise ValueError(f"--graph: {edge!r} is not PARENT>CHILD")
+        parents.setdefault(child, []).append(parent)
+    order_graph(parents, names)
+    return parents
+
+
 def options_of_auto(name: str, names: list[str], target: str | None, budget: float | None) -> dict[str, Any]:
     """The options ``--target`` and ``--budget`` of the model "auto"; other models refuse them."""
     if name != ModelName.auto and (target is not None or budget is not None):
@@ -175,7 +214,7 @@ def options_of_auto(name: str, names: list[str], target: str | None, budget: flo
 def make_model(
     name: str,
     names: list[str],
-    graph: str | None,
+    graph: dict[str, list[str]] | None,
     tasks: list[Any] | None,
     seed: int,
     verbose: bool,
@@ -196,11 +235,5 @@ def make_model(
     if name == "low-rank":
         return btl.LowRankLinear(**common)
     if name == "latent-variable":
-        edges: dict[str, list[str]] = {}
-        for edge in names_in(graph):
-            parent, arrow, child = edge.partition(">")
-            if not (arrow and parent.strip() and child.strip()):
-                raise ValueError(f"--graph: {edge!r} is not PARENT>CHILD")
-            edges.setdefault(child.strip(), []).append(parent.strip())
-        return btl.LatentVariableGP(graph=edges or None, **common)
+        return btl.LatentVariableGP(graph=graph, **common)
     return btl.IndependentGP(**common)
