@@ -153,8 +153,6 @@ def simulate(
         raise ValueError(f"start={start!r} does not fit a pool of {len(X)} rows with {len(X)} known answers")
     setting = _Setting(X, frame, goal, chosen, start, tuple(known), further, float(budget), int(batch))
     home = None if folder is None else Path(folder)
-    if home is not None:
-        home.mkdir(parents=True, exist_ok=True)
     jobs = [(setting, name, policy, int(seed), home) for seed in seeds for name, policy in policies.items()]
     frames = list(in_parallel(_play, jobs, n_jobs, "campaigns", verbose))
     return Simulation(pd.concat(frames, ignore_index=True), goal)
