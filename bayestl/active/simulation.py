@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,9 +139,19 @@ def simulate(
     >>> bool(simulation.summary().loc["gp", "regret"] < 0.01)
     True
     """
+    if not isinstance(goal, Goal):
+        raise ValueError(f"goal must be one of bayestl.active, such as Maximise('measured'), got {goal!r}")
+    if not isinstance(seeds, Iterable):
+        raise ValueError(f"seeds must be a list of seeds, such as range(5), got {seeds!r}")
     frame = label_frame(Y, len(X))
     chosen = [decide(t, frame[t.name]) for t in match_tasks(list(frame.columns), tasks)]
     goal.check([t.name for t in chosen])
+    if not isinstance(policies, Mapping):
+        raise ValueError(
+            f"policies must be a dict of names and policies, such as {{'random': Random()}}, got {policies!r}"
+        )
+    if wrong := [policy for policy in policies.values() if not isinstance(policy, Policy)]:
+        raise ValueError(f"policies holds {wrong[0]!r}, which is no policy: Random() and ByModel(model) are some")
     if not policies:
         raise ValueError("no policies to simulate")
     if unknown := [k for k in known if k not in frame]:

@@ -43,12 +43,6 @@ def diagnose(
         if as_json:
             print_json(checks.to_dict("records"))
         else:
-            for check in checks.itertuples():
-                if not (quiet and check.status == "pass"):
-                    typer.echo(
-                        f"{check.status:4}  {check.check}, {check.of}: {check.value:.3g} (limit {check.threshold:.3g})"
-                    )
-                    if check.advice:
-                        typer.echo(f"      {check.advice}")
+            typer.echo(str(checks))
     if (checks["status"] == "fail").any():
         raise typer.Exit(FAILED)
