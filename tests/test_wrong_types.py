@@ -53,7 +53,7 @@ NO_MODELS = [
 @pytest.mark.parametrize("models", NO_MODELS, ids=str)
 def test_no_models(made, models):
     X, Y = made[:2]
-    with pytest.raises(ValueError, match="models must be a dict of names|which is no model: give one"):
+    with pytest.raises(ValueError, match=r"models must be a dict of names|which is no model: give one"):
         btl.compare(models, X, Y)
 
 
@@ -73,7 +73,7 @@ def test_no_target(made, target):
     X, Y = made[:2]
     if target is None:
         return
-    with pytest.raises(ValueError, match="is no column of Y|each once"):
+    with pytest.raises(ValueError, match=r"is no column of Y|each once"):
         btl.compare({"a": Model()}, X, Y, target=target)
 
 
@@ -107,7 +107,7 @@ def test_names_that_a_comparison_lacks(made, name):
         lambda: comparison.paired(name),
         lambda: made[3].point(name),
     ):
-        with pytest.raises(ValueError, match="no quantity|no score|no model|loss must be"):
+        with pytest.raises(ValueError, match=r"no quantity|no score|no model|loss must be"):
             call()
 
 

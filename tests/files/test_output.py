@@ -90,10 +90,10 @@ def test_what_cannot_be_written_is_refused_in_words_and_nothing_is_left(write, p
     Path("file").write_text("earlier")
     Path("loop").symlink_to("loop")
     before = names(tmp_path)
-    with pytest.raises(ValueError, match="is a folder|cannot be written: [a-z]"):
+    with pytest.raises(ValueError, match=r"is a folder|cannot be written: [a-z]"):
         write(Path(path))
     if path != "/dev/full":  # a device tells only when it is written to
-        with pytest.raises(ValueError, match="is a folder|cannot be written: [a-z]"):
+        with pytest.raises(ValueError, match=r"is a folder|cannot be written: [a-z]"):
             check_output(path)
     assert names(tmp_path) == before
     assert Path("file").read_text() == "earlier"
@@ -114,7 +114,7 @@ def test_an_error_in_the_middle_of_writing_leaves_what_was_there(write, fault, w
             raise fault
 
     monkeypatch.setattr(output.os, "fsync", fail)
-    with pytest.raises((ValueError, KeyboardInterrupt, MemoryError), match="no space left|^$"):
+    with pytest.raises((ValueError, KeyboardInterrupt, MemoryError), match=r"no space left|^$"):
         write(tmp_path / where)
     assert any(".part" in name for name in written[-1])
     assert names(tmp_path) == before
@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_is_refused(path, tmp_path, monkeypatch):
     Path("file").write_text("earlier")
     Path("loop").symlink_to("loop")
     os.mkfifo("pipe")
-    with pytest.raises(ValueError, match="is a file: name a folder|cannot be written"):
+    with pytest.raises(ValueError, match=r"is a file: name a folder|cannot be written"):
         check_folder(path)
     assert check_folder("new/deep") == Path("new/deep")
     assert not Path("new").exists()
