@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,10 +86,9 @@ def fit(
         of_auto = options_of_auto(model.value, names, target, budget)
         fitted = make_model(model, names, graph, make_tasks(names, likelihoods), seed, not quiet, **of_auto)
         fitted.fit(X, frame[names], groups=None if groups is None else frame[groups])
-        fitted.save(output)
         document = {"features": inputs.spec, "presets": inputs.presets, "columns": list(X.columns), "groups": groups}
-        document["name"] = name
-        (output / "inputs.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+        fitted.notes_ = {"inputs": document | {"name": name}}
+        fitted.save(output)
         say = printer(quiet)
         if model == ModelName.auto:
             say(fitted.summary())
@@ -175,10 +173,9 @@ def _posterior(
     formulas, is its name.
     """
     frame, say = read(data), printer(not verbose)
-    stored = model / "inputs.json"
-    if not stored.is_file():
-        raise ValueError(f"{stored} is missing: the model was not written by `bayestl fit`")
-    document = json.loads(stored.read_text(encoding="utf-8"))
+    document = fitted.notes_.get("inputs")
+    if document is None:
+        raise ValueError(f"{model} does not say how its columns are read: it was not written by `bayestl fit`")
     inputs = Inputs(document["features"], document["presets"])
     X = inputs.matrix(frame, document["columns"], verbose)
     names = [t.name for t in fitted.tasks_]
