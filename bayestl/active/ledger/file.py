@@ -32,6 +32,7 @@ from bayestl.active.ledger.schema import (
     log_of,
     log_seal,
     now,
+    plain_candidate,
     told_before,
     user_name,
 )
@@ -39,6 +40,8 @@ from bayestl.version import __version__
 
 WAIT = 60.0
 """Seconds that a process waits for another one to finish writing."""
+
+
 class Ledger:
     """The file behind a campaign.
 
@@ -117,7 +120,7 @@ class Ledger:
                     db.execute("INSERT INTO meta VALUES (?, ?)", (key, json.dumps(value)))
                 names: dict[str, Any] = {
                     "columns": [str(c) for c in pool.columns],
-                    "rows": [_plain(i) for i in pool.index],
+                    "rows": [plain_candidate(i) for i in pool.index],
                     "formulas": None if formulas is None else list(formulas),
                 }
                 db.execute("INSERT INTO pool VALUES ('names', ?)", (json.dumps(names).encode(),))
@@ -155,7 +158,9 @@ class Ledger:
         mode = "rw" if os.access(self.path, os.W_OK) else "ro"
         db = None
         try:
-            db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", timeout=WAIT, isolation_level=None, uri=True)
+            db = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode={mode}", timeout=WAIT, isolation_level=None, uri=True
+            )
             for setting in ("synchronous = EXTRA", "trusted_schema = OFF", "cell_size_check = ON"):
                 db.execute(f"PRAGMA {setting}")
             yield db
@@ -198,7 +203,9 @@ class Ledger:
         """The rows of suggestions and results, as they were written."""
         (campaign, seal), rows = self._seal(db), log_of(db)
         if seal != log_seal(campaign, rows):
-            raise LedgerError(f"{self.path} is damaged: its suggestions and results are not as written; go on with a copy")
+            raise LedgerError(
+                f"{self.path} is damaged: its suggestions and results are not as written; go on with a copy"
+            )
         return rows
 
     def suggest(
@@ -233,7 +240,9 @@ class Ledger:
         """Mark open suggestions as dropped: they will not be measured."""
         with self.writing() as db:
             for number in map(int, suggestions):
-                if not db.execute("UPDATE suggestions SET state = 'dropped' WHERE id = ? AND state = 'open'", (number,)).rowcount:
+                if not db.execute(
+                    "UPDATE suggestions SET state = 'dropped' WHERE id = ? AND state = 'open'", (number,)
+                ).rowcount:
                     raise ValueError(f"there is no open suggestion {number}: nothing is dropped")
 
     def record(self, entries: Sequence[Entry]) -> int:
@@ -287,10 +296,3 @@ class Ledger:
         """The table ``"suggestions"`` or ``"results"``, in the order in which its rows were written."""
         with self.reading() as db:
             return pd.DataFrame(self._checked_log(db)[name], columns=columns_of(name))
-
-
-def _plain(value: Any) -> Any:
-    """The name of a row as a JSON value."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    return value if isinstance(value, str | int | float) else str(value)

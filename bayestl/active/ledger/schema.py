@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import numpy as np
+
 FORMAT = 2
 APPLICATION = 0x62746C63
 """What the header of the file names as the program that it belongs to."""
@@ -64,13 +66,23 @@ def user_name() -> str:
         return "unknown"
 
 
+def plain_candidate(name: Any) -> Any:
+    """The name of a candidate as the ledger keeps it: text or a number."""
+    if isinstance(name, np.generic):
+        name = name.item()
+    return name if isinstance(name, str | int | float) else str(name)
+
+
 def columns_of(name: str) -> list[str]:
+    """The columns of a table of the log."""
     return [column.split()[0] for column in LOG[name].split(", ")]
 
 
 def log_of(db: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of both tables of the log."""
-    return {name: db.execute(f"SELECT {', '.join(columns_of(name))} FROM {name} ORDER BY id").fetchall() for name in LOG}
+    return {
+        name: db.execute(f"SELECT {', '.join(columns_of(name))} FROM {name} ORDER BY id").fetchall() for name in LOG
+    }
 
 
 def log_seal(campaign: str, log: Mapping[str, Sequence[tuple[Any, ...]]]) -> str:
@@ -103,10 +115,12 @@ def told_before(db: sqlite3.Connection, entry: Entry) -> bool:
     if asked is None:
         raise ValueError(f"there is no suggestion {entry.suggestion} in this campaign: leave its number out")
     if asked[:2] != (entry.row, entry.task):
-        raise ValueError(f"suggestion {entry.suggestion} is another measurement (of {asked[1]!r}): correct its row and task")
+        raise ValueError(
+            f"suggestion {entry.suggestion} is another measurement (of {asked[1]!r}): correct its row and task"
+        )
     query = "SELECT id, value, se, cost FROM results WHERE suggestion = ? AND state <> 'withdrawn' ORDER BY id"
     earlier = db.execute(query, (entry.suggestion,)).fetchall()
-    if any(found == (entry.value, entry.se, entry.cost) for _, *found in map(tuple, earlier) for found in [tuple(found)]):
+    if any(tuple(found) == (entry.value, entry.se, entry.cost) for _, *found in earlier):
         return True
     if earlier:
         number, value = earlier[0][:2]
@@ -115,5 +129,3 @@ def told_before(db: sqlite3.Connection, entry: Entry) -> bool:
             "of the suggestion out to add a repeat"
         )
     return False
-
-
