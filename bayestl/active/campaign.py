@@ -46,7 +46,7 @@ FIRST = 5
 FIRST_SOURCE = 2
 """Labels that each other task must have before a model chooses."""
 ATTEMPTS = 5
-"""Times that a batch is chosen anew because another process has taken some of it."""
+"""Times that a batch is chosen anew where another process took some."""
 
 
 class Campaign:
