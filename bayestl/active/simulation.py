@@ -21,6 +21,7 @@ from bayestl.active.acquisition.batch import Choice
 from bayestl.active.acquisition.pool import Pool, candidates
 from bayestl.active.goals import Between, Goal, Learn
 from bayestl.active.policies import Evidence, Policy
+from bayestl.files.output import write_output
 from bayestl.parallel import in_parallel
 from bayestl.streams import spawn
 from bayestl.table.columns import decide, encode, label_frame
@@ -194,9 +195,7 @@ def _play(setting: _Setting, name: str, policy: Policy, seed: int, home: Path | 
         return pd.read_csv(file)
     records = _campaign(setting, name, policy, seed)
     if file is not None:
-        scratch = file.with_suffix(f".{seed}.part")
-        records.to_csv(scratch, index=False)
-        scratch.replace(file)
+        write_output(file, records.to_csv(index=False))
     return records
 
 

@@ -52,7 +52,7 @@ def write_folder(
         raise FileError(f"{folder} is a file, or lies in one: give a folder to save the model in") from error
     with _alone(folder):
         _refuse_foreign(folder / FILE)
-        for leftover in folder.glob(f".{FILE}.*.tmp"):  # of a process that was killed
+        for leftover in filter(is_leftover, list(folder.iterdir())):
             leftover.unlink(missing_ok=True)
         scratch = folder / f".{FILE}.{os.getpid()}.tmp"
         try:
@@ -100,6 +100,11 @@ def read_folder(path: str | os.PathLike[str], version: int) -> tuple[dict[str, A
     if not isinstance(document, dict):
         raise FileError(f"{file} is damaged, its checksum differs: save the model again")
     return document, arrays
+
+
+def is_leftover(file: Path) -> bool:
+    """Whether a file is what a save that was killed has left."""
+    return file.name.startswith(f".{FILE}.") and file.suffix == ".tmp"
 
 
 def _entries(content: bytes) -> dict[str, str]:

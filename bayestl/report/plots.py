@@ -6,6 +6,7 @@ model take the fitted model, or the table that its method of the same name retur
 
 from __future__ import annotations
 
+import io
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,13 @@ def new_axes(ax: Any, size: tuple[float, float]) -> Any:
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained").add_subplot()
+
+
+def image(figure: Any, ending: str = "png") -> bytes:
+    """A figure as the bytes of an image file with the given ending."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=ending, dpi=130)
+    return buffer.getvalue()
 
 
 def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) -> Any:
