@@ -5,13 +5,14 @@ Exit codes: 0 success, 1 an error in the user's input (one clear line, no traceb
 
 from __future__ import annotations
 
-from bayestl.cli import campaigns, commands, comparison, diagnosis
+from bayestl.cli import campaigns, check, commands, comparison, diagnosis
 from bayestl.cli.app import app
 
 __all__ = ["app"]
 
 for _command in (
     commands.demo,
+    check.check,
     commands.fit,
     commands.predict,
     commands.report,

@@ -56,6 +56,12 @@ app = typer.Typer(
 )
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+Std = Annotated[
+    str | None,
+    typer.Option(
+        "--std", help="TASK=COLUMN with the standard errors of its labels, comma-separated; columns TASK_std are found."
+    ),
+]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes.", min=1)]
 Seed = Annotated[int, typer.Option(help="Runs with the same seed repeat exactly.", min=0)]
 Likelihoods = Annotated[
@@ -129,6 +135,22 @@ def user_errors() -> Iterator[None]:
     except (ValueError, OSError, ImportError) as error:
         _print_error(" ".join(str(error).split()) or type(error).__name__)
         raise typer.Exit(1) from error
+
+
+class Notes:
+    """What was assumed of the inputs: kept until they are found right, then printed, where results are not."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet, self.texts = quiet, list[str]()
+
+    def __call__(self, text: str) -> None:
+        self.texts.append(text)
+
+    def show(self) -> None:
+        """Print the notes, unless the command is quiet."""
+        for text in self.texts if not self.quiet else ():
+            typer.echo(f"note: {text}", err=True)
+        self.texts = []
 
 
 def printer(quiet: bool) -> Callable[[str], None]:

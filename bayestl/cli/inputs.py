@@ -1,11 +1,13 @@
-"""Options and files of the command line as tables, tasks and models."""
+"""Options of the command line as names, tasks and models."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bayestl.cli.reading import FileTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,43 +25,16 @@ class ModelName(StrEnum):
     low_rank = "low-rank"
 
 
-def read(path: Path) -> pd.DataFrame:
-    """The table in a CSV or Parquet file.
-
-    Raises
-    ------
-    ValueError
-        If the file does not exist, cannot be read or has no rows.
-    """
-    import pandas as pd
-
-    if not path.is_file():
-        raise ValueError(f"no file {path}")
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(path)
-    except ImportError as error:
-        raise ValueError(f"{path}: Parquet files need the extra: pip install 'bayestl[parquet]'") from error
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read as {'Parquet' if path.suffix != '.csv' else 'CSV'}: {error}"
-        ) from error
-    if len(frame) == 0:
-        raise ValueError(f"{path} has no rows")
-    return frame
-
-
 def names_in(text: str | None) -> list[str]:
-    """The names in a comma-separated text; none where the option was left out.
+    """The names in a comma-separated text, one that holds a comma in double quotes; none where the option was left out.
 
     Raises
     ------
     ValueError
         If the option is there and names nothing.
     """
-    names = [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    cells = [] if text is None else next(csv.reader([text], skipinitialspace=True), [])
+    names = [name for name in map(str.strip, cells) if name]
     if text is not None and not names:
         raise ValueError(
             f"an option holds {text!r}, which names nothing: separate names by commas, or leave the option out"
@@ -76,60 +51,14 @@ def sizes_in(text: str | None) -> list[int]:
     return [int(name) for name in names]
 
 
-def require_columns(frame: pd.DataFrame, names: list[str], what: str) -> None:
+def require_columns(table: FileTable, names: Sequence[str], what: str) -> None:
     """Refuse names that are not columns; ``what`` is the option that named them."""
     for name in names:
-        if name not in frame.columns:
-            raise ValueError(
-                f"{what}: the file has no column {name!r}; its columns are {list(map(str, frame.columns))}"
+        if name not in table.columns:
+            quoted = (
+                " (a name with a comma is written in double quotes)" if any("," in c for c in table.columns) else ""
             )
-
-
-class Inputs:
-    """The feature columns of a file: ``composition:COLUMN`` for formulas, ``COLUMN`` for numbers."""
-
-    def __init__(self, spec: list[str], presets: list[str]) -> None:
-        from bayestl.features.composition import PRESETS
-
-        self.spec, self.presets = spec, presets
-        if unknown := [p for p in presets if p not in PRESETS]:
-            raise ValueError(f"unknown preset {unknown[0]!r}; the presets are {list(PRESETS)}")
-        self.formulas = [s.split(":", 1)[1] for s in spec if s.startswith("composition:")]
-        self.numbers = [s for s in spec if not s.startswith("composition:")]
-        if len(self.formulas) > 1:
-            raise ValueError(f"--features names {len(self.formulas)} formula columns; one is supported")
-        if bad := [s for s in self.numbers if ":" in s]:
-            raise ValueError(f"--features: {bad[0]!r} is neither a column nor composition:COLUMN")
-
-    def matrix(self, frame: pd.DataFrame, columns: list[str] | None, verbose: bool, jobs: int = 1) -> pd.DataFrame:
-        """The numeric features of a table; ``columns`` fixes those of an earlier call."""
-        from bayestl.features import CompositionFeatures
-
-        require_columns(frame, self.numbers + self.formulas, "--features")
-        chosen = frame[self.numbers + self.formulas]
-        if not self.formulas:
-            return chosen
-        features = CompositionFeatures(self.presets, column=self.formulas[0], n_jobs=jobs, verbose=verbose)
-        if columns is None:
-            return features.fit_transform(chosen)
-        features.columns_ = columns
-        return features.transform(chosen)
-
-
-def choose_inputs(
-    frame: pd.DataFrame, features: str | None, presets: str, tasks: list[str], others: Sequence[str] = ()
-) -> Inputs:
-    """The features named by the option, or all numeric columns that are neither labels nor ``others``."""
-    import pandas as pd
-
-    spec = names_in(features)
-    if not spec:
-        spec = [str(c) for c in frame.columns if c not in (*tasks, *others) and pd.api.types.is_numeric_dtype(frame[c])]
-        if not spec:
-            raise ValueError(
-                "no numeric feature columns are left: name them with --features, formulas as composition:COLUMN"
-            )
-    return Inputs(spec, names_in(presets))
+            raise ValueError(f"{what}: the file has no column {name!r}; its columns are {table.columns}{quoted}")
 
 
 LIKELIHOODS = {
@@ -154,7 +83,7 @@ def make_tasks(names: list[str], likelihoods: str | None) -> list[Any] | None:
 
     chosen = []
     for pair in names_in(likelihoods):
-        name, sign, kind = (part.strip() for part in pair.partition("="))
+        name, sign, kind = (part.strip() for part in pair.rpartition("="))
         if not sign or name not in names:
             raise ValueError(f"--likelihoods: {pair!r} is not TASK=LIKELIHOOD with a task of {names}")
         if kind not in LIKELIHOODS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bayestl.cli.reading import check_suffix, table_bytes
+from bayestl.files.folder import FILE, is_leftover
 from bayestl.files.output import check_folder, write_output
 
 if TYPE_CHECKING:
@@ -27,21 +28,18 @@ def path_in(text: str | Path) -> Path:
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV or Parquet, by the suffix of the path."""
-    if is_parquet(path):
-        buffer = io.BytesIO()
-        try:
-            frame.to_parquet(buffer, index=False)
-        except ImportError as error:
-            raise ValueError(f"{path}: Parquet files need the extra: pip install 'bayestl[parquet]'") from error
-        write_output(path, buffer.getvalue())
-    else:
-        write_output(path, frame.to_csv(index=False))
+    """Write a table in the format that the suffix of the path names."""
+    write_output(path, table_bytes(frame, path))
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether the suffix of a path is one of Parquet files."""
-    return path.suffix.lower() in (".parquet", ".pq")
+def table_path_in(text: str | Path) -> Path:
+    """The path of an option for a table; an empty one, and one of an unknown format, are refused."""
+    path = path_in(text)
+    try:
+        check_suffix(path)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return path
 
 
 def check_model_folder(path: Path, data: Path, replace: bool) -> None:
@@ -53,8 +51,8 @@ def check_model_folder(path: Path, data: Path, replace: bool) -> None:
         If it is a file, holds other things than a model, or a model that may not be replaced.
     """
     check_folder(path)
-    inside = {file.name for file in path.iterdir()} if path.is_dir() else set()
-    if inside and "model.json" not in inside:
+    inside = {file.name for file in path.iterdir() if not is_leftover(file)} if path.is_dir() else set()
+    if inside and FILE not in inside:
         raise ValueError(f"{path} is a folder with other files: name a new folder for the model")
     if inside and any(data.samefile(path / name) for name in inside):
         raise ValueError(f"{path} holds {data.name}, which is read: name a new folder for the model")

@@ -26,6 +26,7 @@ VALID = {
     "predict": ["model", "data.csv", "-o", "new.csv"],
     "report": ["model", "-o", "new.html"],
     "diagnose": ["model"],
+    "check": ["data.csv"],
     "compare": ["data.csv", "--tasks", "dft,measured", "--features", "x", "--models", "independent"],
     "reproduce": ["molecules"],
     "datasets": ["elements"],
@@ -94,6 +95,12 @@ WRONG = {
     "folds": [*NUMBERS, "0", "1", "1.5", "1000"],
     "splits": [*NUMBERS, "0", "1", "1.5", "1000"],
     "start": [*NUMBERS, "0", "1.5", "1000"],
+    "sep": ["ab", "", "..", "tabs"],
+    "decimal": ["", ";", "1", ",."],
+    "encoding": ["nope", "", "utf-99"],
+    "skip_rows": [*NUMBERS, "1.5", "inf", "1000"],
+    "sheet": ["1", "nope"],
+    "std": ["nope", "dft=", "=x", "dft=nope", "nope=x", "dft=dft", "dft:x"],
     "seed": [*NUMBERS, "1.5", "inf", "1e3"],
 }  # fmt: skip
 COUNTS = [*NUMBERS, "0", "1.5", "inf", "1e3"]
