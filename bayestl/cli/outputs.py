@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayestl.cli.reading import check_suffix, table_bytes
+from bayestl.files.folder import FILE, is_leftover
 from bayestl.files.output import check_folder, write_output
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def check_model_folder(path: Path, data: Path, replace: bool) -> None:
         If it is a file, holds other things than a model, or a model that may not be replaced.
     """
     check_folder(path)
-    inside = {file.name for file in path.iterdir()} if path.is_dir() else set()
-    if inside and "model.json" not in inside:
+    inside = {file.name for file in path.iterdir() if not is_leftover(file)} if path.is_dir() else set()
+    if inside and FILE not in inside:
         raise ValueError(f"{path} is a folder with other files: name a new folder for the model")
     if inside and any(data.samefile(path / name) for name in inside):
         raise ValueError(f"{path} holds {data.name}, which is read: name a new folder for the model")

@@ -193,8 +193,8 @@ def test_files_that_are_none_are_refused(tmp_path):
     with pytest.raises(LedgerError, match="already exists"):
         campaign(tmp_path / "c.db")
     with sqlite3.connect(tmp_path / "c.db") as db:
-        db.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
-    with pytest.raises(LedgerError, match="reads format 1"):
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(LedgerError, match="has format 99: this version reads format 2"):
         Campaign.open(tmp_path / "c.db")
 
 
