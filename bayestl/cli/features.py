@@ -250,10 +250,8 @@ def _evident(table: FileTable, taken: Mapping[str, str], say: Say) -> dict[str, 
         words.append(f"text can be features too: --features {','.join(map(_quoted, offers[:SHOWN]))}")
     if not kinds:
         such = f", such as {offers[0]}" if offers else ""
-        raise ValueError(
-            f"no numeric feature columns are left: name them with --features{such}"
-            + (f" ({words[0]})" if shown else "")
-        )
+        why = f" ({words[0]})" if shown else ""
+        raise ValueError(f"no numeric feature columns are left: name them with --features{such}{why}")
     if words:
         say("; ".join(words))
     return kinds
