@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bayestl.cli.features import of_predict
+from bayestl.cli.features import few, of_predict
 from bayestl.cli.inputs import names_in, require_columns
 from bayestl.cli.reading import FileTable
+from bayestl.cli.reading.numbers import is_meant_as_number, is_missing
 from bayestl.cli.reading.table import spelled
 
 if TYPE_CHECKING:
@@ -51,11 +52,10 @@ def _label(table: FileTable, name: str, likelihood: Any, evident: bool) -> pd.Se
         return table.plain(name)
     if likelihood is None and kind == "limits" and evident:
         return table.limits(name)
-    classes = (
-        f", or say --likelihoods {name}=categorical if it holds classes"
-        if kind == "mixed" and likelihood is None
-        else ""
+    holds_words = likelihood is None and any(
+        isinstance(c, str) and not (is_missing(c) or is_meant_as_number(c) or table.limit(c)) for c in table.cells[name]
     )
+    classes = f", or say --likelihoods {name}=categorical if it holds classes" if holds_words else ""
     return table.numbers(name, classes, f"limits are read with --likelihoods {name}=censored, or by --model auto")
 
 
@@ -195,6 +195,6 @@ def beside(frame: pd.DataFrame, predictions: Mapping[str, Any], say: Say) -> pd.
         columns[other.get(name, name)] = values
     if other:
         say(
-            f"the table has columns {', '.join(map(repr, other))}: the predictions are in {', '.join(map(repr, other.values()))}"
+            f"the table has columns {few(list(map(repr, other)))}: the predictions are in {few(list(map(repr, other.values())))}"
         )
     return pd.concat([frame, pd.DataFrame(columns, index=frame.index)], axis=1)

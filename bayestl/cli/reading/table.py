@@ -132,8 +132,7 @@ class FileTable:
         values = [np.nan if is_missing(cell) else number(cell, self.decimal) for cell in column]
         wrong = np.array([value is None for value in values])
         if wrong.any():
-            first = column.iloc[int(wrong.argmax())]
-            advice = limits if limits and self.limit(first) is not None else fault(first, self.decimal)
+            advice = self.cures(wrong, name, limits)
             raise ValueError(
                 f"column {name!r} of {self.path.name} holds {self.where(wrong, name)}: no number; {advice}{cure}"
             )
@@ -187,6 +186,12 @@ class FileTable:
                 "or '1..2'"
             )
         return pd.Series(values, self.cells.index, dtype=object, name=name)
+
+    def cures(self, mask: np.ndarray, name: str, limits: str = "") -> str:
+        """What to do about the first cells of a mask (n,) that are no numbers."""
+        cells = [self.cells[name].iloc[i] for i in mask.nonzero()[0][:SHOWN]]
+        words = [limits if limits and self.limit(cell) is not None else fault(cell, self.decimal) for cell in cells]
+        return "; ".join(dict.fromkeys(words))
 
     def where(self, mask: Sequence[bool] | np.ndarray, name: str) -> str:
         """Cells of a column, chosen by a mask (n,): how many, and the first with their lines."""
