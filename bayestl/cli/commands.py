@@ -17,8 +17,9 @@ from bayestl.cli.inputs import (
     options_of_auto,
     parents_in,
     require_columns,
+    similar,
 )
-from bayestl.cli.labels import beside, read_errors, read_labels, roles, row_names, similar, standard_errors
+from bayestl.cli.labels import beside, read_errors, read_labels, roles, row_names, standard_errors
 from bayestl.cli.outputs import Force, check_model_folder, path_in, table_path_in, write
 from bayestl.cli.reading import HOW, FileTable, Reading, read, reads_tables
 from bayestl.files.output import check_folder, check_output

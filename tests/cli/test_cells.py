@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import bayestl as btl
 from bayestl.cli.labels import read_labels
 from bayestl.cli.reading import Reading, read
-from bayestl.cli.reading.numbers import MISSING, number, shape
+from bayestl.cli.reading.numbers import MISSING, is_missing, number, numbers, shape
 from bayestl.cli.reading.table import spelled
 
 THOUSANDS, SIGN = "without thousands separators", "--decimal"
@@ -79,6 +79,7 @@ def test_a_number_is_never_misread(text):
         if value is not None:
             assert other not in text
             assert value == float(text.replace(decimal, "."))
+        np.testing.assert_equal(numbers([text, "1", None], decimal)[:2], [np.nan if is_missing(text) else value, 1.0])
 
 
 @pytest.mark.parametrize("word", sorted({w.upper() for w in MISSING} | set(MISSING) | {"NaN", "None", ""}))
