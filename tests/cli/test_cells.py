@@ -215,3 +215,20 @@ def test_what_pandas_writes_comes_back_exactly(tmp_path):
     path = tmp_path / "t.csv"
     frame.to_csv(path, index=False)
     pd.testing.assert_frame_equal(read(path).frame, frame, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "with_lines"),
+    [
+        ("holds -1.0 in row 1: correct", "holds -1.0 in row 1 (line 3): correct"),
+        ("in row 'b' (position 2) and 1 more", "in row 'b' (line 4) and 1 more"),
+        ("row 1 is 'a' in Y", "row 1 (line 3) is 'a' in Y"),
+        ("in row 'row 1 (line 3)'", "in row 'row 1 (line 3)'"),
+        ("at most row 99 of 3 rows", "at most row 99 of 3 rows"),
+    ],
+)
+def test_errors_of_models_name_the_line_too(tmp_path, text, with_lines):
+    found = table(tmp_path, ["1", "2", "3"])
+    with pytest.raises(ValueError, match="row") as error, found.located():
+        raise ValueError(text)
+    assert str(error.value) == with_lines

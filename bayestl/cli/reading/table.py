@@ -7,7 +7,9 @@ formulas, names, groups or classes it is text.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -208,6 +210,23 @@ class FileTable:
         rows = np.flatnonzero(mask)
         cells = ", ".join(f"{_shown(self.cells[name].iloc[i])} in {self.place} {self.places[i]}" for i in rows[:SHOWN])
         return cells + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """A context in which an error that names a row by its position names its line in the file too."""
+        try:
+            yield
+        except ValueError as error:
+            text = re.sub(r"\brow (\d+)\b(?! \()", self._with_place, str(error))
+            raise ValueError(re.sub(r"\(position (\d+)\)", self._place, text)) from error
+
+    def _place(self, match: re.Match[str]) -> str:
+        row = int(match[1])
+        return f"({self.place} {self.places[row]})" if row < len(self) else match[0]
+
+    def _with_place(self, match: re.Match[str]) -> str:
+        row = int(match[1])
+        return f"{match[0]} ({self.place} {self.places[row]})" if row < len(self) else match[0]
 
     def words_for_empty(self) -> list[str]:
         """Which words were taken for empty cells, for each column of numbers with such words."""
