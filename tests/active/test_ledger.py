@@ -174,9 +174,9 @@ def _work_until_killed(path, start, pipe, seed):
         elif kind == "suggest":
             own.ledger.suggest([{**PICK, "row": i, "score": float(i)}], None, "none", i)
         else:
-            last = own.ledger.table("results")["id"].max()
-            if own.ledger.table("results")["state"].iloc[-1] == "known":
-                own.withdraw([last])
+            known = own.results("known")["id"].tolist()
+            own.withdraw(known[-1:])
+            kind, i = "withdraw", known[-1] if known else 0
         os.write(pipe, f"{kind} {i}\n".encode())
 
 
@@ -202,7 +202,8 @@ def test_a_kill_loses_tears_and_doubles_nothing(tmp_path, times):
     for k in range(times):
         if k % 25 == 0:  # a short ledger: what is asked is of kills, not of size
             told, start = [], 0
-            path.unlink()
+            for file in tmp_path.iterdir():
+                file.unlink()
             campaign(path)
         read, write = os.pipe()
         process = context.Process(target=_work_until_killed, args=(path, start, write, k))
@@ -223,6 +224,8 @@ def test_a_kill_loses_tears_and_doubles_nothing(tmp_path, times):
         np.testing.assert_array_equal(pairs[:, 0], -pairs[:, 1])  # both or none
         assert not pd.Series(pairs[:, 0]).duplicated().any()
         assert set(told) <= set(pairs[:, 0])
+        withdrawn = results.loc[results["state"] == "withdrawn", "id"]
+        assert {int(i) for kind, i in done if kind == "withdraw"} <= {0, *withdrawn}
         suggestions = own.ledger.table("suggestions")
         suggested = suggestions["score"].tolist()
         assert len(set(suggested)) == len(suggested)

@@ -112,7 +112,7 @@ def suggest(
                 write(suggestions.reset_index().assign(value=None, se=None), output)
             except (OSError, ValueError) as error:
                 raise ValueError(
-                    f"{error}; the suggestions are kept: `bayestl export {ledger} --what open -o FILE`"
+                    f"{error}; the suggestions are kept: `bayestl export {ledger} --what open -o FILE` writes them"
                 ) from error
         if as_json:
             state = {"spent": campaign.spent, "budget": campaign.budget}
