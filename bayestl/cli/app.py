@@ -25,17 +25,17 @@ class Commands(TyperGroup):
     """All commands: a wrong use is one line that points to ``--help``, exit code 2."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        ends_process = kwargs.pop("standalone_mode", True)
+        ends_process, kwargs["standalone_mode"] = kwargs.get("standalone_mode", True), False
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # a terminal that lacks a letter shows a question mark
                 stream.reconfigure(errors="replace")
         try:
-            code = super().main(*args, **kwargs, standalone_mode=False)
+            code = super().main(*args, **kwargs)
         except UsageError as error:
             if type(error).__name__ == "NoArgsIsHelpError":
                 typer.echo(error.format_message())
                 sys.exit(error.exit_code)
-            command = error.ctx.command_path if error.ctx is not None else "bayestl"
+            command = " ".join(["bayestl", *([] if error.ctx is None else error.ctx.command_path.split()[1:])])
             text = " ".join(error.format_message().replace(": Value error, ", ": ").split()).rstrip(".")
             _print_error(f"{text}: see {command} --help")
             sys.exit(error.exit_code)

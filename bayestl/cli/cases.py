@@ -126,3 +126,24 @@ RUN: dict[Case, Callable[[Options], Any]] = {
 """The function of each case; its result is printed."""
 WRITTEN = (Case.gap, Case.molecules, Case.enthalpies, Case.fidelities, Case.small_tables)
 """Cases whose result has a method ``write`` for a folder."""
+_USED = {
+    Case.no: {"hide", "split"},
+    Case.gap: {"variant"},
+    Case.color: {"hide"},
+    Case.elements: {"hide"},
+    Case.molecules: {"variant", "sizes"},
+    Case.enthalpies: {"variant", "sizes"},
+    Case.fidelities: {"variant"},
+    Case.small_tables: {"variant", "sizes", "seed", "summary"},
+}
+"""Options that some cases use and others do not."""
+
+
+def refuse_unused(case: Case, given: dict[str, Any]) -> None:
+    """Refuse options that do not concern the case; those that were not given are None."""
+    for name, value in given.items():
+        if value is not None and name not in _USED[case]:
+            others = ", ".join(c.value for c in Case if name in _USED[c])
+            raise ValueError(f"--{name} is for {others}, not for {case.value}")
+    if given["hide"] not in (None, "row", "target"):
+        raise ValueError(f"hide must be one of {('row', 'target')}, got {given['hide']!r}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bayestl.cli.app import Jobs, Likelihoods, Notes, Quiet, Seed, Std, printer, user_errors
-from bayestl.cli.cases import RUN, WRITTEN, Case, Options
+from bayestl.cli.cases import RUN, WRITTEN, Case, Options, refuse_unused
 from bayestl.cli.features import Inputs, choose_features
 from bayestl.cli.inputs import (
     ModelName,
@@ -16,6 +16,7 @@ from bayestl.cli.inputs import (
     make_tasks,
     names_in,
     options_of_auto,
+    parents_in,
     require_columns,
     sizes_in,
 )
@@ -93,6 +94,7 @@ def fit(
         for option, columns in (("--tasks", names), ("--groups", [groups]), ("--name", [name])):
             require_columns(table, [c for c in columns if c], option)
         of_auto = options_of_auto(model.value, names, target, budget)
+        parents = parents_in(graph, names, [model.value])
         specified = make_tasks(names, likelihoods)
         named = dict.fromkeys(names) | {t.name: t.likelihood for t in specified or ()}
         Y = read_labels(table, named, evident=model == ModelName.auto)
@@ -100,7 +102,7 @@ def fit(
         taken = roles(table, names, errors, groups, name, note)
         inputs = Inputs(choose_features(table, features, taken, note), names_in(presets), verbose=not quiet)
         X = inputs.fit(table, row_names(table, name))
-        fitted = make_model(model, names, graph, specified, seed, not quiet, **of_auto)
+        fitted = make_model(model, names, parents, specified, seed, not quiet, **of_auto)
         Y, Y_std = Y.set_axis(X.index, axis=0), read_errors(table, errors, X.index)
         note.show()
         fitted.fit(X, Y, Y_std=Y_std, groups=None if groups is None else table.text(groups).to_numpy())
@@ -274,7 +276,7 @@ def reproduce(
             min=1,
         ),
     ] = None,
-    hide: Annotated[str, typer.Option(help="no, color, elements: row or target.")] = "row",
+    hide: Annotated[str | None, typer.Option(help="no, color, elements: row (default) or target.")] = None,
     variant: Annotated[
         str | None,
         typer.Option(
@@ -288,7 +290,7 @@ def reproduce(
             help="molecules, enthalpies, small-tables: rows with both labels, comma-separated (20,40,80; 100)."
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="no: kfold or metal.")] = "kfold",
+    split: Annotated[str | None, typer.Option(help="no: kfold (default) or metal.")] = None,
     models: Annotated[str | None, typer.Option(help="Only these models, comma-separated.")] = None,
     output: Annotated[
         Path | None,
@@ -300,7 +302,9 @@ def reproduce(
             "(molecules, enthalpies, fidelities); small-tables goes on with what is there.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="small-tables: seed of the first draw, and of the folds.", min=0)] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="small-tables: seed of the first draw, and of the folds (0).", min=0)
+    ] = None,
     summary: Annotated[
         bool, typer.Option("--summary", help="small-tables: only sum up what the folder holds.")
     ] = False,
@@ -313,8 +317,29 @@ def reproduce(
             raise ValueError(f"--output: files are written by {', '.join(c.value for c in WRITTEN)} only")
         if output is not None:
             check_folder(output)
+        given = {
+            "hide": hide,
+            "variant": variant,
+            "sizes": sizes,
+            "split": split,
+            "seed": seed,
+            "summary": summary or None,
+        }
+        refuse_unused(case, given)
         only, numbers = names_in(models) or None, sizes_in(sizes) or None
-        options = Options(repeats, hide, variant, split, only, numbers, jobs, not quiet, seed, output, summary)
+        options = Options(
+            repeats,
+            hide or "row",
+            variant,
+            "kfold" if split is None else split,
+            only,
+            numbers,
+            jobs,
+            not quiet,
+            seed or 0,
+            output,
+            summary,
+        )
         result = RUN[case](options)
         typer.echo(str(result))
         if output is not None:

@@ -16,6 +16,7 @@ from bayestl.cli.inputs import (
     make_tasks,
     models_in,
     names_in,
+    parents_in,
     require_columns,
 )
 from bayestl.cli.labels import read_errors, read_labels, roles, standard_errors
@@ -72,6 +73,7 @@ def compare(
         inputs = Inputs(choose_features(table, features, taken, note), names_in(presets), jobs, not quiet)
         X = inputs.fit(table)
         chosen, targets = models_in(models), names_in(target)
+        parents = parents_in(graph, names, chosen)
         only = targets[0] if len(targets) == 1 else None
         task_list = make_tasks(names, likelihoods)
         named = dict.fromkeys(names) | {t.name: t.likelihood for t in task_list or ()}
@@ -88,7 +90,7 @@ def compare(
             compositions = texts.map(reduced_formula, na_action="ignore").fillna(pd.Series(texts.index.map(str)))
         note.show()
         result = btl.compare(
-            {name: make_model(name, names, graph, task_list, seed, False, target=only) for name in chosen},
+            {name: make_model(name, names, parents, task_list, seed, False, target=only) for name in chosen},
             X,
             Y,
             target=targets or None,

@@ -26,9 +26,20 @@ class ModelName(StrEnum):
 
 
 def names_in(text: str | None) -> list[str]:
-    """The names in a comma-separated text; one that holds a comma is in double quotes."""
-    cells = next(csv.reader([text or ""], skipinitialspace=True), [])
-    return [name for name in map(str.strip, cells) if name]
+    """The names in a comma-separated text, one that holds a comma in double quotes; none where the option was left out.
+
+    Raises
+    ------
+    ValueError
+        If the option is there and names nothing.
+    """
+    cells = [] if text is None else next(csv.reader([text], skipinitialspace=True), [])
+    names = [name for name in map(str.strip, cells) if name]
+    if text is not None and not names:
+        raise ValueError(
+            f"an option holds {text!r}, which names nothing: separate names by commas, or leave the option out"
+        )
+    return names
 
 
 def sizes_in(text: str | None) -> list[int]:
@@ -96,6 +107,30 @@ def evident(frame: pd.DataFrame, tasks: list[Any] | None) -> list[Any] | None:
     return evident_tasks(frame, tasks) or None
 
 
+def parents_in(text: str | None, names: list[str], models: Sequence[str]) -> dict[str, list[str]] | None:
+    """The graph of the option ``--graph`` for latent-variable: the parents of each task; None without the option.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, names no task or has a cycle, or if no model has a graph.
+    """
+    if text is None:
+        return None
+    if ModelName.latent_variable not in models:
+        raise ValueError(f"--graph is for the model latent-variable, not for {', '.join(models)}")
+    from bayestl.table.graph import order_graph
+
+    parents: dict[str, list[str]] = {}
+    for edge in names_in(text):
+        parent, arrow, child = (part.strip() for part in edge.partition(">"))
+        if not (arrow and parent and child):
+            raise ValueError(f"--graph: {edge!r} is not PARENT>CHILD")
+        parents.setdefault(child, []).append(parent)
+    order_graph(parents, names)
+    return parents
+
+
 def options_of_auto(name: str, names: list[str], target: str | None, budget: float | None) -> dict[str, Any]:
     """The options ``--target`` and ``--budget`` of the model "auto"; other models refuse them."""
     if name != ModelName.auto and (target is not None or budget is not None):
@@ -108,7 +143,7 @@ def options_of_auto(name: str, names: list[str], target: str | None, budget: flo
 def make_model(
     name: str,
     names: list[str],
-    graph: str | None,
+    graph: dict[str, list[str]] | None,
     tasks: list[Any] | None,
     seed: int,
     verbose: bool,
@@ -129,11 +164,5 @@ def make_model(
     if name == "low-rank":
         return btl.LowRankLinear(**common)
     if name == "latent-variable":
-        edges: dict[str, list[str]] = {}
-        for edge in names_in(graph):
-            parent, arrow, child = edge.partition(">")
-            if not (arrow and parent.strip() and child.strip()):
-                raise ValueError(f"--graph: {edge!r} is not PARENT>CHILD")
-            edges.setdefault(child.strip(), []).append(parent.strip())
-        return btl.LatentVariableGP(graph=edges or None, **common)
+        return btl.LatentVariableGP(graph=graph, **common)
     return btl.IndependentGP(**common)

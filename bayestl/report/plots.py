@@ -15,7 +15,7 @@ import pandas as pd
 
 from bayestl import metrics
 from bayestl.evaluation.calibration import confidence_of, uniform_band
-from bayestl.evaluation.comparison import LEVEL, Comparison
+from bayestl.evaluation.comparison import LEVEL, SCORES, Comparison
 
 if TYPE_CHECKING:
     from bayestl.evaluation.simulated import Calibration
@@ -47,6 +47,10 @@ def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) 
 
     A log density has no natural zero, so ``"nlpd"`` is shown for classes only, where it is the log loss.
     """
+    if not isinstance(comparison, Comparison):
+        raise ValueError(f"a Comparison is expected, the result of compare, got {type(comparison).__name__}")
+    if score not in SCORES:
+        raise ValueError(f"no score {score!r}; the scores are {list(SCORES)}")
     scored = comparison.scores.groupby("quantity")[score].count()
     quantities = [q for q in comparison.quantities if scored[q] and (score != "nlpd" or comparison.classified(q))]
     models = comparison.models
@@ -77,6 +81,9 @@ def plot_parity(comparison: Comparison, model: str, quantity: str, ax: Any = Non
     interval is known (``"<0.1"``) are left out.
     """
     ax = new_axes(ax, (3.6, 3.4))
+    for what, name, names in (("model", model, comparison.models), ("quantity", quantity, comparison.quantities)):
+        if name not in names:
+            raise ValueError(f"no {what} {name!r}; there are {names}")
     predictions = comparison.predictions
     p = predictions[(predictions["model"] == model) & (predictions["quantity"] == quantity)].drop_duplicates("row")
     p = p[p["y"] == p["high"]]

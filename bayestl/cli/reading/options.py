@@ -57,10 +57,10 @@ def reads_tables(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_options(**values: Any) -> Any:
-        from bayestl.cli.app import user_errors
-
-        with user_errors():
+        try:
             how = Reading(**{f.name: values.pop(f.name) for f in fields(Reading)})
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
         return command(**values, how=how)
 
     del with_options.__wrapped__  # type: ignore[attr-defined]
