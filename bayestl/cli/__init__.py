@@ -5,7 +5,7 @@ Exit codes: 0 success, 1 an error in the user's input (one clear line, no traceb
 
 from __future__ import annotations
 
-from bayestl.cli import campaigns, check, commands, comparison, diagnosis
+from bayestl.cli import campaigns, cases, check, commands, comparison, diagnosis
 from bayestl.cli.app import app
 
 __all__ = ["app"]
@@ -18,7 +18,7 @@ for _command in (
     commands.report,
     diagnosis.diagnose,
     comparison.compare,
-    commands.reproduce,
+    cases.reproduce,
     commands.datasets,
     campaigns.suggest,
     campaigns.tell,

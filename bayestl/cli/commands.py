@@ -1,4 +1,4 @@
-"""Commands on tables and models: demo, fit, predict, report, reproduce, datasets."""
+"""Commands on tables and models: demo, fit, predict, report, datasets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from bayestl.cli.app import Jobs, Likelihoods, Notes, Quiet, Seed, Std, printer, user_errors
-from bayestl.cli.cases import RUN, WRITTEN, Case, Options, refuse_unused
 from bayestl.cli.features import Inputs, choose_features
 from bayestl.cli.inputs import (
     ModelName,
@@ -18,7 +17,6 @@ from bayestl.cli.inputs import (
     options_of_auto,
     parents_in,
     require_columns,
-    sizes_in,
 )
 from bayestl.cli.labels import beside, read_errors, read_labels, roles, row_names, similar, standard_errors
 from bayestl.cli.outputs import Force, check_model_folder, path_in, table_path_in, write
@@ -189,6 +187,8 @@ def report(
 
         fitted = btl.load(model)
         check_output(output, [model, *([] if data is None else [data])], force)
+        if data is None and how != HOW:
+            raise ValueError("how a table is read concerns --data: name a table, or leave these options out")
         post = None
         if data is not None:
             _, post, _ = _posterior(fitted, model, data, how, Notes(quiet), False, not quiet, named=True)
@@ -257,93 +257,6 @@ def _posterior(
     naming = document["name"] if names is not None else next(iter(inputs.formulas), None)
     index = table.cells.index if naming is None or not named else pd.Index(table.text(naming))
     return table, post.renamed(index), known
-
-
-def reproduce(
-    case: Annotated[
-        Case,
-        typer.Argument(
-            help="no: NO decomposition; gap: band gaps; color: colours; elements: hardness and volumes of the elements; "
-            "molecules: small tables with a cheap source; enthalpies: formation enthalpies; fidelities: HSE beside PBE gaps; "
-            "small-tables: all small tables with one call, beside other learners, resumed where it ended."
-        ),
-    ],
-    repeats: Annotated[
-        int | None,
-        typer.Option(
-            help="no, color, elements: repeats of five folds (10, 4, 4); gap: folds (5) or seeds (5); "
-            "molecules, enthalpies, fidelities: draws (10, 10, 3); small-tables: draws or repeats.",
-            min=1,
-        ),
-    ] = None,
-    hide: Annotated[str | None, typer.Option(help="no, color, elements: row (default) or target.")] = None,
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            help="gap: G0, G1 (default) or G2; molecules: freesolv, polarizability, frameworks (default: these three) or "
-            "coarse; enthalpies: the source scan (default), oqmd or mp; fidelities: few (default) or all labels; small-tables: names of tables, comma-separated."
-        ),
-    ] = None,
-    sizes: Annotated[
-        str | None,
-        typer.Option(
-            help="molecules, enthalpies, small-tables: rows with both labels, comma-separated (20,40,80; 100)."
-        ),
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="no: kfold (default) or metal.")] = None,
-    models: Annotated[str | None, typer.Option(help="Only these models, comma-separated.")] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            parser=path_in,
-            help="Folder for the predictions behind the figures, and for pictures (gap) or scores of each draw "
-            "(molecules, enthalpies, fidelities); small-tables goes on with what is there.",
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="small-tables: seed of the first draw, and of the folds (0).", min=0)
-    ] = None,
-    summary: Annotated[
-        bool, typer.Option("--summary", help="small-tables: only sum up what the folder holds.")
-    ] = False,
-    jobs: Jobs = 2,
-    quiet: Quiet = False,
-) -> None:
-    """Run a case of the benchmarks and print its figures with those of other learners."""
-    with user_errors():
-        if output is not None and case not in WRITTEN:
-            raise ValueError(f"--output: files are written by {', '.join(c.value for c in WRITTEN)} only")
-        if output is not None:
-            check_folder(output)
-        given = {
-            "hide": hide,
-            "variant": variant,
-            "sizes": sizes,
-            "split": split,
-            "seed": seed,
-            "summary": summary or None,
-        }
-        refuse_unused(case, given)
-        only, numbers = names_in(models) or None, sizes_in(sizes) or None
-        options = Options(
-            repeats,
-            hide or "row",
-            variant,
-            "kfold" if split is None else split,
-            only,
-            numbers,
-            jobs,
-            not quiet,
-            seed or 0,
-            output,
-            summary,
-        )
-        result = RUN[case](options)
-        typer.echo(str(result))
-        if output is not None:
-            result.write(output)
 
 
 def datasets(

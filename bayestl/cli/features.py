@@ -35,7 +35,11 @@ class Inputs:
 
     def __init__(self, kinds: Mapping[str, str], presets: Sequence[str], jobs: int = 1, verbose: bool = False) -> None:
         from bayestl.features import TableFeatures
+        from bayestl.features.composition import PRESETS
         from bayestl.features.kinds import KINDS
+
+        if unknown := [preset for preset in presets if preset not in PRESETS]:
+            raise ValueError(f"unknown preset {unknown[0]!r}; the presets are {list(PRESETS)}")
 
         columns: dict[str, Any] = {kind: [name for name in kinds if kinds[name] == kind] for kind in KINDS}
         self.kinds = dict(kinds)

@@ -31,7 +31,7 @@ def names_in(text: str | None) -> list[str]:
     Raises
     ------
     ValueError
-        If the option is there and names nothing.
+        If the option is there and names nothing, or something twice.
     """
     cells = [] if text is None else next(csv.reader([text], skipinitialspace=True), [])
     names = [name for name in map(str.strip, cells) if name]
@@ -39,6 +39,8 @@ def names_in(text: str | None) -> list[str]:
         raise ValueError(
             f"an option holds {text!r}, which names nothing: separate names by commas, or leave the option out"
         )
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"an option names {twice[0]!r} twice: leave one out")
     return names
 
 

@@ -97,6 +97,10 @@ def suggest(
         quiet = quiet or as_json
         say = printer(quiet)
         if pool is None:
+            of_new: dict[str, Any] = {"tasks": tasks, "goal": goal, "name": name, "features": features, "costs": costs}
+            of_new |= {"likelihoods": likelihoods, "budget": budget}
+            if given := [option for option, value in of_new.items() if value is not None]:
+                raise ValueError(f"--{given[0]} is for a new campaign: say --pool too, or leave it out")
             campaign = Campaign.open(ledger, verbose=not quiet)
         else:
             if tasks is None or goal is None:

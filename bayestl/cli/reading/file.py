@@ -27,7 +27,7 @@ def read(path: Path, how: Reading = HOW, say: Callable[[str], None] = lambda tex
         If the file does not exist, has no rows, or cannot be read with certainty; the message names the option.
     """
     if not path.is_file():
-        raise ValueError(f"no file {path}")
+        raise ValueError(f"{path} is a folder: name a file in it" if path.is_dir() else f"no file {path}")
     kind = suffix(path)
     if kind in UNREAD:
         raise ValueError(f"{path} is {UNREAD[kind]}, which is not read: save it as .xlsx or CSV")

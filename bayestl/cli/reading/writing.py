@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def check_suffix(path: Path) -> None:
         If it does not.
     """
     kind, packed = suffix(path), path.name.lower().endswith(".gz")
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a device or pipe gets CSV
+    if os.path.exists(path) and not (path.is_file() or path.is_dir()):  # a device or pipe gets CSV
         return
     if kind not in (*TEXT, *EXCEL, *PARQUET) or (packed and kind not in TEXT):
         raise ValueError(
