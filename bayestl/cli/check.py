@@ -15,7 +15,7 @@ from bayestl.cli.inputs import names_in, require_columns
 from bayestl.cli.labels import like_errors, roles, standard_errors
 from bayestl.cli.outputs import Json, print_json
 from bayestl.cli.reading import HOW, FileTable, Reading, read, reads_tables
-from bayestl.cli.reading.numbers import fault, is_missing, number
+from bayestl.cli.reading.numbers import is_missing, number
 
 REFUSED = 3
 """Exit code where something in the table would be refused."""
@@ -73,7 +73,7 @@ def contents(table: FileTable, labels: Sequence[str]) -> dict[str, Any]:
         "columns": columns,
         "features": [name for name in kinds if name not in candidates],
         "features_if_named": offers,
-        "left_out": {name: why for name, why in others.items() if why != "text"},
+        "left_out": {name: why for name, why in others.items() if why != "text" and name not in candidates},
         "labels": candidates,
         "standard_errors": errors,
         "repeated": _repeated(table, key, [c for c in candidates if table.kinds[c] == "number"]),
@@ -94,6 +94,8 @@ def _candidates(table: FileTable, kinds: dict[str, str], others: dict[str, str])
 
 def _column(table: FileTable, name: str, prefix: str | None, other: str | None) -> dict[str, Any]:
     """What is in a column."""
+    import numpy as np
+
     kind, cells = table.kinds[name], table.cells[name]
     of_kind = {"truth": "truth values", "limits": "number with limits", "mixed": "number with odd cells"}
     words = of_kind.get(kind, kind)
@@ -107,10 +109,8 @@ def _column(table: FileTable, name: str, prefix: str | None, other: str | None) 
     unit = _UNIT.fullmatch(name)
     odd = None
     if kind == "mixed":
-        wrong = [not is_missing(cell) and number(cell, table.decimal) is None for cell in cells]
-        cure = fault(cells.iloc[wrong.index(True)], table.decimal)
-        if any(table.limit(cell) for cell in cells):
-            cure += "; limits such as '<0.1' are read with --likelihoods TASK=censored"
+        wrong = np.array([not is_missing(cell) and number(cell, table.decimal) is None for cell in cells])
+        cure = table.cures(wrong, name, "limits such as '<0.1' are read with --likelihoods TASK=censored")
         odd = f"column {name!r} holds {table.where(wrong, name)}: {cure}"
     return {
         "name": name,

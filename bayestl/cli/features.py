@@ -229,6 +229,8 @@ def kinds_in(table: FileTable, taken: Mapping[str, str]) -> tuple[dict[str, str]
     predicted = of_predict(table.columns)
     for name in table.columns:
         if name in taken:
+            kind = _kind_of_text(table, name) if taken[name] == "the name" and table.kinds[name] == "text" else None
+            offers += [f"{_OF_KIND[kind]}:{name}"] if kind in ("formulas", "smiles") else []
             continue
         reason = "a prediction" if name in predicted else _no_feature(table, name)
         if reason is None:
@@ -249,15 +251,13 @@ def _evident(table: FileTable, taken: Mapping[str, str], say: Say) -> dict[str, 
         if table.kinds[name] == "mixed" and others[name] == "numbers and text":
             table.numbers(name, cure=" (or name other columns in --features)")
     shown = [f"{name!r} ({reason})" for name, reason in others.items() if reason != "text"]
-    words = [f"left out of the features: {_few(shown)}"] if shown else []
+    words = [f"left out of the features: {few(shown)}"] if shown else []
     if offers:
         words.append(f"text can be features too: --features {','.join(map(_quoted, offers[:SHOWN]))}")
     if not kinds:
         such = f", such as {offers[0]}" if offers else ""
-        raise ValueError(
-            f"no numeric feature columns are left: name them with --features{such}"
-            + (f" ({words[0]})" if shown else "")
-        )
+        why = f" ({words[0]})" if shown else ""
+        raise ValueError(f"no numeric feature columns are left: name them with --features{such}{why}")
     if words:
         say("; ".join(words))
     return kinds
@@ -284,7 +284,8 @@ def _no_feature(table: FileTable, name: str) -> str | None:
     return "an ID" if is_id and values.is_unique and np.array_equal(x, np.round(x)) else None
 
 
-def _few(words: list[str]) -> str:
+def few(words: list[str]) -> str:
+    """The first of some words, and how many there are more."""
     return ", ".join(words[:SHOWN]) + (f" and {len(words) - SHOWN} more" if len(words) > SHOWN else "")
 
 

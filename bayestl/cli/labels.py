@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bayestl.cli.features import of_predict
+from bayestl.cli.features import few, of_predict
 from bayestl.cli.inputs import names_in, require_columns
 from bayestl.cli.reading import FileTable
+from bayestl.cli.reading.numbers import is_meant_as_number, is_missing
 from bayestl.cli.reading.table import spelled
 
 if TYPE_CHECKING:
@@ -51,20 +52,27 @@ def _label(table: FileTable, name: str, likelihood: Any, evident: bool) -> pd.Se
         return table.plain(name)
     if likelihood is None and kind == "limits" and evident:
         return table.limits(name)
-    return table.numbers(name, limits=f"limits are read with --likelihoods {name}=censored, or by --model auto")
+    holds_words = likelihood is None and any(
+        isinstance(c, str) and not (is_missing(c) or is_meant_as_number(c) or table.limit(c)) for c in table.cells[name]
+    )
+    classes = f", or say --likelihoods {name}=categorical if it holds classes" if holds_words else ""
+    return table.numbers(name, classes, f"limits are read with --likelihoods {name}=censored, or by --model auto")
 
 
 def _of_classes(table: FileTable, column: pd.Series, name: str, classes: Sequence[Any]) -> pd.Series:
     """A column with the classes of a task, whatever their type: 1, 1.0 and ``"1"`` are one class."""
+    import pandas as pd
+
     known = {spelled(c): c for c in classes}
-    labels = column.map(lambda value: known.get(spelled(value), value), na_action="ignore")
+    values = [known.get(spelled(value), value) for value in column]
+    labels = pd.Series(values, column.index, dtype=object, name=name)
     wrong = labels.notna() & ~labels.isin(list(classes))
     if wrong.any():
         raise ValueError(
             f"column {name!r} of {table.path.name} holds {table.where(wrong, name)}: none of the classes {list(classes)}; correct it, or leave "
             "it empty"
         )
-    return labels.astype(object)
+    return labels
 
 
 def standard_errors(table: FileTable, option: str | None, tasks: Sequence[str], say: Say) -> dict[str, str]:
@@ -187,6 +195,6 @@ def beside(frame: pd.DataFrame, predictions: Mapping[str, Any], say: Say) -> pd.
         columns[other.get(name, name)] = values
     if other:
         say(
-            f"the table has columns {', '.join(map(repr, other))}: the predictions are in {', '.join(map(repr, other.values()))}"
+            f"the table has columns {few(list(map(repr, other)))}: the predictions are in {few(list(map(repr, other.values())))}"
         )
     return pd.concat([frame, pd.DataFrame(columns, index=frame.index)], axis=1)

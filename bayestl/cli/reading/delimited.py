@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,8 +59,8 @@ def split(text: str, path: Path, how: Reading) -> Sheet:
     if not records:
         raise ValueError(f"{path} has no rows")
     kept = _without_title(records)
-    if len(kept) < len(records):
-        assumed.append(f"line {records[0][0]} is a title")
+    if titles := [at for at, cells in records[: len(records) - len(kept)] if any(cells)]:
+        assumed.append(f"line {', '.join(map(str, titles))} is a title")
     (line, header), *rows = kept
     header, rows, further = _square(header, rows, separator, path)
     return Sheet(header, [cells for _, cells in rows], [at for at, _ in rows], "line", assumed + further, separator)
@@ -130,13 +130,24 @@ def _separator(lines: list[str], path: Path, above: int) -> str:
     return max(fitting, key=lambda name: fitting[name])
 
 
+def rows_above(rows: Sequence[Sequence[Any]]) -> int:
+    """How many rows are above the names: empty ones, and those with a title in the first column only."""
+    full = [[cell for cell in row if cell not in ("", None)] for row in rows]
+    first = next((k for k, cells in enumerate(full) if len(cells) > 1), 0)
+    begin = next((j for j, cell in enumerate(rows[first]) if cell not in ("", None)), 0) if rows else 0
+    titles = [row for row, cells in zip(rows[:first], full[:first], strict=True) if cells]
+    if not titles:
+        return first
+    is_titled = all(len(row) > begin and row[begin] not in ("", None) for row in titles)
+    has_names = all(isinstance(cell, str) and not shape(cell) for cell in full[first])
+    below = next((cells for cells in full[first + 1 :] if cells), [])
+    has_numbers = any(not isinstance(cell, str) or shape(cell) for cell in below)
+    return first if is_titled and has_names and has_numbers else 0
+
+
 def _without_title(records: Records) -> Records:
-    """The rows from the header on: a single cell above a row of names is a title."""
-    if len(records) > 2 and sum(map(bool, records[0][1])) == 1:
-        names = [cell for cell in records[1][1] if cell]
-        if len(names) > 1 and not any(map(shape, names)) and len(records[2][1]) == len(records[1][1]):
-            return records[1:]
-    return records
+    """The rows from the names on."""
+    return records[rows_above([cells for _, cells in records[:LOOKED_AT]]) :]
 
 
 def _trailing(records: Records) -> bool:
@@ -155,7 +166,7 @@ def _square(header: list[str], rows: Records, separator: str, path: Path) -> tup
     if rows and all(len(cells) == n + 1 for _, cells in rows):
         raise ValueError(
             f"{path}: each row has {n + 1} cells and the header {n}: name all columns, also that of the names of the rows; the "
-            f"separator is taken for {separator!r} (another one: --sep)"
+            f"separator is taken for {separator!r} (another one: --sep), lines above the names are left out with --skip-rows"
         )
     if wrong := [(at, len(cells)) for at, cells in rows if len(cells) != n]:
         first = ", ".join(f"line {at} ({k})" for at, k in wrong[:3])

@@ -40,7 +40,7 @@ def text_of(data: bytes, path: Path, encoding: str | None) -> tuple[str, list[st
     """
     for start, words in FOREIGN.items():
         if data.startswith(start):
-            raise ValueError(f"{path} is {words}")
+            raise ValueError(f"{path} is not a table of text but {words}")
     assumed: list[str] = []
     if encoding is None:
         encoding, assumed = _told(data, path)

@@ -6,8 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from bayestl.cli.reading.delimited import Sheet
-from bayestl.cli.reading.numbers import shape
+from bayestl.cli.reading.delimited import LOOKED_AT, Sheet, rows_above
 from bayestl.cli.reading.options import Reading
 
 
@@ -48,9 +47,9 @@ def sheet(path: Path, how: Reading) -> Sheet:
     rows = [(at, cells) for at, cells in rows if any(cell is not None for cell in cells)]
     if not rows:
         raise ValueError(f"{path} has no rows")
-    title = _title(rows)
+    title = rows_above([cells for _, cells in rows[:LOOKED_AT]])
     if title:
-        assumed.append(f"row {rows[0][0]} is a title")
+        assumed.append(f"row {', '.join(str(at) for at, _ in rows[:title])} is a title")
     (top, header), *body = rows[title:]
     _refuse_merged(chosen, top, path)
     _refuse_uncalculated(chosen, path)
@@ -80,19 +79,6 @@ def _plain(cell: Any) -> Any:
     if isinstance(cell, str):
         return cell.strip() or None
     return cell
-
-
-def _title(rows: list[tuple[int, list[Any]]]) -> int:
-    """How many rows above the header hold a title only: a single cell above names."""
-    k = 0
-    while k + 2 < len(rows) and sum(cell is not None for cell in rows[k][1]) == 1:
-        below = [cell for cell in rows[k + 1][1] if cell is not None]
-        if not all(isinstance(cell, str) and not shape(cell) for cell in below):
-            break
-        k += 1
-        if len(below) > 1:
-            return k
-    return 0
 
 
 def _refuse_merged(chosen: Any, top: int, path: Path) -> None:

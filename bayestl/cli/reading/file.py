@@ -30,7 +30,7 @@ def read(path: Path, how: Reading = HOW, say: Callable[[str], None] = lambda tex
         raise ValueError(f"{path} is a folder: name a file in it" if path.is_dir() else f"no file {path}")
     kind = suffix(path)
     if kind in UNREAD:
-        raise ValueError(f"{path} is {UNREAD[kind]}: save it as .xlsx or CSV")
+        raise ValueError(f"{path} is {UNREAD[kind]}, which is not read: save it as .xlsx or CSV")
     if kind in PARQUET:
         table = _parquet(path, how)
     elif kind in (".xlsx", ".xlsm"):

@@ -117,6 +117,8 @@ def fault(cell: Any, decimal: str) -> str:
     kind = shape(text)
     if kind and "thousands" in kind:
         return "write numbers without thousands separators"
+    if _NUMBER[decimal].fullmatch(text):
+        return "it is too large: use another unit"
     if kind:
         return f"the decimal sign of the file is {decimal!r}: correct the cell, or name another one with --decimal"
     if _EXCEL_ERROR.fullmatch(text):

@@ -108,7 +108,10 @@ class FileTable:
         others = [cell for cell in cells if number(cell, self.decimal) is None]
         if all(self.limit(cell) is not None for cell in others):
             return "limits"
-        return "mixed" if 2 * sum(map(is_meant_as_number, cells)) >= len(cells) else "text"
+        meant = [cell for cell in cells if is_meant_as_number(cell)]
+        words = set(map(str, cells)) - set(map(str, meant))
+        few_words = len(set(meant)) > max(len(words), 2)  # such as "n.d." in most cells
+        return "mixed" if few_words or 2 * len(meant) >= len(cells) else "text"
 
     def numbers(self, name: str, cure: str = "", limits: str = "") -> pd.Series:
         """A column (n,) as numbers, NaN where it is empty or holds a word for that.
@@ -129,8 +132,7 @@ class FileTable:
         values = [np.nan if is_missing(cell) else number(cell, self.decimal) for cell in column]
         wrong = np.array([value is None for value in values])
         if wrong.any():
-            first = column.iloc[int(wrong.argmax())]
-            advice = limits if limits and self.limit(first) is not None else fault(first, self.decimal)
+            advice = self.cures(wrong, name, limits)
             raise ValueError(
                 f"column {name!r} of {self.path.name} holds {self.where(wrong, name)}: no number; {advice}{cure}"
             )
@@ -184,6 +186,12 @@ class FileTable:
                 "or '1..2'"
             )
         return pd.Series(values, self.cells.index, dtype=object, name=name)
+
+    def cures(self, mask: np.ndarray, name: str, limits: str = "") -> str:
+        """What to do about the first cells of a mask (n,) that are no numbers."""
+        cells = [self.cells[name].iloc[i] for i in mask.nonzero()[0][:SHOWN]]
+        words = [limits if limits and self.limit(cell) is not None else fault(cell, self.decimal) for cell in cells]
+        return "; ".join(dict.fromkeys(words))
 
     def where(self, mask: Sequence[bool] | np.ndarray, name: str) -> str:
         """Cells of a column, chosen by a mask (n,): how many, and the first with their lines."""
