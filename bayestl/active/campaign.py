@@ -216,8 +216,7 @@ class Campaign:
 
     def best(self) -> pd.Series | None:
         """The row whose measured quantity is best: ``row``, ``value``, ``utility``; None before the first one."""
-        known = self._quantity()
-        if known.empty:
+        if (known := self._quantity()).empty:
             return None
         worth = self.goal.utility(known.to_numpy())
         i = int(np.argmax(worth))

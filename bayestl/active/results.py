@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Hashable, Sequence
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -66,15 +68,12 @@ def _kept(of_task: pd.DataFrame, task: Task, known: list[Any] | None) -> list[An
     """
     names = list(of_task["row"].astype(str))
     column = pd.Series(list(of_task["value"]), names, name=task.name)
-    if isinstance(task.likelihood, Classified):
-        classes = True
-    elif task.likelihood is not None:
-        classes = False
-    else:
-        classes = decide(task, column).classes is not None if known is None else any(map(_is_class, known))
+    classes = has_classes(task, known or [])
+    if known is None and task.likelihood is None:
+        classes = decide(task, column).classes is not None
     if classes:
         joint = pd.Series([*(known or []), *column], name=task.name, dtype=object)
-        named = task.classes is not None
+        named = getattr(task.likelihood, "classes", None) is not None
         if named or len(set(map(repr, joint))) > 1:  # one class is no mistake: the next result may be of another
             encode(column, decide(task, column if named else joint), "the results")
         return [python_object(v) for v in column]
@@ -85,6 +84,13 @@ def _kept(of_task: pd.DataFrame, task: Task, known: list[Any] | None) -> list[An
         numbers = pd.Series([v for _, v in told], [n for n, _ in told], object if text else float, task.name)
         encode(numbers, task, "the results")
     return values
+
+
+def has_classes(task: Task, known: Sequence[Any]) -> bool:
+    """Whether a task has classes: its likelihood says so, or its ``known`` results where it has none."""
+    if task.likelihood is not None:
+        return isinstance(task.likelihood, Classified)
+    return any(map(_is_class, known))
 
 
 def _is_class(value: Any) -> bool:
@@ -106,7 +112,8 @@ def _number(i: int, row: Any, value: Any, task: Task) -> float | str | None:
             f"result {i} (row {row!r}): {value!r} is a limit: begin the campaign with Task({task.name!r}, likelihood=Censored())"
         )
     try:
-        number = math.nan if isinstance(value, bool) or "_" in text else float(value)
+        is_one = isinstance(value, str | Real | Decimal) and not isinstance(value, bool) and "_" not in text
+        number = float(value) if is_one else math.nan
     except (TypeError, ValueError):
         number = math.nan
     if math.isnan(number):

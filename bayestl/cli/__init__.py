@@ -22,6 +22,9 @@ for _command in (
     commands.datasets,
     campaigns.suggest,
     campaigns.tell,
+    campaigns.status,
+    campaigns.withdraw,
+    campaigns.export,
     campaigns.simulate,
 ):
     app.command()(_command)

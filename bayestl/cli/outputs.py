@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayestl.cli.reading import check_suffix, table_bytes
-from bayestl.files.folder import FILE, is_leftover
 from bayestl.files.output import check_folder, write_output
 
 if TYPE_CHECKING:
@@ -50,6 +49,8 @@ def check_model_folder(path: Path, data: Path, replace: bool) -> None:
     ValueError
         If it is a file, holds other things than a model, or a model that may not be replaced.
     """
+    from bayestl.files.folder import FILE, is_leftover
+
     check_folder(path)
     inside = {file.name for file in path.iterdir() if not is_leftover(file)} if path.is_dir() else set()
     if inside and FILE not in inside:

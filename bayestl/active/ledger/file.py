@@ -164,7 +164,7 @@ class Ledger:
             for setting in ("synchronous = EXTRA", "trusted_schema = OFF", "cell_size_check = ON"):
                 db.execute(f"PRAGMA {setting}")
             yield db
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
             raise LedgerError(f"{self.path} cannot be read or written: {error}") from error
         finally:
             if db is not None:

@@ -1,4 +1,4 @@
-"""Commands on campaigns of active learning: suggest, tell, simulate."""
+"""Commands that choose measurements: suggest, and simulate on a table whose answers are known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bayestl.cli.inputs import (
     require_columns,
 )
 from bayestl.cli.labels import read_labels, roles, standard_errors
-from bayestl.cli.outputs import Force, path_in, table_path_in, write
+from bayestl.cli.outputs import Force, Json, path_in, print_json, table_path_in, write
 from bayestl.cli.reading import HOW, FileTable, Reading, read, reads_tables
 from bayestl.files.output import check_folder, check_output, write_output
 
@@ -61,7 +61,7 @@ def suggest(
     pool: Annotated[
         Path | None,
         typer.Option(
-            help="To begin a campaign: CSV, Excel or Parquet of the candidates; labels in it count as results."
+            help="To begin a campaign: CSV, Excel or Parquet of the candidates; labels in it are known, and cost nothing."
         ),
     ] = None,
     tasks: Annotated[
@@ -84,6 +84,7 @@ def suggest(
     ] = None,
     force: Force = False,
     seed: Seed = 0,
+    as_json: Json = False,
     quiet: Quiet = False,
     how: Reading = HOW,
 ) -> None:
@@ -93,6 +94,7 @@ def suggest(
 
         if output is not None:
             check_output(output, [ledger, *([] if pool is None else [pool])], force)
+        quiet = quiet or as_json
         say = printer(quiet)
         if pool is None:
             of_new: dict[str, Any] = {"tasks": tasks, "goal": goal, "name": name, "features": features, "costs": costs}
@@ -109,15 +111,28 @@ def suggest(
                 budget, acquisition, seed, not quiet,
             )  # fmt: skip
         suggestions = campaign.suggest(n)
+        if output is not None:
+            try:
+                write(suggestions.reset_index().assign(value=None, se=None), output)
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"{error}; the suggestions are kept: `bayestl export {ledger} --what open -o FILE` writes them"
+                ) from error
+        if as_json:
+            state = {"spent": campaign.spent, "budget": campaign.budget}
+            print_json({"suggestions": suggestions.reset_index().to_dict("records")} | state)
+            return
         say(repr(campaign))
         if suggestions.empty:
             say("nothing to suggest: the budget or the pool is used up")
         else:
-            typer.echo(suggestions.drop(columns="reason").to_string(float_format="{:.4g}".format, na_rep="-"))
-            for reason in dict.fromkeys(suggestions["reason"]):
-                say(reason)
+            shown = (
+                suggestions.drop(columns="reason").rename(columns={"hit": "P(hit)"}).dropna(axis="columns", how="all")
+            )
+            typer.echo(shown.to_string(float_format="{:.4g}".format, na_rep="-"))
+            for reason, rows in suggestions.groupby("reason", sort=False)["row"]:
+                say(f"{', '.join(dict.fromkeys(map(str, rows)))}: {reason}")
         if output is not None:
-            write(suggestions.reset_index().assign(value=None, se=None), output)
             say(f"written: {output}; fill in the column value, then: bayestl tell {ledger} {output}")
 
 
@@ -137,7 +152,7 @@ def _begin(
     seed: int,
     verbose: bool,
 ) -> Any:
-    """A new campaign on the candidates of a table, whose labels are its first results."""
+    """A new campaign on the candidates of a table, whose labels are known from the beginning."""
     from bayestl.active import Campaign
     from bayestl.active.goals import from_words
 
@@ -160,48 +175,12 @@ def _begin(
         budget=budget,
         acquisition=acquisition,
         formulas=list(table.text(inputs.formulas[0]).fillna("")) if inputs.formulas else None,
+        known=labels if labels.notna().any(axis=None) else None,
         seed=seed,
         verbose=verbose,
     )
     note.show()
-    if labels.notna().any().any():
-        campaign.tell(labels)
     return campaign
-
-
-@reads_tables
-def tell(
-    ledger: Annotated[Path, typer.Argument(help="The campaign's file.")],
-    results: Annotated[
-        Path,
-        typer.Argument(
-            help="CSV or Excel with columns row, task, value (and se, cost), or row and a column for each task."
-        ),
-    ],
-    quiet: Quiet = False,
-    how: Reading = HOW,
-) -> None:
-    """Add results to a campaign: all of them or, where one is refused, none."""
-    with user_errors():
-        from pandas.api.types import is_numeric_dtype
-
-        from bayestl.active import Campaign
-
-        campaign = Campaign.open(ledger, verbose=False)
-        note = Notes(quiet)
-        table = read(results, how, note)
-        require_columns(table, ["row"], str(results))
-        counted = is_numeric_dtype(campaign.pool.index.dtype)
-        frame = table.frame.assign(row=table.numbers("row") if counted else table.text("row"))
-        if not {"task", "value"} <= set(frame.columns):
-            frame = frame.set_index("row")
-        before = len(campaign.results())
-        campaign.tell(frame)
-        best = campaign.best()
-        note.show()
-        printer(quiet)(f"{len(campaign.results()) - before} results added; {campaign!r}")
-        if best is not None:
-            printer(quiet)(f"best so far: {campaign.goal.quantity} = {best['value']:.4g} at {best['row']}")
 
 
 @reads_tables
