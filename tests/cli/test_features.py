@@ -244,6 +244,7 @@ def test_a_column_that_is_called_almost_so(name, columns, found):
 
 def test_from_a_fit_to_predictions(tmp_path):
     """Features of several kinds, standard errors, names, groups, a misspelt label and a taken name, in one model."""
+    pytest.importorskip("openpyxl")
     table = frame(facet=["(111)", "(110)"] * 6, gap_std=0.05, lab=[1, 2, 3] * 4, Nr=range(1, N + 1))
     table.loc[2, "x"] = None
     path, model = saved(tmp_path, table), tmp_path / "m"
@@ -297,6 +298,7 @@ def test_from_a_fit_to_predictions(tmp_path):
 )
 def test_a_campaign_knows_its_candidates_by_numbers_as_text(tmp_path, ids):
     """Names that look like numbers are text; results come back from a German spreadsheet."""
+    pytest.importorskip("openpyxl")
     table = frame(key=list(ids)).drop(columns="formula")
     table.loc[6:, "gap"] = None
     begin = [
