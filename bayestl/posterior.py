@@ -34,6 +34,8 @@ from bayestl.table.measured import Measured
 from bayestl.table.new_rows import known_labels
 from bayestl.table.task import Task
 
+LOSSES = ("squared", "absolute")
+"""Losses of :meth:`Posterior.point`: its best point is the mean or the median."""
 APPLY_DRAWS = 4096
 """Number of draws behind :meth:`Posterior.apply` where the function is not affine."""
 
@@ -173,6 +175,8 @@ class Posterior:
 
     def point(self, loss: str = "squared") -> pd.DataFrame:
         """Best point under a loss: mean (``"squared"``) or median (``"absolute"``), or the likeliest class."""
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be one of {LOSSES}, got {loss!r}")
         columns = {}
         for task, m in zip(self._tasks, self._marginals, strict=True):
             if isinstance(m, Discrete) and not (isinstance(task.observes, Ordinal) and loss == "absolute"):

@@ -30,7 +30,6 @@ ELSEWHERE = {
     "studies/peers/learners.py": "a peer's own seed",
     "studies/peers/forests.py": "a peer's own seed",
     "studies/peers/multitask.py": "a peer's own seed",
-    "active/ledger.py": "the name of a scratch file",
     "active/acquisition/botorch_scores.py": "BoTorch draws from torch's global generator only",
     "chain/rows.py": "nodes of a quadrature",
     "likelihoods/classes.py": "nodes of a quadrature",

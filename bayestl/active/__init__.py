@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 _HOMES = {
     "Campaign": "bayestl.active.campaign",
-    "LedgerError": "bayestl.active.ledger",
+    "LedgerError": "bayestl.active.ledger.schema",
     "Above": "bayestl.active.goals",
     "Between": "bayestl.active.goals",
     "Learn": "bayestl.active.goals",
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from bayestl.active.botorch import as_botorch
     from bayestl.active.campaign import Campaign
     from bayestl.active.goals import Above, Between, Learn, Maximise, Minimise, Reach
-    from bayestl.active.ledger import LedgerError
+    from bayestl.active.ledger.schema import LedgerError
     from bayestl.active.plots import plot_campaign, plot_simulation
     from bayestl.active.policies import ByModel, Policy, Random
     from bayestl.active.simulation import Simulation, simulate

@@ -1,6 +1,6 @@
 """A campaign: candidates, measurements with costs, and a goal.  It suggests what to measure next and takes the results.
 
-Every suggestion and every result is in its ledger before the call returns (``ledger.py``); a campaign is that file, and
+Every suggestion and every result is in its ledger before the call returns (``ledger/``); a campaign is that file, and
 ``Campaign.open`` continues it exactly.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,27 @@ import pandas as pd
 from sklearn.base import clone
 
 from bayestl.active.acquisition.batch import Choice, choose_batch, first_batch
-from bayestl.active.acquisition.pool import Pool, candidates, observed_labels
-from bayestl.active.acquisition.rates import ACQUISITIONS
+from bayestl.active.acquisition.pool import Pool, candidates
 from bayestl.active.constraints import ElementLimits, check_limits
-from bayestl.active.goals import Function, Goal, from_document
-from bayestl.active.ledger import SUGGESTED, Ledger, LedgerError
+from bayestl.active.goals import Function, Goal
+from bayestl.active.ledger.file import Ledger
+from bayestl.active.ledger.schema import SUGGESTED
 from bayestl.active.results import known_quantity, label_table, ledger_entries, progress_table, training_table
-from bayestl.active.suggestions import first_suggestion, suggestion
-from bayestl.files.documents import task_from_document, task_to_document
-from bayestl.files.models import model_to_document
+from bayestl.active.settings import (
+    check_settings,
+    checked_allowed,
+    checked_formulas,
+    checked_limits,
+    checked_pool,
+    describing,
+    read_settings,
+    settings_of,
+)
+from bayestl.active.suggestions import best_or_expected, first_suggestion, suggestion
 from bayestl.models.base import BayesianModel
-from bayestl.models.catalogue import model_from_document
 from bayestl.progress import progress
 from bayestl.streams import spawn
-from bayestl.table.columns import read_features
+from bayestl.table.names import name_from_json
 from bayestl.table.task import Task
 
 FIRST = 5
@@ -38,7 +46,7 @@ FIRST = 5
 FIRST_SOURCE = 2
 """Labels that each other task must have before a model chooses."""
 ATTEMPTS = 5
-"""Times that a batch is chosen anew because another process has taken some of it."""
+"""Times that a batch is chosen anew where another process took some."""
 
 
 class Campaign:
@@ -68,6 +76,8 @@ class Campaign:
         Which candidates may be suggested.
     max_per_element : mapping of str to int, optional
         Largest number of candidates with an element that may be measured.
+    known : DataFrame, optional
+        Labels that are known when the campaign begins, as for :meth:`tell`; they cost nothing.
     seed : int
         Suggestions repeat exactly for the same seed and results.
     verbose : bool
@@ -78,7 +88,9 @@ class Campaign:
     LedgerError
         If the file ``path`` exists already.
     ValueError
-        For a pool, task or goal that does not fit, naming it.
+        For a pool, task, goal or label that does not fit, naming it; no file is begun.
+    ImportError
+        For an acquisition function of BoTorch that is not installed.
 
     Examples
     --------
@@ -108,49 +120,26 @@ class Campaign:
         formulas: Sequence[str] | None = None,
         allowed: Any = None,
         max_per_element: Mapping[str, int] | None = None,
+        known: pd.DataFrame | None = None,
         seed: int = 0,
         verbose: bool = True,
         *,
         _ledger: Ledger | None = None,  # of a campaign that is opened again; its settings are the other arguments
     ) -> None:
-        pool = _checked_pool(pool)
-        names = [t.name for t in tasks]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"tasks must have names of their own, got {names}")
-        if acquisition not in ACQUISITIONS:
-            raise ValueError(f"acquisition must be one of {ACQUISITIONS}, got {acquisition!r}")
-        if budget is not None and not (isinstance(budget, int | float) and math.isfinite(budget) and budget > 0):
-            raise ValueError(f"budget must be a positive number, got {budget!r}")
-        if not isinstance(model, BayesianModel):
-            raise ValueError(f"model must be a model of bayestl, got {type(model).__name__}")
-        goal.check(names)
-        for what, values in (("formulas", formulas), ("allowed", allowed)):
-            if values is not None and len(values) != len(pool):
-                raise ValueError(f"{what} has {len(values)} entries for {len(pool)} candidates")
-        check_limits(max_per_element or {}, formulas)
+        pool = checked_pool(pool)
+        check_settings(path, tasks, goal, model, acquisition, budget, seed)
+        self.allowed, formulas = checked_allowed(allowed, len(pool)), checked_formulas(formulas, len(pool))
+        limits = checked_limits(max_per_element)
+        check_limits(limits, formulas)
         self.goal, self.tasks, self.model = goal, list(tasks), clone(model)
         self.budget, self.acquisition, self.seed, self.verbose = budget, acquisition, int(seed), verbose
-        self._allowed = np.array([True] * len(pool) if allowed is None else [bool(v) for v in np.asarray(allowed)])
-        formulas = None if formulas is None else [str(f) for f in formulas]
-        self._limits = ElementLimits(max_per_element or {}, formulas)
+        self.limits = ElementLimits(limits, formulas)
         self._model_name = type(model).__name__
-        self.ledger = Ledger.create(path, self._settings(), pool, formulas) if _ledger is None else _ledger
-        self.pool, self.formulas = (
-            self.ledger.pool()
-        )  # names of rows and columns as they will be when it is opened again
-
-    def _settings(self) -> dict[str, Any]:
-        """What the ledger keeps of the campaign, beside the pool, as JSON values."""
-        return {
-            "tasks": [task_to_document(t) for t in self.tasks],
-            "goal": self.goal.document(),
-            "model": model_to_document(self.model),
-            "budget": self.budget,
-            "acquisition": self.acquisition,
-            "allowed": None if self._allowed.all() else self._allowed.tolist(),
-            "max_per_element": self._limits.most,
-            "seed": self.seed,
-        }
+        if _ledger is None:
+            entries = [] if known is None else ledger_entries(known, pool.index, self.tasks)
+            _ledger = Ledger.create(path, settings_of(self), pool, formulas, entries)
+        self.ledger = _ledger
+        self.pool, self.formulas = _ledger.pool()  # names of rows and columns as they will be when it is opened again
 
     @classmethod
     def open(cls, path: str | Path, function: Function | None = None, verbose: bool = True) -> Campaign:
@@ -168,22 +157,15 @@ class Campaign:
         Raises
         ------
         LedgerError
-            If there is no ledger of this version.
+            If there is no ledger of this version, or it is not as it was written.
         ValueError
             If the Python function is missing.
         """
         ledger = Ledger(path)
-        settings = ledger.meta()
-        pool, formulas = ledger.pool()
-        try:
-            goal = from_document(settings["goal"], function)
-            tasks = [task_from_document(t) for t in settings["tasks"]]
-            model = model_from_document(settings["model"])
-            names = ("budget", "acquisition", "allowed", "max_per_element", "seed")
-            options = {name: settings[name] for name in names}
-        except KeyError as error:
-            raise LedgerError(f"{ledger.path}: {error} is missing") from error
-        return cls(pool, tasks, goal, model, path, formulas=formulas, verbose=verbose, _ledger=ledger, **options)
+        with describing(ledger.path):
+            pool, formulas = ledger.pool()
+            tasks, goal, model, options = read_settings(ledger.meta(), function)
+            return cls(pool, tasks, goal, model, path, formulas=formulas, verbose=verbose, _ledger=ledger, **options)
 
     def __repr__(self) -> str:
         results = self.results()
@@ -199,11 +181,24 @@ class Campaign:
         """The tasks' names."""
         return [t.name for t in self.tasks]
 
-    def results(self) -> pd.DataFrame:
-        """All results: ``row`` (its name), ``task``, ``value``, ``se``, ``cost``, ``time``, ``who``, ``suggestion``."""
+    def results(self, state: str | None = None) -> pd.DataFrame:
+        """Results, in the order in which they were told.
+
+        Parameters
+        ----------
+        state : {"known", "failed", "withdrawn"}, optional
+            Only those in one state; default: all that were not withdrawn.
+
+        Returns
+        -------
+        DataFrame
+            ``id`` (the number that :meth:`withdraw` takes), ``time``, ``who``, ``row`` (its name), ``task``, ``value`` (None where
+            the measurement failed), ``se``, ``cost``, ``suggestion``, ``state``.
+        """
         results = self._named(self.ledger.table("results"))
-        results["value"] = [json.loads(v) for v in results["value"]]
-        return results
+        results["value"] = pd.Series([name_from_json(json.loads(v)) for v in results["value"]], dtype=object)
+        chosen = results["state"] != "withdrawn" if state is None else results["state"] == state
+        return results[chosen].reset_index(drop=True)
 
     def suggestions(self, state: str | None = None) -> pd.DataFrame:
         """All suggestions, or those in one ``state``: ``"open"`` (without a result), ``"done"`` or ``"dropped"``."""
@@ -212,8 +207,8 @@ class Campaign:
 
     @property
     def spent(self) -> float:
-        """Sum of the costs of all results."""
-        return float(self.ledger.table("results")["cost"].sum())
+        """Sum of the costs of all results that were not withdrawn."""
+        return float(self.results()["cost"].sum())
 
     def labels(self) -> pd.DataFrame:
         """Known labels of the pool, (n, T): the mean of repeated numbers, the last of repeated classes."""
@@ -221,8 +216,7 @@ class Campaign:
 
     def best(self) -> pd.Series | None:
         """The row whose measured quantity is best: ``row``, ``value``, ``utility``; None before the first one."""
-        known = self._quantity()
-        if known.empty:
+        if (known := self._quantity()).empty:
             return None
         worth = self.goal.utility(known.to_numpy())
         i = int(np.argmax(worth))
@@ -236,16 +230,11 @@ class Campaign:
     def progress(self) -> pd.DataFrame:
         """The rows whose quantity is known, in the order in which it became known.
 
-        Returns
-        -------
-        DataFrame
-            ``cost`` spent by then, ``row``, ``value`` of the quantity (the mean of repeats), its ``utility``, ``best``
-            value so far.
+        Columns: ``cost`` spent by then, ``row``, ``value`` of the quantity (the mean of repeats), its ``utility``, ``best`` so far.
         """
         return progress_table(self.results(), self._quantity(), self.goal, self.names)
 
     def _quantity(self) -> pd.Series:
-        """The quantity of the rows that have all labels it needs."""
         return known_quantity(self.labels(), self.tasks, self.goal)
 
     # ------------------------------------------------------------------------------------------------------ suggest
@@ -257,7 +246,8 @@ class Campaign:
         -------
         DataFrame
             ``row``, ``task``, ``score`` (acquisition value per cost), ``cost``, ``predicted`` median with its 90 %
-            interval ``lower`` to ``upper`` (for classes the position), ``reason``; index ``suggestion``.  Fewer than
+            interval ``lower`` to ``upper`` (for classes the position), ``hit`` (probability that the quantity is in the
+            range of the goal or, without one, better than the best so far), ``reason``; index ``suggestion``.  Fewer than
             ``n`` rows where the budget or the pool is used up.
 
         Raises
@@ -284,7 +274,10 @@ class Campaign:
         return frame.assign(row=self.pool.index[frame["row"].astype(int)]) if len(frame) else frame
 
     def drop(self, suggestions: Sequence[int]) -> None:
-        """Drop suggestions that will not be measured: they may be suggested again."""
+        """Drop suggestions that will not be measured: they may be suggested again.
+
+        Raises a ValueError for the number of one that is not open; then none is dropped.
+        """
         self.ledger.drop(suggestions)
 
     def _choose(self, n: int, seed: int) -> list[dict[str, Any]]:
@@ -292,27 +285,26 @@ class Campaign:
         known = self.labels()
         costs = np.array([t.cost for t in self.tasks])
         open_ = self.ledger.table("suggestions").query("state == 'open'")
-        possible = known.isna().to_numpy() & self._allowed[:, None]
-        for row, task in zip(open_["row"], open_["task"], strict=True):
+        possible = known.isna().to_numpy() & self.allowed[:, None]
+        failed = self.ledger.table("results").query("state == 'failed'")
+        closed = [pair for of in (open_, failed) for pair in zip(of["row"], of["task"], strict=True)]
+        for row, task in closed:
             possible[row, self.names.index(task)] = False
-        used = sorted({int(r) for r in (*open_["row"], *np.flatnonzero(known.notna().any(axis=1).to_numpy()))})
+        labelled = np.flatnonzero(known.notna().any(axis=1).to_numpy())
+        used = sorted({int(row) for row in (*labelled, *(row for row, _ in closed))})
         left = math.inf if self.budget is None else self.budget - self.spent - float(open_["cost"].sum())
         best = self.best()
         utility = -math.inf if best is None else float(best["utility"])
         pool = Pool(candidates(self.pool), known, possible, costs, self.names)
-        choice = Choice(pool, self.goal, utility, left, used, self._limits.permits)
+        choice = Choice(pool, self.goal, utility, left, used, self.limits.permits)
         needed, counts = self.goal.needs(self.names), known.notna().sum()
         if few := [t for t in self.names if counts[t] < (FIRST if t in needed else FIRST_SOURCE)]:
             return [first_suggestion(row, self.tasks[t]) for row, t, _ in first_batch(choice, few, n, seed)]
         model = self._fit()
         with progress("suggestions", total=n, verbose=self.verbose) as update:
+            choice.best = best_or_expected(model, choice)
             picks = choose_batch(model, choice, n, self.acquisition, seed, lambda i: update(completed=i))
-        suggestions = []
-        for row, t, score in picks:
-            at = choice.pool.at(np.array([row]))
-            posterior = model.posterior(at.X, observed=observed_labels(model, at.known))
-            suggestions.append(suggestion(row, self.tasks[t], score, posterior, self.goal, at.known))
-        return suggestions
+        return [suggestion(*pick, self.tasks, model, choice) for pick in picks]
 
     def _fit(self) -> BayesianModel:
         """A copy of the model, fitted to all results."""
@@ -329,22 +321,30 @@ class Campaign:
         ----------
         results : DataFrame
             One row per measurement, columns ``row``, ``task``, ``value`` and, where known, ``se`` (standard error) and
-            ``cost`` (else the task's): what ``suggest`` returned, with ``value`` added.  Or a table with the
+            ``cost`` (else the task's): what ``suggest`` returned, with ``value`` added.  The word ``failed`` as the value
+            of a number is a measurement that failed: it is paid for and not suggested again.  Or a table with the
             candidates' names as index and one column per task.
+
+        The result of a suggestion (its number is a column or the index) that was told before is not added again.
 
         Raises
         ------
         ValueError
-            For a row that is not in the pool, an unknown task, or a value that the task cannot have, naming it.
+            For a row that is not in the pool, an unknown task, a value that the task cannot have, or another result of a
+            suggestion that has one, naming it.
         """
-        self.ledger.record(ledger_entries(results, self.pool.index, self.tasks))
+        entries = ledger_entries(results, self.pool.index, self.tasks, self.results("known"))
+        if again := len(entries) - self.ledger.record(entries):
+            warnings.warn(f"{again} of {len(entries)} results were told before and are not added again", stacklevel=2)
 
+    def withdraw(self, results: Sequence[int]) -> None:
+        """Withdraw results that were told by mistake, by their ``id`` in :meth:`results`: their costs are given back.
 
-def _checked_pool(pool: pd.DataFrame) -> pd.DataFrame:
-    """The pool with numeric columns and unique names of candidates; refuses any other."""
-    if not isinstance(pool, pd.DataFrame):
-        raise ValueError(f"pool must be a DataFrame of features, got {type(pool).__name__}")
-    x, names, index, _ = read_features(pool)
-    if not index.is_unique:
-        raise ValueError(f"the pool has the row {index[index.duplicated()][0]!r} twice: name each candidate once")
-    return pd.DataFrame(x, columns=names, index=index)
+        Their suggestions are open again.  A withdrawn result stays in the ledger and counts nowhere.
+
+        Raises
+        ------
+        ValueError
+            For the number of no result, or of one that is withdrawn already; then none is withdrawn.
+        """
+        self.ledger.withdraw(results)

@@ -33,6 +33,10 @@ LEVELS = (np.arange(200) + 0.5) / 200
 Function = Callable[[Any], Any]
 
 
+class FunctionMissing(ValueError):
+    """A campaign whose quantity is a Python function was opened without it."""
+
+
 @dataclass(frozen=True)
 class Goal(ABC):
     """Base class of all goals; ``quantity`` is a task or an expression of tasks.
@@ -92,6 +96,17 @@ class Goal(ABC):
     def promise(self, predicted: Marginals, best: float) -> np.ndarray:
         """Acquisition value (n,) of measuring the quantity, given its predicted distribution and the best utility."""
 
+    def sure(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """The value (n,) that a quantity known only to lie between two ends is sure to be as good as; NaN where there is none."""
+        worse = self.utility(high) < self.utility(low)
+        either = self.utility(high) == self.utility(low)
+        value = np.where(worse | (either & np.isinf(low)), high, low)
+        return np.where(np.isinf(value), np.nan, value)
+
+    def hit(self, predicted: Marginals, best: float) -> np.ndarray | None:
+        """Probability (n,) that the quantity is better than the ``best`` utility so far; None where that says nothing."""
+        return None
+
     @property
     @abstractmethod
     def words(self) -> str:
@@ -116,6 +131,17 @@ class _Improve(Goal):
             total += np.maximum(self.utility(predicted.quantile(np.full(n, level))) - best, 0.0)
         return total / len(LEVELS)
 
+    def hit(self, predicted: Marginals, best: float) -> np.ndarray | None:
+        if not math.isfinite(best):
+            return None
+        if isinstance(predicted, Empirical):
+            return np.asarray((self.utility(predicted.draws) > best).mean(axis=0))
+        return self._better(cast(Predictive, predicted), best)
+
+    @abstractmethod
+    def _better(self, predicted: Predictive, best: float) -> np.ndarray:
+        """Probability (n,) of a utility above ``best``, from the distribution function."""
+
 
 @dataclass(frozen=True)
 class Maximise(_Improve):
@@ -132,6 +158,10 @@ class Maximise(_Improve):
             if np.isfinite(improvement).all():  # else noise without a mean
                 return improvement
         return super().promise(predicted, best)
+
+    def _better(self, predicted: Predictive, best: float) -> np.ndarray:
+        below = predicted.cdf(np.full(len(predicted.mean()), self.sign * best))
+        return np.asarray(1.0 - below if self.sign > 0 else below)
 
     @property
     def words(self) -> str:
@@ -157,6 +187,10 @@ class Reach(_Improve):
 
     def utility(self, y: np.ndarray) -> np.ndarray:
         return -np.abs(y - self.target)
+
+    def _better(self, predicted: Predictive, best: float) -> np.ndarray:
+        n = len(predicted.mean())
+        return predicted.cdf(np.full(n, self.target - best)) - predicted.cdf(np.full(n, self.target + best))
 
     @property
     def words(self) -> str:
@@ -185,6 +219,10 @@ class Between(Goal):
         below = 0.0 if math.isinf(self.lower) else predictive.cdf(np.full(n, np.nextafter(self.lower, -np.inf)))
         upto = 1.0 if math.isinf(self.upper) else predictive.cdf(np.full(n, self.upper))
         return np.clip(np.broadcast_to(upto - below, (n,)), 0.0, 1.0)
+
+    def hit(self, predicted: Marginals, best: float) -> np.ndarray | None:
+        """Probability (n,) that the quantity is in the range."""
+        return Between.promise(self, predicted, best)
 
     @property
     def words(self) -> str:
@@ -273,7 +311,7 @@ def from_document(document: Mapping[str, Any], function: Function | None = None)
     if kind not in GOALS:
         raise ValueError(f"unknown goal {kind!r}: one of {sorted(GOALS)} is expected")
     if python and function is None:
-        raise ValueError(
+        raise FunctionMissing(
             f"the goal's quantity {values.get('quantity')!r} is a Python function, which a ledger does not keep: pass function="
         )
     return GOALS[kind](**values, function=function if python else None)

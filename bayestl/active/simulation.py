@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from bayestl.active.acquisition.batch import Choice
 from bayestl.active.acquisition.pool import Pool, candidates
 from bayestl.active.goals import Between, Goal, Learn
 from bayestl.active.policies import Evidence, Policy
+from bayestl.files.output import write_output
 from bayestl.parallel import in_parallel
 from bayestl.streams import spawn
-from bayestl.table.columns import decide, encode, label_frame
+from bayestl.table.columns import decide, encode, label_frame, read_features
 from bayestl.table.task import Task, match_tasks
 
 
@@ -138,17 +139,30 @@ def simulate(
     >>> bool(simulation.summary().loc["gp", "regret"] < 0.01)
     True
     """
+    if not isinstance(goal, Goal):
+        raise ValueError(f"goal must be one of bayestl.active, such as Maximise('measured'), got {goal!r}")
+    if not isinstance(seeds, Iterable):
+        raise ValueError(f"seeds must be a list of seeds, such as range(5), got {seeds!r}")
     frame = label_frame(Y, len(X))
     chosen = [decide(t, frame[t.name]) for t in match_tasks(list(frame.columns), tasks)]
     goal.check([t.name for t in chosen])
+    if not isinstance(policies, Mapping):
+        raise ValueError(
+            f"policies must be a dict of names and policies, such as {{'random': Random()}}, got {policies!r}"
+        )
+    if wrong := [policy for policy in policies.values() if not isinstance(policy, Policy)]:
+        raise ValueError(f"policies holds {wrong[0]!r}, which is no policy: Random() and ByModel(model) are some")
     if not policies:
         raise ValueError("no policies to simulate")
     if unknown := [k for k in known if k not in frame]:
         raise ValueError(f"known names {unknown[0]!r}, which is no task; the tasks are {list(frame.columns)}")
+    read_features(X)  # refuses what no model takes, before the first campaign
+    if not budget > 0:
+        raise ValueError(f"budget must be a positive number, got {budget!r}")
+    if isinstance(start, int) and start > len(X):
+        raise ValueError(f"start={start!r} does not fit a pool of {len(X)} rows with {len(X)} known answers")
     setting = _Setting(X, frame, goal, chosen, start, tuple(known), further, float(budget), int(batch))
     home = None if folder is None else Path(folder)
-    if home is not None:
-        home.mkdir(parents=True, exist_ok=True)
     jobs = [(setting, name, policy, int(seed), home) for seed in seeds for name, policy in policies.items()]
     frames = list(in_parallel(_play, jobs, n_jobs, "campaigns", verbose))
     return Simulation(pd.concat(frames, ignore_index=True), goal)
@@ -194,9 +208,7 @@ def _play(setting: _Setting, name: str, policy: Policy, seed: int, home: Path | 
         return pd.read_csv(file)
     records = _campaign(setting, name, policy, seed)
     if file is not None:
-        scratch = file.with_suffix(f".{seed}.part")
-        records.to_csv(scratch, index=False)
-        scratch.replace(file)
+        write_output(file, records.to_csv(index=False))
     return records
 
 

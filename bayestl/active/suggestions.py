@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from bayestl.active.goals import Goal
-from bayestl.posterior import Posterior
+from bayestl.active.acquisition.batch import Choice
+from bayestl.active.acquisition.pool import observed_labels, predicted_quantity
+from bayestl.models.base import BayesianModel
 from bayestl.table.task import Task
 
 LEVEL = 0.9
@@ -17,21 +19,32 @@ LEVEL = 0.9
 
 def first_suggestion(row: int, task: Task) -> dict[str, Any]:
     """A suggestion without a model, of a task that has too few labels for one."""
-    unpredicted: dict[str, Any] = dict.fromkeys(("predicted", "lower", "upper"))
+    unpredicted: dict[str, Any] = dict.fromkeys(("predicted", "lower", "upper", "hit"))
     reason = "first measurements: far from what is known"
     return {"row": row, "task": task.name, "score": None, "cost": float(task.cost), **unpredicted, "reason": reason}
 
 
+def best_or_expected(model: BayesianModel, choice: Choice) -> float:
+    """The best utility so far; where no value of the quantity is known yet, what the model expects of the labelled rows."""
+    if math.isfinite(choice.best):
+        return choice.best
+    labelled = choice.pool.at(np.flatnonzero(choice.pool.known.notna().any(axis=1).to_numpy()))
+    return float(np.max(choice.goal.utility(predicted_quantity(model, labelled, choice.goal).mean())))
+
+
 def suggestion(
-    row: int, task: Task, score: float, posterior: Posterior, goal: Goal, known: pd.DataFrame
+    row: int, t: int, score: float, tasks: Sequence[Task], model: BayesianModel, choice: Choice
 ) -> dict[str, Any]:
-    """A suggestion with its prediction, from the posterior of its row and its ``known`` labels (1, T)."""
+    """A suggestion with its prediction, given the labels known of its row."""
+    task, goal, at = tasks[t], choice.goal, choice.pool.at(np.array([row]))
+    posterior = model.posterior(at.X, observed=observed_labels(model, at.known))
     marginal = posterior.marginal(task.name)
     lower, median, upper = (float(marginal.quantile(np.full(1, q))[0]) for q in (0.5 - LEVEL / 2, 0.5, 0.5 + LEVEL / 2))
-    quantity = goal.marginals(posterior, known)
+    quantity = goal.marginals(posterior, at.known)
+    hit = goal.hit(quantity, choice.best)
     predicted = f"{float(quantity.mean()[0]):.4g} ± {float(quantity.std()[0]):.2g}"
     reason = f"{goal.words}: {goal.quantity} predicted {predicted}"
-    if task.name not in goal.needs(list(known.columns)):
+    if task.name not in goal.needs(list(at.known.columns)):
         reason = f"for its cost {task.name} says most about {goal.quantity}, now {predicted}"
     return {
         "row": row,
@@ -41,5 +54,6 @@ def suggestion(
         "predicted": median,
         "lower": lower,
         "upper": upper,
+        "hit": None if hit is None else float(hit[0]),
         "reason": reason,
     }

@@ -5,21 +5,26 @@ Exit codes: 0 success, 1 an error in the user's input (one clear line, no traceb
 
 from __future__ import annotations
 
-from bayestl.cli import campaigns, commands, comparison
+from bayestl.cli import campaigns, cases, check, commands, comparison, diagnosis
 from bayestl.cli.app import app
 
 __all__ = ["app"]
 
 for _command in (
     commands.demo,
+    check.check,
     commands.fit,
     commands.predict,
     commands.report,
+    diagnosis.diagnose,
     comparison.compare,
-    commands.reproduce,
+    cases.reproduce,
     commands.datasets,
     campaigns.suggest,
     campaigns.tell,
+    campaigns.status,
+    campaigns.withdraw,
+    campaigns.export,
     campaigns.simulate,
 ):
     app.command()(_command)

@@ -1,4 +1,4 @@
-"""The cases of ``bayestl reproduce``: for each a function that runs it with the options that apply to it."""
+"""The command ``reproduce``, and its cases: for each a function that runs it with the options that apply to it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
+
+from bayestl.cli.app import Jobs, Quiet, user_errors
+from bayestl.cli.inputs import names_in, sizes_in
+from bayestl.cli.outputs import path_in
+from bayestl.files.output import check_folder
 
 
 class Case(StrEnum):
@@ -126,3 +133,111 @@ RUN: dict[Case, Callable[[Options], Any]] = {
 """The function of each case; its result is printed."""
 WRITTEN = (Case.gap, Case.molecules, Case.enthalpies, Case.fidelities, Case.small_tables)
 """Cases whose result has a method ``write`` for a folder."""
+_USED = {
+    Case.no: {"hide", "split"},
+    Case.gap: {"variant"},
+    Case.color: {"hide"},
+    Case.elements: {"hide"},
+    Case.molecules: {"variant", "sizes"},
+    Case.enthalpies: {"variant", "sizes"},
+    Case.fidelities: {"variant"},
+    Case.small_tables: {"variant", "sizes", "seed", "summary"},
+}
+"""Options that some cases use and others do not."""
+
+
+def refuse_unused(case: Case, given: dict[str, Any]) -> None:
+    """Refuse options that do not concern the case; those that were not given are None."""
+    for name, value in given.items():
+        if value is not None and name not in _USED[case]:
+            others = ", ".join(c.value for c in Case if name in _USED[c])
+            raise ValueError(f"--{name} is for {others}, not for {case.value}")
+    if given["hide"] not in (None, "row", "target"):
+        raise ValueError(f"hide must be one of {('row', 'target')}, got {given['hide']!r}")
+
+
+def reproduce(
+    case: Annotated[
+        Case,
+        typer.Argument(
+            help="no: NO decomposition; gap: band gaps; color: colours; elements: hardness and volumes of the elements; "
+            "molecules: small tables with a cheap source; enthalpies: formation enthalpies; fidelities: HSE beside PBE gaps; "
+            "small-tables: all small tables with one call, beside other learners, resumed where it ended."
+        ),
+    ],
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            help="no, color, elements: repeats of five folds (10, 4, 4); gap: folds (5) or seeds (5); "
+            "molecules, enthalpies, fidelities: draws (10, 10, 3); small-tables: draws or repeats.",
+            min=1,
+        ),
+    ] = None,
+    hide: Annotated[str | None, typer.Option(help="no, color, elements: row (default) or target.")] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="gap: G0, G1 (default) or G2; molecules: freesolv, polarizability, frameworks (default: these three) or "
+            "coarse; enthalpies: the source scan (default), oqmd or mp; fidelities: few (default) or all labels; small-tables: names of tables, comma-separated."
+        ),
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            help="molecules, enthalpies, small-tables: rows with both labels, comma-separated (20,40,80; 100)."
+        ),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="no: kfold (default) or metal.")] = None,
+    models: Annotated[str | None, typer.Option(help="Only these models, comma-separated.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            parser=path_in,
+            help="Folder for the predictions behind the figures, and for pictures (gap) or scores of each draw "
+            "(molecules, enthalpies, fidelities); small-tables goes on with what is there.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="small-tables: seed of the first draw, and of the folds (0).", min=0)
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="small-tables: only sum up what the folder holds.")
+    ] = False,
+    jobs: Jobs = 2,
+    quiet: Quiet = False,
+) -> None:
+    """Run a case of the benchmarks and print its figures with those of other learners."""
+    with user_errors():
+        if output is not None and case not in WRITTEN:
+            raise ValueError(f"--output: files are written by {', '.join(c.value for c in WRITTEN)} only")
+        if output is not None:
+            check_folder(output)
+        given = {
+            "hide": hide,
+            "variant": variant,
+            "sizes": sizes,
+            "split": split,
+            "seed": seed,
+            "summary": summary or None,
+        }
+        refuse_unused(case, given)
+        only, numbers = names_in(models) or None, sizes_in(sizes) or None
+        options = Options(
+            repeats,
+            hide or "row",
+            variant,
+            "kfold" if split is None else split,
+            only,
+            numbers,
+            jobs,
+            not quiet,
+            seed or 0,
+            output,
+            summary,
+        )
+        result = RUN[case](options)
+        typer.echo(str(result))
+        if output is not None:
+            result.write(output)

@@ -1,32 +1,34 @@
-"""Commands on tables and models: demo, fit, predict, report, reproduce, datasets."""
+"""Commands on tables and models: demo, fit, predict, report, datasets."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bayestl.cli.app import Jobs, Likelihoods, Quiet, Seed, printer, user_errors
-from bayestl.cli.cases import RUN, WRITTEN, Case, Options
+from bayestl.cli.app import Jobs, Likelihoods, Notes, Quiet, Seed, Std, printer, user_errors
+from bayestl.cli.features import Inputs, choose_features
 from bayestl.cli.inputs import (
-    Inputs,
     ModelName,
-    choose_inputs,
     make_model,
     make_tasks,
     names_in,
     options_of_auto,
-    read,
+    parents_in,
     require_columns,
-    sizes_in,
-    write,
+    similar,
 )
+from bayestl.cli.labels import beside, read_errors, read_labels, roles, row_names, standard_errors
+from bayestl.cli.outputs import Force, check_model_folder, path_in, table_path_in, write
+from bayestl.cli.reading import HOW, FileTable, Reading, read, reads_tables
+from bayestl.files.output import check_folder, check_output
 
 
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the report.")] = Path("bayestl-demo"),
+    output: Annotated[Path, typer.Option("-o", "--output", parser=path_in, help="Folder for the report.")] = Path(
+        "bayestl-demo"
+    ),
     splits: Annotated[int, typer.Option(help="Folds of the cross-validation.", min=2, max=20)] = 4,
     jobs: Jobs = 2,
     seed: Seed = 0,
@@ -36,6 +38,7 @@ def demo(
     with user_errors():
         from bayestl.studies import demo as study
 
+        check_output(check_folder(output) / "report.html")
         say = printer(quiet)
         result = study.run(splits, seed, jobs, verbose=not quiet)
         say("Sparse hardness of the elements; a held-out row keeps its other labels.\n")
@@ -46,15 +49,19 @@ def demo(
         say(f"\nreport: {path}")
 
 
+@reads_tables
 def fit(
-    data: Annotated[Path, typer.Argument(help="CSV or Parquet: one row per material, empty cells where not measured.")],
+    data: Annotated[
+        Path, typer.Argument(help="CSV, Excel or Parquet: one row per material, empty cells where not measured.")
+    ],
     tasks: Annotated[str, typer.Option(help="Label columns, comma-separated; for difference lowest fidelity first.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the model.")],
+    output: Annotated[Path, typer.Option("-o", "--output", parser=path_in, help="Folder for the model.")],
     target: Annotated[str | None, typer.Option(help="For auto: the task that matters; default: all.")] = None,
     features: Annotated[
         str | None,
         typer.Option(
-            help="Feature columns, comma-separated; formulas as composition:COLUMN. Default: all numeric ones."
+            help="Feature columns, comma-separated; formulas as composition:COLUMN, SMILES as molecules:COLUMN, classes as "
+            "categories:COLUMN. Default: all numeric ones that do not count or name the rows."
         ),
     ] = None,
     model: Annotated[
@@ -72,43 +79,58 @@ def fit(
         typer.Option(help="A column that names the rows, by which predict knows them again: an ID, or the formula."),
     ] = None,
     likelihoods: Likelihoods = None,
+    std: Std = None,
+    force: Force = False,
     seed: Seed = 0,
     quiet: Quiet = False,
+    how: Reading = HOW,
 ) -> None:
     """Fit a model to a table and save it."""
     with user_errors():
-        frame, names = read(data), names_in(tasks)
+        note, names = Notes(quiet), names_in(tasks)
+        table = read(data, how, note)
+        check_model_folder(output, data, force)
         for option, columns in (("--tasks", names), ("--groups", [groups]), ("--name", [name])):
-            require_columns(frame, [c for c in columns if c], option)
-        inputs = choose_inputs(frame, features, presets, names, [c for c in (groups, name) if c])
-        X = inputs.matrix(frame, None, not quiet)
-        if name is not None:
-            X = X.set_axis(frame[name].astype(str), axis=0)
+            require_columns(table, [c for c in columns if c], option)
         of_auto = options_of_auto(model.value, names, target, budget)
-        fitted = make_model(model, names, graph, make_tasks(names, likelihoods), seed, not quiet, **of_auto)
-        fitted.fit(X, frame[names], groups=None if groups is None else frame[groups])
+        parents = parents_in(graph, names, [model.value])
+        specified = make_tasks(names, likelihoods)
+        named = dict.fromkeys(names) | {t.name: t.likelihood for t in specified or ()}
+        Y = read_labels(table, named, evident=model == ModelName.auto)
+        errors = standard_errors(table, std, names, note)
+        taken = roles(table, names, errors, groups, name, note)
+        inputs = Inputs(choose_features(table, features, taken, note), names_in(presets), verbose=not quiet)
+        X = inputs.fit(table, row_names(table, name))
+        fitted = make_model(model, names, parents, specified, seed, not quiet, **of_auto)
+        Y, Y_std = Y.set_axis(X.index, axis=0), read_errors(table, errors, X.index)
+        note.show()
+        with table.located():
+            fitted.fit(X, Y, Y_std=Y_std, groups=None if groups is None else table.text(groups).to_numpy())
+        fitted.notes_ = {"inputs": {"features": inputs.to_json(), "groups": groups, "name": name, "std": errors}}
         fitted.save(output)
-        document = {"features": inputs.spec, "presets": inputs.presets, "columns": list(X.columns), "groups": groups}
-        document["name"] = name
-        (output / "inputs.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
         say = printer(quiet)
         if model == ModelName.auto:
             say(fitted.summary())
         else:
-            counts = ", ".join(f"{n} {int(frame[n].notna().sum())}" for n in names)
-            say(f"{type(fitted).__name__}: {len(frame)} rows, {X.shape[1]} features, labels: {counts}")
+            counts = ", ".join(f"{n} {int(Y[n].notna().sum())}" for n in names)
+            say(f"{type(fitted).__name__}: {len(table)} rows, {X.shape[1]} features, labels: {counts}")
             say("correlation between tasks:")
             say(fitted.task_correlation().round(2).to_string())
         say(f"saved: {output}")
 
 
+@reads_tables
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder written by fit.")],
     data: Annotated[
         Path,
-        typer.Argument(help="CSV or Parquet with the same feature columns; label columns, if any, are used as known."),
+        typer.Argument(
+            help="CSV, Excel or Parquet with the same feature columns; label columns, if any, are used as known."
+        ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="CSV or Parquet to write.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", parser=table_path_in, help="CSV, Excel or Parquet to write.")
+    ],
     level: Annotated[float, typer.Option(help="Probability of the intervals.", min=0.01, max=0.999)] = 0.9,
     ignore_labels: Annotated[
         bool,
@@ -116,42 +138,49 @@ def predict(
             "--ignore-labels", help="Do not use label columns of the file (rows of the fitted table keep theirs)."
         ),
     ] = False,
+    force: Force = False,
     quiet: Quiet = False,
+    how: Reading = HOW,
 ) -> None:
     """Predict every task for new rows: mean, median, standard deviation, interval; for classes probabilities."""
     with user_errors():
         import bayestl as btl
 
         fitted = btl.load(model)
-        frame, post, known = _posterior(fitted, model, data, ignore_labels, not quiet)
+        check_output(output, [model, data], force)
+        note = Notes(quiet)
+        table, post, known = _posterior(fitted, model, data, how, note, ignore_labels, not quiet)
         mean, std, median, interval = post.mean, post.std, post.quantile(0.5), post.interval(level)
-        predictions = frame.copy()
-        likeliest = post.point()
+        likeliest, columns = post.point(), {}
         for task in fitted.tasks_:
             name = task.name
             if task.classes is not None:
-                predictions[f"{name}_class"] = likeliest[name]
+                columns[f"{name}_class"] = likeliest[name]
                 probabilities = post.probabilities(name)
-                for c in probabilities.columns:
-                    predictions[f"{name}_p_{c}"] = probabilities[c]
+                columns |= {f"{name}_p_{c}": probabilities[c] for c in probabilities.columns}
                 continue
-            columns = {"mean": mean[name], "std": std[name], "median": median[name]}
-            columns |= {side: interval[name, side] for side in ("lower", "upper")}
-            for column, values in columns.items():
-                predictions[f"{name}_{column}"] = values
+            columns |= {f"{name}_mean": mean[name], f"{name}_std": std[name], f"{name}_median": median[name]}
+            columns |= {f"{name}_{side}": interval[name, side] for side in ("lower", "upper")}
+        predictions = beside(table.frame, columns, note)
+        note.show()
         write(predictions, output)
         condition = f" (given the known {', '.join(known)})" if known else ""
         printer(quiet)(f"{len(predictions)} rows predicted: {output}{condition}")
 
 
+@reads_tables
 def report(
     model: Annotated[Path, typer.Argument(help="Folder written by fit.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")],
+    output: Annotated[Path, typer.Option("-o", "--output", parser=path_in, help="HTML file to write.")],
     data: Annotated[
         Path | None,
-        typer.Option(help="CSV or Parquet of new rows, whose predictions are shown too; its labels are used as known."),
+        typer.Option(
+            help="CSV, Excel or Parquet of new rows, whose predictions are shown too; its labels are used as known."
+        ),
     ] = None,
+    force: Force = False,
     quiet: Quiet = False,
+    how: Reading = HOW,
 ) -> None:
     """Write a report on a fitted model as one HTML file: what it learnt, leave-one-out predictions, a diagnosis."""
     with user_errors():
@@ -159,36 +188,64 @@ def report(
         from bayestl.report.model import write_model_report
 
         fitted = btl.load(model)
+        check_output(output, [model, *([] if data is None else [data])], force)
+        if data is None and how != HOW:
+            raise ValueError("how a table is read concerns --data: name a table, or leave these options out")
         post = None
         if data is not None:
-            _, post, _ = _posterior(fitted, model, data, False, not quiet, named=True)
+            _, post, _ = _posterior(fitted, model, data, how, Notes(quiet), False, not quiet, named=True)
         path = write_model_report(fitted, output, post)
         printer(quiet)(f"report: {path}")
 
 
 def _posterior(
-    fitted: Any, model: Path, data: Path, ignore_labels: bool, verbose: bool, named: bool = False
-) -> tuple[Any, Any, list[str]]:
+    fitted: Any,
+    model: Path,
+    data: Path,
+    how: Reading,
+    note: Notes,
+    ignore_labels: bool,
+    verbose: bool,
+    named: bool = False,
+) -> tuple[FileTable, Any, list[str]]:
     """The rows of a file, their posterior under a model written by ``fit``, and the tasks whose labels the file has.
 
     Prints how many of the rows are those of the fitted table.  With ``named`` the formula of a row, where the file has
     formulas, is its name.
     """
-    frame, say = read(data), printer(not verbose)
-    stored = model / "inputs.json"
-    if not stored.is_file():
-        raise ValueError(f"{stored} is missing: the model was not written by `bayestl fit`")
-    document = json.loads(stored.read_text(encoding="utf-8"))
-    inputs = Inputs(document["features"], document["presets"])
-    X = inputs.matrix(frame, document["columns"], verbose)
-    names = [t.name for t in fitted.tasks_]
-    known = [n for n in names if n in frame.columns] if not ignore_labels else []
+    import pandas as pd
+
+    document = fitted.notes_.get("inputs")
+    if document is None:
+        raise ValueError(f"{model} does not say how its columns are read: it was not written by `bayestl fit`")
+    say = printer(not verbose)
+    table = read(data, how, note)
+    inputs = Inputs.from_json(document["features"], verbose)
+    names = row_names(table, document["name"])
+    X = inputs.transform(table, names)
+    if filled := inputs.empty_cells(table):
+        note(f"empty cells get the median of the fitted table: {', '.join(filled)}")
+    tasks = {t.name: t.observes for t in fitted.tasks_}
+    known = [n for n in tasks if n in table.columns] if not ignore_labels else []
+    further = {"group": document["groups"], "name": document["name"]}
+    absent = {n: "label" for n in tasks if not ignore_labels} | {c: what for what, c in further.items() if c}
+    rest = [c for c in table.columns if c not in inputs.kinds and c not in absent]
+    for column, what in absent.items():
+        if column not in table.columns and ((alike := similar(column, rest)) or what != "label"):
+            note(
+                f"the file has no column {column!r}, so no {what}s are known"
+                + (f": is {alike!r} meant?" if alike else "")
+            )
     column = document["groups"]
-    groups = frame[column] if column is not None and column in frame.columns else None
-    if document["name"] in frame.columns:
-        X = X.set_axis(frame[document["name"]].astype(str), axis=0)
-    observed = frame[known].set_axis(X.index, axis=0) if known else None
-    post = fitted.posterior(X, observed=observed, groups=groups)
+    groups = table.text(column).to_numpy() if column in table.columns else None
+    observed = (
+        read_labels(table, {n: tasks[n] for n in known}, evident=True).set_axis(X.index, axis=0) if known else None
+    )
+    std = {n: c for n, c in document["std"].items() if n in known and c in table.columns}
+    errors = read_errors(table, std, X.index)
+    note.show()
+    with table.located():
+        post = fitted.posterior(X, observed=observed, observed_std=errors, groups=groups)
     rows = fitted._rows(X, groups=groups)
     again = rows.row < len(fitted.table_.x)
     features = {row.tobytes() for row in fitted.scaler_.features(fitted.table_.x)}
@@ -200,87 +257,35 @@ def _posterior(
             f"{alike.sum()} rows have the features of a row of the fitted table and are taken for other rows: "
             "if they are the same, name the rows with --name when fitting"
         )
-    naming = document["name"] if document["name"] in frame.columns else next(iter(inputs.formulas), None)
-    if named and naming is not None:
-        frame = frame.set_index(naming, drop=False)
-    return frame, post.renamed(frame.index), known
-
-
-def reproduce(
-    case: Annotated[
-        Case,
-        typer.Argument(
-            help="no: NO decomposition; gap: band gaps; color: colours; elements: hardness and volumes of the elements; "
-            "molecules: small tables with a cheap source; enthalpies: formation enthalpies; fidelities: HSE beside PBE gaps; "
-            "small-tables: all small tables with one call, beside other learners, resumed where it ended."
-        ),
-    ],
-    repeats: Annotated[
-        int | None,
-        typer.Option(
-            help="no, color, elements: repeats of five folds (10, 4, 4); gap: folds (5) or seeds (5); "
-            "molecules, enthalpies, fidelities: draws (10, 10, 3); small-tables: draws or repeats.",
-            min=1,
-        ),
-    ] = None,
-    hide: Annotated[str, typer.Option(help="no, color, elements: row or target.")] = "row",
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            help="gap: G0, G1 (default) or G2; molecules: freesolv, polarizability, frameworks (default: these three) or "
-            "coarse; enthalpies: the source scan (default), oqmd or mp; fidelities: few (default) or all labels; small-tables: names of tables, comma-separated."
-        ),
-    ] = None,
-    sizes: Annotated[
-        str | None,
-        typer.Option(
-            help="molecules, enthalpies, small-tables: rows with both labels, comma-separated (20,40,80; 100)."
-        ),
-    ] = None,
-    split: Annotated[str, typer.Option(help="no: kfold or metal.")] = "kfold",
-    models: Annotated[str | None, typer.Option(help="Only these models, comma-separated.")] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            help="Folder for the predictions behind the figures, and for pictures (gap) or scores of each draw "
-            "(molecules, enthalpies, fidelities); small-tables goes on with what is there.",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="small-tables: seed of the first draw, and of the folds.", min=0)] = 0,
-    summary: Annotated[
-        bool, typer.Option("--summary", help="small-tables: only sum up what the folder holds.")
-    ] = False,
-    jobs: Jobs = 2,
-    quiet: Quiet = False,
-) -> None:
-    """Run a case of the benchmarks and print its figures with those of other learners."""
-    with user_errors():
-        if output is not None and case not in WRITTEN:
-            raise ValueError(f"--output: files are written by {', '.join(c.value for c in WRITTEN)} only")
-        only, numbers = names_in(models) or None, sizes_in(sizes) or None
-        options = Options(repeats, hide, variant, split, only, numbers, jobs, not quiet, seed, output, summary)
-        result = RUN[case](options)
-        typer.echo(str(result))
-        if output is not None:
-            result.write(output)
+    naming = document["name"] if names is not None else next(iter(inputs.formulas), None)
+    index = table.cells.index if naming is None or not named else pd.Index(table.text(naming))
+    return table, post.renamed(index), known
 
 
 def datasets(
     name: Annotated[str | None, typer.Argument(help="A table to load and summarise; default: list all.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the table to CSV or Parquet.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", parser=table_path_in, help="Write the table to CSV, Excel or Parquet."),
+    ] = None,
+    force: Force = False,
 ) -> None:
     """List the real tables, or load one."""
     with user_errors():
         from bayestl.datasets import LOADERS
 
         if name is None:
+            if output is not None:
+                raise ValueError(
+                    "--output writes one table: name it, such as `bayestl datasets elements -o elements.csv`"
+                )
             for key, loader in LOADERS.items():
                 typer.echo(f"{key:24} {(loader.__doc__ or '').strip().splitlines()[0]}")
             return
         if name not in LOADERS:
             raise ValueError(f"no table {name!r}; the tables are {list(LOADERS)}")
+        if output is not None:
+            check_output(output, replace=force)
         data = LOADERS[name]()
         typer.echo(repr(data))
         typer.echo(f"cite: {data.citation}\nlicence: {data.licence}\naddress: {data.address}")

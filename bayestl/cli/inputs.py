@@ -1,11 +1,15 @@
-"""Options and files of the command line as tables, tasks and models."""
+"""Options of the command line as names, tasks and models."""
 
 from __future__ import annotations
 
+import csv
+import difflib
+import re
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bayestl.cli.reading import FileTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,46 +27,23 @@ class ModelName(StrEnum):
     low_rank = "low-rank"
 
 
-def read(path: Path) -> pd.DataFrame:
-    """The table in a CSV or Parquet file.
+def names_in(text: str | None) -> list[str]:
+    """The names in a comma-separated text, one that holds a comma in double quotes; none where the option was left out.
 
     Raises
     ------
     ValueError
-        If the file does not exist, cannot be read or has no rows.
+        If the option is there and names nothing, or something twice.
     """
-    import pandas as pd
-
-    if not path.is_file():
-        raise ValueError(f"no file {path}")
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(path)
-    except ImportError as error:
-        raise ValueError(f"{path}: Parquet files need the extra: pip install 'bayestl[parquet]'") from error
-    except Exception as error:
+    cells = [] if text is None else next(csv.reader([text], skipinitialspace=True), [])
+    names = [name for name in map(str.strip, cells) if name]
+    if text is not None and not names:
         raise ValueError(
-            f"{path} cannot be read as {'Parquet' if path.suffix != '.csv' else 'CSV'}: {error}"
-        ) from error
-    if len(frame) == 0:
-        raise ValueError(f"{path} has no rows")
-    return frame
-
-
-def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV or Parquet, by the suffix of the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() in (".parquet", ".pq"):
-        frame.to_parquet(path, index=False)
-    else:
-        frame.to_csv(path, index=False)
-
-
-def names_in(text: str | None) -> list[str]:
-    """The names in a comma-separated text."""
-    return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
+            f"an option holds {text!r}, which names nothing: separate names by commas, or leave the option out"
+        )
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"an option names {twice[0]!r} twice: leave one out")
+    return names
 
 
 def sizes_in(text: str | None) -> list[int]:
@@ -74,56 +55,26 @@ def sizes_in(text: str | None) -> list[int]:
     return [int(name) for name in names]
 
 
-def require_columns(frame: pd.DataFrame, names: list[str], what: str) -> None:
+def require_columns(table: FileTable, names: Sequence[str], what: str) -> None:
     """Refuse names that are not columns; ``what`` is the option that named them."""
     for name in names:
-        if name not in frame.columns:
-            raise ValueError(
-                f"{what}: the file has no column {name!r}; its columns are {list(map(str, frame.columns))}"
-            )
+        if name not in table.columns:
+            alike = similar(name, table.columns)
+            hint = f"; is {alike!r} meant?" if alike else ""
+            if any("," in column for column in table.columns):
+                hint += " (a name with a comma is written in double quotes)"
+            raise ValueError(f"{what}: the file has no column {name!r}; its columns are {table.columns}{hint}")
 
 
-class Inputs:
-    """The feature columns of a file: ``composition:COLUMN`` for formulas, ``COLUMN`` for numbers."""
+def similar(name: str, columns: Sequence[str]) -> str | None:
+    """The column that is called almost like a name, such as ``"Gap"`` or ``"gap "`` for ``"gap"``."""
 
-    def __init__(self, spec: list[str], presets: list[str]) -> None:
-        self.spec, self.presets = spec, presets
-        self.formulas = [s.split(":", 1)[1] for s in spec if s.startswith("composition:")]
-        self.numbers = [s for s in spec if not s.startswith("composition:")]
-        if len(self.formulas) > 1:
-            raise ValueError(f"--features names {len(self.formulas)} formula columns; one is supported")
-        if bad := [s for s in self.numbers if ":" in s]:
-            raise ValueError(f"--features: {bad[0]!r} is neither a column nor composition:COLUMN")
+    def plain(text: str) -> str:
+        return re.sub(r"[\W_]+", "", text).lower()
 
-    def matrix(self, frame: pd.DataFrame, columns: list[str] | None, verbose: bool, jobs: int = 1) -> pd.DataFrame:
-        """The numeric features of a table; ``columns`` fixes those of an earlier call."""
-        from bayestl.features import CompositionFeatures
-
-        require_columns(frame, self.numbers + self.formulas, "--features")
-        chosen = frame[self.numbers + self.formulas]
-        if not self.formulas:
-            return chosen
-        features = CompositionFeatures(self.presets, column=self.formulas[0], n_jobs=jobs, verbose=verbose)
-        if columns is None:
-            return features.fit_transform(chosen)
-        features.columns_ = columns
-        return features.transform(chosen)
-
-
-def choose_inputs(
-    frame: pd.DataFrame, features: str | None, presets: str, tasks: list[str], others: Sequence[str] = ()
-) -> Inputs:
-    """The features named by the option, or all numeric columns that are neither labels nor ``others``."""
-    import pandas as pd
-
-    spec = names_in(features)
-    if not spec:
-        spec = [str(c) for c in frame.columns if c not in (*tasks, *others) and pd.api.types.is_numeric_dtype(frame[c])]
-        if not spec:
-            raise ValueError(
-                "no numeric feature columns are left: name them with --features, formulas as composition:COLUMN"
-            )
-    return Inputs(spec, names_in(presets))
+    alike = [c for c in columns if plain(c) == plain(name)]
+    alike = alike or difflib.get_close_matches(name, columns, 1, cutoff=0.8)
+    return alike[0] if alike else None
 
 
 LIKELIHOODS = {
@@ -148,7 +99,7 @@ def make_tasks(names: list[str], likelihoods: str | None) -> list[Any] | None:
 
     chosen = []
     for pair in names_in(likelihoods):
-        name, sign, kind = (part.strip() for part in pair.partition("="))
+        name, sign, kind = (part.strip() for part in pair.rpartition("="))
         if not sign or name not in names:
             raise ValueError(f"--likelihoods: {pair!r} is not TASK=LIKELIHOOD with a task of {names}")
         if kind not in LIKELIHOODS:
@@ -172,6 +123,30 @@ def evident(frame: pd.DataFrame, tasks: list[Any] | None) -> list[Any] | None:
     return evident_tasks(frame, tasks) or None
 
 
+def parents_in(text: str | None, names: list[str], models: Sequence[str]) -> dict[str, list[str]] | None:
+    """The graph of the option ``--graph`` for latent-variable: the parents of each task; None without the option.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, names no task or has a cycle, or if no model has a graph.
+    """
+    if text is None:
+        return None
+    if ModelName.latent_variable not in models:
+        raise ValueError(f"--graph is for the model latent-variable, not for {', '.join(models)}")
+    from bayestl.table.graph import order_graph
+
+    parents: dict[str, list[str]] = {}
+    for edge in names_in(text):
+        parent, arrow, child = (part.strip() for part in edge.partition(">"))
+        if not (arrow and parent and child):
+            raise ValueError(f"--graph: {edge!r} is not PARENT>CHILD")
+        parents.setdefault(child, []).append(parent)
+    order_graph(parents, names)
+    return parents
+
+
 def options_of_auto(name: str, names: list[str], target: str | None, budget: float | None) -> dict[str, Any]:
     """The options ``--target`` and ``--budget`` of the model "auto"; other models refuse them."""
     if name != ModelName.auto and (target is not None or budget is not None):
@@ -184,7 +159,7 @@ def options_of_auto(name: str, names: list[str], target: str | None, budget: flo
 def make_model(
     name: str,
     names: list[str],
-    graph: str | None,
+    graph: dict[str, list[str]] | None,
     tasks: list[Any] | None,
     seed: int,
     verbose: bool,
@@ -205,11 +180,5 @@ def make_model(
     if name == "low-rank":
         return btl.LowRankLinear(**common)
     if name == "latent-variable":
-        edges: dict[str, list[str]] = {}
-        for edge in names_in(graph):
-            parent, arrow, child = edge.partition(">")
-            if not (arrow and parent.strip() and child.strip()):
-                raise ValueError(f"--graph: {edge!r} is not PARENT>CHILD")
-            edges.setdefault(child.strip(), []).append(parent.strip())
-        return btl.LatentVariableGP(graph=edges or None, **common)
+        return btl.LatentVariableGP(graph=graph, **common)
     return btl.IndependentGP(**common)

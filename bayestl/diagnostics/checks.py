@@ -54,11 +54,30 @@ def judge(bad: bool, hopeless: bool = False) -> str:
     return "fail" if hopeless else "warn" if bad else "pass"
 
 
+class CheckTable(pd.DataFrame):
+    """The table of ``diagnose()``: printed, it shows every column, and the advice in full below its check."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        if list(self.columns) != list(Check.__dataclass_fields__) or self.empty:
+            return str(super().__repr__())
+        shown = self.drop(columns="advice").to_string(float_format="{:.3g}".format).splitlines()
+        advice = [[], *([f"    {text}"] if text else [] for text in self["advice"])]
+        return "\n".join(line for row, more in zip(shown, advice, strict=True) for line in (row, *more))
+
+    def _repr_html_(self) -> str:
+        with pd.option_context("display.max_colwidth", None):
+            return str(super()._repr_html_())
+
+
 def as_table(checks: Iterable[Check]) -> pd.DataFrame:
     """The checks as a table, one row per check, worst first."""
     frame = pd.DataFrame([vars(c) for c in checks], columns=list(Check.__dataclass_fields__))
     order = frame["status"].map({"fail": 0, "warn": 1, "pass": 2})
-    return frame.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    return CheckTable(frame.iloc[np.argsort(order, kind="stable")].reset_index(drop=True))
 
 
 def label_checks(tasks: Sequence[Task], index: pd.Index, held: pd.DataFrame, how: str) -> Iterator[Check]:

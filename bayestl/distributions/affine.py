@@ -191,7 +191,16 @@ class RowFunction:
         """The function of the quantities ``names`` in n rows; of others it is not affine.
 
         ``check`` is that of :func:`affine_form`.
+
+        Raises
+        ------
+        ValueError
+            If it is no function.
         """
+        if not callable(function):
+            raise ValueError(
+                f"a function of the tasks is expected, such as lambda y: y['a'] - y['b'], got {function!r}"
+            )
         return cls(function, tuple(names), affine_form(function, names, n, check))
 
     def __call__(self, draws: xr.Dataset) -> np.ndarray:

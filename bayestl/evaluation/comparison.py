@@ -105,7 +105,11 @@ class Comparison:
 
     def best(self, quantity: str, score: str | None = None) -> str:
         """The model with the best mean score of a quantity; the default score is MAE, for classes the log loss."""
+        if quantity not in self.quantities:
+            raise ValueError(f"no quantity {quantity!r}; the quantities are {self.quantities}")
         score = score or ("nlpd" if self.classified(quantity) else "mae")
+        if score not in SCORES:
+            raise ValueError(f"no score {score!r}; the scores are {list(SCORES)}")
         column = self.table.xs(quantity, level="quantity")[score, "mean"]
         return str(column.idxmax() if score in HIGHER else column.idxmin())
 

@@ -19,7 +19,7 @@ from sklearn.model_selection import KFold, check_cv
 from bayestl import metrics
 from bayestl.distributions import Discrete, Empirical, Hurdle, log_density_of
 from bayestl.evaluation.comparison import LEVEL, SCORES, Comparison
-from bayestl.evaluation.shared_tasks import tasks_of_all, told_of_limits, units_of
+from bayestl.evaluation.shared_tasks import check_functions, check_models, tasks_of_all, told_of_limits, units_of
 from bayestl.likelihoods import Censored, Ordinal
 from bayestl.models.whole_table import decided_by
 from bayestl.parallel import in_parallel
@@ -85,15 +85,19 @@ def compare(
     """
     if hide not in HIDE:
         raise ValueError(f"hide must be one of {HIDE}, got {hide!r}")
-    if not models:
+    if isinstance(models, Mapping) and not models:
         raise ValueError("no models to compare")
+    check_models(models)
+    check_functions(functions)
     if functions and hide != "row":
         raise ValueError('functions of several tasks are scored with hide="row" only')
     table = build_table(X, Y, Y_std, groups, tasks_of_all(models, Y), suggest=False)  # each model's fit gives the hints
     names = table.names
-    targets = names if target is None else [target] if isinstance(target, str) else list(target)
+    targets = names if target is None else list(target) if isinstance(target, list | tuple) else [target]
     if unknown := [t for t in targets if t not in names]:
         raise ValueError(f"target {unknown[0]!r} is no column of Y; the columns are {names}")
+    if not targets or len(set(targets)) < len(targets):
+        raise ValueError(f"target must name columns of Y, each once, got {target!r}")
     refuse_other_rows(table.index, split_groups, "split_groups")
     frames = _Frames(
         X if isinstance(X, pd.DataFrame) else pd.DataFrame(table.x, columns=list(table.features)),

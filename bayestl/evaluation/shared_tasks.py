@@ -14,6 +14,41 @@ from bayestl.table.limits import holds_limits
 from bayestl.table.task import Task
 
 
+def check_models(models: Any) -> None:
+    """Refuse what is no dict of names and unfitted models.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    if not isinstance(models, Mapping):
+        one = type(next(iter(models), None) if isinstance(models, Sequence) and not isinstance(models, str) else models)
+        raise ValueError(
+            f"models must be a dict of names and unfitted models, such as {{'difference': DifferenceGP()}}, got {one.__name__} without a name"
+        )
+    for name, model in models.items():
+        if isinstance(model, type) or not hasattr(model, "get_params"):
+            raise ValueError(
+                f"models holds {model!r} under {name!r}, which is no model: give one, such as DifferenceGP()"
+            )
+
+
+def check_functions(functions: Any) -> None:
+    """Refuse what is no dict of names and functions.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    named = functions if isinstance(functions, Mapping) else {None: functions}
+    if functions is not None and not all(isinstance(name, str) and callable(f) for name, f in named.items()):
+        raise ValueError(
+            f"functions must be a dict of names and functions, such as {{'gap': lambda y: y['a'] - y['b']}}, got {functions!r}"
+        )
+
+
 def tasks_of_all(models: Mapping[str, Any], Y: Any) -> list[Task] | None:
     """The tasks with which held-out labels are read: of each, the first model's that knows its likelihood, or else its name."""
     per_model = [m._tasks_for(Y) if isinstance(m, BayesianModel) else _tasks_of(m) for m in models.values()]

@@ -13,6 +13,7 @@ from sklearn.model_selection import ShuffleSplit
 from bayestl import streams
 from bayestl.evaluation.comparison import SCORES, Comparison
 from bayestl.evaluation.cross_validation import compare, splitter_of
+from bayestl.evaluation.shared_tasks import check_models
 from bayestl.metrics import paired_difference
 from bayestl.models.ensembles.auto import AutoTransfer
 from bayestl.models.exact.independent import IndependentGP
@@ -73,6 +74,7 @@ def transfer_gain(
     >>> bool(gain["difference"] > 0)
     True
     """
+    check_models({"": model})
     frame = label_frame(Y, len(X))
     if target not in frame:
         raise ValueError(f"target {target!r} is no column of Y; the columns are {list(frame.columns)}")

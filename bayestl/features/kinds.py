@@ -25,7 +25,7 @@ MOST_LEVELS = 50
 NAMED = {"formula": "formulas", "composition": "formulas", "smiles": "smiles"}
 """Kinds of columns of text by their names, in small letters."""
 _TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64, pd.Period)
-_DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?")
+DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?")
 _LIKE_FORMULA = re.compile(r"([A-Z][a-z]?|[\d.+\-*· (){}\[\]])+")
 _LIKE_SMILES = re.compile(r"(\[[^\[\]\s]+\]|Br|Cl|[BCNOPSFIbcnops]|[\d@+\-=#$:.\\/()%~*])+")
 
@@ -118,9 +118,7 @@ def refuse_times(values: pd.Series) -> None:
     ValueError
         If the column (n,) holds one.
     """
-    is_time = values.map(lambda v: isinstance(v, _TIMES) or bool(isinstance(v, str) and _DATE.fullmatch(v))).astype(
-        bool
-    )
+    is_time = values.map(lambda v: isinstance(v, _TIMES) or bool(isinstance(v, str) and DATE.fullmatch(v))).astype(bool)
     if is_time.any():
         raise ValueError(
             f"column {values.name!r} holds {cell(values, is_time)}, a date or a duration: give it as a number, such as days since "

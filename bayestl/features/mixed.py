@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
 from os import PathLike
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import MissingIndicator, SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from bayestl.features.column import blank, require_columns
+from bayestl.features.column import ColumnFeatures, blank, require_columns
 from bayestl.features.composition import CompositionFeatures
 from bayestl.features.kinds import KINDS, cell, kind_of, levels_in, numbers_in
 from bayestl.features.molecule import DESCRIPTORS, MoleculeFeatures
@@ -137,13 +132,27 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         columns = _columns(X, kinds)
         if empty := [name for name in columns if columns[name].isna().all()]:
             raise ValueError(f"column {empty[0]!r} is empty: drop it")
-        transformer = self._transformer(columns, kinds).set_output(transform="pandas")
-        features = transformer.fit_transform(columns).astype(float)
+        texts = self._texts(kinds)
+        described = [texts[name].fit_transform(columns[[name]]) for name in texts]
+        levels = {name: sorted(columns[name].dropna().unique()) for name in kinds.index[kinds == "categories"]}
+        missing = [name for name in columns if columns[name].isna().any()]
+        features = _side_by_side(columns, kinds, levels, dict(zip(texts, described, strict=True)), missing)
         if (twice := features.columns[features.columns.duplicated()]).size:
             raise ValueError(f"two features have the name {twice[0]!r}: rename the column that is called so")
-        self.kinds_, self.transformer_ = kinds, transformer
+        self._learn(kinds, levels, texts, missing, features.median())
+        return features.fillna(self.medians_)
+
+    def _learn(
+        self,
+        kinds: pd.Series,
+        levels: dict[str, list[str]],
+        texts: dict[str, Any],
+        missing: list[str],
+        medians: pd.Series,
+    ) -> None:
+        """Keep what a fit has learnt."""
+        self.kinds_, self.levels_, self.texts_, self.missing_, self.medians_ = kinds, levels, texts, missing, medians
         self.feature_names_in_, self.n_features_in_ = np.array(list(kinds.index), dtype=object), len(kinds)
-        return features
 
     def transform(self, X: Any) -> pd.DataFrame:
         """The features of another table, DataFrame (n, k) of float64 with its row names.
@@ -158,27 +167,60 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         UserWarning
             For a level of a category that the fitted table lacks.
         """
-        check_is_fitted(self, "transformer_")
+        check_is_fitted(self, "medians_")
         X = _named(X)
         require_columns(X, list(self.feature_names_in_))
         columns = _columns(X, self.kinds_)
-        if "categories" in self.transformer_.named_transformers_:
-            encoder = self.transformer_.named_transformers_["categories"]
-            for name, levels in zip(encoder.feature_names_in_, encoder.categories_, strict=True):
-                unknown = columns[name].notna() & ~columns[name].isin(levels)
-                if unknown.any():
-                    warnings.warn(
-                        f"column {name!r} holds {cell(X[name], unknown)}, which is none of the levels {list(levels)} of the "
-                        "fitted table: the columns of all levels are 0 there",
-                        UserWarning,
-                        stacklevel=2,
-                    )
-        return self.transformer_.transform(columns).astype(float)
+        for name, levels in self.levels_.items():
+            unknown = columns[name].notna() & ~columns[name].isin(levels)
+            if unknown.any():
+                warnings.warn(
+                    f"column {name!r} holds {cell(X[name], unknown)}, which is none of the levels {levels} of the "
+                    "fitted table: the columns of all levels are 0 there",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        described = {name: text.transform(columns[[name]]) for name, text in self.texts_.items()}
+        features = _side_by_side(columns, self.kinds_, self.levels_, described, self.missing_)
+        return features.fillna(self.medians_)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns that ``transform`` returns."""
-        check_is_fitted(self, "transformer_")
-        return self.transformer_.get_feature_names_out()
+        check_is_fitted(self, "medians_")
+        return np.asarray(self.medians_.index, dtype=object)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``fit`` has learnt, as JSON values, for :meth:`from_json`."""
+        check_is_fitted(self, "medians_")
+        return {
+            "kinds": self.kinds_.to_dict(),
+            "presets": [self.presets] if isinstance(self.presets, str) else list(self.presets),
+            "descriptors": [self.descriptors] if isinstance(self.descriptors, str) else list(self.descriptors),
+            "levels": self.levels_,
+            "texts": {name: list(text.columns_) for name, text in self.texts_.items()},
+            "missing": self.missing_,
+            "medians": self.medians_.to_dict(),
+        }
+
+    @classmethod
+    def from_json(cls, learnt: dict[str, Any], **options: Any) -> Self:
+        """The transformer that :meth:`to_json` describes; ``options`` such as ``verbose`` are those of the class.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"facet": ["(111)", "(110)", "(111)"]})
+        >>> features = TableFeatures.from_json(TableFeatures().fit(table).to_json())
+        >>> features.transform(table)["facet=(111)"].tolist()
+        [1.0, 0.0, 1.0]
+        """
+        new = cls(presets=learnt["presets"], descriptors=learnt["descriptors"], **options)
+        kinds = pd.Series(learnt["kinds"], dtype=object)
+        texts = new._texts(kinds)
+        for name, text in texts.items():
+            text.columns_ = learnt["texts"][name]
+        new._learn(kinds, learnt["levels"], texts, learnt["missing"], pd.Series(learnt["medians"], dtype=float))
+        return new
 
     def _told(self, names: list[str]) -> dict[str, str]:
         """The kinds of the columns that the user named."""
@@ -194,29 +236,14 @@ class TableFeatures(TransformerMixin, BaseEstimator):
                     raise ValueError(f"column {name!r} is named in {told[name]}= and in {kind}=: leave it out of one")
         return told
 
-    def _transformer(self, columns: pd.DataFrame, kinds: pd.Series) -> ColumnTransformer:
-        """What turns the columns of each kind into numbers, and says where they were empty."""
-        numbers, categories, formulas, smiles = (list(kinds.index[kinds == kind]) for kind in KINDS)
-        levels = [np.array(sorted(columns[name].dropna().unique()), dtype=object) for name in categories]
-        encoder = OneHotEncoder(
-            categories=levels, sparse_output=False, handle_unknown="ignore", feature_name_combiner=_level_name
-        )
-        composition: dict[str, Any] = {"n_jobs": self.n_jobs, "verbose": self.verbose, "memory": self.memory}
-        texts = {
-            **{name: CompositionFeatures(self.presets, name, allow_missing=True, **composition) for name in formulas},
+    def _texts(self, kinds: pd.Series) -> dict[str, ColumnFeatures]:
+        """What turns each column of formulas and of SMILES strings into numbers."""
+        formulas, smiles = (list(kinds.index[kinds == kind]) for kind in ("formulas", "smiles"))
+        options: dict[str, Any] = {"n_jobs": self.n_jobs, "verbose": self.verbose, "memory": self.memory}
+        return {
+            **{name: CompositionFeatures(self.presets, name, allow_missing=True, **options) for name in formulas},
             **{name: MoleculeFeatures(self.descriptors, name, True, self.memory) for name in smiles},
         }
-        parts = [
-            ("numbers", SimpleImputer(strategy="median"), numbers),
-            ("categories", encoder, categories),
-            *(
-                (str(k), make_pipeline(texts[name], SimpleImputer(strategy="median")), [name])
-                for k, name in enumerate(texts)
-            ),
-            ("missing", MissingIndicator(error_on_new=False), list(kinds.index)),
-        ]
-        names = partial(_feature_name, list(texts))
-        return ColumnTransformer([part for part in parts if part[2]], verbose_feature_names_out=names)
 
 
 def _named(X: Any) -> pd.DataFrame:
@@ -248,12 +275,19 @@ def _texts_in(column: pd.Series) -> pd.Series:
     return column.astype(object).where(~blank(column), np.nan)
 
 
-def _level_name(column: str, level: str) -> str:
-    return f"{column}={level}"
-
-
-def _feature_name(texts: list[str], part: str, feature: str) -> str:
-    """The name of a feature, from that of its part of the transformer; ``texts`` are the columns of text, in order."""
-    if part == "missing":
-        return feature.removeprefix("missingindicator_") + " is missing"
-    return f"{texts[int(part)]}: {feature}" if part.isdecimal() else feature
+def _side_by_side(
+    columns: pd.DataFrame,
+    kinds: pd.Series,
+    levels: dict[str, list[str]],
+    described: dict[str, pd.DataFrame],
+    missing: list[str],
+) -> pd.DataFrame:
+    """The features of all columns, NaN where a number or text is empty, and where columns are empty."""
+    one_hot = {f"{name}={level}": columns[name] == level for name in levels for level in levels[name]}
+    parts = [
+        columns[list(kinds.index[kinds == "numbers"])],
+        pd.DataFrame(one_hot, index=columns.index),
+        *(described[name].add_prefix(f"{name}: ") for name in described),
+        columns[missing].isna().add_suffix(" is missing"),
+    ]
+    return pd.concat(parts, axis=1).astype(float)

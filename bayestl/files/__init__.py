@@ -1,1 +1,1 @@
-"""Fitted models as folders of JSON and safetensors: no pickle, so loading never runs code."""
+"""Fitted models as folders of one safetensors file: no pickle, so loading never runs code."""

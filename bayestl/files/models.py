@@ -1,26 +1,28 @@
 """Writing models to a folder and reading them, without pickle and without running code.
 
 A file names a class of the registry, which models join when they are defined (:func:`register`); parameters are plain
-JSON, arrays are safetensors.
+JSON, arrays are safetensors.  Whatever is wrong with a file is a :class:`~bayestl.files.folder.FileError`.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayestl.files.documents import plain, task_from_document, task_to_document
-from bayestl.files.folder import FileError, read_folder, write_folder
+from bayestl.files.folder import FILE, FileError, read_folder, write_folder
 from bayestl.kernels.combined import from_document, to_document
 from bayestl.table.groups import plain_name
 from bayestl.table.measured import Measured
 from bayestl.table.table import Table
 
-FORMAT = 4
+FORMAT = 5
 """Version of the file format."""
 _MODELS: dict[str, type] = {}
 
@@ -69,17 +71,20 @@ def model_from_document(document: dict[str, Any]) -> Any:
         If the class is unknown, or does not have the parameters.
     """
     models = registered()
-    if document.get("class") not in models:
+    if str(document.get("class")) not in models:
         raise FileError(f"unknown model {document.get('class')!r}: one of {sorted(models)} is expected")
-    tasks = document["tasks_given"]
     try:
+        tasks = document["tasks_given"]
         parameters = {k: _parameter_from_document(k, v) for k, v in document["parameters"].items()}
         model_class = models[document["class"]]
-        if "kernel" in model_class._get_param_names() and "kernel" not in parameters:
-            raise FileError("the kernel of the model is missing")
+        expected = {*model_class._get_param_names()} - {"tasks"}
+        if odd := expected ^ {*parameters}:
+            raise FileError(f"{sorted(odd)[0]!r} is missing or is no parameter of {document['class']}")
         return model_class(**parameters, tasks=None if tasks is None else [task_from_document(t) for t in tasks])
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileError(str(error)) from error
+    except FileError:
+        raise
+    except Exception as error:
+        raise FileError(f"the parameters of {document['class']} are not as expected: {error}") from error
 
 
 def _parameter_from_document(name: str, value: Any) -> Any:
@@ -94,10 +99,15 @@ def _parameter_from_document(name: str, value: Any) -> Any:
 
 
 def write_model(model: Any, path: str | os.PathLike[str]) -> None:
-    """Write a fitted model to the folder ``path``, created if it does not exist; a crash leaves the earlier files."""
+    """Write a fitted model to the folder ``path``, created if it does not exist; a crash leaves the earlier model.
+
+    Raises
+    ------
+    FileError
+        If ``path`` is no folder, holds another file of that name, or the model's notes are not JSON values.
+    """
     table = model.table_
     document = {
-        "format": FORMAT,
         **model_to_document(model),
         "tasks": [task_to_document(t) for t in table.tasks],
         "features": list(table.features),
@@ -106,12 +116,24 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         "named": hasattr(model, "feature_names_in_"),
         "seed": model.seed_,
         "output": model.output_,
+        "notes": _checked_notes(model.notes_),
     }
     arrays = {f"state.{k}": v for k, v in model._state().items()}
     arrays |= {"table.x": table.x} | {f"table.{name}": v for name, v in table.labels._asdict().items()}
     if table.group is not None:
         arrays["table.group"] = table.group
-    write_folder(path, document, arrays)
+    write_folder(path, FORMAT, document, arrays)
+
+
+def _checked_notes(notes: Any) -> dict[str, Any]:
+    """The user's notes as they will be read again; refuses what JSON does not give back."""
+    try:
+        same = isinstance(notes, dict) and json.loads(json.dumps(notes)) == notes
+    except (TypeError, ValueError, RecursionError):
+        same = False
+    if not same:
+        raise FileError(f"notes_ must be a dictionary of text, numbers, lists and dictionaries, got {str(notes)[:80]}")
+    return dict(notes)
 
 
 def _names(values: list[Any]) -> list[Any]:
@@ -125,29 +147,65 @@ def read_model(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     FileError
-        If the folder holds no model, or one that this version cannot read.
+        If the folder holds no model, a damaged one, or one that this version cannot read.
     """
     document, arrays = read_folder(path, FORMAT)
     try:
-        model = model_from_document(document)
+        return _restored(document, arrays)
     except FileError as error:
-        raise FileError(f"{path}: {error}") from error
-    x = arrays["table.x"]
-    table = Table(
-        x,
-        Measured(*(arrays[f"table.{name}"] for name in Measured._fields)),
-        tuple(document["features"]),
-        tuple(task_from_document(t) for t in document["tasks"]),
-        pd.Index(document["rows"]),
-        arrays.get("table.group"),
-        tuple(document["groups"]),
-    )
+        raise FileError(f"{Path(path) / FILE}: {error}") from error
+    except Exception as error:  # an intact file whose content was changed by hand, or by a program that is no model
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise FileError(f"{Path(path) / FILE} describes no model of this version ({reason})") from error
+
+
+def _restored(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    """The fitted model of a document and its arrays."""
+    model = model_from_document(document)
+    table = _table(document, arrays)
+    seed, output = document["seed"], document["output"]
+    if type(seed) is not int or output not in ("frame", "column", "array"):
+        raise FileError(f"a seed and a kind of output are expected, found {seed!r} and {output!r}")
+    notes = _checked_notes(document["notes"])
     scaler = model._scale(table)
     state = {k.removeprefix("state."): v for k, v in arrays.items() if k.startswith("state.")}
-    seed = int(document["seed"])
     model._become(table, scaler, model._restore(table, scaler, state, seed), seed)
-    model.n_features_in_ = x.shape[1]
+    model.n_features_in_ = table.x.shape[1]
     if document["named"]:
         model.feature_names_in_ = np.asarray(table.features, dtype=object)
-    model.output_ = document["output"]
+    model.output_, model.notes_ = output, notes
     return model
+
+
+def _table(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Table:
+    """The fitted table; refuses arrays that are not of its shape and type, and numbers that no table has."""
+    features, rows = _list_of(document, "features", str), _list_of(document, "rows", _NAMES)
+    groups = _list_of(document, "groups", _NAMES)
+    tasks = tuple(task_from_document(t) for t in _list_of(document, "tasks", dict))
+    n, shapes = len(rows), {"x": (len(rows), len(features))}
+    shapes |= dict.fromkeys(Measured._fields, (n, len(tasks)))
+    for name, shape in shapes.items():
+        values = arrays.get(f"table.{name}")
+        if values is None or values.shape != shape or values.dtype != np.float64:
+            found = "nothing" if values is None else f"{values.dtype} {values.shape}"
+            raise FileError(f"the array table.{name} must be float64 {shape}, found {found}")
+    x, labels = arrays["table.x"], Measured(*(arrays[f"table.{name}"] for name in Measured._fields))
+    group = arrays.get("table.group")
+    if group is not None and not (group.shape == (n,) and np.isin(group, np.arange(-1, len(groups))).all()):
+        raise FileError("the array table.group must hold a number of a group for each row")
+    if not (np.isfinite(x).all() and np.isfinite(labels.se).all() and (labels.se >= 0).all()):
+        raise FileError("features and standard errors must be finite")
+    if (np.isnan(labels.y) != np.isnan(labels.high)).any() or (labels.y > labels.high).any():
+        raise FileError("the ends of labels do not fit each other")
+    return Table(x, labels, tuple(features), tasks, pd.Index(rows), group, tuple(groups))
+
+
+_NAMES = (str, int, float, type(None))
+
+
+def _list_of(document: dict[str, Any], name: str, kind: Any) -> list[Any]:
+    """The list of a document whose entries are of a kind."""
+    values = document.get(name)
+    if not (isinstance(values, list) and all(isinstance(v, kind) for v in values)):
+        raise FileError(f"{name!r} is not the list that is expected")
+    return values

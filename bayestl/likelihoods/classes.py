@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -36,8 +36,8 @@ class Classified(Part):
         classes, name = self.classes, type(self).__name__
         if classes is None:
             return
-        if isinstance(classes, str):
-            raise ValueError(f"{name}: classes must be a list of names, got the string {classes!r}")
+        if isinstance(classes, str) or not isinstance(classes, Iterable):
+            raise ValueError(f"{name}: classes must be a list of names, got {classes!r}")
         object.__setattr__(self, "classes", tuple(classes))
         if len(set(classes)) < len(classes):
             raise ValueError(f"{name}: a class is listed twice in {list(classes)}")

@@ -27,7 +27,7 @@ from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table, build_table
 from bayestl.table.task import Task
 
-_DATA_ATTRIBUTES = ("table_", "scaler_", "tasks_", "seed_", "n_features_in_", "feature_names_in_", "output_")
+_DATA_ATTRIBUTES = ("table_", "scaler_", "tasks_", "seed_", "n_features_in_", "feature_names_in_", "output_", "notes_")
 """Fitted attributes that are data, not modules."""
 
 
@@ -41,6 +41,8 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
     ----------
     seed_ : int
         The seed of the fit, and of all random numbers behind its predictions: ``random_state``, or what was drawn for it.
+    notes_ : dict
+        What you want to keep with the fit (text, numbers, lists, dictionaries): saved and loaded with it, empty after ``fit``.
     """
 
     tasks: Sequence[Task] | None
@@ -49,6 +51,7 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
     table_: Table
     scaler_: Scaler
     seed_: int
+    notes_: dict[str, Any]
     _predicts_from_features = True
     """Whether it says more of a row of which no label is known than that it is one of many."""
     _takes_unlabelled = False
@@ -148,6 +151,7 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
     def _become(self, table: Table, scaler: Scaler, learnt: dict[str, Any], seed: int) -> None:
         """Set the fitted attributes."""
         self.table_, self.scaler_, self.tasks_, self.seed_ = table, scaler, table.tasks, seed
+        self.notes_ = {}
         for name, value in learnt.items():
             setattr(self, name, value)
 
@@ -252,12 +256,16 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
         """The checks of the fitted model that :meth:`diagnose` tabulates."""
 
     def save(self, path: Any) -> None:
-        """Write the fitted model to a folder of JSON and safetensors, no code; :func:`bayestl.load` reads it.
+        """Write the fitted model to a folder, one file without code; :func:`bayestl.load` reads it.
+
+        A model that the folder holds already is replaced: a crash or a kill leaves the earlier model or this one, whole.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             Before ``fit``.
+        FileError
+            If the path is no folder, or the folder holds something else under the name of the model's file.
         """
         check_is_fitted(self, "table_")
         write_model(self, path)

@@ -39,6 +39,6 @@ def load(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     FileError
-        If the folder holds no model, or one that this version cannot read.
+        If the folder holds no model, a damaged one, or one that this version cannot read.
     """
     return read_model(path)

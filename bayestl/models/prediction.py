@@ -12,13 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 from bayestl.inference.threads import threads_for
 from bayestl.joint import Asked, JointLabels
 from bayestl.metrics import mean_score
-from bayestl.posterior import Posterior
+from bayestl.posterior import LOSSES, Posterior
 from bayestl.table.new_rows import Rows, feature_rows, fitted_rows, known_labels, match_rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import Task
-
-LOSSES = ("squared", "absolute")
 
 
 class Predictor(ABC):

@@ -29,6 +29,8 @@ def comparison_sections(comparison: Comparison, parity: str | None = None) -> li
     list of Section
         The sections, for :func:`bayestl.report.write`.
     """
+    if not isinstance(comparison, Comparison):
+        raise ValueError(f"a Comparison is expected, the result of compare, got {type(comparison).__name__}")
     data = Section("The data")
     rows, features = comparison.shape
     data.text(f"{rows} rows, {features} features. Number of labels of each task, and of rows with labels of two tasks.")

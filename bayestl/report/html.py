@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from bayestl.files.output import write_output
 from bayestl.version import __version__
 
 _STYLE = """
@@ -89,9 +90,4 @@ def render(title: str, sections: Sequence[Section]) -> str:
 
 def write(path: str | os.PathLike[str], title: str, sections: Sequence[Section]) -> Path:
     """Write the page to a file, which replaces an earlier one at once, and return its path."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(target.name + ".part")
-    scratch.write_text(render(title, sections), encoding="utf-8")
-    os.replace(scratch, target)
-    return target
+    return write_output(path, render(title, sections))

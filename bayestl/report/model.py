@@ -46,9 +46,15 @@ def write_model_report(
     ------
     sklearn.exceptions.NotFittedError
         Before ``fit``.
+    ValueError
+        If the predictions are no posterior, or the file cannot be written.
     """
     from sklearn.utils.validation import check_is_fitted
 
+    if not isinstance(model, BayesianModel):
+        raise ValueError(f"model must be a fitted model of bayestl, got {model!r}")
+    if not isinstance(predictions, Posterior | None):
+        raise ValueError(f"predictions must be what model.posterior(X_new) returns, got {type(predictions).__name__}")
     check_is_fitted(model, "table_")
     return write(path, title or f"bayestl: {type(model).__name__}", model_sections(model, predictions))
 

@@ -6,6 +6,7 @@ model take the fitted model, or the table that its method of the same name retur
 
 from __future__ import annotations
 
+import io
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 
 from bayestl import metrics
 from bayestl.evaluation.calibration import confidence_of, uniform_band
-from bayestl.evaluation.comparison import LEVEL, Comparison
+from bayestl.evaluation.comparison import LEVEL, SCORES, Comparison
 
 if TYPE_CHECKING:
     from bayestl.evaluation.simulated import Calibration
@@ -34,11 +35,22 @@ def new_axes(ax: Any, size: tuple[float, float]) -> Any:
     return Figure(figsize=size, layout="constrained").add_subplot()
 
 
+def image(figure: Any, ending: str = "png") -> bytes:
+    """A figure as the bytes of an image file with the given ending."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=ending, dpi=130)
+    return buffer.getvalue()
+
+
 def plot_comparison(comparison: Comparison, score: str = "mae", ax: Any = None) -> Any:
     """Mean score of each model relative to that of the first model, one row per quantity; bars are standard errors.
 
     A log density has no natural zero, so ``"nlpd"`` is shown for classes only, where it is the log loss.
     """
+    if not isinstance(comparison, Comparison):
+        raise ValueError(f"a Comparison is expected, the result of compare, got {type(comparison).__name__}")
+    if score not in SCORES:
+        raise ValueError(f"no score {score!r}; the scores are {list(SCORES)}")
     scored = comparison.scores.groupby("quantity")[score].count()
     quantities = [q for q in comparison.quantities if scored[q] and (score != "nlpd" or comparison.classified(q))]
     models = comparison.models
@@ -69,6 +81,9 @@ def plot_parity(comparison: Comparison, model: str, quantity: str, ax: Any = Non
     interval is known (``"<0.1"``) are left out.
     """
     ax = new_axes(ax, (3.6, 3.4))
+    for what, name, names in (("model", model, comparison.models), ("quantity", quantity, comparison.quantities)):
+        if name not in names:
+            raise ValueError(f"no {what} {name!r}; there are {names}")
     predictions = comparison.predictions
     p = predictions[(predictions["model"] == model) & (predictions["quantity"] == quantity)].drop_duplicates("row")
     p = p[p["y"] == p["high"]]

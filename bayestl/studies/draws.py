@@ -21,6 +21,7 @@ from bayestl.datasets import Dataset
 from bayestl.evaluation.comparison import Comparison
 from bayestl.evaluation.cross_validation import compare
 from bayestl.features import CompositionFeatures
+from bayestl.files.output import write_output
 from bayestl.models.chain.model import ChainGP
 from bayestl.models.exact.difference import DifferenceGP
 from bayestl.models.exact.independent import IndependentGP
@@ -213,11 +214,10 @@ class Result:
 
     def write(self, folder: Path) -> None:
         """Write :attr:`scores` as ``scores.csv``, and the held-out predictions of each table as CSV."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.scores.to_csv(folder / "scores.csv", index=False)
+        write_output(folder / "scores.csv", self.scores.to_csv(index=False))
         for (table, rows), comparison in self.comparisons.items():
             name = "-".join(re.findall(r"\w+", f"{table} {rows}"))
-            comparison.predictions.to_csv(folder / f"{name}.csv", index=False)
+            write_output(folder / f"{name}.csv", comparison.predictions.to_csv(index=False))
 
     def to_frame(self) -> pd.DataFrame:
         """Mean over draws and its standard error: index (table, rows, model), columns (score, "mean"/"se")."""

@@ -23,6 +23,7 @@ from bayestl.datasets import load_experimental_band_gaps
 from bayestl.evaluation.comparison import Comparison
 from bayestl.evaluation.cross_validation import compare
 from bayestl.features import PRESETS, CompositionFeatures
+from bayestl.files.output import write_output
 from bayestl.likelihoods import Hurdle
 from bayestl.models.chain.model import ChainGP
 from bayestl.models.exact.difference import DifferenceGP
@@ -75,13 +76,12 @@ class Result:
         """Write the predictions as CSV, and a picture of predictions against labels and of the calibration."""
         from matplotlib.figure import Figure
 
-        folder.mkdir(parents=True, exist_ok=True)
-        self.comparison.predictions.to_csv(folder / f"gap-{self.case}.csv", index=False)
+        write_output(folder / f"gap-{self.case}.csv", self.comparison.predictions.to_csv(index=False))
         figure = Figure(figsize=(7.6, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
         plots.plot_parity(self.comparison, self.comparison.models[0], TARGET, ax=left)
         plots.plot_calibration(self.comparison, TARGET, ax=right)
-        figure.savefig(folder / f"gap-{self.case}.png", dpi=130)
+        write_output(folder / f"gap-{self.case}.png", plots.image(figure))
 
 
 @dataclass
@@ -112,9 +112,8 @@ class Curve:
 
     def write(self, folder: Path) -> None:
         """Write the curve as CSV and as a picture."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.records.to_csv(folder / "gap-G2.csv", index=False)
-        plots.plot_learning_curve(self.records, unit="eV").figure.savefig(folder / "gap-G2.png", dpi=130)
+        write_output(folder / "gap-G2.csv", self.records.to_csv(index=False))
+        write_output(folder / "gap-G2.png", plots.image(plots.plot_learning_curve(self.records, unit="eV").figure))
 
 
 def table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bayestl.table.task import TaskPart
 
@@ -30,8 +30,8 @@ def order_levels(levels: Sequence[str] | None, columns: Sequence[str]) -> tuple[
     """
     if levels is None:
         return tuple(range(len(columns)))
-    if isinstance(levels, str):
-        raise ValueError(f"levels= must be a list of label columns, lowest fidelity first, got the string {levels!r}")
+    if isinstance(levels, str) or not isinstance(levels, Iterable):
+        raise ValueError(f"levels= must be a list of label columns, lowest fidelity first, got {levels!r}")
     for name in levels:
         if name not in columns:
             raise ValueError(f"levels= names {name!r}, which is no column of Y; the columns are {list(columns)}")
@@ -55,9 +55,13 @@ def order_graph(graph: Mapping[str, Sequence[str]] | None, columns: Sequence[str
     columns = list(columns)
     if graph is None:
         return {i: (i - 1,) if i else () for i in range(len(columns))}
+    if not isinstance(graph, Mapping):
+        raise ValueError(
+            f"graph= must be a dict of each task's parents, such as {{'measured': ['dft']}}, got {graph!r}"
+        )
     parents: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(columns)), ())
     for child, names in graph.items():
-        if isinstance(names, str):
+        if isinstance(names, str) or not isinstance(names, Iterable):
             raise ValueError(f"graph={{{child!r}: {names!r}}}: parents must be a list, such as [{names!r}]")
         for name in (child, *names):
             if name not in columns:

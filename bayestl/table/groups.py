@@ -77,13 +77,18 @@ def counts(names: pd.Index) -> bool:
     return bool(pd.api.types.is_integer_dtype(names.dtype)) and np.array_equal(names, np.arange(len(names)))
 
 
+def _spelled(name: Any) -> str:
+    is_whole = isinstance(name, float) and name.is_integer()
+    return str(int(name)) if is_whole else str(name)
+
+
 def encode_groups(
     groups: Any, index: pd.Index, known: Sequence[Hashable] | None = None
 ) -> tuple[np.ndarray, tuple[Hashable, ...]]:
     """Codes (n,) of the rows' groups, -1 where the group is missing, and the names of all groups.
 
     Known groups come first, in their order, then new ones in the order in which they appear.  Names are those of
-    :func:`plain_name`.
+    :func:`plain_name`; a known group is known by its spelling too: 1, 1.0 and ``"1"`` are one group.
 
     Raises
     ------
@@ -101,6 +106,8 @@ def encode_groups(
     if len(values) != n:
         raise ValueError(f"groups= has {len(values)} entries for {n} rows")
     known = tuple(known or ())
-    entries = pd.Series([*known, *map(plain_name, values)], dtype=object).to_numpy()
+    alike = {_spelled(name): name for name in known}
+    plain = [name if name in known else alike.get(_spelled(name), name) for name in map(plain_name, values)]
+    entries = pd.Series([*known, *plain], dtype=object).to_numpy()
     codes, names = pd.factorize(entries)
     return codes[len(known) :], tuple(names)

@@ -6,6 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+SAME = 1e-13
+"""Largest relative difference of two numbers that are the same: the last digits are lost in files."""
+
+
+def same_number(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Where two arrays hold the same numbers, as far as programs keep them when they write and read a file."""
+    return np.isclose(a, b, rtol=SAME, atol=0.0)
+
 
 class Measured(NamedTuple):
     """Labels (n, T) of n rows and T tasks, classes as positions; the three numbers of a label travel together."""
@@ -70,5 +78,5 @@ class Measured(NamedTuple):
         return Measured(*(np.where(mask, a, b) for a, b in zip(self, others, strict=True)))
 
     def same(self, others: Measured) -> np.ndarray:
-        """Boolean (n, T): labels that say the same number or interval as the others."""
-        return (self.y == others.y) & (self.high == others.high)
+        """Boolean (n, T): labels that say the same number or interval as the others (:func:`same_number`)."""
+        return same_number(self.y, others.y) & same_number(self.high, others.high)

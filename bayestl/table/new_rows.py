@@ -14,7 +14,7 @@ import pandas as pd
 
 from bayestl.table.columns import label_frame, read_features
 from bayestl.table.groups import counts, encode_groups, plain_name, refuse_other_rows
-from bayestl.table.measured import Measured
+from bayestl.table.measured import Measured, same_number
 from bayestl.table.table import Table, read_labels, row_groups
 from bayestl.table.task import Task
 
@@ -173,11 +173,12 @@ def recognise(table: Table, x: np.ndarray, names: pd.Index) -> np.ndarray:
     """Positions (n,) of rows in the fitted table, -1 where a row is not one of them.
 
     The whole fitted table, row by row, is recognised as such.  Of other tables a row is recognised by its name and its
-    features together, both exactly equal; names that are given twice recognise nothing, nor do names that only count the
-    rows (0, 1, 2, ...) in both tables: two tables that were read from files have such names in common, but not their rows.
+    features together: the same name, and the same numbers (:func:`~bayestl.table.measured.same_number`).  Names that
+    are given twice recognise nothing, nor do names that only count the rows (0, 1, 2, ...) in both tables: two tables that
+    were read from files have such names in common, but not their rows.
     """
     names, fitted = _as_saved(names), _as_saved(table.index)
-    if x.shape == table.x.shape and np.array_equal(x, table.x) and names.equals(fitted):
+    if x.shape == table.x.shape and same_number(x, table.x).all() and names.equals(fitted):
         return np.arange(len(x))
     if counts(names) and counts(fitted):
         return np.full(len(x), -1)
@@ -185,7 +186,7 @@ def recognise(table: Table, x: np.ndarray, names: pd.Index) -> np.ndarray:
     position = np.where(names.isin(twice), -1, fitted.drop_duplicates(keep=False).get_indexer(names))
     place = np.flatnonzero(~fitted.isin(twice))  # positions of the names that are given once
     position = np.where(position >= 0, place[position] if len(place) else -1, -1)
-    return np.where((x == table.x[position]).all(axis=1), position, -1)
+    return np.where(same_number(x, table.x[position]).all(axis=1), position, -1)
 
 
 def _as_saved(names: pd.Index) -> pd.Index:

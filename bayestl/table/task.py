@@ -118,7 +118,7 @@ def match_tasks(columns: Sequence[str], tasks: Sequence[Task] | None) -> tuple[T
         If a given task names no column, or two have one name.
     """
     given = {}
-    for task in tasks or ():
+    for task in [tasks] if isinstance(tasks, Task) else tasks or ():
         if not isinstance(task, Task):
             raise ValueError(f"tasks= must hold bayestl.Task objects, got {task!r}")
         if task.name in given:

@@ -10,33 +10,10 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from support.campaigns import TASKS, answers, campaign, model, table
 
 import bayestl as btl
 from bayestl.active import Between, Campaign, Learn, LedgerError, Maximise, plot_campaign
-
-TASKS = [btl.Task("dft"), btl.Task("exp", unit="eV", cost=20.0)]
-
-
-def table(n=40):
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame(rng.uniform(-1, 1, (n, 2)), columns=["a", "b"], index=[f"m{i}" for i in range(n)])
-    f = np.sin(3 * X["a"]) + X["b"]
-    noise = 0.05 * rng.standard_normal((n, 2))
-    return X, pd.DataFrame({"dft": f, "exp": 1.1 * f + 0.3}) + noise
-
-
-def model():
-    return btl.DifferenceGP(["dft", "exp"], hyperparameters="map", n_starts=1, verbose=False)
-
-
-def campaign(path, goal=None, **kwargs):
-    X, _ = table()
-    return Campaign(X, TASKS, goal or Maximise("exp"), model(), path, verbose=False, **kwargs)
-
-
-def answers(suggested):
-    _, Y = table()
-    return suggested.assign(value=[Y.loc[r, t] for r, t in zip(suggested["row"], suggested["task"], strict=True)])
 
 
 def test_from_nothing_to_the_best_row(tmp_path):
@@ -193,8 +170,8 @@ def test_files_that_are_none_are_refused(tmp_path):
     with pytest.raises(LedgerError, match="already exists"):
         campaign(tmp_path / "c.db")
     with sqlite3.connect(tmp_path / "c.db") as db:
-        db.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
-    with pytest.raises(LedgerError, match="reads format 1"):
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(LedgerError, match="has format 99: this version reads format 2"):
         Campaign.open(tmp_path / "c.db")
 
 

@@ -98,7 +98,7 @@ def test_compare_writes_a_report(table, tmp_path):
     [
         (("fit", "missing.csv", "--tasks", "a", "-o", "m"), "no file missing.csv"),
         (("fit", "TABLE", "--tasks", "gap", "-o", "m"), "no column 'gap'"),
-        (("fit", "TABLE", "--tasks", "dft", "--features", "formula", "-o", "m"), "'formula' of X holds 'LiF'"),
+        (("fit", "TABLE", "--tasks", "dft", "--features", "numbers:formula", "-o", "m"), "'LiF' in line 2, 'LiCl'"),
         (("fit", "TABLE", "--tasks", "dft", "--features", "composition:name", "-o", "m"), "no column 'name'"),
         (
             (

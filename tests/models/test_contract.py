@@ -158,17 +158,6 @@ def test_saved_and_loaded_predicts_the_same(fitted, two_tasks, tmp_path, name):
     assert not [f for f in (tmp_path / "model").iterdir() if f.suffix in (".pkl", ".pt", ".part")]
 
 
-def test_loading_what_is_no_model_says_so(tmp_path):
-    with pytest.raises(ValueError, match=r"model.json is missing"):
-        btl.load(tmp_path)
-    (tmp_path / "model.json").write_text('{"format": 2, "class": "os.system"}')
-    with pytest.raises(ValueError):
-        btl.load(tmp_path)
-    (tmp_path / "model.json").write_text("not json")
-    with pytest.raises(ValueError, match="readable model"):
-        btl.load(tmp_path)
-
-
 @pytest.mark.parametrize("name", CHAIN_IS_SLOW)
 def test_a_fit_repeats_from_its_seed(two_tasks, name):
     X, Y = (frame.iloc[14:26] for frame in two_tasks)

@@ -120,8 +120,18 @@ def test_groups_are_encoded_and_missing_ones_marked():
 def test_groups_may_be_of_any_type_and_known_ones_come_first():
     groups = pd.Series([("x", 1), 2.0, "2", None, 3, np.nan, ("x", 1)], dtype=object)
     codes, names = encode_groups(groups, groups.index, known=(2, "z"))
-    assert codes.tolist() == [2, 0, 3, -1, 4, -1, 2]
-    assert names == (2, "z", "('x', 1)", "2", 3)  # as a saved model has them
+    assert codes.tolist() == [2, 0, 0, -1, 3, -1, 2]
+    assert names == (2, "z", "('x', 1)", 3)  # as a saved model has them; "2" and 2 are one group
+
+
+@pytest.mark.parametrize("known", [(1, 2), (1.0, 2.0), ("1", "2"), (2, 1), ("1", 2)])
+@pytest.mark.parametrize("new", [["1", "2", "x"], [1, 2, "x"], [1.0, "2", "x"], [np.float64(1), np.int64(2), "x"]])
+def test_a_known_group_is_known_by_its_spelling(known, new):
+    codes, names = encode_groups(pd.Series(new, dtype=object), pd.RangeIndex(3), known)
+    assert [names[c] for c in codes[:2]] == [next(k for k in known if float(k) == v) for v in (1, 2)]
+    assert names[codes[2]] == "x"
+    assert names[:2] == known
+    assert encode_groups(["1.5", "01"], pd.RangeIndex(2), (1.0, 2))[0].tolist() == [2, 3]
 
 
 @settings(max_examples=50, deadline=None)

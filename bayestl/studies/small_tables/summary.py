@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayestl.files.output import write_output
+from bayestl.report.plots import image
 from bayestl.studies.small_tables.models import AUTO
 from bayestl.studies.small_tables.results import Results
 from bayestl.studies.small_tables.scores import EACH, LEVELS
@@ -114,14 +116,13 @@ class Summary:
         """Write the summary as text and as tables, and the picture."""
         from bayestl.studies.small_tables.picture import draw
 
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "summary.txt").write_text(f"{self}\n", encoding="utf-8")
-        self.scores.rename_axis([*KEY, "model"]).to_csv(folder / "scores.csv")
+        write_output(folder / "summary.txt", f"{self}\n")
+        write_output(folder / "scores.csv", self.scores.rename_axis([*KEY, "model"]).to_csv())
         if not self.ratios.empty:
-            self.table.to_csv(folder / "summary.csv")
+            write_output(folder / "summary.csv", self.table.to_csv())
             figure = draw(self.table, self.ratios.loc[:, ~self.ratios.columns.str.startswith(MEMBER)])
             for ending in ("svg", "png"):
-                figure.savefig(folder / f"small-tables.{ending}", dpi=130)
+                write_output(folder / f"small-tables.{ending}", image(figure, ending))
 
 
 def _in_order(draws: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Commands on campaigns of active learning: suggest, tell, simulate."""
+"""Commands that choose measurements: suggest, and simulate on a table whose answers are known."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayestl.cli.app import Jobs, Likelihoods, Quiet, Seed, printer, user_errors
+from bayestl.cli.app import Jobs, Likelihoods, Notes, Quiet, Seed, printer, user_errors
+from bayestl.cli.features import Inputs, choose_features
 from bayestl.cli.inputs import (
     ModelName,
-    choose_inputs,
     make_model,
     make_tasks,
     models_in,
     names_in,
-    read,
     require_columns,
-    write,
 )
+from bayestl.cli.labels import read_labels, roles, standard_errors
+from bayestl.cli.outputs import Force, Json, path_in, print_json, table_path_in, write
+from bayestl.cli.reading import HOW, FileTable, Reading, read, reads_tables
+from bayestl.files.output import check_folder, check_output, write_output
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayestl.table.task import Task
 
 Costs = Annotated[str | None, typer.Option(help="TASK=COST of one measurement, comma-separated; by default 1.")]
@@ -44,7 +44,7 @@ def with_costs(names: list[str], likelihoods: str | None, costs: str | None) -> 
     specified = {t.name: t for t in make_tasks(names, likelihoods) or ()}
     tasks = {name: specified.get(name, btl.Task(name)) for name in names}
     for pair in names_in(costs):
-        name, sign, value = (part.strip() for part in pair.partition("="))
+        name, sign, value = (part.strip() for part in pair.rpartition("="))
         try:
             if not sign or name not in tasks:
                 raise ValueError
@@ -54,12 +54,15 @@ def with_costs(names: list[str], likelihoods: str | None, costs: str | None) -> 
     return list(tasks.values())
 
 
+@reads_tables
 def suggest(
     ledger: Annotated[Path, typer.Argument(help="The campaign's file; with --pool a new one.")],
     n: Annotated[int, typer.Option("-n", help="How many measurements.", min=1)] = 1,
     pool: Annotated[
         Path | None,
-        typer.Option(help="To begin a campaign: CSV or Parquet of the candidates; labels in it count as results."),
+        typer.Option(
+            help="To begin a campaign: CSV, Excel or Parquet of the candidates; labels in it are known, and cost nothing."
+        ),
     ] = None,
     tasks: Annotated[
         str | None, typer.Option(help="To begin: label columns, comma-separated; lowest fidelity first.")
@@ -75,40 +78,68 @@ def suggest(
     likelihoods: Likelihoods = None,
     budget: Annotated[float | None, typer.Option(help="To begin: sum of costs that may be spent.")] = None,
     acquisition: Annotated[str, typer.Option(help="To begin: see the documentation of Campaign.")] = "auto",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write the suggestions to.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", parser=table_path_in, help="CSV or Excel to write the suggestions to."),
+    ] = None,
+    force: Force = False,
     seed: Seed = 0,
+    as_json: Json = False,
     quiet: Quiet = False,
+    how: Reading = HOW,
 ) -> None:
     """Suggest what to measure next; with --pool, --tasks and --goal begin a campaign first."""
     with user_errors():
         from bayestl.active import Campaign
 
+        if output is not None:
+            check_output(output, [ledger, *([] if pool is None else [pool])], force)
+        quiet = quiet or as_json
         say = printer(quiet)
         if pool is None:
+            of_new: dict[str, Any] = {"tasks": tasks, "goal": goal, "name": name, "features": features, "costs": costs}
+            of_new |= {"likelihoods": likelihoods, "budget": budget}
+            if given := [option for option, value in of_new.items() if value is not None]:
+                raise ValueError(f"--{given[0]} is for a new campaign: say --pool too, or leave it out")
             campaign = Campaign.open(ledger, verbose=not quiet)
         else:
             if tasks is None or goal is None:
                 raise ValueError("--pool begins a campaign: say --tasks and --goal too")
+            note = Notes(quiet)
             campaign = _begin(
-                ledger, read(pool), names_in(tasks), goal, name, features, presets, model, with_costs(names_in(tasks), likelihoods, costs),
+                ledger, note, read(pool, how, note), names_in(tasks), goal, name, features, presets, model, with_costs(names_in(tasks), likelihoods, costs),
                 budget, acquisition, seed, not quiet,
             )  # fmt: skip
         suggestions = campaign.suggest(n)
+        if output is not None:
+            try:
+                write(suggestions.reset_index().assign(value=None, se=None), output)
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"{error}; the suggestions are kept: `bayestl export {ledger} --what open -o FILE` writes them"
+                ) from error
+        if as_json:
+            state = {"spent": campaign.spent, "budget": campaign.budget}
+            print_json({"suggestions": suggestions.reset_index().to_dict("records")} | state)
+            return
         say(repr(campaign))
         if suggestions.empty:
             say("nothing to suggest: the budget or the pool is used up")
         else:
-            typer.echo(suggestions.drop(columns="reason").to_string(float_format="{:.4g}".format, na_rep="-"))
-            for reason in dict.fromkeys(suggestions["reason"]):
-                say(reason)
+            shown = (
+                suggestions.drop(columns="reason").rename(columns={"hit": "P(hit)"}).dropna(axis="columns", how="all")
+            )
+            typer.echo(shown.to_string(float_format="{:.4g}".format, na_rep="-"))
+            for reason, rows in suggestions.groupby("reason", sort=False)["row"]:
+                say(f"{', '.join(dict.fromkeys(map(str, rows)))}: {reason}")
         if output is not None:
-            write(suggestions.reset_index().assign(value=None, se=None), output)
             say(f"written: {output}; fill in the column value, then: bayestl tell {ledger} {output}")
 
 
 def _begin(
     ledger: Path,
-    frame: pd.DataFrame,
+    note: Notes,
+    table: FileTable,
     names: list[str],
     goal: str,
     name: str | None,
@@ -121,16 +152,20 @@ def _begin(
     seed: int,
     verbose: bool,
 ) -> Any:
-    """A new campaign on the candidates of a table, whose labels are its first results."""
+    """A new campaign on the candidates of a table, whose labels are known from the beginning."""
     from bayestl.active import Campaign
     from bayestl.active.goals import from_words
 
-    require_columns(frame, [name] if name else [], "--name")
-    labels = frame.reindex(columns=names)
-    inputs = choose_inputs(frame.drop(columns=[name] if name else []), features, presets, names)
-    candidates = inputs.matrix(frame, None, verbose)
+    require_columns(table, [name] if name else [], "--name")
+    there = [n for n in names if n in table.columns]
+    taken = roles(table, there, standard_errors(table, None, there, note), None, name, note)
+    inputs = Inputs(choose_features(table, features, taken, note), names_in(presets), verbose=verbose)
+    candidates = inputs.fit(table)
+    labels = read_labels(table, {t.name: t.likelihood for t in tasks if t.name in there}, evident=False).reindex(
+        columns=names
+    )
     if name is not None:
-        candidates.index = labels.index = frame[name]
+        candidates.index = labels.index = table.text(name)
     campaign = Campaign(
         candidates,
         tasks,
@@ -139,46 +174,18 @@ def _begin(
         ledger,
         budget=budget,
         acquisition=acquisition,
-        formulas=list(frame[inputs.formulas[0]].astype(str)) if inputs.formulas else None,
+        formulas=list(table.text(inputs.formulas[0]).fillna("")) if inputs.formulas else None,
+        known=labels if labels.notna().any(axis=None) else None,
         seed=seed,
         verbose=verbose,
     )
-    if labels.notna().any().any():
-        campaign.tell(labels)
+    note.show()
     return campaign
 
 
-def tell(
-    ledger: Annotated[Path, typer.Argument(help="The campaign's file.")],
-    results: Annotated[
-        Path,
-        typer.Argument(help="CSV with columns row, task, value (and se, cost), or row and a column for each task."),
-    ],
-    quiet: Quiet = False,
-) -> None:
-    """Add results to a campaign: all of them or, where one is refused, none."""
-    with user_errors():
-        from pandas.api.types import is_numeric_dtype
-
-        from bayestl.active import Campaign
-
-        campaign = Campaign.open(ledger, verbose=False)
-        frame = read(results)
-        require_columns(frame, ["row"], str(results))
-        if not is_numeric_dtype(campaign.pool.index.dtype):
-            frame["row"] = frame["row"].astype(str)
-        if not {"task", "value"} <= set(frame.columns):
-            frame = frame.set_index("row")
-        before = len(campaign.results())
-        campaign.tell(frame)
-        best = campaign.best()
-        printer(quiet)(f"{len(campaign.results()) - before} results added; {campaign!r}")
-        if best is not None:
-            printer(quiet)(f"best so far: {campaign.goal.quantity} = {best['value']:.4g} at {best['row']}")
-
-
+@reads_tables
 def simulate(
-    data: Annotated[Path, typer.Argument(help="CSV or Parquet with known answers.")],
+    data: Annotated[Path, typer.Argument(help="CSV, Excel or Parquet with known answers.")],
     tasks: Annotated[str, typer.Option(help="Label columns, comma-separated; lowest fidelity first.")],
     goal: Annotated[str, typer.Option(help="As for suggest.")],
     features: Annotated[str | None, typer.Option(help="As for fit.")] = None,
@@ -197,30 +204,40 @@ def simulate(
     seeds: Annotated[int, typer.Option(help="Number of campaigns of each policy.", min=1)] = 5,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder for records and a picture; an interrupted run continues."),
+        typer.Option(
+            "-o", "--output", parser=path_in, help="Folder for records and a picture; an interrupted run continues."
+        ),
     ] = None,
     jobs: Jobs = 2,
     quiet: Quiet = False,
+    how: Reading = HOW,
 ) -> None:
     """Simulate campaigns on a table whose answers are known: what each model finds, at what cost."""
     with user_errors():
         from bayestl import active
         from bayestl.active.goals import from_words
+        from bayestl.report.plots import image
 
-        frame, names = read(data), names_in(tasks)
-        require_columns(frame, names, "--tasks")
+        note, names = Notes(quiet), names_in(tasks)
+        table = read(data, how, note)
+        if output is not None:
+            check_folder(output)
+        require_columns(table, names, "--tasks")
         chosen = models_in(models)
-        X = choose_inputs(frame, features, presets, names).matrix(frame, None, not quiet, jobs)
+        taken = roles(table, names, standard_errors(table, None, names, note), None, None, note)
+        X = Inputs(choose_features(table, features, taken, note), names_in(presets), jobs, not quiet).fit(table)
+        specified = with_costs(names, likelihoods, costs)
         policies: dict[str, active.Policy] = {"random": active.Random()}
         for name in chosen:
             model = make_model(name, names, None, None, 0, False)
             policies[name] = active.ByModel(model, alone=name == "independent")
+        note.show()
         simulation = active.simulate(
             X,
-            frame[names],
+            read_labels(table, {t.name: t.likelihood for t in specified}, evident=False),
             from_words(goal),
             policies,
-            with_costs(names, likelihoods, costs),
+            specified,
             start=start,
             known=names_in(known),
             budget=budget,
@@ -232,6 +249,6 @@ def simulate(
         )
         typer.echo(str(simulation))
         if output is not None:
-            simulation.records.to_csv(output / "records.csv", index=False)
-            active.plot_simulation(simulation).figure.savefig(output / "curves.png", dpi=130)
+            write_output(output / "records.csv", simulation.records.to_csv(index=False))
+            write_output(output / "curves.png", image(active.plot_simulation(simulation).figure))
             printer(quiet)(f"written: {output}/records.csv, curves.png")

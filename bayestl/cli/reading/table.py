@@ -1,0 +1,269 @@
+"""A table that was read from a file: its cells, and its columns as numbers, text or labels, by what they are used for.
+
+Whether a word such as ``NA`` stands for an empty cell depends on the use: in a column of numbers it does, in one of
+formulas, names, groups or classes it is text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayestl.cli.reading.numbers import fault, is_code, is_meant_as_number, is_missing, is_whole, number, numbers
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+SHOWN = 3
+"""Cells that a message shows."""
+BOOLEANS = {"true": True, "false": False}
+
+
+@dataclass
+class FileTable:
+    """Cells of a file: text or what Excel holds, None where they are empty; of Parquet, typed columns.
+
+    ``places`` (n,) is the line or row of the file (``place`` says which) of each row of the table.
+    """
+
+    path: Path
+    cells: pd.DataFrame
+    places: np.ndarray
+    place: str = "line"
+    decimal: str = "."
+    assumed: list[str] = field(default_factory=list)
+    _read: dict[str, list[float | None]] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.cells.columns)
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """For each column ``"number"``, ``"truth"``, ``"date"``, ``"text"``, ``"limits"``, ``"mixed"`` or ``"empty"``."""
+        return {name: self._kind(name) for name in self.columns}
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The table with numbers where a column holds numbers, truth values where it holds those, and text elsewhere."""
+        import pandas as pd
+
+        return pd.DataFrame({name: self.plain(name) for name in self.columns}, index=self.cells.index)
+
+    def plain(self, name: str) -> pd.Series:
+        """A column (n,) as its own cells show it."""
+        import numpy as np
+        import pandas as pd
+
+        kind, column = self.kinds[name], self.cells[name]
+        if column.dtype != object:
+            return column
+        if kind == "empty":
+            return pd.Series(np.nan, column.index, name=name)
+        if kind == "number":
+            return self.numbers(name)
+        if kind == "truth":
+            truth = column.map(lambda cell: BOOLEANS.get(str(cell).lower(), np.nan))
+            return truth.astype(bool) if truth.notna().all() else truth
+        if kind == "limits":
+            return self.limits(name)
+        if kind == "mixed":
+            return pd.Series(
+                [
+                    spelled(cell) if value is None else value
+                    for cell, value in zip(column, self._values(name), strict=True)
+                ],
+                column.index,
+                dtype=object,
+                name=name,
+            ).fillna(np.nan)
+        return self.text(name)
+
+    def _values(self, name: str) -> list[float | None]:
+        """A column of cells as numbers (n,), NaN where one is empty, None where it is no number."""
+        if name not in self._read:
+            self._read[name] = numbers(list(self.cells[name]), self.decimal)
+        return self._read[name]
+
+    def _kind(self, name: str) -> str:
+        from pandas.api import types
+
+        column = self.cells[name]
+        if column.dtype != object:
+            if types.is_bool_dtype(column):
+                return "truth"
+            if types.is_numeric_dtype(column):
+                return "number" if column.notna().any() else "empty"
+            is_time = types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column)
+            return "date" if is_time else "text"
+        values = self._values(name)
+        known = [value is None or not math.isnan(value) for value in values]
+        cells = [cell for cell, is_known in zip(column, known, strict=True) if is_known]
+        if not cells:
+            return "empty"
+        if None not in values:
+            return "text" if any(map(is_code, cells)) else "number"
+        if all(isinstance(cell, bool) or str(cell).lower() in BOOLEANS for cell in cells):
+            return "truth"
+        if all(map(is_date, cells)):
+            return "date"
+        others = [cell for cell, value in zip(column, values, strict=True) if value is None]
+        if all(self.limit(cell) is not None for cell in others):
+            return "limits"
+        meant = [cell for cell in cells if is_meant_as_number(cell)]
+        words = set(map(str, cells)) - set(map(str, meant))
+        few_words = len(set(meant)) > max(len(words), 2)  # such as "n.d." in most cells
+        return "mixed" if few_words or 2 * len(meant) >= len(cells) else "text"
+
+    def numbers(self, name: str, cure: str = "", limits: str = "") -> pd.Series:
+        """A column (n,) as numbers, NaN where it is empty or holds a word for that.
+
+        ``cure`` is said of cells that are no numbers, beside what is wrong with the first; ``limits`` of such as ``<0.1``.
+
+        Raises
+        ------
+        ValueError
+            For cells that are none, which are counted; the first are shown.
+        """
+        import numpy as np
+        import pandas as pd
+
+        column = self.cells[name]
+        if column.dtype != object and self.kinds[name] in ("number", "truth", "empty"):
+            return column.astype(float) if self.kinds[name] != "number" else column
+        values = self._values(name)
+        wrong = np.array([value is None for value in values])
+        if wrong.any():
+            advice = self.cures(wrong, name, limits)
+            raise ValueError(
+                f"column {name!r} of {self.path.name} holds {self.where(wrong, name)}: no number; {advice}{cure}"
+            )
+        if all(map(is_whole, column)):
+            try:
+                return pd.Series([int(cell) for cell in column], column.index, dtype="int64", name=name)
+            except OverflowError:
+                pass
+        return pd.Series(values, column.index, dtype=float, name=name)
+
+    def text(self, name: str) -> pd.Series:
+        """A column (n,) as text, NaN where a cell is empty; words such as ``NA`` are text."""
+        import numpy as np
+        import pandas as pd
+
+        texts = [spelled(cell) for cell in self.cells[name]]
+        return pd.Series([np.nan if t is None else t for t in texts], self.cells.index, dtype=object, name=name)
+
+    def limit(self, cell: Any) -> str | None:
+        """A cell such as ``<0,1`` or ``1..2`` as a censored label reads it; None for others."""
+        from bayestl.table.limits import LIMIT
+
+        match = LIMIT.fullmatch(cell) if isinstance(cell, str) else None
+        if match is None:
+            return None
+        ends = [number(end, self.decimal) for end in match.group(2, 3, 4) if end is not None]
+        if any(end is None for end in ends):
+            return None
+        return f"{match[1]}{ends[0]!r}" if match[1] else f"{ends[0]!r}..{ends[1]!r}"
+
+    def limits(self, name: str) -> pd.Series:
+        """A column (n,) of numbers and limits such as ``<0.1``.
+
+        Raises
+        ------
+        ValueError
+            For cells that are neither.
+        """
+        import numpy as np
+        import pandas as pd
+
+        pairs = zip(self.cells[name], self._values(name), strict=True)
+        values = [self.limit(cell) if value is None else value for cell, value in pairs]
+        wrong = np.array([value is None for value in values])
+        if wrong.any():
+            raise ValueError(
+                f"column {name!r} of {self.path.name} holds {self.where(wrong, name)}: neither a number nor a limit such as '<0.1', '>3' "
+                "or '1..2'"
+            )
+        return pd.Series(values, self.cells.index, dtype=object, name=name)
+
+    def cures(self, mask: np.ndarray, name: str, limits: str = "") -> str:
+        """What to do about the first cells of a mask (n,) that are no numbers."""
+        cells = [self.cells[name].iloc[i] for i in mask.nonzero()[0][:SHOWN]]
+        words = [limits if limits and self.limit(cell) is not None else fault(cell, self.decimal) for cell in cells]
+        return "; ".join(dict.fromkeys(words))
+
+    def where(self, mask: Sequence[bool] | np.ndarray, name: str) -> str:
+        """Cells of a column, chosen by a mask (n,): how many, and the first with their lines."""
+        import numpy as np
+
+        rows = np.flatnonzero(mask)
+        cells = ", ".join(f"{_shown(self.cells[name].iloc[i])} in {self.place} {self.places[i]}" for i in rows[:SHOWN])
+        return cells + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """A context in which an error that names a row by its position names its line in the file too."""
+        try:
+            yield
+        except ValueError as error:
+            text = re.sub(r"\brow (\d+)\b(?! \()", self._with_place, str(error))
+            raise ValueError(re.sub(r"\(position (\d+)\)", self._place, text)) from error
+
+    def _place(self, match: re.Match[str]) -> str:
+        row = int(match[1])
+        return f"({self.place} {self.places[row]})" if row < len(self) else match[0]
+
+    def _with_place(self, match: re.Match[str]) -> str:
+        row = int(match[1])
+        return f"{match[0]} ({self.place} {self.places[row]})" if row < len(self) else match[0]
+
+    def words_for_empty(self) -> list[str]:
+        """Which words were taken for empty cells, for each column of numbers with such words."""
+        found = []
+        for name in self.columns:
+            if self.cells[name].dtype == object and self.kinds[name] in ("number", "limits"):
+                words = dict.fromkeys(c for c in self.cells[name] if isinstance(c, str) and is_missing(c))
+                if words:
+                    found.append(f"{', '.join(map(repr, words))} in {name!r}")
+        return found
+
+
+def is_date(cell: Any) -> bool:
+    """Whether a cell is a date, a time or a duration, or text that reads like one."""
+    import datetime
+
+    from bayestl.features.kinds import DATE
+
+    if isinstance(cell, str):
+        return bool(DATE.fullmatch(cell))
+    return isinstance(cell, datetime.date | datetime.time | datetime.timedelta)
+
+
+def spelled(cell: Any) -> Any:
+    """A cell as text, one spelling for a whole number (``"100"`` for 100, 100.0 and ``"100.0"``); None where it is empty."""
+    import pandas as pd
+
+    if pd.isna(cell) or cell == "":
+        return None
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    text = str(cell)
+    whole, point, zeros = text.partition(".")
+    return whole if point and zeros and not zeros.strip("0") and whole.lstrip("+-").isdigit() else text
+
+
+def _shown(cell: Any) -> str:
+    import datetime
+
+    return str(cell) if isinstance(cell, datetime.date | datetime.time) else repr(cell)

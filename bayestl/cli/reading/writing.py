@@ -1,0 +1,94 @@
+"""Tables as the bytes of files: CSV and its kin, Excel, Parquet, by the suffix of the path."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXT, EXCEL, PARQUET = (".csv", ".tsv", ".txt"), (".xlsx",), (".parquet", ".pq")
+
+
+def suffix(path: Path) -> str:
+    """The suffix of a table's path, in small letters, without that of compression."""
+    name = path.name.lower()
+    return Path(name.removesuffix(".gz")).suffix
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a path whose suffix names no kind of table that can be written.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    kind, packed = suffix(path), path.name.lower().endswith(".gz")
+    if os.path.exists(path) and not (path.is_file() or path.is_dir()):  # a device or pipe gets CSV
+        return
+    if kind not in (*TEXT, *EXCEL, *PARQUET) or (packed and kind not in TEXT):
+        raise ValueError(
+            f"{path}: tables are written as .csv, .tsv, .txt (also with .gz), .xlsx or .parquet: choose one of these suffixes"
+        )
+
+
+def table_bytes(frame: pd.DataFrame, path: Path) -> bytes:
+    """A table in the format that the suffix of the path names.
+
+    Raises
+    ------
+    ValueError
+        If it names none, or the extra for it is not installed.
+    """
+    check_suffix(path)
+    kind = suffix(path)
+    if kind in PARQUET:
+        buffer = io.BytesIO()
+        try:
+            frame.to_parquet(buffer, index=False)
+        except ImportError as error:
+            raise ValueError(f"{path}: Parquet files need the extra: pip install 'bayestl[parquet]'") from error
+        return buffer.getvalue()
+    if kind in EXCEL:
+        return _excel(frame, path)
+    text = frame.to_csv(index=False, sep="\t" if kind in (".tsv", ".txt") else ",", lineterminator="\n").encode()
+    return gzip.compress(text, mtime=0) if path.name.lower().endswith(".gz") else text
+
+
+def _excel(frame: pd.DataFrame, path: Path) -> bytes:
+    """A workbook with one sheet; text stays text, also where it begins like a formula."""
+    try:
+        import openpyxl
+        from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE as ILLEGAL
+    except ImportError as error:
+        raise ValueError(f"{path}: Excel files need the extra: pip install 'bayestl[excel]'") from error
+    import numpy as np
+    import pandas as pd
+
+    def plain(value: Any) -> Any:
+        if pd.api.types.is_scalar(value) and pd.isna(value):
+            return None
+        if isinstance(value, np.generic):
+            value = value.item()
+        is_number = isinstance(value, bool | int | float) and abs(value) < float("inf")
+        return value if is_number else ILLEGAL.sub("", str(value))
+
+    if len(frame) >= 1048576 or len(frame.columns) > 16384:
+        raise ValueError(f"{path}: a sheet of Excel holds 1048576 rows and 16384 columns: write .csv or .parquet")
+    book = openpyxl.Workbook()
+    page = book.active
+    for i, row in enumerate([list(map(str, frame.columns)), *frame.itertuples(index=False, name=None)], start=1):
+        for j, value in enumerate(map(plain, row), start=1):
+            if value is not None:
+                cell = page.cell(i, j, value)
+                if isinstance(value, str):
+                    cell.data_type = "s"
+    page.freeze_panes = "A2"
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
