@@ -7,11 +7,14 @@ user has set them.
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from joblib import Parallel, delayed
+from joblib.externals.loky.backend import resource_tracker
 
 from bayestl.progress import progress
 
@@ -40,13 +43,34 @@ def in_parallel(
             category=UserWarning,
             module=r"joblib\.externals\.loky\.process_executor$",
         )
+        # that an error or an interrupt ends the loop before its other jobs is no news either
+        warnings.filterwarnings("ignore", message="(?s).*adjusting the input task iterator", category=UserWarning)
         run = Parallel(n_jobs=n_jobs, return_as="generator")
-        results = run(delayed(_with_warnings)(os.getpid(), function, job) for job in jobs)
-        for done, (result, caught) in enumerate(results, start=1):
-            for text, category, filename, line in caught:
-                warnings.warn_explicit(text, category, filename, line, registry=seen)
-            update(completed=done)
-            yield result
+        with nullcontext() if n_jobs == 1 else _deaf_workers():
+            results = run(delayed(_with_warnings)(os.getpid(), function, job) for job in jobs)
+        with closing(results):
+            for done, (result, caught) in enumerate(results, start=1):
+                for text, category, filename, line in caught:
+                    warnings.warn_explicit(text, category, filename, line, registry=seen)
+                update(completed=done)
+                yield result
+
+
+@contextmanager
+def _deaf_workers() -> Iterator[None]:
+    """A moment in which workers are started that take no interrupts: this process takes them, and ends its workers.
+
+    They inherit the mask of signals.  The tracker of joblib, which would change the mask of this process, is started before.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    resource_tracker.ensure_running()
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def _with_warnings(parent: int, function: Callable[..., Result], job: tuple[Any, ...]) -> tuple[Result, list[Caught]]:

@@ -146,6 +146,19 @@ def kind_of(command, option):
             "gaps",
             "data.csv",
             "3",
+            *[
+                "--x",
+                "elements.parquet",
+                "ELEMENTS",
+                "gold",
+                "enthalpies",
+                "small-tables",
+                " ",
+                "é",
+                "band_gap",
+                "[elements]",
+                "\n",
+            ],
         ]
     if option == "ledger" and command == "begin":
         return ["data.csv", "campaign.db", ".", "data.csv/in.db", "a" * 300, "loop"]
