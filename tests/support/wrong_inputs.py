@@ -30,6 +30,9 @@ VALID = {
         "x",
     ],
     "tell": ["campaign.db", "results.csv"],
+    "status": ["campaign.db"],
+    "withdraw": ["campaign.db", "1"],
+    "export": ["campaign.db", "-o", "new.csv"],
     "simulate": ["data.csv", "--tasks", "dft,measured", "--goal", "maximise measured", "--features", "x"],
 }
 """The right arguments of each command, for the files of the fixture ``folder``; "begin" is suggest with --pool."""
@@ -84,6 +87,7 @@ WRONG = {
     "pool": FILES,
     "results": FILES,
     "model folder": MODELS,
+    "what": ["nope", "", "Results", "result", "all", "results,open", "3", "*"],
     "ledger": ["missing.db", "", ".", "box", "empty.csv", "data.csv", "binary.csv", "data.csv/in", "a" * 300],
     "output": TO_FILE,
     "tasks": [*NAMES, "", "dft,dft", "x,y", "word"],
@@ -128,7 +132,7 @@ def kind_of(command, option):
         return MODELS
     if option == "output" and command in ("demo", "reproduce", "simulate"):
         return TO_FOLDER
-    if option == "output" and command in ("predict", "suggest", "datasets"):
+    if option == "output" and command in ("predict", "suggest", "datasets", "export"):
         return [*TO_FILE, *NO_TABLES]
     if option == "output" and command == "fit":
         return [*TO_FOLDER, ".", "box", "model"]
@@ -162,6 +166,8 @@ def kind_of(command, option):
         ]
     if option == "ledger" and command == "begin":
         return ["data.csv", "campaign.db", ".", "data.csv/in.db", "a" * 300, "loop"]
+    if option == "n" and command == "status":
+        return [number for number in COUNTS if number != "0"]
     if option == "tasks" and command == "check":
         return [*NAMES, "", "dft,dft"]
     if option == "hide" and command == "reproduce":
@@ -233,6 +239,16 @@ OTHERS = {
         ]
     ],
     "tell": [["campaign.db", f"wrong-{k}.csv"] for k in range(12)],
+    "status": [
+        [ledger, *more] for ledger in WRONG["ledger"] for more in (["--json"], ["-n", "0"], ["-n", "3", "--json"])
+    ],
+    "withdraw": [
+        ["campaign.db", *numbers, *more]
+        for numbers in (["99"], ["1", "99"], ["1", "1"], ["2", "x"], ["4"], ["1,2"], ["1-3"], ["1.5"], [str(2**70)])
+        for more in ([], ["-q"], ["--suggestions"])
+        if numbers != ["1", "1"] or more
+    ],
+    "export": [[ledger, "-o", "new.csv", "--what", "open"] for ledger in WRONG["ledger"]],
 }
 """Further wrong lines, whose fault is not in one option."""
 
