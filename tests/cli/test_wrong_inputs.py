@@ -49,6 +49,9 @@ def folder(tmp_path_factory):
         verbose=False,
     )
     campaign.tell(table.set_index("name")[["dft"]].iloc[:3])
+    body = (home / "campaign.db").read_bytes()
+    (home / "torn.db").write_bytes(body[: len(body) // 2])
+    (home / "changed.db").write_bytes(body.replace(b"maximise", b"minimise").replace(b"Maximise", b"Minimise"))
     good = pd.DataFrame({"row": ["m5"], "task": ["dft"], "value": [0.3]})
     good.to_csv(home / "results.csv", index=False)
     wrong = [
