@@ -17,8 +17,9 @@ from bayestl.cli.inputs import (
     options_of_auto,
     parents_in,
     require_columns,
+    similar,
 )
-from bayestl.cli.labels import beside, read_errors, read_labels, roles, row_names, similar, standard_errors
+from bayestl.cli.labels import beside, read_errors, read_labels, roles, row_names, standard_errors
 from bayestl.cli.outputs import Force, check_model_folder, path_in, table_path_in, write
 from bayestl.cli.reading import HOW, FileTable, Reading, read, reads_tables
 from bayestl.files.output import check_folder, check_output
@@ -103,7 +104,8 @@ def fit(
         fitted = make_model(model, names, parents, specified, seed, not quiet, **of_auto)
         Y, Y_std = Y.set_axis(X.index, axis=0), read_errors(table, errors, X.index)
         note.show()
-        fitted.fit(X, Y, Y_std=Y_std, groups=None if groups is None else table.text(groups).to_numpy())
+        with table.located():
+            fitted.fit(X, Y, Y_std=Y_std, groups=None if groups is None else table.text(groups).to_numpy())
         fitted.notes_ = {"inputs": {"features": inputs.to_json(), "groups": groups, "name": name, "std": errors}}
         fitted.save(output)
         say = printer(quiet)
@@ -242,7 +244,8 @@ def _posterior(
     std = {n: c for n, c in document["std"].items() if n in known and c in table.columns}
     errors = read_errors(table, std, X.index)
     note.show()
-    post = fitted.posterior(X, observed=observed, observed_std=errors, groups=groups)
+    with table.located():
+        post = fitted.posterior(X, observed=observed, observed_std=errors, groups=groups)
     rows = fitted._rows(X, groups=groups)
     again = rows.row < len(fitted.table_.x)
     features = {row.tobytes() for row in fitted.scaler_.features(fitted.table_.x)}

@@ -89,19 +89,20 @@ def compare(
             texts = table.text(inputs.formulas[0])
             compositions = texts.map(reduced_formula, na_action="ignore").fillna(pd.Series(texts.index.map(str)))
         note.show()
-        result = btl.compare(
-            {name: make_model(name, names, parents, task_list, seed, False, target=only) for name in chosen},
-            X,
-            Y,
-            target=targets or None,
-            cv=cv,
-            hide=hide,
-            Y_std=read_errors(table, errors, X.index),
-            groups=None if groups is None else table.text(groups).to_numpy(),
-            split_groups=compositions,
-            n_jobs=jobs,
-            verbose=not quiet,
-        )
+        with table.located():
+            result = btl.compare(
+                {name: make_model(name, names, parents, task_list, seed, False, target=only) for name in chosen},
+                X,
+                Y,
+                target=targets or None,
+                cv=cv,
+                hide=hide,
+                Y_std=read_errors(table, errors, X.index),
+                groups=None if groups is None else table.text(groups).to_numpy(),
+                split_groups=compositions,
+                n_jobs=jobs,
+                verbose=not quiet,
+            )
         print_json(_document(result)) if as_json else typer.echo(str(result))
         if output is not None:
             from bayestl import report

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import difflib
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -57,10 +59,22 @@ def require_columns(table: FileTable, names: Sequence[str], what: str) -> None:
     """Refuse names that are not columns; ``what`` is the option that named them."""
     for name in names:
         if name not in table.columns:
-            quoted = (
-                " (a name with a comma is written in double quotes)" if any("," in c for c in table.columns) else ""
-            )
-            raise ValueError(f"{what}: the file has no column {name!r}; its columns are {table.columns}{quoted}")
+            alike = similar(name, table.columns)
+            hint = f"; is {alike!r} meant?" if alike else ""
+            if any("," in column for column in table.columns):
+                hint += " (a name with a comma is written in double quotes)"
+            raise ValueError(f"{what}: the file has no column {name!r}; its columns are {table.columns}{hint}")
+
+
+def similar(name: str, columns: Sequence[str]) -> str | None:
+    """The column that is called almost like a name, such as ``"Gap"`` or ``"gap "`` for ``"gap"``."""
+
+    def plain(text: str) -> str:
+        return re.sub(r"[\W_]+", "", text).lower()
+
+    alike = [c for c in columns if plain(c) == plain(name)]
+    alike = alike or difflib.get_close_matches(name, columns, 1, cutoff=0.8)
+    return alike[0] if alike else None
 
 
 LIKELIHOODS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -156,17 +155,6 @@ def roles(
 def row_names(table: FileTable, name: str | None) -> pd.Series | None:
     """The names (n,) of the rows as text, by which a model knows them again; None without such a column."""
     return None if name is None or name not in table.columns else table.text(name).fillna("")
-
-
-def similar(name: str, columns: Sequence[str]) -> str | None:
-    """The column that is called almost like a name, such as ``"Gap"`` or ``"gap "`` for ``"gap"``."""
-
-    def plain(text: str) -> str:
-        return re.sub(r"[\W_]+", "", text).lower()
-
-    alike = [c for c in columns if plain(c) == plain(name)]
-    alike = alike or difflib.get_close_matches(name, columns, 1, cutoff=0.8)
-    return alike[0] if alike else None
 
 
 def beside(frame: pd.DataFrame, predictions: Mapping[str, Any], say: Say) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import bayestl as btl
 from bayestl.cli.labels import read_labels
 from bayestl.cli.reading import Reading, read
-from bayestl.cli.reading.numbers import MISSING, number, shape
+from bayestl.cli.reading.numbers import MISSING, is_missing, number, numbers, shape
 from bayestl.cli.reading.table import spelled
 
 THOUSANDS, SIGN = "without thousands separators", "--decimal"
@@ -79,6 +79,7 @@ def test_a_number_is_never_misread(text):
         if value is not None:
             assert other not in text
             assert value == float(text.replace(decimal, "."))
+        np.testing.assert_equal(numbers([text, "1", None], decimal)[:2], [np.nan if is_missing(text) else value, 1.0])
 
 
 @pytest.mark.parametrize("word", sorted({w.upper() for w in MISSING} | set(MISSING) | {"NaN", "None", ""}))
@@ -214,3 +215,20 @@ def test_what_pandas_writes_comes_back_exactly(tmp_path):
     path = tmp_path / "t.csv"
     frame.to_csv(path, index=False)
     pd.testing.assert_frame_equal(read(path).frame, frame, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "with_lines"),
+    [
+        ("holds -1.0 in row 1: correct", "holds -1.0 in row 1 (line 3): correct"),
+        ("in row 'b' (position 2) and 1 more", "in row 'b' (line 4) and 1 more"),
+        ("row 1 is 'a' in Y", "row 1 (line 3) is 'a' in Y"),
+        ("in row 'row 1 (line 3)'", "in row 'row 1 (line 3)'"),
+        ("at most row 99 of 3 rows", "at most row 99 of 3 rows"),
+    ],
+)
+def test_errors_of_models_name_the_line_too(tmp_path, text, with_lines):
+    found = table(tmp_path, ["1", "2", "3"])
+    with pytest.raises(ValueError, match="row") as error, found.located():
+        raise ValueError(text)
+    assert str(error.value) == with_lines

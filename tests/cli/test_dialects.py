@@ -5,6 +5,7 @@ import gzip
 import io
 from itertools import product
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -197,3 +198,46 @@ def test_other_formats_are_named(tmp_path, name, kind):
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(ValueError, match=kind):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("n", [200, pytest.param(4000, marks=pytest.mark.slow)])
+def test_a_damaged_file_is_read_or_refused(tmp_path, separator, n):
+    """Bytes changed, lost and added: a table, or a ValueError in one line that names the file."""
+    rng, path = np.random.default_rng(n), tmp_path / "table.csv"
+    whole = [
+        text(separator, ".", "\n", oddity).encode(e) for oddity in ODDITIES[:6] for e in ("utf-8", "utf-16", "cp1252")
+    ]
+    outcomes = []
+    for _ in range(n):
+        data = bytearray(whole[rng.integers(len(whole))])
+        for _ in range(rng.choice([1, 2, 10])):
+            k = rng.integers(len(data))
+            change = rng.integers(3)
+            data[k : k + (change != 1)] = b"" if change == 0 else bytes([rng.choice(list(b',;\t"\n\r |#.0a\xff\x00<'))])
+        path.write_bytes(data)
+        try:
+            found = read(path)
+        except ValueError as error:
+            outcomes.append(str(error))
+        else:
+            assert [found.plain(name).shape for name in found.columns] == [(len(found),)] * len(found.columns)
+    assert 0 < len(outcomes) < n
+    assert [message for message in outcomes if "table.csv" not in message] == []
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("change", ["lost", "added"])
+def test_one_separator_lost_or_added_never_moves_cells(tmp_path, separator, change):
+    path = tmp_path / "table.csv"
+    whole = "\n".join(separator.join(row) for row in [list("abcd"), *[["w", "1", "2.5", "3.5"]] * 4])
+    path.write_text(whole)
+    expected = read(path).frame
+    places = [k for k, letter in enumerate(whole) if letter == separator] if change == "lost" else range(len(whole))
+    for k in places:
+        path.write_text(whole[:k] + separator * (change == "added") + whole[k + (change == "lost") :])
+        try:
+            found = read(path)
+        except ValueError:
+            continue
+        pd.testing.assert_frame_equal(found.frame, expected)

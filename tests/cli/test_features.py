@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 import bayestl as btl
 from bayestl.cli import app
 from bayestl.cli.features import Inputs, choose_features, of_predict
-from bayestl.cli.inputs import names_in
-from bayestl.cli.labels import like_errors, similar, standard_errors
+from bayestl.cli.inputs import names_in, similar
+from bayestl.cli.labels import like_errors, standard_errors
 from bayestl.cli.reading import read
 
 N = 12
@@ -244,6 +244,7 @@ def test_a_column_that_is_called_almost_so(name, columns, found):
 
 def test_from_a_fit_to_predictions(tmp_path):
     """Features of several kinds, standard errors, names, groups, a misspelt label and a taken name, in one model."""
+    pytest.importorskip("openpyxl")
     table = frame(facet=["(111)", "(110)"] * 6, gap_std=0.05, lab=[1, 2, 3] * 4, Nr=range(1, N + 1))
     table.loc[2, "x"] = None
     path, model = saved(tmp_path, table), tmp_path / "m"
@@ -290,3 +291,35 @@ def test_from_a_fit_to_predictions(tmp_path):
     assert "no column 'formula', so no names are known" in out.output
     quiet = invoke("predict", model, tmp_path / "o.csv", "-o", tmp_path / "s.csv", "--force", "-q")
     assert quiet.output == ""
+
+
+@pytest.mark.parametrize(
+    "ids", [range(100, 100 + N), [f"{k}.0" for k in range(100, 100 + N)], [f"0{k}" for k in range(N)]]
+)
+def test_a_campaign_knows_its_candidates_by_numbers_as_text(tmp_path, ids):
+    """Names that look like numbers are text; results come back from a German spreadsheet."""
+    pytest.importorskip("openpyxl")
+    table = frame(key=list(ids)).drop(columns="formula")
+    table.loc[6:, "gap"] = None
+    begin = [
+        "--pool",
+        saved(tmp_path, table),
+        "--tasks",
+        "gap",
+        "--goal",
+        "maximise gap",
+        "--name",
+        "key",
+        "--model",
+        "independent",
+    ]
+    out = invoke("suggest", tmp_path / "c.db", *begin, "-n", 2, "-o", tmp_path / "s.xlsx")
+    assert out.exit_code == 0, out.output
+    wanted = read(tmp_path / "s.xlsx")
+    names = wanted.text("row").tolist()
+    assert set(names) <= {str(k).removesuffix(".0") for k in ids}
+    told = wanted.frame.assign(row=names, value=[2.5, 3.25])
+    told.to_csv(tmp_path / "r.csv", sep=";", decimal=",", index=False, encoding="utf-16")
+    out = invoke("tell", tmp_path / "c.db", tmp_path / "r.csv")
+    assert out.exit_code == 0, out.output
+    assert f"best so far: gap = 3.25 at {names[1]}" in out.output

@@ -71,6 +71,15 @@ def test_a_sheet_with_title_blank_rows_and_blank_columns(tmp_path):
     assert "row 2 is a title" in said[0]
 
 
+def test_hidden_rows_are_said(tmp_path):
+    def hide(book):
+        book["s"].row_dimensions[3].hidden = True
+
+    said = []
+    assert len(read(workbook(tmp_path / "t.xlsx", {"s": rows()}, hide), say=said.append)) == 3
+    assert said == ["t.xlsx: 1 hidden rows are read too"]
+
+
 def test_several_sheets_need_a_name(tmp_path):
     path = workbook(tmp_path / "t.xlsx", {"first": rows(), "second": [["a"], [1]], "empty": []})
     with pytest.raises(ValueError, match=r"2 sheets with data, \['first', 'second'\]: name one with --sheet"):

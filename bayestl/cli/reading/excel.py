@@ -55,6 +55,8 @@ def sheet(path: Path, how: Reading) -> Sheet:
     _refuse_uncalculated(chosen, path)
     width = max((k + 1 for _, cells in rows[title:] for k, cell in enumerate(cells) if cell is not None), default=0)
     cells = [row[:width] for _, row in body]
+    if hidden := sum(bool(chosen.row_dimensions[at].hidden) for at, _ in body):
+        assumed.append(f"{hidden} hidden rows are read too")
     return Sheet(header[:width], cells, [at for at, _ in body], "row", assumed)
 
 

@@ -16,6 +16,7 @@ _NUMBER = {
     sign: re.compile(rf"[+-]?([0-9]+{mark}?[0-9]*|{mark}[0-9]+)([eE][+-]?[0-9]+)?")
     for sign, mark in ((".", r"\."), (",", ","))
 }
+_PLAIN = {sign: re.compile(rf"[0-9+\-eE{sign}]*") for sign in (".", ",")}
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _SHAPES = {
     "whole": re.compile(r"[+-]?[0-9]+([eE][+-]?[0-9]+)?"),
@@ -33,6 +34,9 @@ _WITH_UNIT = re.compile(r"([+-]?[0-9.,]+([eE][+-]?[0-9]+)?)\s*[^\W\d_%°][^<>]*|
 
 
 _WITH_BLANK = re.compile(r"[+-]?[0-9.,]+([eE][+-]?[0-9]+)?(\s+[^\W\d_].*|\s*[%°].*)")
+
+LOOKED_AT = 500
+"""Cells that tell whether a column holds numbers."""
 
 
 def is_missing(cell: Any) -> bool:
@@ -52,6 +56,19 @@ def number(cell: Any, decimal: str) -> float | None:
     else:
         return None
     return value if math.isfinite(value) else None
+
+
+def numbers(cells: Sequence[Any], decimal: str) -> list[float | None]:
+    """Cells of a column as numbers: NaN where one is empty or a word for that, None where it is no number."""
+    texts = [cell for cell in cells if cell is not None]
+    if all(isinstance(cell, str) for cell in texts) and _PLAIN[decimal].fullmatch("".join(texts)):
+        try:  # most columns; of these signs Python reads what _NUMBER does
+            values = [math.nan if cell is None else float(cell.replace(",", ".")) for cell in cells]
+        except ValueError:
+            values = [math.inf]
+        if not any(map(math.isinf, values)):
+            return list(values)
+    return [math.nan if is_missing(cell) else number(cell, decimal) for cell in cells]
 
 
 def is_whole(cell: Any) -> bool:
@@ -82,11 +99,15 @@ def decimal_sign(columns: Iterable[Sequence[Any]], separator: str | None) -> str
     """
     example: dict[str, str] = {}
     for column in columns:
-        texts = {cell for cell in column if isinstance(cell, str) and not is_missing(cell)}
-        shapes = {text: kind for text in texts if (kind := shape(text))}
-        if 2 * len(shapes) >= len(texts):
-            for text, kind in sorted(shapes.items()):
-                example.setdefault(kind, text)
+        texts = [cell for cell in column if isinstance(cell, str) and not is_missing(cell)]
+        some = texts[:: 1 + len(texts) // LOOKED_AT]
+        if 2 * sum(shape(text) is not None for text in some) >= len(some):
+            for sign, certain in ((",", "comma"), (".", "point")):
+                for text in texts:
+                    if sign in text and (kind := shape(text)):
+                        example.setdefault(kind, text)
+                        if kind == certain:
+                            break
     comma = example.get("comma") or example.get("comma and thousands")
     point = example.get("point") or example.get("point and thousands")
     if separator in (",", None):

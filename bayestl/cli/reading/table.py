@@ -6,13 +6,16 @@ formulas, names, groups or classes it is text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayestl.cli.reading.numbers import fault, is_code, is_meant_as_number, is_missing, is_whole, number
+from bayestl.cli.reading.numbers import fault, is_code, is_meant_as_number, is_missing, is_whole, number, numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +39,7 @@ class FileTable:
     place: str = "line"
     decimal: str = "."
     assumed: list[str] = field(default_factory=list)
+    _read: dict[str, list[float | None]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -75,14 +79,22 @@ class FileTable:
         if kind == "limits":
             return self.limits(name)
         if kind == "mixed":
-            values = (number(cell, self.decimal) for cell in column)
             return pd.Series(
-                [spelled(cell) if value is None else value for cell, value in zip(column, values, strict=True)],
+                [
+                    spelled(cell) if value is None else value
+                    for cell, value in zip(column, self._values(name), strict=True)
+                ],
                 column.index,
                 dtype=object,
                 name=name,
             ).fillna(np.nan)
         return self.text(name)
+
+    def _values(self, name: str) -> list[float | None]:
+        """A column of cells as numbers (n,), NaN where one is empty, None where it is no number."""
+        if name not in self._read:
+            self._read[name] = numbers(list(self.cells[name]), self.decimal)
+        return self._read[name]
 
     def _kind(self, name: str) -> str:
         from pandas.api import types
@@ -95,17 +107,18 @@ class FileTable:
                 return "number" if column.notna().any() else "empty"
             is_time = types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column)
             return "date" if is_time else "text"
-        cells = [cell for cell in column if not is_missing(cell)]
+        values = self._values(name)
+        known = [value is None or not math.isnan(value) for value in values]
+        cells = [cell for cell, is_known in zip(column, known, strict=True) if is_known]
         if not cells:
             return "empty"
-        n = sum(number(cell, self.decimal) is not None for cell in cells)
-        if n == len(cells):
+        if None not in values:
             return "text" if any(map(is_code, cells)) else "number"
         if all(isinstance(cell, bool) or str(cell).lower() in BOOLEANS for cell in cells):
             return "truth"
         if all(map(is_date, cells)):
             return "date"
-        others = [cell for cell in cells if number(cell, self.decimal) is None]
+        others = [cell for cell, value in zip(column, values, strict=True) if value is None]
         if all(self.limit(cell) is not None for cell in others):
             return "limits"
         meant = [cell for cell in cells if is_meant_as_number(cell)]
@@ -129,7 +142,7 @@ class FileTable:
         column = self.cells[name]
         if column.dtype != object and self.kinds[name] in ("number", "truth", "empty"):
             return column.astype(float) if self.kinds[name] != "number" else column
-        values = [np.nan if is_missing(cell) else number(cell, self.decimal) for cell in column]
+        values = self._values(name)
         wrong = np.array([value is None for value in values])
         if wrong.any():
             advice = self.cures(wrong, name, limits)
@@ -174,11 +187,8 @@ class FileTable:
         import numpy as np
         import pandas as pd
 
-        def read(cell: Any) -> Any:
-            value = np.nan if is_missing(cell) else number(cell, self.decimal)
-            return self.limit(cell) if value is None else value
-
-        values = [read(cell) for cell in self.cells[name]]
+        pairs = zip(self.cells[name], self._values(name), strict=True)
+        values = [self.limit(cell) if value is None else value for cell, value in pairs]
         wrong = np.array([value is None for value in values])
         if wrong.any():
             raise ValueError(
@@ -200,6 +210,23 @@ class FileTable:
         rows = np.flatnonzero(mask)
         cells = ", ".join(f"{_shown(self.cells[name].iloc[i])} in {self.place} {self.places[i]}" for i in rows[:SHOWN])
         return cells + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """A context in which an error that names a row by its position names its line in the file too."""
+        try:
+            yield
+        except ValueError as error:
+            text = re.sub(r"\brow (\d+)\b(?! \()", self._with_place, str(error))
+            raise ValueError(re.sub(r"\(position (\d+)\)", self._place, text)) from error
+
+    def _place(self, match: re.Match[str]) -> str:
+        row = int(match[1])
+        return f"({self.place} {self.places[row]})" if row < len(self) else match[0]
+
+    def _with_place(self, match: re.Match[str]) -> str:
+        row = int(match[1])
+        return f"{match[0]} ({self.place} {self.places[row]})" if row < len(self) else match[0]
 
     def words_for_empty(self) -> list[str]:
         """Which words were taken for empty cells, for each column of numbers with such words."""
