@@ -89,7 +89,7 @@ def test_every_command_is_tried_with_many_wrong_inputs():
 
 
 @pytest.mark.parametrize("key", VALID)
-@pytest.mark.parametrize("step", [10, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [25, pytest.param(1, marks=pytest.mark.slow)])
 def test_wrong_inputs_are_one_line_and_change_nothing(key, step, folder, no_work):
     faults, before = [], snapshot(folder)
     for arguments in [arguments for of, arguments in CASES if of == key][::step]:
