@@ -77,7 +77,7 @@ def _kept(of_task: pd.DataFrame, task: Task, known: list[Any] | None) -> list[An
         if named or len(set(map(repr, joint))) > 1:  # one class is no mistake: the next result may be of another
             encode(column, decide(task, column if named else joint), "the results")
         return [python_object(v) for v in column]
-    values = [_number(*entry, task) for entry in zip(of_task.index, of_task["row"], column, strict=True)]
+    values = [_number(*entry, task) for entry in zip(of_task.index, of_task["row"], of_task["value"], strict=True)]
     told = [(name, v) for name, v in zip(names, values, strict=True) if v is not None]
     if told:
         text = any(isinstance(v, str) for _, v in told)

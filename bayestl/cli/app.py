@@ -113,6 +113,15 @@ def _printer_of_warnings() -> Callable[..., None]:
     return show
 
 
+def _close_output() -> None:
+    """Drop what is left to print, where it cannot be printed: Python would complain of it when it ends."""
+    try:
+        sys.stdout.flush()
+    except (ValueError, OSError):
+        with suppress(ValueError, OSError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
 @contextmanager
 def user_errors() -> Iterator[None]:
     """A context that prints errors of the user's input in one line, exit code 1; other errors keep their traceback.
@@ -124,15 +133,18 @@ def user_errors() -> Iterator[None]:
             warnings.showwarning = _printer_of_warnings()
             yield
     except BrokenPipeError as error:
-        with suppress(ValueError, OSError), open(os.devnull, "w") as nowhere:  # for what is flushed when Python ends
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        _close_output()
         raise typer.Exit(CLOSED_PIPE) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(INTERRUPTED) from error
     except (MemoryError, BrokenProcessPool) as error:
         _print_error("not enough memory, or a process was ended from outside: try fewer --jobs, or a smaller table")
         raise typer.Exit(1) from error
-    except (ValueError, OSError, ImportError) as error:
+    except OSError as error:
+        _print_error(f"{error.filename or 'the output'}: {(error.strerror or str(error)).lower()}")
+        _close_output()
+        raise typer.Exit(1) from error
+    except (ValueError, ImportError) as error:
         _print_error(" ".join(str(error).split()) or type(error).__name__)
         raise typer.Exit(1) from error
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayestl.cli.reading import check_suffix, table_bytes
-from bayestl.files.output import check_folder, write_output
+from bayestl.files.output import check_folder, check_output, write_output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def path_in(text: str | Path) -> Path:
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     """Write a table in the format that the suffix of the path names."""
-    write_output(path, table_bytes(frame, path))
+    write_output(check_output(path), table_bytes(frame, path))
 
 
 def table_path_in(text: str | Path) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.campaigns import answers, campaign, table
-from support.ledgers import bytes_damaged, content_damaged, copied, state
+from support.ledgers import bytes_damaged, content_damaged, copied, interrupted, state
 
 import bayestl as btl
 from bayestl.active import Between, Campaign, Learn, LedgerError
@@ -101,6 +101,29 @@ def test_damage_after_opening_is_seen_before_anything_is_written(ledgers, tmp_pa
         with pytest.raises(LedgerError, match="not as written"):
             use()
     assert (tmp_path / "c.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("n", [16, pytest.param(200, marks=pytest.mark.slow)])
+def test_an_interrupted_transaction_is_undone_or_the_ledger_refused(ledgers, tmp_path, n):
+    original, rng = state(Campaign.open(ledgers[2], verbose=False)), np.random.default_rng(0)
+    whole, ends = ledgers[2].read_bytes(), Counter()
+    for k in range(n):
+        copy = interrupted(ledgers[2], tmp_path / "c.db")
+        journal = tmp_path / "c.db-journal"
+        assert copy.read_bytes() != whole  # torn
+        rest, at = bytearray(journal.read_bytes()), int(rng.integers(journal.stat().st_size))
+        if k % 4 == 1:
+            journal.unlink()
+        elif k % 4 == 2:
+            rest[at] ^= 1 << k % 8
+            journal.write_bytes(rest)
+        elif k % 4 == 3:
+            journal.write_bytes(rest[:at])
+        end = outcome(copy, [original])
+        assert k % 4 or end == "loaded"
+        assert k % 4 != 1 or end == "refused"
+        ends[k % 4, end] += 1
+    assert ends[2, "refused"] + ends[3, "refused"] > 0
 
 
 def test_other_files_are_refused_and_left_as_they_are(tmp_path):

@@ -81,13 +81,12 @@ def test_numbers_as_text_are_numbers(tmp_path, value):
     assert own.results()["value"].tolist() == [1.5, 2.5]
 
 
-@pytest.mark.parametrize("word", ["failed", "Failed", " FAILED "])
-def test_a_measurement_that_failed_is_paid_for_and_not_suggested_again(tmp_path, word):
-    own = campaign(tmp_path / "c.db", budget=400.0)
+def test_a_measurement_that_failed_is_paid_for_and_not_suggested_again(tmp_path):
+    own = campaign(tmp_path / "c.db", allowed=np.arange(40) < 8)
     first = own.suggest(12)
     sheet = answers(first).astype({"value": object})
     lost = first.index[first["task"] == "exp"][0]
-    sheet.loc[lost, "value"] = word
+    sheet.loc[lost, "value"] = " Failed "
     own.tell(sheet)
     pair = tuple(first.loc[lost, ["row", "task"]])
     assert own.spent == first["cost"].sum()
@@ -97,14 +96,14 @@ def test_a_measurement_that_failed_is_paid_for_and_not_suggested_again(tmp_path,
     assert failed["value"].tolist() == [None]
     assert (own.suggestions()["state"] == "done").all()
     own = Campaign.open(tmp_path / "c.db", verbose=False)
-    again = own.suggest(300)
+    again = own.suggest(30)
     assert pair not in set(zip(again["row"], again["task"], strict=True))
     assert len(own.progress()) == 5
     own.withdraw(failed["id"])
     assert (own.suggestions().set_index("id").loc[[lost], "state"] == "open").all()
     own.drop([lost])
     own.drop(own.suggestions("open")["id"])
-    assert pair in set(zip(*own.suggest(300)[["row", "task"]].to_numpy().T, strict=True))
+    assert pair in set(zip(*own.suggest(30)[["row", "task"]].to_numpy().T, strict=True))
 
 
 def test_a_result_can_be_withdrawn_and_told_again(tmp_path):
@@ -210,8 +209,8 @@ def test_a_limit_counts_as_what_it_is_sure_to_be(tmp_path, goal, value):
 @pytest.mark.parametrize(
     "goal", [Minimise("exp"), Maximise("exp"), Reach("exp", 0.5), Between("exp", 0.2), Above("exp", 0.2), Learn("exp")]
 )
-@pytest.mark.parametrize("limit", ["<0.1", ">0.1"])
-def test_limits_alone_do_not_stop_a_campaign(tmp_path, goal, limit):
+def test_limits_alone_do_not_stop_a_campaign(tmp_path, goal):
+    limit = ">0.1" if isinstance(goal, Minimise | Above) else "<0.1"
     own = campaign(tmp_path / "c.db", goal, [btl.Task("exp", btl.Censored())], model=ALONE)
     own.tell(pd.DataFrame({"exp": pd.Series([limit] * 6 + ["0.05..0.3"], table()[0].index[:7])}))
     found = own.suggest(2)

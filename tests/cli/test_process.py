@@ -128,6 +128,16 @@ def test_a_reader_that_has_gone_is_no_error(arguments):
     assert out.returncode in (1, 141)
 
 
+@pytest.mark.parametrize(
+    "arguments", [["datasets"], ["datasets", "elements"], ["datasets", "elements", "-o", "/dev/full"]]
+)
+def test_a_full_disk_is_one_line(arguments):
+    with open("/dev/full", "w") as full:
+        out = subprocess.run([*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert out.returncode == 1
+    assert re.fullmatch(r"error: [^\n]*no space left on device\n", out.stderr)
+
+
 def test_a_table_goes_to_the_standard_output(folder):
     command = [*COMMAND, "datasets", "elements", "-o", "/dev/stdout"]
     out = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -165,3 +175,16 @@ def test_an_interrupt_is_quiet_and_leaves_nothing(arguments, seconds, folder):
     for name in reversed(left):
         path = folder / name
         path.rmdir() if path.is_dir() else path.unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [1, 5, 9])
+def test_a_request_to_end_is_quiet_and_leaves_nothing(seconds, folder):
+    before = files(folder)
+    arguments = ["compare", "data.csv", "--tasks", "dft [eV],gap", "-j", "2", "-o", "r.html", "-q"]
+    process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, cwd=folder)
+    time.sleep(seconds)
+    process.terminate()
+    assert "Traceback" not in process.communicate(timeout=60)[1]
+    assert process.returncode in (143, -signal.SIGTERM)
+    assert files(folder) == before

@@ -15,11 +15,12 @@ from bayestl.files.folder import FILE, FileError, read_folder
 from bayestl.files.models import FORMAT
 
 MORE = {
+    "plain": lambda: btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False),
     "paired": lambda: btl.PairedDifferenceGP(["source", "target"], hyperparameters="map", n_starts=1, verbose=False),
     "hurdle": lambda: btl.IndependentGP(
         [btl.Task("target", btl.Hurdle())], hyperparameters="map", n_starts=1, verbose=False
     ),
-    "classes": lambda: btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False),
+    "classes": lambda: MORE["plain"](),
     "auto": lambda: quick_auto("target"),
     "recalibrated": lambda: btl.Recalibrated(quick("independent"), verbose=False),
     "conformal": lambda: btl.Recalibrated(quick("independent"), method="conformal", verbose=False),
@@ -91,7 +92,7 @@ def damage(saved, names, n, folder, seed=0):
 
 
 def test_damaged_models_are_refused(saved, tmp_path):
-    counts = damage(saved, ["independent", "difference", "recalibrated"], 45, tmp_path)
+    counts = damage(saved, ["plain", "hurdle", "paired"], 45, tmp_path)
     assert sum(counts.values()) > 250
     assert sum(k for (_, end), k in counts.items() if end == "refused") > 250
 
@@ -104,7 +105,7 @@ def test_damaged_models_of_all_kinds_are_refused(saved, tmp_path):
 
 
 def test_every_bit_of_a_header_matters(saved, tmp_path):
-    content = saved["independent"]
+    content = saved["plain"]
     for at in range(0, 8 + int.from_bytes(content[:8], "little"), 7):
         data = bytearray(content)
         data[at] ^= 1 << at % 8
@@ -127,7 +128,7 @@ def test_names_of_a_folder_that_are_no_files(saved, tmp_path, monkeypatch):
         with pytest.raises(FileError, match="no regular file"):
             btl.load(tmp_path / name)
     (tmp_path / "link").mkdir()
-    (tmp_path / "target").write_bytes(saved["independent"])
+    (tmp_path / "target").write_bytes(saved["plain"])
     os.symlink(tmp_path / "target", tmp_path / "link" / FILE)
     assert type(btl.load(tmp_path / "link")) is btl.IndependentGP
     os.symlink(tmp_path / "link", tmp_path / "linked folder")
@@ -164,7 +165,7 @@ def test_other_files_stay_and_what_is_no_model_is_not_replaced(two_tasks, tmp_pa
 
 def test_a_save_that_fails_leaves_the_earlier_model(two_tasks, saved, tmp_path, monkeypatch):
     model = btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False).fit(*two_tasks)
-    (tmp_path / FILE).write_bytes(saved["independent"])
+    (tmp_path / FILE).write_bytes(saved["plain"])
 
     def full(handle):
         raise OSError(28, "No space left on device")
@@ -173,7 +174,7 @@ def test_a_save_that_fails_leaves_the_earlier_model(two_tasks, saved, tmp_path, 
     with pytest.raises(OSError, match="No space left"):
         model.save(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [FILE]
-    assert (tmp_path / FILE).read_bytes() == saved["independent"]
+    assert (tmp_path / FILE).read_bytes() == saved["plain"]
 
 
 def test_notes_travel_with_a_fit(two_tasks, tmp_path):

@@ -140,3 +140,18 @@ def state(campaign):
         campaign.allowed.tolist(),
         np.asarray(campaign.pool).tobytes(),
     )
+
+
+def interrupted(path, to):
+    """A copy at ``to`` of a ledger and its journal as a kill in the middle of writing leaves them."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA cache_size = 1")
+    db.execute("BEGIN IMMEDIATE")
+    for k in range(40):
+        db.execute("UPDATE suggestions SET reason = ? WHERE id % 7 = ?", ("written by halves " * 30, k % 7))
+    db.execute("UPDATE seal SET log = 'none'")
+    copied(path, to)
+    shutil.copy(f"{path}-journal", f"{to}-journal")
+    db.rollback()
+    db.close()
+    return to

@@ -30,6 +30,9 @@ VALID = {
         "x",
     ],
     "tell": ["campaign.db", "results.csv"],
+    "status": ["campaign.db"],
+    "withdraw": ["campaign.db", "1"],
+    "export": ["campaign.db", "-o", "new.csv"],
     "simulate": ["data.csv", "--tasks", "dft,measured", "--goal", "maximise measured", "--features", "x"],
 }
 """The right arguments of each command, for the files of the fixture ``folder``; "begin" is suggest with --pool."""
@@ -62,6 +65,26 @@ MODELS = [
     "campaign.db",
     "a" * 300,
 ]
+LEDGERS = [
+    "missing.db",
+    "",
+    ".",
+    "box",
+    "empty.csv",
+    "data.csv",
+    "binary.csv",
+    "binary.parquet",
+    "data.csv/in",
+    "torn.db",
+    "changed.db",
+    "model",
+    "CAMPAIGN.DB",
+    "campaign",
+    "*.db",
+    "loop",
+    "campaign.db ",
+    "a" * 300,
+]
 NUMBERS = ["", "x", "nan", "-1", "1,5", "0x10", "--", "1 2", "²"]
 NAMES = ["nope", ",", "nope,dft", "dft,,nope", "DFT", "dft;measured", "'dft'", "dft measured"]
 TO_FILE = ["", ".", "box", "data.csv", "data.csv/out", "data.csv/deep/out", "a" * 300, "loop", "box/"]
@@ -84,7 +107,7 @@ WRONG = {
     "pool": FILES,
     "results": FILES,
     "model folder": MODELS,
-    "ledger": ["missing.db", "", ".", "box", "empty.csv", "data.csv", "binary.csv", "data.csv/in", "a" * 300],
+    "ledger": LEDGERS,
     "output": TO_FILE,
     "tasks": [*NAMES, "", "dft,dft", "x,y", "word"],
     "features": [*NAMES, "composition:", "composition:nope", "composition:a,composition:b", "molecules:nope", "name", "gap:x"],
@@ -105,6 +128,7 @@ WRONG = {
     "variant": ["nope", "", "G9"],
     "sizes": ["nope", "0", "-1", "20,x", "1.5", "nan", "²"],
     "split": ["nope", "", "KFold"],
+    "what": ["nope", "", "Results", "result", "known", "results,open"],
     "level": [*NUMBERS, "0", "1", "90", "inf"],
     "budget": [*NUMBERS, "0", "-inf"],
     "folds": [*NUMBERS, "0", "1", "1.5", "1000"],
@@ -128,7 +152,7 @@ def kind_of(command, option):
         return MODELS
     if option == "output" and command in ("demo", "reproduce", "simulate"):
         return TO_FOLDER
-    if option == "output" and command in ("predict", "suggest", "datasets"):
+    if option == "output" and command in ("predict", "suggest", "datasets", "export"):
         return [*TO_FILE, *NO_TABLES]
     if option == "output" and command == "fit":
         return [*TO_FOLDER, ".", "box", "model"]
@@ -162,6 +186,10 @@ def kind_of(command, option):
         ]
     if option == "ledger" and command == "begin":
         return ["data.csv", "campaign.db", ".", "data.csv/in.db", "a" * 300, "loop"]
+    if option == "n" and command == "status":
+        return [value for value in COUNTS if value != "0"]
+    if option == "numbers":
+        return [*COUNTS, "99", "-99", "1;2", "1-2", "all", "m5", "1.5.2", "first", "#1"]
     if option == "tasks" and command == "check":
         return [*NAMES, "", "dft,dft"]
     if option == "hide" and command == "reproduce":
@@ -231,6 +259,11 @@ OTHERS = {
             ("--likelihoods", "dft=hurdle"),
             ("--budget", "3"),
         ]
+    ],
+    "status": [[ledger, "--json"] for ledger in LEDGERS],
+    "withdraw": [
+        ["campaign.db", *numbers]
+        for numbers in (["1", "99"], ["1", "x"], ["1", "--suggestions"], ["99", "--suggestions"])
     ],
     "tell": [["campaign.db", f"wrong-{k}.csv"] for k in range(12)],
 }
