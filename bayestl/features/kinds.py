@@ -5,7 +5,6 @@ A column whose kind is not clear is refused; the message names a cell of it, and
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Mapping
 from numbers import Number
@@ -18,6 +17,7 @@ from bayestl.features.column import blank
 from bayestl.features.composition import parse_formulas
 from bayestl.features.formula import FormulaError, fault_of
 from bayestl.features.molecule import SmilesError, parse_smiles
+from bayestl.table.cells import is_time
 from bayestl.table.names import cells
 
 KINDS = ("numbers", "categories", "formulas", "smiles")
@@ -26,8 +26,6 @@ MOST_LEVELS = 50
 """Most levels of a column of text that is taken for categories without being told."""
 NAMED = {"formula": "formulas", "composition": "formulas", "smiles": "smiles"}
 """Kinds of columns of text by their names, in small letters."""
-_TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64, pd.Period)
-_DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?")
 _LIKE_FORMULA = re.compile(r"([A-Z][a-z]?|[\d.+\-*· (){}\[\]])+")
 _LIKE_SMILES = re.compile(r"(\[[^\[\]\s]+\]|Br|Cl|[BCNOPSFIbcnops]|[\d@+\-=#$:.\\/()%~*])+")
 
@@ -121,12 +119,10 @@ def refuse_times(values: pd.Series) -> None:
     ValueError
         If the column (n,) holds one.
     """
-    is_time = values.map(lambda v: isinstance(v, _TIMES) or bool(isinstance(v, str) and _DATE.fullmatch(v))).astype(
-        bool
-    )
-    if is_time.any():
+    times = values.map(is_time).astype(bool)
+    if times.any():
         raise ValueError(
-            f"column {values.name!r} holds {cells(values, values.index, is_time)}, a date or a duration: give it as a number, such as days since "
+            f"column {values.name!r} holds {cells(values, values.index, times)}, a date or a duration: give it as a number, such as days since "
             "the first, name the column in categories=, or drop it"
         )
 

@@ -23,6 +23,7 @@ from bayestl.inference.threads import threads_for
 from bayestl.models.label_evidence import decide_sizes
 from bayestl.models.prediction import Predictor
 from bayestl.streams import RandomState, seed_of, spawn
+from bayestl.table.cells import plain_table
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table, build_table
 from bayestl.table.task import Task
@@ -142,7 +143,9 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
             self.feature_names_in_ = np.asarray(table.features, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        self.output_ = "frame" if isinstance(Y, pd.DataFrame) else "column" if np.asarray(Y).ndim == 1 else "array"
+        self.output_ = (
+            "frame" if isinstance(Y, pd.DataFrame) else "column" if np.ndim(plain_table(Y, "Y")) == 1 else "array"
+        )
         return self
 
     def _become(self, table: Table, scaler: Scaler, learnt: dict[str, Any], seed: int) -> None:
