@@ -102,6 +102,7 @@ def test_transfer_gain_fits_every_fold_as_the_table(table, near):
     assert [fit for name, _, fit in near if name == "IndependentGP"] == [([1], ["map"])] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ensemble",
     [

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import norm
 
 import bayestl as btl
-from bayestl.distributions.sinh_arcsinh import SD, SPREAD, TAIL, SinhArcsinh
+from bayestl.distributions.sinh_arcsinh import TAIL, TAIL_SD, WIDTH, WIDTH_SD, SinhArcsinh
 from bayestl.models.crossfit import cross_fitted
 from bayestl.models.ensembles.candidates import candidates
 from bayestl.models.ensembles.stacking import expected_weights, stacking_weights
@@ -97,15 +97,28 @@ def test_expected_weights_are_near_equal_for_few_labels_and_the_best_for_many():
     np.testing.assert_allclose(expected_weights(np.zeros((7, 4))), 0.25)
 
 
-@pytest.mark.parametrize(("spread", "tail"), [(1.3, 0.8), (0.8, 1.1)])
-def test_the_correction_is_recovered_from_many_labels_and_stays_at_its_prior_without_any(spread, tail):
+@pytest.mark.parametrize(("width", "tail"), [(1.3, 0.8), (0.8, 1.1)])
+def test_the_correction_is_recovered_from_many_labels_and_stays_at_its_prior_without_any(width, tail):
     z = np.random.default_rng(0).standard_normal(20_000)
-    found = SinhArcsinh.fit(norm.cdf(np.sinh(np.arcsinh(spread * z) / tail)))
-    assert (found.spread, found.tail) == pytest.approx((spread, tail), rel=0.03)
+    found = SinhArcsinh.fit(SinhArcsinh(width, tail).inverse(norm.cdf(z)))
+    assert (found.width, found.tail) == pytest.approx((width, tail), rel=0.03)
     none = SinhArcsinh.fit(np.empty(0))
-    assert (np.log(none.spread), np.log(none.tail)) == pytest.approx((SPREAD, TAIL), abs=1e-6)
+    assert (np.log(none.width), np.log(none.tail)) == pytest.approx((WIDTH, TAIL), abs=1e-6)
     ten = SinhArcsinh.fit(norm.cdf(3.0 * z[:10]))
-    assert abs(np.log(ten.spread) - SPREAD) < 6 * SD
+    assert abs(np.log(ten.width) - WIDTH) < 6 * WIDTH_SD
+    assert abs(np.log(ten.tail) - TAIL) < 6 * TAIL_SD
+
+
+def test_the_correction_is_the_most_probable_one():
+    u = norm.cdf(np.random.default_rng(1).standard_t(3, 60))
+
+    def posterior(width, tail):
+        prior = norm.logpdf(np.log([width, tail]), [WIDTH, TAIL], [WIDTH_SD, TAIL_SD]).sum()
+        return SinhArcsinh(width, tail).log_slope(u).sum() + prior
+
+    found = SinhArcsinh.fit(u)
+    around = [(found.width * a, found.tail * b) for a in (0.99, 1, 1.01) for b in (0.99, 1, 1.01)]
+    assert max(around, key=lambda at: posterior(*at)) == (found.width, found.tail)
 
 
 def test_the_correction_is_a_distribution_of_levels():

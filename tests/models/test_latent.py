@@ -143,6 +143,7 @@ def test_without_edges_the_density_is_the_evidence_of_a_process():
     assert value_and_gradient(density, density.start())[0] == pytest.approx(evidence, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_chain_is_saved_and_repeats_from_its_seed(tmp_path):
     Y = three_tasks()
     make = lambda: btl.LatentVariableGP({"b": ["a"], "c": ["b"]}, inference="mcmc", n_draws=40, verbose=False)  # noqa: E731
@@ -245,6 +246,7 @@ def test_known_labels_weigh_new_rows_as_the_closed_form_does():
     assert abs(expected - float(mean_a.mean())) > 0.5 * np.sqrt(spread)
 
 
+@pytest.mark.slow
 def test_of_several_starts_the_highest_bound_goes_on():
     rng = np.random.default_rng(0)
     X = rng.uniform(-2, 2, (30, 1))

@@ -10,7 +10,7 @@ import bayestl as btl
 from bayestl.models.subspace.gibbs import draw_low_rank
 
 
-@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("rank", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_finds_the_rank_and_beats_ridge(rank):
     x, Y, new, truth = draw_table(rank, seed=0)
     model = btl.LowRankLinear(verbose=False).fit(x, Y)

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 
 import bayestl as btl
 
@@ -19,6 +20,8 @@ MODELS = {
 }
 QUICK = {"latent": {"max_steps": 60}, "latent chain": {"n_draws": 40}}
 """Fewer steps and states, where only that a fit goes well or repeats is asked."""
+CHAIN_IS_SLOW = [pytest.param(n, marks=pytest.mark.slow) if n == "latent chain" else n for n in MODELS]
+"""All models, chains among the slow tests: for laws that each takes a fit or more of its own."""
 EXACT = ["independent", "multi-task", "difference"]
 DRAWN = {"latent": 200, "latent chain": 200, "subspace": 300}
 """Models whose posterior is so many draws, which are used again."""
