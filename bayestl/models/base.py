@@ -113,10 +113,10 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : DataFrame or ndarray, shape (n, d)
-            Numeric features, no NaN.
+            Numeric features, no NaN, no dates; tensors count without their gradients.
         Y : DataFrame, Series or ndarray, shape (n, T) or (n,)
-            Labels, one column per task, in label units; NaN or None if not measured.  Strings, bools and categories are
-            classes.
+            Labels, one column per task, in label units; NaN, None or masked if not measured.  Strings, bools and categories
+            are classes; dates are where the task's likelihood has classes.
         Y_std : like Y, optional
             Known standard error of each label, in label units.
         groups : array-like, shape (n,), optional
@@ -144,7 +144,7 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         self.output_ = (
-            "frame" if isinstance(Y, pd.DataFrame) else "column" if np.ndim(plain_table(Y, "Y")) == 1 else "array"
+            "frame" if isinstance(Y, pd.DataFrame) else "column" if np.asarray(plain_table(Y, "Y")).ndim == 1 else "array"
         )
         return self
 

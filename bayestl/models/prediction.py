@@ -158,9 +158,9 @@ class Predictor(ABC):
             For weights that are none, such as standard errors in their place.
         """
         check_is_fitted(self, "table_")
-        if sample_weight is not None:
-            sample_weight = self._weights(sample_weight, len(X))
         post = self.posterior(X)
+        if sample_weight is not None:
+            sample_weight = self._weights(sample_weight, len(post.index))
         truth = known_labels(y, None, post.index, "y", self.tasks_).numbers
         return mean_score(truth, post.point(), [task.classes for task in self.tasks_], sample_weight)
 
