@@ -144,7 +144,11 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         self.output_ = (
-            "frame" if isinstance(Y, pd.DataFrame) else "column" if np.asarray(plain_table(Y, "Y")).ndim == 1 else "array"
+            "frame"
+            if isinstance(Y, pd.DataFrame)
+            else "column"
+            if np.asarray(plain_table(Y, "Y")).ndim == 1
+            else "array"
         )
         return self
 

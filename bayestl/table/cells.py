@@ -30,6 +30,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.
 _COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 LIMIT = re.compile(r"\s*[<>≤≥]\s*=?\s*[+-]?[\d.].*|\s*[+-]?[\d.]+\s*\.\.\s*[+-]?[\d.]+\s*")
 """Text that says a limit or an interval."""
+QUANTITY = re.compile(r"[~≈≃±]?\s*[+-]?\d+([.,]\d+)?(e[+-]?\d+)?\s*([±(+].*|[^\d\s].{0,12})?", re.IGNORECASE | re.ASCII)
+"""Text that begins with a number: one with a unit, an error, or a decimal comma."""
 MISSING = frozenset(
     [
         "",
@@ -147,7 +149,7 @@ def read_column(column: pd.Series, name: str, what: str, advice: str) -> np.ndar
         if value is None or value is pd.NA:
             continue
         try:
-            numbers[i] = _number(value)
+            numbers[i] = number_in(value)
         except OverflowError:
             large[i] = True
         except (TypeError, ValueError):
@@ -166,7 +168,7 @@ def read_column(column: pd.Series, name: str, what: str, advice: str) -> np.ndar
     return numbers
 
 
-def _number(value: Any) -> float:
+def number_in(value: Any) -> float:
     """A cell as a number.
 
     Raises
@@ -200,6 +202,8 @@ def _advice(bad: list[Any], name: str, what: str) -> str:
         return f"it is a limit: give Task({name!r}, likelihood=Censored()) in tasks="
     if text and all(_COMMA.fullmatch(v) for v in text):
         return "a decimal needs a point: with decimal=',' pandas reads such files"
+    if text and all(QUANTITY.fullmatch(v) for v in text):
+        return "leave out units and errors of numbers: units belong to Task(unit=), standard errors to Y_std"
     if any(isinstance(v, bytes) for v in bad):
         return "bytes are no text: decode them"
     if any(isinstance(v, list | tuple | set | np.ndarray) for v in bad):

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.utils.validation import check_array
 
 from bayestl.likelihoods import Bernoulli, Categorical, Censored, Classified, Ordinal
-from bayestl.table.cells import LIMIT, MISSING, holds_times, is_number, plain_table, read_column, refuse_times
+from bayestl.table.cells import LIMIT, MISSING, QUANTITY, holds_times, is_number, plain_table, read_column, refuse_times
 from bayestl.table.groups import counts
 from bayestl.table.limits import read_intervals
 from bayestl.table.names import cells, name_to_json, python_object, row_label
@@ -19,6 +19,8 @@ from bayestl.table.task import Task
 
 MOST_CLASSES = 50
 """Most classes of a column; more distinct values are taken for a mistake."""
+MOST_ALONE = 10
+"""Number of labels from which on text that is never the same is taken for names, or for numbers with units."""
 
 LARGEST, SMALLEST_SPREAD = 1e100, 1e-100
 """Largest size of a number, and smallest difference between numbers of a column: squares of others are lost."""
@@ -195,6 +197,12 @@ def decide(task: Task, column: pd.Series) -> Task:
             raise ValueError(
                 f"task {task.name!r} has {len(classes)} classes {list(classes)[:6]}: Bernoulli takes two, Categorical more"
             )
+        texts = [value for value in column.dropna() if isinstance(value, str)]
+        if task.likelihood is None and len(classes) == len(texts) >= MOST_ALONE:
+            raise ValueError(
+                f"column {task.name!r} of Y holds {len(classes)} different texts in as many rows, such as {texts[0]!r}, which are no "
+                "classes: drop the column, or name all classes in the task's likelihood"
+            )
         if len(classes) > MOST_CLASSES:
             raise ValueError(
                 f"column {task.name!r} of Y holds {len(classes)} different values such as {classes[0]!r}: "
@@ -212,6 +220,9 @@ def _holds_classes(column: pd.Series) -> bool:
     if isinstance(column.dtype, pd.CategoricalDtype) or all(isinstance(v, bool | np.bool_) for v in labels):
         return True
     if any(isinstance(v, str) and LIMIT.fullmatch(v) for v in labels):
+        return False
+    quantities = [v for v in labels if is_number(v) or (isinstance(v, str) and QUANTITY.fullmatch(v))]
+    if 2 * len(quantities) >= len(labels) and 2 * len(set(map(str, labels))) > len(labels) >= MOST_ALONE:
         return False
     return 2 * sum(map(is_number, labels)) < len(labels)
 

@@ -190,7 +190,11 @@ def test_mistakes_are_named():
             {"formulas": ["facet"]},
             r"column 'facet' holds '\(111\)' in row 'a', which is not a chemical formula: an element is expected.*1 more. Correct it or drop the row",
         ),
-        (X, {"smiles": ["alloy"]}, r"column 'alloy' holds 'NiAl' in row 'a', which is not a SMILES string"),
+        (
+            X,
+            {"smiles": ["alloy"]},
+            r"column 'alloy' holds 'NiAl' in row 'a' .also .* and 1 more., which is not a SMILES string",
+        ),
         (X.assign(layers=None), {"categories": ["layers"]}, "column 'layers' is empty: drop it"),
         (X.assign(layers=np.inf), {}, "column 'layers' holds inf in row 'a'.*, which is not finite"),
     ]:

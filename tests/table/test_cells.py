@@ -125,6 +125,8 @@ WRONG = {
     "limits of Unicode": ([1.0, 2.0, "≤0.1", 4.0, "≥3", 6.0], "limit"),
     "an interval": ([1.0, 2.0, "1..2", 4.0, "0.5 .. 1", 6.0], "limit"),
     "decimal commas": ([1.0, 2.0, "0,5", 4.0, "1,5", 6.0], "a decimal needs a point"),
+    "units": ([1.0, 2.0, "3 eV", 4.0, "5eV", 6.0], "Task\\(unit=\\)"),
+    "errors": ([1.0, 2.0, "3.1±0.1", 4.0, "5(1)", 6.0], "Y_std"),
     "bytes": ([1.0, 2.0, b"1", 4.0, b"2", 6.0], "bytes"),
     "lists": ([1.0, 2.0, [1], 4.0, [1, 2], 6.0], "a cell holds one number"),
     "arrays": ([1.0, 2.0, np.ones(2), 4.0, np.ones(1), 6.0], "a cell holds one number"),
@@ -229,3 +231,40 @@ def test_missing_labels_are_missing_and_missing_features_are_refused(kind):
             ValueError, match=r"column 'a' of X holds nan in row 'sample 1' .*: impute it or drop the row"
         ):
             numbers_at(place, MISSING[kind])
+
+
+@pytest.mark.parametrize(
+    "text", ["{}.5 eV", "{},5", "~{}", "{}±0.1", "{}.1(2)", "{} GPa", "-{}.5e3 K", "sample {}", "Fe{}", "word{}x"]
+)
+@pytest.mark.parametrize("n", [10, 40, 60])
+def test_names_and_numbers_with_units_do_not_become_classes(text, n):
+    labels = pd.DataFrame({"s": [text.format(k) for k in range(n)]})
+    with pytest.raises(ValueError, match=r"column 's' of Y holds .* (not a number|no classes)"):
+        build_table(np.arange(float(n))[:, None], labels)
+    few = labels.assign(s=[text.format(k % 3) for k in range(n)])
+    assert len(build_table(np.arange(float(n))[:, None], few).tasks[0].classes) == 3
+
+
+@pytest.mark.parametrize("place", ["Y", "observed"])
+def test_limits_are_read_where_the_task_is_censored(place):
+    told = [btl.Task("s", btl.Censored())]
+
+    def read(values):
+        frame = pd.DataFrame({"s": values}, index=NAMES)
+        if place == "Y":
+            return build_table(X, frame, tasks=told).labels
+        return known_labels(frame, None, NAMES, "observed", told)
+
+    labels = read(["<0.1", "≤0.1", 2, decimal.Decimal(3), "1..2", None])
+    np.testing.assert_array_equal(labels.y[:, 0], [-np.inf, -np.inf, 2, 3, 1, np.nan])
+    np.testing.assert_array_equal(labels.high[:, 0], [0.1, 0.1, 2, 3, 2, np.nan])
+    for bad, words in [
+        (
+            ["<0.1", "n.d.", 2, [1], "< x", 10**400],
+            r"'n.d.' in row 'sample 1' \(also \[1\] in row 'sample 3', .* and 1 more\): a number",
+        ),
+        (["2..1", 1, 2, "3..2", 1, 1], r"'2..1' in row 'sample 0' \(also '3..2' in row 'sample 3'\): the lower end"),
+        ([pd.Timestamp("2021"), 1, 2, pd.NaT, 1, 1], "a date or a duration"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            read(bad)
