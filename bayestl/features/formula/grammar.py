@@ -10,11 +10,14 @@
 
 from __future__ import annotations
 
+import re
+
 from bayestl.features.formula.characters import read_characters
 from bayestl.features.formula.elements import ATOMIC_NUMBER, ISOTOPES, Fault
 from bayestl.features.formula.marks import number, read_marks
 from bayestl.features.formula.tokens import Token, read_tokens
 
+_SAMPLE = re.compile(r"[^_$\\{]*(_[0-9]+)\s*")
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -26,6 +29,10 @@ def parse(text: str) -> tuple[dict[str, float], list[Token]]:
     Fault
         If it is not read.
     """
+    if match := _SAMPLE.fullmatch(text):
+        raise Fault(
+            f"{match[1]} may be a subscript or the number of a sample: write it without the line", match.start(1)
+        )
     tokens = read_marks(read_tokens(read_characters(text)))
     if not tokens:
         raise Fault("it holds no element")

@@ -111,10 +111,15 @@ def _without_charge(tokens: list[Token]) -> list[Token]:
 
 def _check_spaces(tokens: list[Token]) -> None:
     """Refuse ``CuSO4 5H2O``, where a number may belong to what is before or behind it."""
-    for before, token, after in zip(tokens, tokens[1:], [*tokens[2:], None], strict=False):
+    for k, (before, token, after) in enumerate(zip(tokens, tokens[1:], [*tokens[2:], None], strict=False)):
         loose = token.kind in ("integer", "number") and token.spaced and not token.below
         if before.kind in ("integer", "number") and token.kind in ("integer", "number"):
             raise Fault("two numbers in a row: write · before a part of the formula, such as CuSO4·5H2O", token.place)
+        in_row = before.kind in ("symbol", "close") and k > 0 and not before.spaced
+        if loose and in_row and (after is None or after.spaced):
+            raise Fault(
+                f"{token.text} behind a space may be the number of a sample: leave it or the space out", token.place
+            )
         joined = after is not None and not after.spaced and after.kind in ("symbol", "open")
         if loose and before.kind in ("symbol", "close") and joined:
             raise Fault(

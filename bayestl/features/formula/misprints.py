@@ -19,6 +19,7 @@ _WHOLE = words("SI SIC SIO SIO2 SIN SI3N4 SNO SNO2 SNS SNS2 IN2O3 INN INP HFO2 H
 _TRITIUM = re.compile("T[ABCEHIL](?![a-z])|D[BSY](?![a-z])")
 _OXIDES = re.compile("(NI|CU|BI|PB|NB)O(?![a-z])")
 _ROMAN = re.compile("II|IV(?![a-z])")
+_TWICE = re.compile(r"([BCFHNPS])\1(?![a-z])")
 _CARBONATE = re.compile("(Li2|Na2|K2|Rb2|Cs2|Ca|Sr|Ba|NaH|KH)Co3")
 _LETTER_O = words("203 205 207 304 305 307 407 408")
 _TWENTY = words("H Li Na Cu Ag Tl")
@@ -50,6 +51,8 @@ def check(amounts: dict[str, float], tokens: list[Token]) -> None:
         )
     if _ROMAN.search(text):
         raise Fault("a Roman number is read as iodine: write an oxidation state in brackets, such as Fe(III)")
+    if twice := _TWICE.search(text):
+        raise Fault(f"{twice[0]} repeats an element, as a SMILES string does: write {twice[1]}2 if it is a formula")
     if _CARBONATE.fullmatch(plain):
         raise Fault("cobalt in the place of carbonate", None, True)
     if re.search(r"O(Ac|Pr|iPr|Bu|Me|Et|Ts)(?![a-z])", text):

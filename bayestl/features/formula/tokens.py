@@ -19,6 +19,7 @@ _ABOVE = re.compile(r"\(?(\d*[+-]+|[+-]\d+)\)?")
 _ROMAN = "VIII|VII|VI|IV|V|III|II|I|viii|vii|vi|iv|v|iii|ii|i|0"
 _STATE = re.compile(rf"\([+-]?({_ROMAN})([,/] ?({_ROMAN}))*\)")
 _TIMES = re.compile(r"[xX](?= ?[0-9])")
+_ROMAN_ALONE = re.compile(r"\([+-]?[IVX]+([,/] ?[IVX]+)*\)")
 _LETTERS = re.compile("[A-Za-zͰ-Ͽ]+")
 _VARIABLES = "xyznmwdkαβγδε"
 PLUS_ONE = words("Cu Ag Au Tl Hg In Ga Rh Ir")
@@ -74,6 +75,8 @@ def read_tokens(characters: list[Character]) -> list[Token]:
             tokens.append(Token("charge", match[0], place))
             i = match.end()
             continue
+        if _ROMAN_ALONE.match(line, i) and not (tokens and tokens[-1].kind == "symbol"):
+            raise Fault("a Roman number does not follow an element: write an oxidation state as in Fe(III)2O3", place)
         if tokens and tokens[-1].kind == "symbol" and (match := _STATE.match(line, i)):
             _check_state(tokens[-1], match[0][1:-1], line[match.end() :], place)
             i = match.end()
