@@ -177,7 +177,7 @@ class BotorchModel(Model, FantasizeMixin):
             halves = []
             for local, channel in enumerate(view.channels):
                 cross = _cross(c.prior, placed, local, c.labels.points)
-                half = torch.linalg.solve_triangular(c.factor, cross.T, upper=False)
+                half = torch.linalg.solve_triangular(c.factor, c.completed(cross.T), upper=False)
                 mean[..., channel] = (half.T @ c.whitened).reshape(len(x), n)
                 halves.append(half.reshape(len(half), len(x), n).permute(1, 0, 2))
             kernels = _kernels(c.prior, x, placed.group.view(x.shape[:-1]))

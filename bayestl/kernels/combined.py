@@ -189,6 +189,10 @@ class _OnBlock(UnitKernel):
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
         return self.base.evaluate(argument, x[:, self.columns])
 
+    def metric(self, argument: Tensor, d: int) -> Tensor:
+        of_block = self.base.metric(argument, len(self.columns))
+        return of_block.new_zeros(d).index_add(0, self.columns, of_block)
+
 
 class _Terms(UnitKernel):
     """Base of the kernels that combine several terms, each evaluated separately."""
@@ -206,6 +210,10 @@ class _Terms(UnitKernel):
         """``k_b(x_i, x_j)`` (..., n, n) of each term b, and the pull-back of a gradient with respect to it."""
         pairs = [t.evaluate(a, x) for t, a in zip(self.terms, arguments.split(self.sizes, dim=-1), strict=True)]
         return [value for value, _ in pairs], [pull for _, pull in pairs]
+
+    def metrics(self, arguments: Tensor, d: int) -> list[Tensor]:
+        """The metric (d,) of each term."""
+        return [t.metric(a, d) for t, a in zip(self.terms, arguments.split(self.sizes, dim=-1), strict=True)]
 
 
 class _WeightedSum(_Terms):
@@ -237,6 +245,10 @@ class _WeightedSum(_Terms):
 
         return reduce(add, map(mul, weights, values)), pull
 
+    def metric(self, argument: Tensor, d: int) -> Tensor:
+        weights, arguments = self.split(argument)
+        return reduce(add, (w.squeeze() * m for w, m in zip(weights, self.metrics(arguments, d), strict=True)))
+
 
 class _Product(_Terms):
     """``prod_b k_b``."""
@@ -255,3 +267,6 @@ class _Product(_Terms):
             return torch.cat([p(other) for p, other in zip(pulls, others, strict=True)], dim=-1)
 
         return reduce(mul, values), pull
+
+    def metric(self, argument: Tensor, d: int) -> Tensor:
+        return reduce(add, self.metrics(argument, d))

@@ -78,6 +78,10 @@ class UnitKernel(gpytorch.kernels.Kernel, ABC):
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
         """``k(x_i, x_j)`` (..., n, n) at arguments (..., k), and its :data:`Pull` to the arguments."""
 
+    @abstractmethod
+    def metric(self, argument: Tensor, d: int) -> Tensor:
+        """Weights (d,) of the squared differences of the inputs by which points are near in this kernel."""
+
 
 class Stationary(UnitKernel):
     """``k(x, x') = phi(r^2)``, ``r^2 = sum_j (x_j - x'_j)^2 / l_j^2``: a subclass states ``profile``.
@@ -117,6 +121,9 @@ class Stationary(UnitKernel):
         z1 = x1 * inverse
         z2 = z1 if x1 is x2 else x2 * inverse
         return _OfSquaredDistance.apply(z1, z2, self.profile)
+
+    def metric(self, argument: Tensor, d: int) -> Tensor:
+        return (-2.0 * argument[:d].clamp_min(SHORTEST)).exp()
 
     def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
         d2, pull = _squared_distances(x, argument)

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import add
 from typing import cast
 
 import gpytorch
@@ -112,6 +114,13 @@ class Prior(gpytorch.Module):
                 w_a, w_b = weights[rows.points.task, p], weights[other.points.task, p]
                 total[block_index(rows.place, other.place)] += w_a[:, None] * block * w_b
         return total
+
+    def blocks(self, a: Points, b: Points) -> Tensor:
+        """``cov(f(a_i), f(b_j))`` of many small sets of points (..., n) and (..., m), shape (..., n, m)."""
+        weights = self.weights()
+        of_a, of_b = (weights[points.task].unbind(-1) for points in (a, b))
+        terms = zip(self, of_a, of_b, strict=True)
+        return reduce(add, (w[..., :, None] * process.covariance(a, b) * v[..., None, :] for process, w, v in terms))
 
     def variance(self, a: Points) -> Tensor:
         """``var f(a_i)``, shape (len(a),): the processes have unit variance."""

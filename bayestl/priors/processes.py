@@ -51,7 +51,7 @@ class Process(gpytorch.Module, ABC):
 
     @abstractmethod
     def covariance(self, a: Points, b: Points) -> Tensor:
-        """``k(a_i, b_j)``, shape (len(a), len(b))."""
+        """``k(a_i, b_j)``, shape (len(a), len(b)); of points (..., n) and (..., m) shape (..., n, m)."""
 
     @abstractmethod
     def argument(self) -> Tensor:
@@ -93,15 +93,15 @@ class Constant(_Fixed):
     """A constant: the same ``u ~ N(0, 1)`` everywhere."""
 
     def covariance(self, a: Points, b: Points) -> Tensor:
-        return a.x.new_ones(len(a.x), len(b.x))
+        return a.x.new_ones(*a.x.shape[:-1], b.x.shape[-2])
 
 
 class PerGroup(_Fixed):
     """One number per group: ``u_g ~ N(0, 1)``."""
 
     def covariance(self, a: Points, b: Points) -> Tensor:
-        alone = (a.group < 0)[:, None] & (b.group < 0)[None, :]
-        same = (a.group[:, None] == b.group[None, :]) & ~alone
+        alone = (a.group < 0)[..., :, None] & (b.group < 0)[..., None, :]
+        same = (a.group[..., :, None] == b.group[..., None, :]) & ~alone
         return (same | (alone & _same_row(a, b))).to(a.x.dtype)
 
 
@@ -114,4 +114,4 @@ class PerRow(_Fixed):
 
 def _same_row(a: Points, b: Points) -> Tensor:
     """Boolean (len(a), len(b)): which pairs of points are of one row."""
-    return (a.row[:, None] == b.row[None, :]) & (a.row >= 0)[:, None]
+    return (a.row[..., :, None] == b.row[..., None, :]) & (a.row >= 0)[..., :, None]

@@ -108,22 +108,6 @@ class Rows(NamedTuple):
             learnt = learnt.hidden(lost[:, None])
         return Rows(self.x, self.group, _with_new(code, n), learnt, further, self.given)
 
-    def measured_again_as_new(self, n: int) -> Rows:
-        """Rows of the ``n`` fitted ones that have further labels as new rows, whose labels are all known.
-
-        For models that keep a summary of their labels, not each of them: there the row's first label counts in the summary
-        too.
-        """
-        if self.further is None or self.learnt is None:
-            return self
-        again = (self.row < n) & self.further.present.any(axis=1)
-        known = self.known
-        assert known is not None
-        further = known.where(again[:, None], self.further)
-        return self._replace(
-            row=np.where(again, n + len(self.row) + np.arange(len(self.row)), self.row), further=further
-        )
-
 
 def fitted_rows(table: Table, scaled: np.ndarray, rows: np.ndarray) -> Rows:
     """Rows of the fitted table, with its scaled features (n, d), at the given positions."""

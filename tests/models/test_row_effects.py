@@ -8,9 +8,9 @@ from support.models import CHAIN_IS_SLOW, MODELS
 
 import bayestl as btl
 from bayestl.active import as_botorch
-from bayestl.inference.gaussian import inducing
 from bayestl.inference.gaussian.condition import LEAST_EFFECTIVE, reweighted
 from bayestl.inference.gaussian.labels import stratified
+from bayestl.inference.gaussian.large import inducing
 
 TRANSFER = {
     "multi-task": lambda **k: btl.MultiTaskGP(verbose=False, n_starts=1, **k),

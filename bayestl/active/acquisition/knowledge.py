@@ -134,15 +134,17 @@ def covariances(model: BayesianModel, pool: Pool, goal: Goal, targets: np.ndarra
         local = {channel: i for i, channel in enumerate(family.channels)}
         at_targets = everywhere.at(torch.from_numpy(targets))
         noise = c.prior.residual.variance().numpy()
-        quantity = torch.zeros(len(c.labels), len(targets), dtype=torch.float64)
-        for channel, i in local.items():
-            quantity += weights[channel] * c.prior.covariance(c.labels.points, at_targets.of_task(i))
-        half_targets = torch.linalg.solve_triangular(c.factor, quantity, upper=False)
+        of_labels = c.labels.points
+        quantity = sum(
+            weights[channel] * c.prior.covariance(of_labels, at_targets.of_task(i)) for channel, i in local.items()
+        )
+        half_targets = torch.linalg.solve_triangular(c.factor, c.completed(quantity), upper=False)
         for channel, i in local.items():
             for start in range(0, n, CHUNK):
                 rows = slice(start, min(start + CHUNK, n))
                 points = everywhere.at(rows).of_task(i)
-                half = torch.linalg.solve_triangular(c.factor, c.prior.covariance(c.labels.points, points), upper=False)
+                cross = c.completed(c.prior.covariance(of_labels, points))
+                half = torch.linalg.solve_triangular(c.factor, cross, upper=False)
                 prior = sum(weights[d] * c.prior.covariance(points, at_targets.of_task(k)) for d, k in local.items())
                 covariance[rows, :, channel] = ((prior - half.T @ half_targets) * scale[channel]).numpy()
                 latent = (c.prior.variance(points) - (half * half).sum(0)).numpy()

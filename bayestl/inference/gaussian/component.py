@@ -8,16 +8,28 @@ Rasmussen, Williams 2006, *Gaussian processes for machine learning*, algorithm 2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bayestl.inference.gaussian import inducing
 from bayestl.inference.gaussian.labels import Data, Labels, noise_variance
 from bayestl.kernels.cholesky import cholesky
 from bayestl.priors.prior import Prior
+from bayestl.priors.processes import Points
+
+
+class Predictive(NamedTuple):
+    """Latent values of k points given the labels of a component."""
+
+    cross: Tensor
+    """``L^-1 cov(labels, f)``, shape (N, k)."""
+    mean: Tensor
+    covariance: Tensor
+    a: Tensor | None = None
+    """Their features (k, M), where inducing values stand for the labels."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +41,6 @@ class Component:
     factor: Tensor
     whitened: Tensor
     jitter: float
-    own: inducing.RowLabels | None = None
-    """The labels themselves, row by row, where ``labels`` are inducing values that summarise them."""
 
     @classmethod
     def of(cls, prior: Prior, data: Data) -> Component:
@@ -41,44 +51,72 @@ class Component:
         torch.linalg.LinAlgError
             If the covariance of the labels cannot be factorised.
         """
-        if len(data.points.x) > inducing.FULL_LABELS:
-            labels, factor, own = inducing.summarise(prior, data, inducing.INDUCING)
-            return cls(prior, labels, factor, _solve(factor, labels.y), 0.0, own)
         labels, _ = data.conditioned(prior)
         factor, jitter = cholesky(prior.covariance(labels.points, labels.points), noise_variance(prior, labels))
-        return cls(prior, labels, factor, _solve(factor, labels.y), jitter)
+        return cls(prior, labels, factor, solve(factor, labels.y), jitter)
 
-    @property
-    def full(self) -> bool:
-        """Whether ``labels`` are all labels, not inducing values."""
-        return self.own is None
+    full = True
+    """Whether ``labels`` are all labels, not inducing values."""
+    rows_at_once = 1024
+    """Number of rows predicted at a time, which bounds the memory for cross-covariances."""
+
+    def completed(self, cross: Tensor) -> Tensor:
+        """Covariances (N, k) of all labels with some quantities, from those with ``labels``."""
+        return cross
+
+    def predictive(self, points: Points) -> Predictive:
+        """The latent values of points given the labels."""
+        cross = solve(self.factor, self.prior.covariance(self.labels.points, points))
+        return Predictive(cross, cross.T @ self.whitened, self.prior.covariance(points, points) - cross.T @ cross)
 
     def extended(self, data: Data) -> tuple[Component, float]:
         """The component with more labels, and their log predictive density (a bound on it if they are not Gaussian)."""
-        points = data.points
-        cross = _solve(self.factor, self.prior.covariance(self.labels.points, points))
-        schur = self.prior.covariance(points, points) - cross.T @ cross
-        mean = cross.T @ self.whitened
-        extra, correction = data.conditioned(self.prior, mean, schur)
-        corner, _ = cholesky(schur, noise_variance(self.prior, extra))
-        n, m = len(self.labels), len(extra)
+        predictive = self.predictive(data.points)
+        extra, correction = data.conditioned(self.prior, predictive.mean, predictive.covariance)
+        corner, _ = cholesky(predictive.covariance, noise_variance(self.prior, extra))
+        n, m = len(self.factor), len(extra)
         factor = self.factor.new_zeros(n + m, n + m)
-        factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, cross.T, corner
-        whitened = _solve(corner, extra.y - mean)
+        factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, predictive.cross.T, corner
+        whitened = solve(corner, extra.y - predictive.mean)
         log_density = (
             -0.5 * float(whitened @ whitened) - float(corner.diagonal().log().sum()) - 0.5 * m * np.log(2 * np.pi)
         )
-        labels = self.labels.join(extra)
-        component = Component(self.prior, labels, factor, torch.cat([self.whitened, whitened]), self.jitter, self.own)
+        component = self._with(extra, predictive, factor, torch.cat([self.whitened, whitened]))
         return component, log_density + correction
+
+    def _with(self, extra: Labels, predictive: Predictive, factor: Tensor, whitened: Tensor) -> Component:
+        """The component with more labels and these arrays."""
+        return replace(self, labels=self.labels.join(extra), factor=factor, whitened=whitened)
+
+    def within_rows(self, at: Points) -> tuple[Tensor, Tensor]:
+        """Means (n, C) and covariances (n, C, C) of all latent values of each of n rows."""
+        mixing = self.prior.weights()
+        pairs = [self.project(self.prior.covariance(at.of_task(t), self.labels.points)) for t in range(len(mixing))]
+        reduction = torch.stack([torch.stack([(a * b).sum(0) for _, b in pairs]) for _, a in pairs])
+        return torch.stack([mean for mean, _ in pairs], dim=1), mixing @ mixing.T - reduction.permute(2, 0, 1)
+
+    def of_rows(self, at: Points) -> tuple[Tensor, Tensor]:
+        """Mean (C n,) and covariance (C n, C n) of all latent values of n rows, function by function."""
+        everywhere = at.of_task(0)
+        for t in range(1, self.prior.n_tasks):
+            everywhere = everywhere.join(at.of_task(t))
+        mean, half = self.project(self.prior.covariance(everywhere, self.labels.points))
+        return mean, self.prior.covariance(everywhere, everywhere) - half.T @ half
+
+    def process(self, p: int, points: Points) -> tuple[Tensor, Tensor]:
+        """Mean (k,) and covariance (k, k) of the process ``u_p`` at points."""
+        cross = self.completed(self.prior.process_covariance(p, points, self.labels.points).T)
+        mean, half = self.project(cross.T)
+        return mean, self.prior[p].covariance(points, points) - half.T @ half
 
     def project(self, covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (k,) of quantities whose covariance with the labels is (k, N), and ``L^-1 covariance'`` (N, k)."""
-        half = _solve(self.factor, covariance.T)
+        half = solve(self.factor, covariance.T)
         return half.T @ self.whitened, half
 
 
-def _solve(factor: Tensor, right: Tensor) -> Tensor:
+def solve(factor: Tensor, right: Tensor) -> Tensor:
+    """``L^-1 right`` for right sides (N,) or (N, k)."""
     columns = right if right.ndim == 2 else right[:, None]
     solution = torch.linalg.solve_triangular(factor, columns, upper=False)
     return solution if right.ndim == 2 else solution[:, 0]

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from bayestl.inference.gaussian.component import Component
 from bayestl.inference.gaussian.labels import Data
+from bayestl.inference.gaussian.large import inducing
+from bayestl.inference.gaussian.large.component import Summarised
 from bayestl.inference.gaussian.latent import ExactLatent
 from bayestl.inference.threads import threads_for
 from bayestl.priors.prior import Prior
@@ -54,7 +56,7 @@ class ExactPosterior:
                 prior_at_raw = copy.deepcopy(prior)
                 set_raw(prior_at_raw, raw)
                 try:
-                    components.append(Component.of(prior_at_raw, labels))
+                    components.append(component_of(prior_at_raw, labels))
                 except torch.linalg.LinAlgError:
                     continue
                 component_weights.append(weight)
@@ -88,14 +90,26 @@ class ExactPosterior:
         """Mean (S, k) and covariance (S, k, k) of the process ``u_p`` at ``points``."""
         means, covariances = [], []
         for c in self.components:
-            mean, half = c.project(c.prior.process_covariance(p, points, c.labels.points))
+            mean, covariance = c.process(p, points)
             means.append(mean.numpy())
-            covariances.append((c.prior[p].covariance(points, points) - half.T @ half).numpy())
+            covariances.append(covariance.numpy())
         return np.stack(means), np.stack(covariances)
 
     def at(self, x: Tensor, group: Tensor, row: Tensor) -> ExactLatent:
         """The latent values of rows ``x`` (n, d) with codes (n,) of their groups and rows, for all tasks."""
         return ExactLatent(self.components, self.weights, x, group, row)
+
+
+def component_of(prior: Prior, data: Data) -> Component:
+    """The component of a prior at its present hyperparameters: exact, or summarised where there are many labels.
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If the covariance of the labels cannot be factorised.
+    """
+    kind = Summarised if len(data.points.x) > inducing.FULL_LABELS else Component
+    return kind.of(prior, data)
 
 
 def reweighted(weights: np.ndarray, log_densities: np.ndarray) -> np.ndarray:

@@ -23,8 +23,6 @@ from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.priors.processes import Points
 from bayestl.table.task import PartDraws, TaskPart
 
-CHUNK_ROWS = 1024
-"""Number of rows predicted at a time, which bounds the memory for cross-covariances."""
 MAX_JOINT = 12_000
 """Largest number of rows x tasks for joint draws: the covariance of that many values is 1.2 GB."""
 
@@ -67,26 +65,16 @@ class ExactLatent:
             means = np.empty((len(self.weights), n, n_tasks))
             covariances = np.empty((len(self.weights), n, n_tasks, n_tasks))
             for s, c in enumerate(self._components):
-                mixing = c.prior.weights()
-                for start in range(0, n, CHUNK_ROWS):
-                    rows = slice(start, min(start + CHUNK_ROWS, n))
-                    halves = []
-                    for t in range(n_tasks):
-                        points = self._points(rows, t)
-                        mean, half = c.project(c.prior.covariance(points, c.labels.points))
-                        means[s, rows, t] = mean.numpy()
-                        halves.append(half)
-                    reduction = np.stack([[(a * b).sum(0).numpy() for b in halves] for a in halves])
-                    covariances[s, rows] = (mixing @ mixing.T).numpy() - np.moveaxis(reduction, 2, 0)
-                    if c.own is not None:
-                        of_rows = torch.from_numpy(means[s, rows]), torch.from_numpy(covariances[s, rows])
-                        c.own.given(self._points(rows, 0)).marginal(*of_rows)
+                for start in range(0, n, c.rows_at_once):
+                    rows = slice(start, min(start + c.rows_at_once, n))
+                    mean, covariance = c.within_rows(self._points(rows))
+                    means[s, rows], covariances[s, rows] = mean.numpy(), covariance.numpy()
             self._moments = means, covariances
         return self._moments
 
-    def _points(self, rows: slice, task: int) -> Points:
+    def _points(self, rows: slice) -> Points:
         x = self._x[rows]
-        return Points(x, torch.full((len(x),), task, dtype=torch.long), self._group[rows], self._row[rows])
+        return Points(x, torch.zeros(len(x), dtype=torch.long), self._group[rows], self._row[rows])
 
     @torch.no_grad()
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -127,15 +115,7 @@ class ExactLatent:
 
     def _joint(self, s: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and a root of the covariance of all latent values, task by task."""
-        c = self._components[s]
-        n_tasks = self.noise.shape[1]
-        everywhere = self._points(slice(None), 0)
-        for t in range(1, n_tasks):
-            everywhere = everywhere.join(self._points(slice(None), t))
-        mean, half = c.project(c.prior.covariance(everywhere, c.labels.points))
-        covariance = c.prior.covariance(everywhere, everywhere) - half.T @ half
-        if c.own is not None:
-            c.own.given(self._points(slice(None), 0)).joint(mean, covariance, c.own.left_jointly(everywhere))
+        mean, covariance = self._components[s].of_rows(self._points(slice(None)))
         return mean.numpy(), _root(covariance).numpy()
 
 

@@ -10,7 +10,7 @@ their part is exact.  At the best bound the precision and the precision-times-me
 and iterating that is a natural-gradient step of length one: Khan, Lin 2017, *Conjugate-computation variational
 inference*; Opper, Archambeau 2009, *The variational Gaussian approximation revisited*.  No inducing points, no step
 sizes, no random numbers: three to ten Cholesky factorisations (for tables too large for these, see
-``inference/gaussian/inducing.py``).  By the envelope theorem the gradient of the bound in the hyperparameters is the
+``inference/gaussian/large/``).  By the envelope theorem the gradient of the bound in the hyperparameters is the
 gradient of the marginal likelihood of the pseudo-labels, held fixed, plus the gradient of E in the hyperparameters of
 the likelihood.
 """

@@ -114,8 +114,6 @@ class ExactArchitecture(BayesianModel):
 
     def _family_latent(self, family: Family, rows: Rows) -> ExactLatent:
         """The latent values of a family at rows whose ``x`` are its inputs, given their further labels."""
-        if not family.posterior.full:
-            rows = rows.measured_again_as_new(len(self.table_.x))
         return self._posterior_with(family, rows).at(*map(torch.from_numpy, rows[:3]))
 
     def _posterior_with(self, family: Family, rows: Rows) -> ExactPosterior:

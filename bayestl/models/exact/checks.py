@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bayestl.diagnostics.checks import Check, judge, report_checks
+from bayestl.inference.gaussian.large.inducing import FULL_LABELS
+from bayestl.inference.gaussian.large.neighbours import NEAR
 from bayestl.kernels.stationary import Stationary
 from bayestl.models.exact.family import Family
 
@@ -34,6 +36,18 @@ def optimiser_checks(families: Sequence[Family]) -> Iterator[Check]:
         large = report.jitter > MOST_JITTER
         advice = "rows or tasks are nearly the same: drop duplicates, or give Y_std" if large else ""
         yield Check("jitter", name, report.jitter, MOST_JITTER, judge(large), advice)
+
+
+def size_checks(families: Sequence[Family]) -> Iterator[Check]:
+    """Say of which families not every label is in the covariance matrix, and what stands for them."""
+    for family in families:
+        if not family.posterior.full:
+            name, n = (
+                ", ".join(dict.fromkeys(p.names[0] for p in family.parts)),
+                len(family.posterior.components[0].labels),
+            )
+            advice = f"{n} inducing values and the {NEAR} nearest labels of each function stand for all labels"
+            yield Check("labels summarised", name, float(n), float(FULL_LABELS), judge(False), advice)
 
 
 def noise_checks(families: Sequence[Family]) -> Iterator[Check]:

@@ -22,7 +22,7 @@ from bayestl.models.checks import fold_checks
 from bayestl.models.crossfit import check_hide, with_refits
 from bayestl.models.exact.architecture import ExactArchitecture
 from bayestl.models.exact.at_rows import posterior_at_rows, prior_at_rows, prior_at_table
-from bayestl.models.exact.checks import feature_checks, noise_checks, optimiser_checks
+from bayestl.models.exact.checks import feature_checks, noise_checks, optimiser_checks, size_checks
 from bayestl.models.exact.family import Family
 from bayestl.models.exact.hyperparameters import AVERAGED, effect_draws, fit_family, mixing_draws
 from bayestl.models.exact.leave_one_out import held_out
@@ -104,6 +104,7 @@ class ExactModel(ExactArchitecture):
 
     def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
         yield from optimiser_checks(self.families_)
+        yield from size_checks(self.families_)
         yield from noise_checks(self.families_)
         yield from feature_checks(self.families_, self.table_.features)
         if self._has_leave_one_out():

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import bayestl as btl
-from bayestl.inference.gaussian import inducing
+from bayestl.inference.gaussian.large import inducing
 
 
 def table(n=500):

@@ -8,7 +8,8 @@ labels represent it, and prediction and further conditioning are as for exact on
 pseudo-labels here as well, fitted with the marginals of ``q(f)``.
 
 What the inducing values leave of a row, its row effect and finer detail of the functions, is noise that is correlated within
-the row.  Given the inducing values, it follows from the row's own labels (:class:`RowLabels`).
+the row (:class:`RowLabels`).  A prediction adds what the row's own labels and those near it say of it
+(:mod:`bayestl.inference.gaussian.large.neighbours`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from bayestl import streams
 from bayestl.inference.gaussian.labels import Data, Labels, noise_variance, stratified
+from bayestl.inference.gaussian.large.neighbours import Neighbours
 from bayestl.inference.gaussian.sites import Observations
 from bayestl.kernels.cholesky import cholesky
 from bayestl.priors.prior import Prior
@@ -49,45 +51,9 @@ class Summary(NamedTuple):
 
     labels: Labels
     factor: Tensor
-    own: RowLabels
-
-
-class GivenFunctions(NamedTuple):
-    """Latent values ``f = T A u + s + N(0, V)`` of k of n rows, given the inducing values and their own labels."""
-
-    rows: Tensor
-    """Positions (k,) of the rows."""
-    transform: Tensor
-    """``T`` (k, C, C)"""
-    shift: Tensor
-    """``s`` (k, C)"""
-    rest: Tensor
-    """``V`` (k, C, C)"""
-    prior: Tensor
-    """Covariance (k, C, C) of what the inducing values leave of a row, without its labels."""
-
-    def marginal(self, mean: Tensor, covariance: Tensor) -> None:
-        """Change the means (n, C) and covariances (n, C, C) of rows whose labels were left out, in place."""
-        t, at = self.transform, self.rows
-        mean[at] = self.shift + (t @ mean[at][..., None])[..., 0]
-        covariance[at] = t @ (covariance[at] - self.prior) @ t.mT + self.rest
-
-    def joint(self, mean: Tensor, covariance: Tensor, left: Tensor) -> None:
-        """The same for the mean (C n,) and covariance (C n, C n) of all rows together, function by function.
-
-        ``left`` (C n, C n) is the part of the covariance that the inducing values leave, without labels.
-        """
-        n_channels = self.shift.shape[1]
-        n, channels = len(mean) // n_channels, torch.arange(n_channels)
-        place = (self.rows[:, None] + n * channels).ravel()  # row by row
-        t, rest = (torch.block_diag(*v) for v in (self.transform, self.rest))
-        mean[place] = self.shift.ravel() + t @ mean[place]
-        covariance -= left
-        covariance[place] = t @ covariance[place]
-        covariance[:, place] = covariance[:, place] @ t.T
-        left[place], left[:, place] = 0.0, 0.0
-        left[place[:, None], place] = rest
-        covariance += left
+    root: Tensor
+    """Cholesky factor (M, M) of ``K_uu``."""
+    near: Neighbours
 
 
 class RowLabels:
@@ -110,18 +76,12 @@ class RowLabels:
         Cholesky factor of their covariance.
     """
 
-    y: Tensor
-    """The (pseudo-)labels (N,), once they are known."""
-    variance: Tensor
-    """Their noise variances (N,)."""
-
     def __init__(self, prior: Prior, points: Points, at: Points, root: Tensor) -> None:
         self._prior, self._points, self._at, self._root = prior, points, at, root
         weights = prior.weights()
         self._shared = weights @ weights.T  # covariance of one row's latent values: the processes have unit variance
         _, row, count = torch.unique(points.row, return_inverse=True, return_counts=True)
         self._places = torch.argsort(row, stable=True).split(count.tolist())
-        self._of_row = {int(points.row[place[0]]): place for place in self._places}
 
     @property
     def size(self) -> int:
@@ -143,29 +103,6 @@ class RowLabels:
                 task = self._points.task[place]
                 yield place, a, self._shared[task[:, :, None], task[:, None, :]] - a @ a.mT
 
-    def given(self, at: Points) -> GivenFunctions:
-        """The latent values of those of n rows that have labels here, given the inducing values and these labels."""
-        rows = [i for i, row in enumerate(at.row.tolist()) if row in self._of_row]
-        of_rows, n_channels = at.at(torch.tensor(rows, dtype=torch.long)), len(self._shared)
-        a = torch.stack([self.features(of_rows.of_task(c)) for c in range(n_channels)], dim=1)
-        left = self._shared - a @ a.mT
-        transform = torch.eye(n_channels, dtype=a.dtype).repeat(len(rows), 1, 1)
-        shift, rest = a.new_zeros(len(rows), n_channels), left.clone()
-        for i, row in enumerate(of_rows.row.tolist()):
-            place = self._of_row[row]
-            task = self._points.task[place]
-            noisy = left[i][task[:, None], task] + torch.diag(self.variance[place])
-            gain = torch.linalg.solve(noisy, left[i][task]).T
-            shift[i] = gain @ self.y[place]
-            transform[i].index_add_(1, task, -gain)
-            rest[i] -= gain @ left[i][task]
-        return GivenFunctions(torch.tensor(rows, dtype=torch.long), transform, shift, rest, left)
-
-    def left_jointly(self, everywhere: Points) -> Tensor:
-        """Covariance (n, n) of what the inducing values leave of any latent values."""
-        a = self.features(everywhere)
-        return self._prior.covariance(everywhere, everywhere) - a @ a.T
-
 
 def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summary:
     """The labels summarised as Gaussian labels at ``n_inducing`` of their points.
@@ -184,7 +121,6 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
     own = RowLabels(prior, points, at, root)
     linear, precision = _settle(prior, data, own)
     information, linear_u = _gather(own, linear, precision)
-    own.y, own.variance = linear / precision, 1.0 / precision
     # in whitened coordinates w = root^-1 u the prior is I and the labels have this precision
     values, vectors = torch.linalg.eigh(information)
     values = values.clamp_min(LEAST_INFORMATION)
@@ -194,7 +130,8 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
     factor = factor * factor.diagonal().sign()
     y = root @ target
     site = torch.ones(len(chosen), dtype=torch.bool)
-    return Summary(Labels(at, y, torch.zeros_like(y), site), factor, own)
+    near = Neighbours(prior, points, linear / precision, 1.0 / precision)
+    return Summary(Labels(at, y, torch.zeros_like(y), site), factor, root, near)
 
 
 def _gather(own: RowLabels, linear: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
