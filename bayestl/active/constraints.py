@@ -22,9 +22,9 @@ class ElementLimits:
         self.most = dict(most)
         self._elements: list[frozenset[str]] = []
         if self.most and formulas is not None:
-            from pymatgen.core import Composition
+            from bayestl.features import element_amounts
 
-            self._elements = [frozenset(e.symbol for e in Composition(f).elements) for f in formulas]
+            self._elements = [frozenset(element_amounts(formula)) for formula in formulas]
 
     def permits(self, rows: np.ndarray, used: Sequence[int]) -> np.ndarray:
         """Boolean (k,): the rows that may be measured, given the rows ``used`` already, which may be measured again."""

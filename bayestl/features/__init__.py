@@ -6,10 +6,10 @@ from bayestl.features.composition import (
     BLOCK,
     PRESETS,
     CompositionFeatures,
-    FormulaError,
     parse_formulas,
     reduced_formula,
 )
+from bayestl.features.formula import FormulaError, element_amounts
 from bayestl.features.mixed import TableFeatures
 from bayestl.features.molecule import DESCRIPTORS, MoleculeFeatures, SmilesError, parse_smiles
 
@@ -22,6 +22,7 @@ __all__ = [
     "MoleculeFeatures",
     "SmilesError",
     "TableFeatures",
+    "element_amounts",
     "parse_formulas",
     "parse_smiles",
     "reduced_formula",

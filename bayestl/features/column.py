@@ -9,6 +9,8 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from os import PathLike
+from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -39,10 +41,15 @@ def blank(texts: pd.Series) -> pd.Series:
     return texts.isna() | texts.map(lambda text: isinstance(text, str) and not text.strip()).astype(bool)
 
 
-def _code(function: Callable[..., Any]) -> str:
-    """The text of the module of a function; nothing where it is not in a file, as in a notebook."""
+def _code(of: Callable[..., Any] | ModuleType) -> str:
+    """The text of the module of a function, or of all modules of a package; nothing where it is not in a file."""
+    module = inspect.getmodule(of)
     try:
-        return inspect.getsource(inspect.getmodule(function) or function)
+        if module is not None and hasattr(module, "__path__"):
+            return "".join(
+                file.read_text("utf-8") for file in sorted(Path(inspect.getfile(module)).parent.glob("*.py"))
+            )
+        return inspect.getsource(module or of)
     except (OSError, TypeError):
         return ""
 
@@ -59,6 +66,8 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
     """What the column holds, for messages."""
     packages: ClassVar[tuple[str, ...]]
     """Distributions whose versions change the numbers."""
+    reader: ClassVar[ModuleType | None] = None
+    """The package of this one that reads the texts, if any."""
 
     @abstractmethod
     def _choice(self) -> list[str]:
@@ -67,6 +76,13 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
     @abstractmethod
     def _describe(self, texts: pd.Series, choice: list[str]) -> pd.DataFrame:
         """The features of distinct texts (n,), one row for each; errors name the row."""
+
+    def _text(self, cell: Any) -> Any:
+        """What a cell is kept by on disk."""
+        return cell
+
+    def _check(self, cells: pd.Series, known: np.ndarray) -> None:
+        """Refuse a column (n,) for its cells in a boolean mask, all of them, before the distinct ones are computed."""
 
     def _chosen(self, numbers: pd.DataFrame) -> list[str]:
         """The columns that ``fit`` keeps of the features."""
@@ -110,13 +126,19 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
         X = X if isinstance(X, pd.DataFrame) else pd.Series(X, name=self.column).to_frame()
         if self.column not in X.columns:
             raise ValueError(f"no column {self.column!r} with {self.holds}; the columns are {list(X.columns)}")
-        texts = X[self.column].astype(object)
-        distinct = texts[~blank(texts)] if self.allow_missing else texts
+        texts = X[self.column].astype(object).map(self._text)
+        known = ~blank(texts).to_numpy() | (not self.allow_missing)
+        distinct = texts[known]
         if all(isinstance(text, str) for text in distinct):  # else the first other one is refused
             distinct = distinct.drop_duplicates()
-        code = _code(self._describe)
+        code = _code(self._describe) + ("" if self.reader is None else _code(self.reader))
+
+        def compute() -> pd.DataFrame:
+            self._check(X[self.column], known)
+            return self._describe(distinct, choice).set_axis(distinct, axis=0)
+
         features = remembered(
-            lambda: self._describe(distinct, choice).set_axis(distinct, axis=0),
+            compute,
             list(distinct),
             [self.holds, *choice, code],
             self.packages if code else (),

@@ -9,14 +9,18 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from bayestl.features import formula
 from bayestl.features.column import ColumnFeatures
+from bayestl.features.formula import FormulaError, element_amounts, fault_of, formula_text
 from bayestl.parallel import in_parallel
 from bayestl.progress import import_tqdm
+from bayestl.table.names import SHOWN, cells
 
 PRESETS = ("magpie", "fractions", "stoichiometry", "valence", "deml", "matminer")
 """Names of the sets of features."""
@@ -24,37 +28,42 @@ BLOCK = 64
 """Number of formulas that a worker computes at a time."""
 
 
-class FormulaError(ValueError):
-    """A formula does not parse, or a feature of it is unknown; the message names the row."""
-
-
 def parse_formulas(formulas: pd.Series) -> list[Any]:
-    """Pymatgen compositions of a column of formulas.
+    """Pymatgen compositions of a column of formulas, whose cells are text (:func:`element_amounts`) or compositions.
 
     Raises
     ------
     FormulaError
-        For a cell that is no formula, naming the column, the row and the value.
+        For cells that are no formulas: their number, and the value, row and fault of the first three.
     """
     composition = _composition_class()
-    compositions = []
-    for row, formula in formulas.items():
-        try:
-            parsed = composition(formula) if isinstance(formula, str) and formula.strip() else None
-            fault = (
-                parsed is None
-                or not len(parsed)
-                or parsed.num_atoms <= 0
-                or any(e.symbol not in _symbols() for e in parsed)
-            )
-        except (ValueError, KeyError, TypeError):
-            fault = True
-        if fault:
-            raise FormulaError(
-                f"column {formulas.name!r} holds {formula!r} in row {row!r}, which is not a chemical formula: correct it or drop the row"
-            )
-        compositions.append(parsed)
-    return compositions
+    refuse_faults(formulas, np.ones(len(formulas), dtype=bool))
+    return [composition(element_amounts(cell)) for cell in formulas]
+
+
+def refuse_faults(formulas: pd.Series, known: np.ndarray) -> None:
+    """Refuse a column (n,) that holds something else than formulas in a boolean mask.
+
+    Raises
+    ------
+    FormulaError
+        If it does; the message names the first three rows.
+    """
+    faults = {}
+    for k in np.flatnonzero(known):
+        if fault := fault_of(formulas.iloc[k]):
+            faults[int(k)] = fault
+    if not faults:
+        return
+    first, *others = [f"{_cell(formulas, k)}{fault}" for k, fault in list(faults.items())[:SHOWN]]
+    if len(faults) > SHOWN:
+        others.append(f"{len(faults) - SHOWN} more")
+    also = "".join(f"; {other}" for other in others)
+    raise FormulaError(f"column {formulas.name!r} holds {first}{also}. Correct it or drop the row")
+
+
+def _cell(formulas: pd.Series, k: int) -> str:
+    return f"{cells(formulas, formulas.index, np.arange(len(formulas)) == k)}, which is not a chemical formula: "
 
 
 def _composition_class() -> Any:
@@ -67,17 +76,15 @@ def _composition_class() -> Any:
     return Composition
 
 
-def _symbols() -> set[str]:
-    """Symbols of the chemical elements (pymatgen also parses made-up ones)."""
-    import_tqdm()
-    from pymatgen.core import Element
+def reduced_formula(cell: Any) -> str:
+    """The reduced formula, one spelling for all formulas of a composition: ``"Ga2O3"`` for ``"Ga4O6"``.
 
-    return {e.symbol for e in Element}
-
-
-def reduced_formula(formula: str) -> str:
-    """The reduced formula, one spelling for all formulas of a composition: ``"Ga2O3"`` for ``"Ga4O6"``."""
-    return str(_composition_class()(formula).get_integer_formula_and_factor()[0])
+    Raises
+    ------
+    FormulaError
+        If it is no formula (:func:`element_amounts`).
+    """
+    return str(_composition_class()(element_amounts(cell)).get_integer_formula_and_factor()[0])
 
 
 def _featurizer(preset: str) -> Any:
@@ -118,7 +125,8 @@ def _imputed_silently() -> Iterator[None]:
 class CompositionFeatures(ColumnFeatures):
     """Numeric features of chemical formulas, by matminer.
 
-    Features are kept on disk, so that the same formulas are not computed again.
+    Formulas are read by :func:`~bayestl.features.element_amounts`; a cell may be a composition of pymatgen, too.  Features
+    are kept on disk, so that the same formulas are not computed again.
 
     Parameters
     ----------
@@ -149,6 +157,7 @@ class CompositionFeatures(ColumnFeatures):
 
     holds = "formulas"
     packages = ("matminer", "pymatgen", "pymatgen-core")
+    reader: ClassVar[ModuleType | None] = formula
 
     def __init__(
         self,
@@ -167,6 +176,12 @@ class CompositionFeatures(ColumnFeatures):
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.memory = memory
+
+    def _text(self, cell: Any) -> Any:
+        return formula_text(cell)
+
+    def _check(self, cells: pd.Series, known: np.ndarray) -> None:
+        refuse_faults(cells.rename(self.column), known)
 
     def _choice(self) -> list[str]:
         """The presets."""
@@ -194,6 +209,6 @@ class CompositionFeatures(ColumnFeatures):
         if (unknown := np.argwhere(~np.isfinite(numbers))).size:
             i, j = (int(k) for k in unknown[0])
             raise FormulaError(
-                f"feature {names[j]!r} is not known for {texts.iloc[i]!r} in row {texts.index[i]!r}: leave the preset out"
+                f"feature {names[j]!r} is not known for {cells(texts, texts.index, np.arange(len(texts)) == i)}: leave the preset out"
             )
         return pd.DataFrame(numbers, columns=names)

@@ -5,8 +5,8 @@ A column whose kind is not clear is refused; the message names a cell of it, and
 
 from __future__ import annotations
 
-import datetime
 import re
+from collections.abc import Mapping
 from numbers import Number
 from typing import Any
 
@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from bayestl.features.column import blank
-from bayestl.features.composition import FormulaError, parse_formulas
+from bayestl.features.composition import parse_formulas
+from bayestl.features.formula import FormulaError, fault_of
 from bayestl.features.molecule import SmilesError, parse_smiles
-from bayestl.table.names import python_object
+from bayestl.table.cells import is_time
+from bayestl.table.names import cells
 
 KINDS = ("numbers", "categories", "formulas", "smiles")
 """The kinds of columns, in the order of their features."""
@@ -24,17 +26,14 @@ MOST_LEVELS = 50
 """Most levels of a column of text that is taken for categories without being told."""
 NAMED = {"formula": "formulas", "composition": "formulas", "smiles": "smiles"}
 """Kinds of columns of text by their names, in small letters."""
-_TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64, pd.Period)
-DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?")
 _LIKE_FORMULA = re.compile(r"([A-Z][a-z]?|[\d.+\-*· (){}\[\]])+")
 _LIKE_SMILES = re.compile(r"(\[[^\[\]\s]+\]|Br|Cl|[BCNOPSFIbcnops]|[\d@+\-=#$:.\\/()%~*])+")
 
 
 def cell(column: pd.Series, is_meant: Any) -> str:
     """Value and row of the first cell of a column for which the boolean mask (n,) is true, in words."""
-    i = int(np.flatnonzero(is_meant)[0])
-    value, row = python_object(column.iloc[i]), python_object(column.index[i])
-    return f"{value!r} in row {row!r}"
+    first = int(np.flatnonzero(is_meant)[0])
+    return cells(column, column.index, np.arange(len(column)) == first)
 
 
 def kind_of(column: pd.Series) -> str:
@@ -59,17 +58,19 @@ def kind_of(column: pd.Series) -> str:
     if isinstance(column.dtype, pd.CategoricalDtype) or all(isinstance(value, bool | np.bool_) for value in values):
         return "categories"
     refuse_times(values)
+    if all(isinstance(value, Mapping) for value in values):  # compositions
+        return "formulas"
     if is_number.all():
         return "numbers"
     if not (is_number | is_text).all():
         raise ValueError(
-            f"column {values.name!r} holds {cell(values, ~is_number & ~is_text)}, which is neither a number nor text: drop the "
+            f"column {values.name!r} holds {cells(values, values.index, ~is_number & ~is_text)}, which is neither a number nor text: drop the "
             "column"
         )
     is_number |= np.isfinite(pd.to_numeric(values, errors="coerce").astype(float)) & is_text
     if is_number.any() and not is_number.all():
         raise ValueError(
-            f"column {values.name!r} holds {cell(values, ~is_number)}, and a number in another row: correct it (empty where "
+            f"column {values.name!r} holds {cells(values, values.index, ~is_number)}, and numbers in other rows: correct it (empty where "
             "it is not known), or name the column in categories="
         )
     if is_number.all():
@@ -90,7 +91,7 @@ def _has_numbers(column: pd.Series) -> bool:
 def _kind_of_text(values: pd.Series) -> str:
     """The kind of a column of text, none of it numbers."""
     distinct = values.drop_duplicates()
-    is_formula = all(map(_LIKE_FORMULA.fullmatch, distinct)) and _parse(parse_formulas, distinct)
+    is_formula = not any(map(fault_of, distinct)) and _parse(parse_formulas, distinct)
     is_smiles = all(map(_LIKE_SMILES.fullmatch, distinct)) and _parse(parse_smiles, distinct)
     if is_formula and is_smiles:
         raise ValueError(
@@ -118,10 +119,10 @@ def refuse_times(values: pd.Series) -> None:
     ValueError
         If the column (n,) holds one.
     """
-    is_time = values.map(lambda v: isinstance(v, _TIMES) or bool(isinstance(v, str) and DATE.fullmatch(v))).astype(bool)
-    if is_time.any():
+    times = values.map(is_time).astype(bool)
+    if times.any():
         raise ValueError(
-            f"column {values.name!r} holds {cell(values, is_time)}, a date or a duration: give it as a number, such as days since "
+            f"column {values.name!r} holds {cells(values, values.index, times)}, a date or a duration: give it as a number, such as days since "
             "the first, name the column in categories=, or drop it"
         )
 
@@ -153,12 +154,12 @@ def numbers_in(column: pd.Series) -> np.ndarray:
         numbers = pd.to_numeric(values.where(known & ~is_complex, np.nan), errors="coerce").to_numpy(dtype=float)
         if (wrong := known.to_numpy() & np.isnan(numbers)).any():
             raise ValueError(
-                f"column {column.name!r} holds {cell(column, wrong)}, which is not a number: correct it (empty where it is not "
+                f"column {column.name!r} holds {cells(column, column.index, wrong)}, which is not a number: correct it (empty where it is not "
                 "known), or name the column in categories="
             )
     if np.isinf(numbers).any():
         raise ValueError(
-            f"column {column.name!r} holds {cell(column, np.isinf(numbers))}, which is not finite: correct it, or leave it empty"
+            f"column {column.name!r} holds {cells(column, column.index, np.isinf(numbers))}, which is not finite: correct it, or leave it empty"
         )
     return numbers
 

@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from bayestl.features.column import ColumnFeatures, blank, require_columns
 from bayestl.features.composition import CompositionFeatures
-from bayestl.features.kinds import KINDS, cell, kind_of, levels_in, numbers_in
+from bayestl.features.kinds import KINDS, kind_of, levels_in, numbers_in
 from bayestl.features.molecule import DESCRIPTORS, MoleculeFeatures
+from bayestl.table.names import cells
 
 
 class TableFeatures(TransformerMixin, BaseEstimator):
@@ -175,7 +176,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
             unknown = columns[name].notna() & ~columns[name].isin(levels)
             if unknown.any():
                 warnings.warn(
-                    f"column {name!r} holds {cell(X[name], unknown)}, which is none of the levels {levels} of the "
+                    f"column {name!r} holds {cells(X[name], X.index, unknown)}, which is none of the levels {levels} of the "
                     "fitted table: the columns of all levels are 0 there",
                     UserWarning,
                     stacklevel=2,

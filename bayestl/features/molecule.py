@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bayestl.features.column import ColumnFeatures
+from bayestl.table.names import cells
 
 _COUNTED = ("C", "N", "O", "F", "Cl", "Br", "S", "P")
 DESCRIPTORS = (
@@ -52,20 +54,18 @@ def parse_smiles(smiles: pd.Series) -> list[Any]:
     Raises
     ------
     SmilesError
-        For a cell that is no molecule, naming the column, the row and the value.
+        For cells that are no molecules, naming the column, and row and value of the first three.
     ImportError
         If RDKit is not installed.
     """
     chem, _, _ = _rdkit()
-    molecules = []
     with chem.rdBase.BlockLogs():  # what does not parse is said by the error below
-        for row, text in smiles.items():
-            molecule = chem.MolFromSmiles(text) if isinstance(text, str) and text.strip() else None
-            if molecule is None or molecule.GetNumAtoms() == 0:
-                raise SmilesError(
-                    f"column {smiles.name!r} holds {text!r} in row {row!r}, which is not a SMILES string: correct it or drop the row"
-                )
-            molecules.append(molecule)
+        molecules = [chem.MolFromSmiles(text) if isinstance(text, str) and text.strip() else None for text in smiles]
+    wrong = np.array([molecule is None or molecule.GetNumAtoms() == 0 for molecule in molecules], dtype=bool)
+    if wrong.any():
+        raise SmilesError(
+            f"column {smiles.name!r} holds {cells(smiles, smiles.index, wrong)}, which is not a SMILES string: correct it or drop the row"
+        )
     return molecules
 
 
@@ -139,6 +139,9 @@ class MoleculeFeatures(ColumnFeatures):
         if unknown := [n for n in names if n not in DESCRIPTORS]:
             raise ValueError(f"unknown descriptor {unknown[0]!r}; the descriptors are {list(DESCRIPTORS)}")
         return names
+
+    def _check(self, cells: pd.Series, known: np.ndarray) -> None:
+        parse_smiles(cells[known].rename(self.column))
 
     def _describe(self, texts: pd.Series, choice: list[str]) -> pd.DataFrame:
         """The descriptors of molecules."""

@@ -23,6 +23,7 @@ from bayestl.inference.threads import threads_for
 from bayestl.models.label_evidence import decide_sizes
 from bayestl.models.prediction import Predictor
 from bayestl.streams import RandomState, seed_of, spawn
+from bayestl.table.cells import plain_table
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table, build_table
 from bayestl.table.task import Task
@@ -115,10 +116,10 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : DataFrame or ndarray, shape (n, d)
-            Numeric features, no NaN.
+            Numeric features, no NaN, no dates; tensors count without their gradients.
         Y : DataFrame, Series or ndarray, shape (n, T) or (n,)
-            Labels, one column per task, in label units; NaN or None if not measured.  Strings, bools and categories are
-            classes.
+            Labels, one column per task, in label units; NaN, None or masked if not measured.  Strings, bools and categories
+            are classes; dates are where the task's likelihood has classes.
         Y_std : like Y, optional
             Known standard error of each label, in label units.
         groups : array-like, shape (n,), optional
@@ -145,7 +146,13 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
             self.feature_names_in_ = np.asarray(table.features, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        self.output_ = "frame" if isinstance(Y, pd.DataFrame) else "column" if np.asarray(Y).ndim == 1 else "array"
+        self.output_ = (
+            "frame"
+            if isinstance(Y, pd.DataFrame)
+            else "column"
+            if np.asarray(plain_table(Y, "Y")).ndim == 1
+            else "array"
+        )
         return self
 
     def _become(self, table: Table, scaler: Scaler, learnt: dict[str, Any], seed: int) -> None:

@@ -148,12 +148,33 @@ class Predictor(ABC):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Mean over the tasks of the coefficient of determination (accuracy for classes), each on its own labels.
 
-        Labels of which only an interval is known do not count.
+        Labels of which only an interval is known do not count; ``sample_weight`` (n,) weighs the rows.
+
+        Raises
+        ------
+        ValueError
+            For weights that are none, such as standard errors in their place.
         """
         check_is_fitted(self, "table_")
         post = self.posterior(X)
+        if sample_weight is not None:
+            sample_weight = self._weights(sample_weight, len(post.index))
         truth = known_labels(y, None, post.index, "y", self.tasks_).numbers
         return mean_score(truth, post.point(), [task.classes for task in self.tasks_], sample_weight)
+
+    def _weights(self, sample_weight: Any, n: int) -> np.ndarray:
+        """Weights (n,) of rows as floats, checked."""
+        try:
+            weights = np.asarray(sample_weight, dtype=float)
+        except (TypeError, ValueError):
+            weights = np.empty(0)
+        is_label = getattr(sample_weight, "name", None) in [task.name for task in self.tasks_]
+        if weights.shape != (n,) or is_label or not (np.isfinite(weights) & (weights >= 0)).all():
+            raise ValueError(
+                f"sample_weight must hold one weight for each of the {n} rows, 0 or more: of labels with standard errors "
+                "log_density(X, Y, Y_std) is the score"
+            )
+        return weights
 
     def _like_labels(self, frame: pd.DataFrame) -> Any:
         """The frame in the form of the labels given to ``fit``: a frame, a matrix or a vector."""

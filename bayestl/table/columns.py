@@ -11,12 +11,16 @@ import pandas as pd
 from sklearn.utils.validation import check_array
 
 from bayestl.likelihoods import Bernoulli, Categorical, Censored, Classified, Ordinal
+from bayestl.table.cells import LIMIT, MISSING, QUANTITY, holds_times, is_number, plain_table, read_column, refuse_times
+from bayestl.table.groups import counts
 from bayestl.table.limits import read_intervals
-from bayestl.table.names import name_to_json, python_object, row_label
+from bayestl.table.names import cells, name_to_json, python_object, row_label
 from bayestl.table.task import Task
 
 MOST_CLASSES = 50
 """Most classes of a column; more distinct values are taken for a mistake."""
+MOST_ALONE = 10
+"""Number of labels from which on text that is never the same is taken for names, or for numbers with units."""
 
 LARGEST, SMALLEST_SPREAD = 1e100, 1e-100
 """Largest size of a number, and smallest difference between numbers of a column: squares of others are lost."""
@@ -31,38 +35,15 @@ def _unique_names(columns: Sequence[Hashable], what: str) -> list[str]:
     return names
 
 
-def _numeric_column(values: pd.Series, name: str, what: str, advice: str) -> np.ndarray:
-    """One column as floats; the error for text that is not a number names its row."""
-    is_number = pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values)
-    if is_number:
-        numbers = values
-    elif _holds_times(values):
-        numbers = pd.Series(np.nan, values.index)
-    else:
-        numbers = pd.to_numeric(values, errors="coerce")
-    if pd.api.types.is_complex_dtype(numbers):
-        raise ValueError(f"Complex data not supported: column {name!r} of {what}")
-    if is_number:
-        return values.to_numpy(dtype=float, na_value=np.nan)
-    bad = np.flatnonzero((numbers.isna() & values.notna()).to_numpy())
-    if len(bad):
-        i = int(bad[0])
-        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-        raise ValueError(
-            f"column {name!r} of {what} holds {values.iloc[i]!r} in {row_label(values.index, i)}{more}, which is not a number: {advice}"
-        )
-    return numbers.to_numpy(dtype=float)
-
-
 def refuse(mask: np.ndarray, values: np.ndarray, names: Sequence[str], index: pd.Index, what: str, advice: str) -> None:
-    """Raise for the first True of ``mask``, naming column, row and value."""
+    """Raise for the first column with a True of ``mask`` (n, k), naming column, rows and values."""
     if mask.any():
-        i, j = (int(k) for k in np.argwhere(mask)[0])
-        more = f" and {int(mask.sum()) - 1} more" if mask.sum() > 1 else ""
+        j = int(np.flatnonzero(mask.any(axis=0))[0])
+        held = cells(values[:, j], index, mask[:, j])
         raise ValueError(
-            f"column {names[j]!r} of {what} holds {values[i, j]} in {row_label(index, i)}{more} (NaN and infinity are refused): {advice}"
-            if not np.isfinite(values[i, j])
-            else f"column {names[j]!r} of {what} holds {values[i, j]} in {row_label(index, i)}{more}: {advice}"
+            f"column {names[j]!r} of {what} holds {held} (NaN and infinity are refused): {advice}"
+            if not np.isfinite(values[mask[:, j], j]).all()
+            else f"column {names[j]!r} of {what} holds {held}: {advice}"
         )
 
 
@@ -99,21 +80,27 @@ def read_features(X: Any) -> tuple[np.ndarray, list[str], pd.Index, bool]:
     ValueError
         For text, NaN, infinity, duplicate columns, an empty table, or anything that is not two-dimensional.
     """
+    masked = isinstance(X, np.ma.MaskedArray)
+    X = plain_table(X, "X")
+    index: pd.Index
     if isinstance(X, pd.DataFrame):
         names = _unique_names(X.columns, "X")
         if len(names) == 0:
             raise ValueError(f"0 feature(s) (shape=({len(X)}, 0)) while a minimum of 1 is required: X has no columns")
         if len(X) == 0:
             raise ValueError("Found array with 0 sample(s): X has no rows")
-        x = np.column_stack(
-            [_numeric_column(X.iloc[:, j], n, "X", "drop it or turn it into numbers") for j, n in enumerate(names)]
-        )
-        index, named = X.index, True
+        columns, index, named = X, X.index, True
     else:
-        array = check_array(X, dtype="numeric", ensure_all_finite=False, ensure_min_samples=1, ensure_min_features=1)
-        x = np.asarray(array, dtype=float)
-        names, index, named = [f"x{j}" for j in range(x.shape[1])], pd.RangeIndex(len(x)), False
-    refuse(~np.isfinite(x), x, names, index, "X", "impute it or drop the row")
+        array = np.asarray(X)
+        is_number = array.dtype.kind in "biuf" or array.ndim != 2 or 0 in array.shape
+        if is_number or any(isinstance(value, dict) for value in array.flat):
+            array = check_array(array, dtype="numeric", ensure_all_finite=False)
+        names, index, named = [f"x{j}" for j in range(array.shape[1])], pd.RangeIndex(len(array)), False
+        columns = pd.DataFrame(array, columns=names)
+    advice = "drop it or turn it into numbers: features.TableFeatures does so for formulas, molecules and categories"
+    x = np.column_stack([read_column(columns.iloc[:, j], name, "X", advice) for j, name in enumerate(names)])
+    cure = "it is masked: impute it or drop the row" if masked else "impute it or drop the row"
+    refuse(~np.isfinite(x), x, names, index, "X", cure)
     refuse_large(x, names, index, "X")
     return x, names, index, named
 
@@ -128,7 +115,8 @@ def label_frame(Y: Any, n: int, what: str = "Y", columns: Sequence[str] | None =
     """
     if Y is None:
         raise ValueError("requires y to be passed, but the target y is None")
-    if isinstance(Y, pd.Series):
+    Y = plain_table(Y, what)
+    if isinstance(Y, pd.Series | pd.Index):
         Y = Y.to_frame(name="y" if Y.name is None else Y.name)
     if not isinstance(Y, pd.DataFrame):
         array = np.asarray(Y, dtype=None)
@@ -145,13 +133,18 @@ def label_frame(Y: Any, n: int, what: str = "Y", columns: Sequence[str] | None =
         )
         if len(names) != array.shape[1]:
             raise ValueError(f"{what} has {array.shape[1]} columns where {len(names)} are expected: {names}")
-        Y = pd.DataFrame(array, columns=names)
+        Y = pd.DataFrame(array, columns=names).infer_objects()
     names = _unique_names(Y.columns, what)
     if len(Y) != n:
         raise ValueError(f"inconsistent numbers of samples: X has {n} rows and {what} has {len(Y)}")
     if not names:
         raise ValueError(f"{what} has no columns: a model needs at least one task")
     return Y.set_axis(names, axis=1)
+
+
+def with_names(frame: pd.DataFrame, index: pd.Index) -> pd.DataFrame:
+    """A table with the names of its rows, where its own only count them: messages name rows by them."""
+    return frame.set_axis(index) if counts(frame.index) else frame
 
 
 def read_numbers(Y: pd.DataFrame, what: str) -> np.ndarray:
@@ -162,7 +155,9 @@ def read_numbers(Y: pd.DataFrame, what: str) -> np.ndarray:
     ValueError
         For text or infinity.
     """
-    y = np.column_stack([_numeric_column(Y[name], name, what, "correct it") for name in Y.columns])
+    y = np.column_stack(
+        [read_column(Y[name], name, what, "correct it, or leave it empty (None)") for name in Y.columns]
+    )
     refuse(np.isinf(y), y, list(Y.columns), Y.index, what, "use NaN for what is not known")
     refuse_large(y, list(Y.columns), Y.index, what)
     return y
@@ -179,6 +174,8 @@ def decide(task: Task, column: pd.Series) -> Task:
     likelihood = task.likelihood
     is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if likelihood is None:
+        if holds_times(column):
+            refuse_times(column, task.name, "Y")
         if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
             likelihood = Ordinal()
         elif not is_number and _holds_classes(column):
@@ -190,6 +187,7 @@ def decide(task: Task, column: pd.Series) -> Task:
         likelihood = replace(likelihood, classes=tuple(map(python_object, likelihood.classes)))
     elif isinstance(likelihood, Classified):
         classes = _classes(column)
+        _refuse_missing(column, task.name)
         if len(classes) < 2:
             held = f"only the class {classes[0]!r}" if classes else "no labels"
             raise ValueError(
@@ -198,6 +196,12 @@ def decide(task: Task, column: pd.Series) -> Task:
         if isinstance(likelihood, Bernoulli) and len(classes) > 2:
             raise ValueError(
                 f"task {task.name!r} has {len(classes)} classes {list(classes)[:6]}: Bernoulli takes two, Categorical more"
+            )
+        texts = [value for value in column.dropna() if isinstance(value, str)]
+        if task.likelihood is None and len(classes) == len(texts) >= MOST_ALONE:
+            raise ValueError(
+                f"column {task.name!r} of Y holds {len(classes)} different texts in as many rows, such as {texts[0]!r}, which are no "
+                "classes: drop the column, or name all classes in the task's likelihood"
             )
         if len(classes) > MOST_CLASSES:
             raise ValueError(
@@ -215,14 +219,12 @@ def _holds_classes(column: pd.Series) -> bool:
         return False
     if isinstance(column.dtype, pd.CategoricalDtype) or all(isinstance(v, bool | np.bool_) for v in labels):
         return True
-    if _holds_times(column):
-        return True
-    return pd.to_numeric(labels, errors="coerce").notna().mean() < 0.5
-
-
-def _holds_times(column: pd.Series) -> bool:
-    """Whether a column holds dates or durations, which pandas would take for nanoseconds."""
-    return pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column)
+    if any(isinstance(v, str) and LIMIT.fullmatch(v) for v in labels):
+        return False
+    quantities = [v for v in labels if is_number(v) or (isinstance(v, str) and QUANTITY.fullmatch(v))]
+    if 2 * len(quantities) >= len(labels) and 2 * len(set(map(str, labels))) > len(labels) >= MOST_ALONE:
+        return False
+    return 2 * sum(map(is_number, labels)) < len(labels)
 
 
 def _classes(column: pd.Series) -> tuple[Hashable, ...]:
@@ -236,6 +238,18 @@ def _classes(column: pd.Series) -> tuple[Hashable, ...]:
         return tuple(sorted(distinct))
     except TypeError:
         return tuple(sorted(distinct, key=str))
+
+
+def _refuse_missing(column: pd.Series, name: str) -> None:
+    """Raise for text that may say that a label is missing; the categories of pandas are named by the user."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return
+    missing = np.array([isinstance(value, str) and value.strip() in MISSING for value in column], dtype=bool)
+    if missing.any():
+        raise ValueError(
+            f"column {name!r} of Y holds {cells(column, column.index, missing)}, which may be a missing label: leave it empty "
+            "(None), or name all classes in the task's likelihood"
+        )
 
 
 def _refuse_unnamed(classes: Sequence[Any], name: Hashable) -> None:
@@ -266,7 +280,8 @@ def encode(column: pd.Series, task: Task, what: str = "Y") -> tuple[np.ndarray, 
     if isinstance(likelihood, Censored):
         y, high = read_intervals(column, likelihood, name, what)
     else:
-        y = _numeric_column(column, name, what, "correct it, or give the task a likelihood for classes")
+        advice = "correct it (None where there is no label), or give the task a likelihood for classes"
+        y = read_column(column, name, what, advice)
         high = y
         refuse(
             np.isinf(y)[:, None], y[:, None], [name], column.index, what, "use NaN for a label that was not measured"
@@ -280,15 +295,17 @@ def encode(column: pd.Series, task: Task, what: str = "Y") -> tuple[np.ndarray, 
 
 def _positions(column: pd.Series, classes: Sequence[Hashable], name: str, what: str) -> np.ndarray:
     position = {c: float(k) for k, c in enumerate(classes)}
-    y = np.full(len(column), np.nan)
+    y, wrong = np.full(len(column), np.nan), np.zeros(len(column), dtype=bool)
     for i, value in enumerate(column):
         if pd.api.types.is_scalar(value) and pd.isna(value):
             continue
         value = python_object(value)
-        if not isinstance(value, Hashable) or value not in position:
-            raise ValueError(
-                f"column {name!r} of {what} holds {value!r} in {row_label(column.index, i)}, which is none of the classes "
-                f"{list(classes)}: correct it, or name all classes in the task's likelihood"
-            )
-        y[i] = position[value]
+        wrong[i] = not isinstance(value, Hashable) or value not in position
+        if not wrong[i]:
+            y[i] = position[value]
+    if wrong.any():
+        raise ValueError(
+            f"column {name!r} of {what} holds {cells(column, column.index, wrong)}, which is none of the classes "
+            f"{list(classes)}: correct it, or name all classes in the task's likelihood"
+        )
     return y

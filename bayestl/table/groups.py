@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bayestl.table.names import python_object
+from bayestl.table.cells import plain_table
+from bayestl.table.names import cells, python_object
+
+_LOST = frozenset(["nan", "NaN", "<NA>", "NaT"])
+_WHOLE = re.compile(r"-?(0|[1-9]\d*)(\.0+)?", re.ASCII)
 
 
 def plain_name(name: Any) -> Any:
@@ -25,6 +30,15 @@ def plain_name(name: Any) -> Any:
     if isinstance(name, datetime.timedelta):  # pandas writes durations in words of its own, and has them in a Series
         name = pd.Timedelta(name)
     return name if isinstance(name, str | int | float | bool) else str(name)
+
+
+def as_text(name: Any) -> Any:
+    """The text by which the plain name of a row or group is known: ``"1"`` for 1, 1.0 and ``"1.0"``."""
+    if isinstance(name, str):
+        return name.partition(".")[0] if _WHOLE.fullmatch(name) else name
+    if isinstance(name, float) and name.is_integer():
+        return str(int(name))
+    return str(name)
 
 
 def refuse_other_rows(names: pd.Index, other: Any, what: str) -> None:
@@ -77,26 +91,24 @@ def counts(names: pd.Index) -> bool:
     return bool(pd.api.types.is_integer_dtype(names.dtype)) and np.array_equal(names, np.arange(len(names)))
 
 
-def _spelled(name: Any) -> str:
-    is_whole = isinstance(name, float) and name.is_integer()
-    return str(int(name)) if is_whole else str(name)
-
-
 def encode_groups(
     groups: Any, index: pd.Index, known: Sequence[Hashable] | None = None
 ) -> tuple[np.ndarray, tuple[Hashable, ...]]:
     """Codes (n,) of the rows' groups, -1 where the group is missing, and the names of all groups.
 
     Known groups come first, in their order, then new ones in the order in which they appear.  Names are those of
-    :func:`plain_name`; a known group is known by its spelling too: 1, 1.0 and ``"1"`` are one group.
+    :func:`plain_name`; a number and its text are one group, for a column with one cell of text is read as text.
 
     Raises
     ------
     ValueError
-        If ``groups`` does not have one entry per row, or names other rows than ``index``.
+        If ``groups`` does not have one entry per row, names other rows than ``index``, or holds the text of a missing value.
     """
     n = len(index)
     refuse_other_rows(index, groups, "groups")
+    groups = groups if isinstance(groups, list | tuple) else plain_table(groups, "groups")
+    if isinstance(groups, np.ndarray) and groups.dtype.kind in "mM":
+        groups = pd.Series(groups.ravel())  # NumPy would make integers of them
     if isinstance(groups, pd.Series | pd.Index):
         values = list(groups)
     elif isinstance(groups, list | tuple) and any(isinstance(v, tuple) for v in groups):
@@ -105,9 +117,18 @@ def encode_groups(
         values = list(np.asarray(groups, dtype=object).ravel())
     if len(values) != n:
         raise ValueError(f"groups= has {len(values)} entries for {n} rows")
-    known = tuple(known or ())
-    alike = {_spelled(name): name for name in known}
-    plain = [name if name in known else alike.get(_spelled(name), name) for name in map(plain_name, values)]
-    entries = pd.Series([*known, *plain], dtype=object).to_numpy()
-    codes, names = pd.factorize(entries)
-    return codes[len(known) :], tuple(names)
+    lost = np.array([isinstance(value, str) and value.strip() in _LOST for value in values], dtype=bool)
+    if lost.any():
+        raise ValueError(f"groups= holds {cells(values, index, lost)}, the text of a missing value: give None")
+    names = list(known or ())
+    position = {as_text(name): k for k, name in enumerate(names)}
+    codes = np.full(n, -1)
+    for i, name in enumerate(map(plain_name, values)):
+        if pd.isna(name):
+            continue
+        key = as_text(name)
+        if key not in position:
+            position[key] = len(names)
+            names.append(name)
+        codes[i] = position[key]
+    return codes, tuple(names)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bayestl.likelihoods import Censored
-from bayestl.table.names import row_label
+from bayestl.table.cells import number_in, refuse_times
+from bayestl.table.names import cells
 
-LIMIT = re.compile(r"\s*(?:([<>])\s*=?\s*(.*)|(.+?)\s*\.\.\s*(.+))\s*")
+LIMIT = re.compile(r"\s*(?:([<>≤≥])\s*=?\s*(.*)|(.+?)\s*\.\.\s*(.+))\s*")
 
 
 def holds_limits(column: pd.Series) -> bool:
@@ -34,36 +35,27 @@ def read_intervals(column: pd.Series, likelihood: Censored, name: str, what: str
     ValueError
         For text that says neither a number nor a limit or interval; naming column, row and value.
     """
-    y, high = np.full(len(column), np.nan), np.full(len(column), np.nan)
-
-    def number(text: Any, i: int) -> float:
-        try:
-            value = float(text)
-        except (TypeError, ValueError):
-            value = np.nan
-        if not np.isfinite(value):
-            raise ValueError(
-                f"column {name!r} of {what} holds {column.iloc[i]!r} in {row_label(column.index, i)}: a number is expected, "
-                "'<' or '>' and a limit, or two numbers with '..' between them"
-            )
-        return value
-
-    for i, value in enumerate(column):
-        if pd.isna(value):
+    refuse_times(column, name, what)
+    values = list(column.astype(object))
+    y, high = np.full(len(values), np.nan), np.full(len(values), np.nan)
+    wrong, swapped = np.zeros(len(values), dtype=bool), np.zeros(len(values), dtype=bool)
+    for i, value in enumerate(values):
+        if pd.api.types.is_scalar(value) and pd.isna(value):
             continue
-        match = LIMIT.fullmatch(value) if isinstance(value, str) else None
-        if match is None:
-            y[i] = high[i] = number(value, i)
-        elif match[1] == "<":
-            y[i], high[i] = -np.inf, number(match[2], i)
-        elif match[1] == ">":
-            y[i], high[i] = number(match[2], i), np.inf
-        else:
-            y[i], high[i] = number(match[3], i), number(match[4], i)
-            if y[i] > high[i]:
-                raise ValueError(
-                    f"column {name!r} of {what} holds {value!r} in {row_label(column.index, i)}: the lower end comes first"
-                )
+        try:
+            y[i], high[i] = _ends(value)
+        except (TypeError, ValueError, OverflowError):
+            wrong[i] = True
+        swapped[i] = y[i] > high[i]
+    if wrong.any():
+        raise ValueError(
+            f"column {name!r} of {what} holds {cells(values, column.index, wrong)}: a number is expected, '<' or '>' and a limit, "
+            "or two numbers with '..' between them"
+        )
+    if swapped.any():
+        raise ValueError(
+            f"column {name!r} of {what} holds {cells(values, column.index, swapped)}: the lower end comes first"
+        )
     is_number = y == high  # text that says where the label lies keeps what it says
     if likelihood.lower is not None:
         beyond = is_number & (y <= likelihood.lower)
@@ -72,3 +64,28 @@ def read_intervals(column: pd.Series, likelihood: Censored, name: str, what: str
         beyond = is_number & (y >= likelihood.upper)
         y, high = np.where(beyond, likelihood.upper, y), np.where(beyond, np.inf, high)
     return y, high
+
+
+def _ends(value: Any) -> tuple[float, float]:
+    """The lower and upper end of a label.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If it is none.
+    """
+    match = LIMIT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return _finite(value), _finite(value)
+    if match[1] in ("<", "≤"):
+        return -np.inf, _finite(match[2])
+    if match[1]:
+        return _finite(match[2]), np.inf
+    return _finite(match[3]), _finite(match[4])
+
+
+def _finite(value: Any) -> float:
+    number = number_in(value)
+    if not np.isfinite(number):
+        raise ValueError
+    return number

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+SHOWN = 3
+"""How many cells of a column a message shows."""
+
 
 def python_object(value: Any) -> Any:
     """A scalar of NumPy as the object of Python or pandas that it is equal to; everything else as it is."""
@@ -101,5 +104,20 @@ _KINDS: dict[str, tuple[type, Any, Any]] = {
 
 
 def row_label(index: pd.Index, i: int) -> str:
-    """How a message calls the row at position ``i``."""
-    return f"row {i}" if isinstance(index, pd.RangeIndex) else f"row {index[i]!r} (position {i})"
+    """How a message calls the row at position ``i``: by its name, and by its position where the name is not unique."""
+    name = python_object(index[i])
+    return f"row {name!r}" if index.is_unique else f"row {name!r} (position {i})"
+
+
+def cells(values: Any, index: pd.Index, is_meant: Any) -> str:
+    """Values and rows of the first three cells of a column (n,) in a boolean mask (n,), and the number of others, in words."""
+    rows = np.flatnonzero(np.asarray(is_meant, dtype=bool))
+    values = values.array if isinstance(values, pd.Series) else values
+    first, *others = [f"{_shown(values[int(i)])} in {row_label(index, int(i))}" for i in rows[:SHOWN]]
+    more = [f"{len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
+    return f"{first} (also {' and '.join([', '.join(others), *more])})" if others else first
+
+
+def _shown(value: Any) -> str:
+    text = repr(python_object(value))
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"

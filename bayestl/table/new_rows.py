@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bayestl.table.columns import label_frame, read_features
-from bayestl.table.groups import counts, encode_groups, plain_name, refuse_other_rows
+from bayestl.table.columns import label_frame, read_features, with_names
+from bayestl.table.groups import as_text, counts, encode_groups, plain_name, refuse_other_rows
 from bayestl.table.measured import Measured, same_number
 from bayestl.table.table import Table, read_labels, row_groups
 from bayestl.table.task import Task
@@ -55,6 +55,7 @@ def known_labels(Y: Any, Y_std: Any, index: pd.Index, what: str, tasks: Sequence
     names = [t.name for t in tasks]
     frame = label_frame(Y, len(index), what, names if not isinstance(Y, pd.DataFrame | pd.Series) else None)
     refuse_other_rows(index, Y, what)
+    frame = with_names(frame, index)
     if len(names) == 1 and isinstance(Y, pd.Series):
         frame.columns = names
     if unknown := [g for g in frame.columns if g not in names]:
@@ -177,7 +178,10 @@ def recognise(table: Table, x: np.ndarray, names: pd.Index) -> np.ndarray:
     are given twice recognise nothing, nor do names that only count the rows (0, 1, 2, ...) in both tables: two tables that
     were read from files have such names in common, but not their rows.
     """
-    names, fitted = _as_saved(names), _as_saved(table.index)
+    if counts(names) or counts(table.index):
+        names, fitted = _as_saved(names), _as_saved(table.index)
+    else:
+        names, fitted = (pd.Index([as_text(plain_name(n)) for n in v], dtype=object) for v in (names, table.index))
     if x.shape == table.x.shape and same_number(x, table.x).all() and names.equals(fitted):
         return np.arange(len(x))
     if counts(names) and counts(fitted):

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.likelihoods import Censored, Hurdle, Likelihood
+from bayestl.table.cells import holds_times, plain_table
 from bayestl.table.columns import (
     decide,
     encode,
@@ -23,6 +24,7 @@ from bayestl.table.columns import (
     read_numbers,
     refuse,
     refuse_narrow,
+    with_names,
 )
 from bayestl.table.groups import encode_groups, refuse_other_rows
 from bayestl.table.limits import holds_limits
@@ -122,11 +124,11 @@ def build_table(
         For invalid data; the message names the column, the row and the value, and says what to do.
     """
     x, features, index, named = read_features(X)
-    frame = label_frame(Y, len(x))
+    frame = with_names(label_frame(Y, len(x)), index)
     names = list(frame.columns)
     refuse_other_rows(index, Y, "Y")
     for name in names:
-        if frame[name].isna().all() and not unlabelled:
+        if frame[name].isna().all() and not unlabelled and not holds_times(frame[name]):
             raise ValueError(f"task {name!r} has no labels: drop the column, or add at least one measurement")
     matched = tuple(decide(task, frame[task.name]) for task in match_tasks(names, tasks))
     labels = read_labels(frame, Y_std, index, matched, "Y")
@@ -165,7 +167,7 @@ def read_labels(frame: pd.DataFrame, Y_std: Any, index: pd.Index, tasks: Sequenc
 def _standard_errors(Y_std: Any, labels: Measured, index: pd.Index, names: list[str], what: str) -> np.ndarray:
     """Known standard errors (n, T) of labels, 0 where there is none."""
     what_std = f"{what}_std"
-    frame = label_frame(Y_std, len(labels.y), what_std, names)
+    frame = with_names(label_frame(Y_std, len(labels.y), what_std, names), index)
     refuse_other_rows(index, Y_std, what_std)
     if isinstance(Y_std, pd.Series) and len(names) == 1:
         frame.columns = names
@@ -207,6 +209,7 @@ def evident_tasks(Y: Any, tasks: Sequence[Task] | None) -> list[Task]:
     Columns with text such as ``"<0.1"`` are censored; those of which many labels are exactly zero, and none is negative, have
     a hurdle.
     """
+    Y = plain_table(Y, "Y")
     frame = label_frame(Y, len(Y))
     found = list(tasks or ())
     named = {task.name for task in found if task.likelihood is not None}
@@ -217,7 +220,11 @@ def evident_tasks(Y: Any, tasks: Sequence[Task] | None) -> list[Task]:
         likelihood: Likelihood | None = None
         if holds_limits(column):
             likelihood = Censored()
-        elif _is_number(column) and many_zeros(column.to_numpy(dtype=float, na_value=np.nan)):
+        elif (
+            _is_number(column)
+            and column.dtype.kind != "c"
+            and many_zeros(column.to_numpy(dtype=float, na_value=np.nan))
+        ):
             likelihood = Hurdle()
         if likelihood is not None:
             given = next((t for t in found if t.name == name), Task(name))

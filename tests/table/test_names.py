@@ -69,7 +69,19 @@ X = pd.DataFrame({"x": [i % 2 + 0.05 * i for i in range(16)]})
 
 def test_classes_of_any_kind_are_the_same_after_loading(kind, tmp_path):
     pair = PAIRS[kind]
-    tasks = [btl.Task("y", btl.Bernoulli())] if kind in ("int", "float") else None
+    unclear = (
+        "int",
+        "float",
+        "date",
+        "datetime",
+        "Timestamp",
+        "Timestamp with zone",
+        "datetime64",
+        "Timedelta",
+        "timedelta",
+        "Period",
+    )
+    tasks = [btl.Task("y", btl.Bernoulli())] if kind in unclear else None
     model = gp(tasks=tasks).fit(X, pd.DataFrame({"y": column(pair)}))
     assert set(model.tasks_[0].classes) == set(pair) or kind == "datetime64"
     chances, predicted = model.posterior(X).probabilities("y"), model.predict(X)
@@ -134,13 +146,19 @@ def test_classes_of_other_types_are_refused_with_their_column():
         gp(tasks=[btl.Task("y", btl.Categorical([1j, "a", "b"]))]).fit(X, pd.DataFrame({"y": column(("a", "b"))}))
 
 
-def test_dates_are_classes_and_no_numbers():
+def test_dates_are_classes_where_the_task_says_so_and_never_numbers():
     """pandas takes them for nanoseconds since 1970."""
     dates = pd.Series(pd.to_datetime(["2020-01-01", "2020-02-01"] * 8))
     assert dates.dtype.kind == "M"
-    model = gp().fit(X, pd.DataFrame({"y": dates}))
+    with pytest.raises(
+        ValueError, match=r"column 'y' of Y holds Timestamp.* a date or a duration: .* likelihood for classes"
+    ):
+        gp().fit(X, pd.DataFrame({"y": dates}))
+    model = gp(tasks=[btl.Task("y", btl.Bernoulli())]).fit(X, pd.DataFrame({"y": dates}))
     assert model.tasks_[0].classes == (pd.Timestamp("2020-01-01"), pd.Timestamp("2020-02-01"))
-    with pytest.raises(ValueError, match=r"column 'when' of X holds Timestamp.* which is not a number"):
+    with pytest.raises(
+        ValueError, match=r"column 'when' of X holds Timestamp.* a date or a duration: turn it into a number"
+    ):
         gp().fit(X.assign(when=dates), pd.DataFrame({"y": range(16)}))
 
 

@@ -99,14 +99,16 @@ class FileTable:
     def _kind(self, name: str) -> str:
         from pandas.api import types
 
+        from bayestl.table.cells import is_time
+
         column = self.cells[name]
         if column.dtype != object:
             if types.is_bool_dtype(column):
                 return "truth"
             if types.is_numeric_dtype(column):
                 return "number" if column.notna().any() else "empty"
-            is_time = types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column)
-            return "date" if is_time else "text"
+            timed = types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column)
+            return "date" if timed else "text"
         values = self._values(name)
         known = [value is None or not math.isnan(value) for value in values]
         cells = [cell for cell, is_known in zip(column, known, strict=True) if is_known]
@@ -116,7 +118,7 @@ class FileTable:
             return "text" if any(map(is_code, cells)) else "number"
         if all(isinstance(cell, bool) or str(cell).lower() in BOOLEANS for cell in cells):
             return "truth"
-        if all(map(is_date, cells)):
+        if all(map(is_time, cells)):
             return "date"
         others = [cell for cell, value in zip(column, values, strict=True) if value is None]
         if all(self.limit(cell) is not None for cell in others):
@@ -237,17 +239,6 @@ class FileTable:
                 if words:
                     found.append(f"{', '.join(map(repr, words))} in {name!r}")
         return found
-
-
-def is_date(cell: Any) -> bool:
-    """Whether a cell is a date, a time or a duration, or text that reads like one."""
-    import datetime
-
-    from bayestl.features.kinds import DATE
-
-    if isinstance(cell, str):
-        return bool(DATE.fullmatch(cell))
-    return isinstance(cell, datetime.date | datetime.time | datetime.timedelta)
 
 
 def spelled(cell: Any) -> Any:
