@@ -67,7 +67,7 @@ def test_what_was_chosen_comes_first(two_tasks):
     first = [s.title for s in sections[:4]]
     assert first == ["What was chosen", "The data", "What the tasks share", "The mixture"]
     mixture = "".join(sections[3].body)
-    for words in ("target, nothing known", "multi-task", "spread", "tail"):
+    for words in ("target, nothing known", "multi-task", "width", "tail"):
         assert words in mixture
     assert "Left out" not in mixture
     failing = quick_auto("target")
