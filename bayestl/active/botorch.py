@@ -29,9 +29,10 @@ except ImportError as error:
 from bayestl.active.expressions import Expression
 from bayestl.inference.gaussian.component import Component
 from bayestl.inference.gaussian.condition import ExactPosterior
+from bayestl.inference.gaussian.large.component import Summarised
 from bayestl.likelihoods import Gaussian
 from bayestl.models.exact.family import Family
-from bayestl.models.exact.model import jointly_gaussian
+from bayestl.models.exact.model import ExactModel, jointly_gaussian
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, PerRow, Points, Process, Smooth
 from bayestl.priors.vector import get_raw
@@ -173,11 +174,17 @@ class BotorchModel(Model, FantasizeMixin):
         covariance = x.new_zeros(len(x), n, n_channels, n, n_channels)
         for view in self._views:
             c = view.component
+            if isinstance(c, Summarised):
+                blocks = torch.meshgrid(
+                    torch.arange(len(x)), *[torch.arange(n), torch.tensor(view.channels)] * 2, indexing="ij"
+                )
+                mean[:, :, view.channels], covariance[blocks] = _summarised(c, x)
+                continue
             placed = _placed(x.reshape(-1, x.shape[-1]), c.labels.points)
             halves = []
             for local, channel in enumerate(view.channels):
                 cross = _cross(c.prior, placed, local, c.labels.points)
-                half = torch.linalg.solve_triangular(c.factor, c.completed(cross.T), upper=False)
+                half = torch.linalg.solve_triangular(c.factor, cross.T, upper=False)
                 mean[..., channel] = (half.T @ c.whitened).reshape(len(x), n)
                 halves.append(half.reshape(len(half), len(x), n).permute(1, 0, 2))
             kernels = _kernels(c.prior, x, placed.group.view(x.shape[:-1]))
@@ -188,6 +195,20 @@ class BotorchModel(Model, FantasizeMixin):
         output_covariance = torch.einsum("oc,bicjd,pd->biojp", self._weights, covariance, self._weights)
         m = self.num_outputs
         return output_mean.reshape(*batch, n * m), output_covariance.reshape(*batch, n * m, n * m)
+
+
+def _summarised(c: Summarised, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Means (batch, n, C) and covariances (batch, n, C, n, C) of a family whose labels are summarised."""
+    n, n_tasks = x.shape[1], c.prior.n_tasks
+    means, covariances = [], []
+    for of_batch in x:
+        placed = _placed(of_batch, c.near.points)
+        alike = torch.unique(of_batch.detach(), dim=0, return_inverse=True)[1]
+        row = torch.where(placed.row < 0, int(c.near.points.row.max()) + 1 + alike, placed.row)
+        mean, covariance = c.of_rows(placed._replace(task=torch.zeros_like(row), row=row))
+        means.append(mean.view(n_tasks, n).T)
+        covariances.append(covariance.view(n_tasks, n, n_tasks, n).permute(1, 0, 3, 2))
+    return torch.stack(means), torch.stack(covariances)
 
 
 def _joined(old: Tensor, new: Tensor) -> Tensor:
@@ -242,12 +263,18 @@ def _placed(x: Tensor, points: Points) -> Points:
     return Points(x, unknown, torch.where(is_one, group, unknown), torch.where(is_one, last, unknown))
 
 
-def _at_best(family: Family) -> Component:
+def _at_best(model: ExactModel, family: Family) -> Component:
     """The posterior of a family at its best hyperparameters, given all its labels (those added after the fit too)."""
     best = get_raw(family.prior)
     posterior = family.posterior
+    first = posterior.components[0]
     if len(posterior.components) > 1 or not np.array_equal(posterior.draws[0], best):
-        posterior = ExactPosterior.of(family.prior, posterior.components[0].labels, best[None])
+        if isinstance(first, Summarised):
+            posterior = ExactPosterior.of(family.prior, model._family_data(family), best[None]).condition(
+                first.near.joined_labels
+            )
+        else:
+            posterior = ExactPosterior.of(family.prior, first.labels, best[None])
     (component,) = posterior.components
     return replace(component, prior=copy.deepcopy(component.prior).requires_grad_(False))
 
@@ -297,7 +324,7 @@ def as_botorch(model: Any, outputs: Sequence[str] | str | None = None) -> Botorc
         offset, weights = offset[selected], weights[selected]
     views, noise = [], torch.zeros(len(tasks), dtype=torch.float64)
     for family in model.families_:
-        component = _at_best(family)
+        component = _at_best(model, family)
         with torch.no_grad():
             noise[family.channels] = component.prior.residual.variance()
         views.append(_View(component, family.channels))

@@ -17,6 +17,8 @@ from scipy.special import ndtr, ndtri
 from bayestl.distributions.base import Array
 from bayestl.distributions.warp import EDGE, OfDistribution
 
+NEAREST = 2.0**-53
+"""The least distance of a level from one, 8.2 standard deviations, beyond which the slope of the warp stays."""
 CENTRE = 1.3
 """The normal score c that the weight of the tails leaves where it is: intervals of 81 %."""
 WIDTH, WIDTH_SD = -0.05, 0.15
@@ -78,7 +80,7 @@ class SinhArcsinh(OfDistribution):
 
     def log_slope(self, u: Array) -> Array:
         """``log g'(u)``."""
-        z = ndtri(np.clip(u, EDGE, 1 - EDGE))
+        z = ndtri(np.clip(u, NEAREST, 1 - NEAREST))
         b = z / self.width
         a = np.arcsinh(b)
         score = np.sinh(self.tail * a) / self._scale

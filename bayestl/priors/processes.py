@@ -41,6 +41,11 @@ class Points(NamedTuple):
         """The same rows as points of one task."""
         return self._replace(task=torch.full_like(self.row, task))
 
+    def every_task(self, n_tasks: int) -> Points:
+        """The same rows as points of each task, task by task."""
+        task = torch.arange(n_tasks).repeat_interleave(len(self.row))
+        return Points(*(v.repeat(n_tasks, *[1] * (v.ndim - 1)) for v in self))._replace(task=task)
+
     def join(self, other: Points) -> Points:
         """The points followed by the other points."""
         return Points(*(torch.cat(pair) for pair in zip(self, other, strict=True)))

@@ -1,6 +1,7 @@
 """The BoTorch form of a model: the same numbers, and BoTorch's own tools work on it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -132,3 +133,31 @@ def test_what_has_no_botorch_form_says_so(table):
     chain = btl.ChainGP(inputs=None, verbose=False).fit(X, Y)
     with pytest.raises(ValueError, match="ChainGP has no BoTorch form"):
         as_botorch(chain)
+
+
+def test_many_labels_are_summarised_as_in_the_model(monkeypatch):
+    from bayestl.inference.gaussian.large import inducing
+
+    monkeypatch.setattr(inducing, "FULL_LABELS", 50)
+    monkeypatch.setattr(inducing, "INDUCING", 20)
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.uniform(-2, 2, (60, 2)), columns=["p", "q"])
+    f = np.sin(4 * X["p"]) * np.cos(3 * X["q"])
+    Y = pd.DataFrame({"a": f + 0.05 * rng.standard_normal(60), "b": 1.2 * f + 0.1 * rng.standard_normal(60)})
+    for mode in ("map", "laplace"):
+        model = btl.MultiTaskGP(hyperparameters=mode, n_starts=1, verbose=False).fit(X, Y)
+        assert not model.families_[0].posterior.full
+        new = np.concatenate([X.to_numpy()[:5], rng.uniform(-2, 2, (5, 2))])
+        x = torch.from_numpy(new).requires_grad_(True)
+        post = as_botorch(model).posterior(x)
+        if mode == "map":
+            exact = model.posterior(pd.DataFrame(new, columns=["p", "q"], index=[*X.index[:5], *"vwxyz"]), noise=False)
+            np.testing.assert_allclose(post.mean.detach(), exact.mean, atol=1e-6)
+            np.testing.assert_allclose(post.variance.detach() ** 0.5, exact.std, atol=1e-4)
+        alone = as_botorch(model).posterior(x[:, None])
+        np.testing.assert_allclose(alone.mean.detach()[:, 0], post.mean.detach(), atol=1e-6)
+        (slope,) = torch.autograd.grad(post.mean[7, 0], x)
+        step = torch.zeros_like(x)
+        step[7, 0] = 1e-5
+        ends = [as_botorch(model).posterior((x + s * step).detach()).mean[7, 0] for s in (1, -1)]
+        assert float(slope[7, 0]) == pytest.approx(float(ends[0] - ends[1]) / 2e-5, rel=1e-3, abs=1e-4)

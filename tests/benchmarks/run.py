@@ -32,10 +32,11 @@ class Case(StrEnum):
     likelihoods = "likelihoods"
     recovery = "recovery"
     sbc = "sbc"
+    scale = "scale"
     speed = "speed"
 
 
-DIGITS = {Case.harm: 2, Case.full_bayes: 2}
+DIGITS = {Case.harm: 2, Case.full_bayes: 2, Case.scale: 4}
 """Decimals of the printed table; three by default."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -48,7 +49,7 @@ def main(
         typer.Argument(
             help="agreement: variational inference against Markov chains; campaigns: active learning of band gaps; few-shot: many tasks "
             "with few labels; fidelities: optimisation with a cheap source; full-bayes: chains and those of BoTorch; harm: bad sources; "
-            "likelihoods, recovery: known truth; sbc: ranks on simulated tables; speed: time to fit."
+            "likelihoods, recovery: known truth; sbc: ranks on simulated tables; scale: a thousand labels to a million; speed: time to fit."
         ),
     ],
     repeats: Annotated[
@@ -59,7 +60,9 @@ def main(
             min=1,
         ),
     ] = None,
-    models: Annotated[str | None, typer.Option(help="sbc, campaigns, fidelities: only these, comma-separated.")] = None,
+    models: Annotated[
+        str | None, typer.Option(help="sbc, campaigns, fidelities, scale (1e3, 1e4 ...): only these, comma-separated.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for the records, and pictures where a case has any.")
     ] = None,

@@ -8,7 +8,9 @@ import pytest
 from scipy.stats import norm
 
 import bayestl as btl
+from bayestl.distributions import NormalMixture
 from bayestl.distributions.sinh_arcsinh import TAIL, TAIL_SD, WIDTH, WIDTH_SD, SinhArcsinh
+from bayestl.distributions.warp import Warped
 from bayestl.models.crossfit import cross_fitted
 from bayestl.models.ensembles.candidates import candidates
 from bayestl.models.ensembles.stacking import expected_weights, stacking_weights
@@ -110,7 +112,7 @@ def test_the_correction_is_recovered_from_many_labels_and_stays_at_its_prior_wit
 
 
 def test_the_correction_is_the_most_probable_one():
-    u = norm.cdf(np.random.default_rng(1).standard_t(3, 60))
+    u = norm.cdf(np.random.default_rng(1).standard_t(3, 60)).clip(1e-12, 1 - 1e-12)
 
     def posterior(width, tail):
         prior = norm.logpdf(np.log([width, tail]), [WIDTH, TAIL], [WIDTH_SD, TAIL_SD]).sum()
@@ -126,6 +128,16 @@ def test_the_correction_is_a_distribution_of_levels():
     np.testing.assert_allclose(warp.inverse(warp.level(u)), u, atol=1e-12)
     np.testing.assert_allclose(np.gradient(warp.level(u), u)[1:-1], np.exp(warp.log_slope(u))[1:-1], rtol=1e-4)
     assert warp.level_width(0.9) == pytest.approx(-norm.ppf(warp.inverse(np.array([0.05]))[0]) / norm.ppf(0.95))
+
+
+def test_the_density_of_far_labels_is_that_of_the_levels():
+    base = NormalMixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1)))
+    warped = Warped(base, SinhArcsinh(0.95, 0.66))
+    for y in (-8.0, -5.0, -1.0, 0.3, 2.0):
+        ends = warped.cdf(np.array([y + 1e-4])), warped.cdf(np.array([y - 1e-4]))
+        slope = np.log((ends[0] - ends[1])[0] / 2e-4)
+        assert warped.log_density(np.array([y]))[0] == pytest.approx(slope, abs=0.01)
+    np.testing.assert_allclose(warped.log_density(np.array([12.0])), warped.log_density(np.array([-12.0])), rtol=1e-9)
 
 
 def test_weights_are_those_of_held_out_densities_by_hand(fitted):

@@ -13,7 +13,6 @@ import torch
 from scipy.special import ndtr
 
 from bayestl.active.acquisition.pool import (
-    CHUNK,
     TARGET_ROWS,
     Pool,
     lacking_labels,
@@ -131,22 +130,13 @@ def covariances(model: BayesianModel, pool: Pool, goal: Goal, targets: np.ndarra
     variance = np.empty((n, n_tasks))
     for family in model.families_:
         c = family.posterior.components[0]
-        local = {channel: i for i, channel in enumerate(family.channels)}
-        at_targets = everywhere.at(torch.from_numpy(targets))
-        noise = c.prior.residual.variance().numpy()
-        of_labels = c.labels.points
-        quantity = sum(
-            weights[channel] * c.prior.covariance(of_labels, at_targets.of_task(i)) for channel, i in local.items()
-        )
-        half_targets = torch.linalg.solve_triangular(c.factor, c.completed(quantity), upper=False)
-        for channel, i in local.items():
-            for start in range(0, n, CHUNK):
-                rows = slice(start, min(start + CHUNK, n))
-                points = everywhere.at(rows).of_task(i)
-                cross = c.completed(c.prior.covariance(of_labels, points))
-                half = torch.linalg.solve_triangular(c.factor, cross, upper=False)
-                prior = sum(weights[d] * c.prior.covariance(points, at_targets.of_task(k)) for d, k in local.items())
-                covariance[rows, :, channel] = ((prior - half.T @ half_targets) * scale[channel]).numpy()
-                latent = (c.prior.variance(points) - (half * half).sum(0)).numpy()
-                variance[rows, channel] = scale[channel] ** 2 * (np.maximum(latent, 1e-12) + noise[i])
+        channels = family.channels
+        noise = c.prior.residual.variance()
+        for start in range(0, n, c.rows_at_once):
+            rows = slice(start, min(start + c.rows_at_once, n))
+            latent = c.within_rows(everywhere.at(rows))[1].diagonal(dim1=-2, dim2=-1)
+            variance[rows, channels] = scale[channels] ** 2 * (latent.clamp_min(1e-12) + noise).numpy()
+            between = c.between(everywhere.at(rows), everywhere.at(torch.from_numpy(targets)))
+            by_task = between.view(len(channels), -1, len(channels), len(targets)).numpy()
+            covariance[rows][:, :, channels] = np.einsum("cidk,d,c->ikc", by_task, weights[channels], scale[channels])
     return covariance, variance

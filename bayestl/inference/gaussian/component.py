@@ -97,11 +97,15 @@ class Component:
 
     def of_rows(self, at: Points) -> tuple[Tensor, Tensor]:
         """Mean (C n,) and covariance (C n, C n) of all latent values of n rows, function by function."""
-        everywhere = at.of_task(0)
-        for t in range(1, self.prior.n_tasks):
-            everywhere = everywhere.join(at.of_task(t))
+        everywhere = at.every_task(self.prior.n_tasks)
         mean, half = self.project(self.prior.covariance(everywhere, self.labels.points))
         return mean, self.prior.covariance(everywhere, everywhere) - half.T @ half
+
+    def between(self, at: Points, others: Points) -> Tensor:
+        """Covariance (C n, C k) of all latent values of n rows with those of k others, function by function."""
+        first, second = (points.every_task(self.prior.n_tasks) for points in (at, others))
+        half, other_half = (solve(self.factor, self.prior.covariance(self.labels.points, p)) for p in (first, second))
+        return self.prior.covariance(first, second) - half.T @ other_half
 
     def process(self, p: int, points: Points) -> tuple[Tensor, Tensor]:
         """Mean (k,) and covariance (k, k) of the process ``u_p`` at points."""

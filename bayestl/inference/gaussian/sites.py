@@ -18,7 +18,7 @@ the likelihood.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -186,28 +186,54 @@ class Observations:
         torch.linalg.LinAlgError
             If the covariance cannot be factorised or the bound is not finite.
         """
+
+        def posterior(linear: Tensor, precision: Tensor) -> tuple[Tensor, Tensor, float]:
+            site_variance = 1.0 / precision
+            factor, _ = cholesky(covariance, site_variance)
+            residual = linear * site_variance - centre
+            alpha = torch.cholesky_solve(residual[:, None], factor)[:, 0]
+            mean = residual + centre - site_variance * alpha
+            variance = site_variance - site_variance**2 * _inverse_diagonal(factor)
+            evidence = -0.5 * float(residual @ alpha) - float(factor.diagonal().log().sum())
+            return mean, variance, evidence - 0.5 * len(residual) * math.log(2 * math.pi)
+
+        return self.settle_by(prior, posterior, centre, covariance.diagonal())
+
+    @torch.no_grad()
+    def settle_by(
+        self,
+        prior: Prior,
+        posterior: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, float]],
+        centre: Tensor,
+        prior_variance: Tensor,
+    ) -> Sites:
+        """The best sites, given how the latent values follow from any: their means (N,), variances (N,) and log evidence.
+
+        ``posterior`` takes the precision-times-mean and the precision (N,) of all pseudo-labels; ``centre`` and
+        ``prior_variance`` (N,) are the moments without labels, from which the first sites come.
+
+        Raises
+        ------
+        torch.linalg.LinAlgError
+            If the bound is not finite.
+        """
         site = self._site
         fixed_linear, fixed_precision = self._fixed(prior)
         if self._start is not None:
             linear = torch.where(site, self._start[0], fixed_linear)
             precision = torch.where(site, self._start[1], fixed_precision)
         else:
-            linear, precision = self.sites_for(prior, centre, covariance.diagonal().clamp_min(1e-10))
+            linear, precision = self.sites_for(prior, centre, prior_variance.clamp_min(1e-10))
         best: Sites | None = None
         target = linear, precision
         step = 1.0
         for _ in range(ITERATIONS):
-            site_variance = 1.0 / precision
-            factor, _ = cholesky(covariance, site_variance)
-            residual = linear * site_variance - centre
-            alpha = torch.cholesky_solve(residual[:, None], factor)[:, 0]
-            mean = residual + centre - site_variance * alpha
-            variance = (site_variance - site_variance**2 * _inverse_diagonal(factor)).clamp_min(1e-10)
+            mean, variance, evidence = posterior(linear, precision)
+            variance = variance.clamp_min(1e-10)
             target_linear, target_precision, expected = self._target(prior, mean, variance)
-            log_sites = -0.5 * ((linear * site_variance - mean) ** 2 + variance) * precision + 0.5 * precision.log()
+            log_sites = -0.5 * ((linear / precision - mean) ** 2 + variance) * precision + 0.5 * precision.log()
             correction = expected - float((log_sites - 0.5 * math.log(2 * math.pi))[site].sum())
-            evidence = -0.5 * float(residual @ alpha) - float(factor.diagonal().log().sum())
-            bound = evidence - 0.5 * len(site) * math.log(2 * math.pi) + correction
+            bound = evidence + correction
             if not math.isfinite(bound):
                 if best is None:
                     raise torch.linalg.LinAlgError("the bound is not finite")

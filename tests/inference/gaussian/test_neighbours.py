@@ -62,7 +62,7 @@ def test_given_labels_near_a_row_are_those_of_dense_algebra(monkeypatch, new):
     rows = sparse._rows(pd.concat([new.iloc[:3], X.iloc[:4]]))  # the last ones have labels of their own
     at = Points(*(torch.from_numpy(v) for v in (rows.x, np.zeros(7, dtype=int), rows.group, rows.row)))
     with torch.no_grad():
-        given = near.given(at, c.labels.points, c.root)
+        given = near.given(prior, at, c.labels.points, c.root)
         noise = prior.residual.variance()[data.points.task] + data.se2 + neighbours.JITTER
         u = c.labels.points
         k_uu = c.root @ c.root.T

@@ -42,7 +42,7 @@ class Summarised(Component):
 
     def predictive(self, points: Points) -> Predictive:
         _, first, position = _first_of_rows(points.row)
-        given = self.near.given(points.at(first), self.labels.points, self.root)
+        given = self.near.given(self.prior, points.at(first), self.labels.points, self.root)
         a, shift = given.a[position, points.task], given.shift[position, points.task]
         rest = given.rest[position[:, None], points.task[:, None], points.task] * (position[:, None] == position)
         cross = solve(self.factor, self.completed(self.root @ a.T))
@@ -54,18 +54,24 @@ class Summarised(Component):
         return replace(self, factor=factor, whitened=whitened, near=near, a=torch.cat([self.a, predictive.a]))
 
     def within_rows(self, at: Points) -> tuple[Tensor, Tensor]:
-        given = self.near.given(at, self.labels.points, self.root)
+        given = self.near.given(self.prior, at, self.labels.points, self.root)
         n, n_tasks = given.shift.shape
         mean, half = self.project(self.completed(self.root @ given.a.flatten(0, 1).T).T)
         half = half.T.view(n, n_tasks, -1)
         return mean.view(n, n_tasks) + given.shift, given.a @ given.a.mT - half @ half.mT + given.rest
 
+    def between(self, at: Points, others: Points | None = None) -> Tensor:
+        rows = at, self.near.given(self.prior, at, self.labels.points, self.root)
+        other_rows = (
+            rows if others is None else (others, self.near.given(self.prior, others, self.labels.points, self.root))
+        )
+        a, b = (given.a.transpose(0, 1).flatten(0, 1) for _, given in (rows, other_rows))
+        half, other_half = (solve(self.factor, self.completed(self.root @ v.T)) for v in (a, b))
+        errors = self.near.errors(self.prior, rows, other_rows, self.labels.points, self.root)
+        return a @ b.T - half.T @ other_half + errors
+
     def of_rows(self, at: Points) -> tuple[Tensor, Tensor]:
-        given = self.near.given(at, self.labels.points, self.root)
-        a = given.a.transpose(0, 1).flatten(0, 1)
-        mean, half = self.project(self.completed(self.root @ a.T).T)
-        errors = self.near.errors_jointly(at, given, self.labels.points, self.root)
-        return mean + given.shift.T.ravel(), a @ a.T - half.T @ half + errors
+        return self.within_rows(at)[0].T.ravel(), self.between(at)
 
 
 def _first_of_rows(row: Tensor) -> tuple[Tensor, Tensor, Tensor]:

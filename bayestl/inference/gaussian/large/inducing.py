@@ -36,10 +36,6 @@ INDUCING = 2000
 """Number of inducing values for more."""
 CHUNK = 2048
 """Number of rows processed at a time, which bounds the memory."""
-ITERATIONS = 30
-"""Largest number of updates of the sites."""
-TOLERANCE = 1e-4
-"""The sites have converged when the means change by less than this, scaled units."""
 LEAST_INFORMATION = 1e-8
 """Least information about a direction of ``u``, relative to its prior."""
 JITTER = 1e-8
@@ -120,7 +116,7 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
     root, _ = cholesky(prior.covariance(at, at), torch.full((len(chosen),), JITTER, dtype=torch.float64))
     own = RowLabels(prior, points, at, root)
     linear, precision = _settle(prior, data, own)
-    information, linear_u = _gather(own, linear, precision)
+    information, linear_u, _ = _gather(own, linear, precision)
     # in whitened coordinates w = root^-1 u the prior is I and the labels have this precision
     values, vectors = torch.linalg.eigh(information)
     values = values.clamp_min(LEAST_INFORMATION)
@@ -134,48 +130,56 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
     return Summary(Labels(at, y, torch.zeros_like(y), site), factor, root, near)
 
 
-def _gather(own: RowLabels, linear: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
-    """Precision (M, M) and precision-times-mean (M,) of ``w`` from labels with these natural parameters.
+class _Gathered(NamedTuple):
+    """Precision (M, M) and precision-times-mean (M,) of ``w`` from labels, and their log density were ``w`` zero."""
+
+    information: Tensor
+    linear: Tensor
+    log_density: float
+
+
+def _gather(own: RowLabels, linear: Tensor, precision: Tensor) -> _Gathered:
+    """What labels with these natural parameters say of ``w``.
 
     The noise of a row's labels is correlated by what ``w`` leaves of the row; whitened, they are independent labels.
     """
     information = torch.zeros(own.size, own.size, dtype=torch.float64)
     total = torch.zeros(own.size, dtype=torch.float64)
+    log_density = -0.5 * len(linear) * math.log(2 * math.pi)
     for place, a, left in own.blocks():
-        noisy = left + torch.diag_embed(1.0 / precision[place] + JITTER)
+        factor = torch.linalg.cholesky(left + torch.diag_embed(1.0 / precision[place] + JITTER))
         both = torch.cat([a, (linear / precision)[place][..., None]], dim=-1)
-        white = torch.linalg.solve_triangular(torch.linalg.cholesky(noisy), both, upper=False).flatten(0, 1)
+        white = torch.linalg.solve_triangular(factor, both, upper=False).flatten(0, 1)
         information += white[:, :-1].T @ white[:, :-1]
         total += white[:, :-1].T @ white[:, -1]
-    return information, total
+        log_density -= 0.5 * float(white[:, -1] @ white[:, -1]) + float(factor.diagonal(dim1=-2, dim2=-1).log().sum())
+    return _Gathered(information, total, log_density)
 
 
 def _settle(prior: Prior, data: Data, own: RowLabels) -> tuple[Tensor, Tensor]:
-    """Natural parameters (N,) of all labels; those of non-Gaussian labels converged with the marginals of ``q(f)``."""
+    """Natural parameters (N,) of all labels; those of non-Gaussian labels are the best sites for ``q(f)``."""
     if isinstance(data, Labels):
         precision = 1.0 / noise_variance(prior, data)
         return precision * data.y, precision
     assert isinstance(data, Observations)
-    prior_variance = prior.variance(data.points)
-    linear, precision = data.sites_for(prior, torch.zeros_like(prior_variance), prior_variance)
-    previous_mean = torch.full_like(linear, math.inf)
-    for iteration in range(ITERATIONS):
-        information, total = _gather(own, linear, precision)
-        factor, _ = cholesky(information, torch.ones(len(total), dtype=torch.float64))
-        weights = torch.cholesky_solve(total[:, None], factor)[:, 0]
+
+    def posterior(linear: Tensor, precision: Tensor) -> tuple[Tensor, Tensor, float]:
+        found = _gather(own, linear, precision)
+        factor, _ = cholesky(found.information, torch.ones(own.size, dtype=torch.float64))
+        half = torch.linalg.solve_triangular(factor, found.linear[:, None], upper=False)
+        weights = torch.linalg.solve_triangular(factor.mT, half, upper=True)[:, 0]
         mean, variance = torch.empty_like(linear), torch.empty_like(linear)
         for place, a, left in own.blocks():
-            half = torch.linalg.solve_triangular(factor, a.flatten(0, 1).T, upper=False).T.view(a.shape)
+            of_w = torch.linalg.solve_triangular(factor, a.flatten(0, 1).T, upper=False).T.view(a.shape)
             noisy = left + torch.diag_embed(1.0 / precision[place] + JITTER)
             gain = torch.linalg.solve(noisy, left).mT
             rest = torch.eye(place.shape[1], dtype=gain.dtype) - gain
             centre = a @ weights
             mean[place] = centre + (gain @ ((linear / precision)[place] - centre)[..., None])[..., 0]
-            variance[place] = (rest @ (half @ half.mT) @ rest.mT + rest @ left).diagonal(dim1=-2, dim2=-1)
-        target_linear, target_precision = data.sites_for(prior, mean, variance.clamp_min(1e-10))
-        step = 1.0 if iteration < 5 else 0.5
-        linear, precision = linear + step * (target_linear - linear), precision + step * (target_precision - precision)
-        if float((mean - previous_mean).abs().max()) < TOLERANCE:
-            break
-        previous_mean = mean
-    return linear, precision
+            variance[place] = (rest @ (of_w @ of_w.mT) @ rest.mT + rest @ left).diagonal(dim1=-2, dim2=-1)
+        evidence = found.log_density + 0.5 * float((half**2).sum()) - float(factor.diagonal().log().sum())
+        return mean, variance, evidence
+
+    prior_variance = prior.variance(data.points)
+    sites = data.settle_by(prior, posterior, torch.zeros_like(prior_variance), prior_variance)
+    return sites.linear, sites.precision

@@ -17,6 +17,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from bayestl.inference.gaussian.labels import Labels
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Points, Smooth
 
@@ -57,27 +58,41 @@ class Neighbours:
     """
 
     def __init__(self, prior: Prior, points: Points, y: Tensor, variance: Tensor) -> None:
-        self._prior, self._points, self._y, self._variance = prior, points, y, variance
-        self._metric = _metric(prior, points.x.shape[1])
-        task, z = points.task.numpy(), (points.x * self._metric).numpy()
-        self._of_task = [np.flatnonzero(task == t) for t in range(prior.n_tasks)]
-        self._trees = [NearestNeighbors().fit(z[of]) if len(of) else None for of in self._of_task]
+        self.points, self._y, self._variance = points, y, variance
+        self._metric = _metric(prior, points.x.shape[1]).detach()
+        self._first = len(y)
+        self._trees = self._new_trees(0)
         self._sort_rows()
+
+    def _new_trees(self, first: int) -> list[tuple[np.ndarray, NearestNeighbors]]:
+        """Of each latent function with labels from the position ``first`` on, these and a search for the nearest of them."""
+        task = self.points.task[first:].numpy()
+        of_tasks = [first + np.flatnonzero(task == t) for t in np.unique(task)]
+        z = (self.points.x.detach() * self._metric).numpy()
+        return [(of_task, NearestNeighbors().fit(z[of_task])) for of_task in of_tasks]
 
     def _sort_rows(self) -> None:
         """Order the labels by row, so that those of a row are found by bisection."""
-        row = self._points.row.numpy()
+        row = self.points.row.numpy()
         self._by_row = np.argsort(row, kind="stable")
         self._rows = row[self._by_row]
 
     def joined(self, points: Points, y: Tensor, variance: Tensor) -> Neighbours:
-        """With more labels, which count for their own rows, not for those near them."""
+        """With more labels: as many of these are near a row as of the earlier ones."""
         new = object.__new__(Neighbours)
         vars(new).update(vars(self))
-        new._points = self._points.join(points)
+        new.points = self.points.join(points)
         new._y, new._variance = torch.cat([self._y, y]), torch.cat([self._variance, variance])
+        new._trees = self._trees + new._new_trees(len(self._y))
         new._sort_rows()
         return new
+
+    @property
+    def joined_labels(self) -> Labels:
+        """The labels that were added later, as pseudo-labels."""
+        later = slice(self._first, None)
+        site = torch.ones(len(self._y) - self._first, dtype=torch.bool)
+        return Labels(self.points.at(later), self._y[later], self._variance[later], site)
 
     def places(self, at: Points) -> np.ndarray:
         """Positions (n, K) of the labels of n rows and of those near them, -1 where there are fewer."""
@@ -87,22 +102,21 @@ class Neighbours:
         slots = first[:, None] + np.arange(most)
         there = (slots < end[:, None]) & (row >= 0)[:, None]
         places = [np.where(there, self._by_row[np.minimum(slots, len(self._by_row) - 1)], -1)]
-        z, rows = (at.x * self._metric).numpy(), self._points.row.numpy()
-        for of_task, tree in zip(self._of_task, self._trees, strict=True):
-            if tree is not None:
-                near = of_task[tree.kneighbors(z, min(NEAR, len(of_task)), return_distance=False)]
-                places.append(np.where((rows[near] == row[:, None]) & (row >= 0)[:, None], -1, near))
+        z, rows = (at.x.detach() * self._metric).numpy(), self.points.row.numpy()
+        for of_task, tree in self._trees:
+            near = of_task[tree.kneighbors(z, min(NEAR, len(of_task)), return_distance=False)]
+            places.append(np.where((rows[near] == row[:, None]) & (row >= 0)[:, None], -1, near))
         return np.concatenate(places, axis=1)
 
-    def given(self, at: Points, at_inducing: Points, root: Tensor) -> Given:
+    def given(self, prior: Prior, at: Points, at_inducing: Points, root: Tensor) -> Given:
         """The latent values of n rows given the labels near them; ``root`` (M, M) is that of the inducing values."""
-        prior, n_tasks = self._prior, self._prior.n_tasks
+        n_tasks = prior.n_tasks
         place = torch.from_numpy(self.places(at))
         n, there = len(place), place >= 0
         place = place.clamp_min(0)
-        near, everywhere = self._points.at(place), _every_task(at, n_tasks)
+        near, everywhere = self.points.at(place), _every_task(at, n_tasks)
         unique, position = torch.unique(place, return_inverse=True)
-        a_near = features(prior, self._points.at(unique), at_inducing, root)[position]
+        a_near = features(prior, self.points.at(unique), at_inducing, root)[position]
         a = features(prior, _flat(everywhere), at_inducing, root).view(n, n_tasks, -1)
         mask = there.to(a.dtype)
         among = (prior.blocks(near, near) - a_near @ a_near.mT) * mask[:, :, None] * mask[:, None, :]
@@ -113,23 +127,34 @@ class Neighbours:
         shift = (gain @ self._y[place][..., None])[..., 0]
         return Given(a - gain @ a_near, shift, rest, gain, place)
 
-    def errors_jointly(self, at: Points, given: Given, at_inducing: Points, root: Tensor) -> Tensor:
-        """Covariance (C n, C n) of the errors of all rows together, function by function."""
-        prior, (n, n_tasks) = self._prior, given.shift.shape
+    def errors(
+        self, prior: Prior, rows: tuple[Points, Given], others: tuple[Points, Given], at_inducing: Points, root: Tensor
+    ) -> Tensor:
+        """Covariance (C n, C k) of the errors of n rows with those of k others, function by function."""
+        (points, gain, near), (other_points, other_gain, other_near) = (self._of(*r) for r in (rows, others))
+        of_points, of_near, of_others, of_other_near = (
+            features(prior, p, at_inducing, root) for p in (points, near, other_points, other_near)
+        )
+
+        def left(a: Points, b: Points, of_a: Tensor, of_b: Tensor) -> Tensor:
+            return prior.covariance(a, b) - of_a @ of_b.T
+
+        across = left(points, other_near, of_points, of_other_near)
+        places, other_places = (torch.unique(given.place) for _, given in (rows, others))
+        for block in torch.arange(len(other_places)).split(BLOCK):
+            among = left(near, other_near.at(block), of_near, of_other_near[block])
+            same = places[:, None] == other_places[block]
+            across[:, block] -= gain @ (among + torch.where(same, self._variance[other_places[block]], 0.0))
+        direct = left(points, other_points, of_points, of_others) - gain @ left(near, other_points, of_near, of_others)
+        return direct - across @ other_gain.T
+
+    def _of(self, at: Points, given: Given) -> tuple[Points, Tensor, Points]:
+        """The latent values of rows, function by function, their gains (C n, k) from all labels near any row, and these."""
+        n, n_tasks = given.shift.shape
         unique, position = torch.unique(given.place, return_inverse=True)
         gain = given.gain.new_zeros(n, n_tasks, len(unique))
-        gain.scatter_add_(2, position[:, None, :].expand(n, n_tasks, -1), given.gain)
-        gain = gain.transpose(0, 1).reshape(n * n_tasks, -1)
-        everywhere = Points(*(v.transpose(0, 1).flatten(0, 1) for v in _every_task(at, n_tasks)))
-        a = features(prior, everywhere, at_inducing, root)
-        near = self._points.at(unique)
-        a_near = features(prior, near, at_inducing, root)
-        cross = prior.covariance(everywhere, near) - a @ a_near.T
-        half = cross - (gain * self._variance[unique]) / 2
-        for block in torch.arange(len(unique)).split(BLOCK):
-            among = prior.covariance(near, near.at(block)) - a_near @ a_near[block].T
-            half[:, block] -= gain @ among / 2
-        return prior.covariance(everywhere, everywhere) - a @ a.T - half @ gain.T - gain @ half.T
+        gain = gain.scatter_add(2, position[:, None, :].expand(n, n_tasks, -1), given.gain)
+        return at.every_task(n_tasks), gain.transpose(0, 1).reshape(n * n_tasks, -1), self.points.at(unique)
 
 
 def features(prior: Prior, points: Points, at: Points, root: Tensor) -> Tensor:
