@@ -270,9 +270,9 @@ def _at_best(model: ExactModel, family: Family) -> Component:
     first = posterior.components[0]
     if len(posterior.components) > 1 or not np.array_equal(posterior.draws[0], best):
         if isinstance(first, Summarised):
-            posterior = ExactPosterior.of(family.prior, model._family_data(family), best[None]).condition(
-                first.near.joined_labels
-            )
+            posterior = ExactPosterior.of(family.prior, model._family_data(family), best[None])
+            later = first.near.joined_labels
+            posterior = posterior.condition(later) if len(later) else posterior
         else:
             posterior = ExactPosterior.of(family.prior, first.labels, best[None])
     (component,) = posterior.components

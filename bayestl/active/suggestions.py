@@ -42,7 +42,8 @@ def suggestion(
     lower, median, upper = (float(marginal.quantile(np.full(1, q))[0]) for q in (0.5 - LEVEL / 2, 0.5, 0.5 + LEVEL / 2))
     quantity = goal.marginals(posterior, at.known)
     hit = goal.hit(quantity, choice.best)
-    predicted = f"{float(quantity.mean()[0]):.4g} ± {float(quantity.std()[0]):.2g}"
+    middle = float(quantity.quantile(np.full(1, 0.5))[0])
+    predicted = f"{middle:.4g} ± {float(quantity.std()[0]):.2g}"
     reason = f"{goal.words}: {goal.quantity} predicted {predicted}"
     if task.name not in goal.needs(list(at.known.columns)):
         reason = f"for its cost {task.name} says most about {goal.quantity}, now {predicted}"

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bayestl.cli.app import Quiet, user_errors
-from bayestl.cli.features import kinds_in
+from bayestl.cli.features import kinds_in, misprint
 from bayestl.cli.inputs import names_in, require_columns
 from bayestl.cli.labels import like_errors, roles, standard_errors
 from bayestl.cli.outputs import Json, print_json
@@ -108,6 +108,8 @@ def _column(table: FileTable, name: str, prefix: str | None, other: str | None) 
     numbers = [v for v in known if isinstance(v, float | int) and not isinstance(v, bool)] if kind != "truth" else []
     unit = _UNIT.fullmatch(name)
     odd = None
+    if kind == "text":
+        odd = misprint(table, name)
     if kind == "mixed":
         wrong = np.array([not is_missing(cell) and number(cell, table.decimal) is None for cell in cells])
         cure = table.cures(wrong, name, "limits such as '<0.1' are read with --likelihoods TASK=censored")
@@ -159,7 +161,7 @@ def _lines(found: dict[str, Any], quiet: bool) -> list[str]:
     top += [f"  {c['name']:{width}}  {', '.join(_details(c))}" for c in found["columns"]]
     top.append(f"features by themselves: {', '.join(found['features']) or 'none'}")
     if found["features_if_named"]:
-        top.append(f"features if named: --features {','.join(found['features_if_named'])}")
+        top.append(f"features if named: --features {','.join(found['features'] + found['features_if_named'])}")
     for name, why in found["left_out"].items():
         top.append(f"no feature: {name} ({why})")
     top.append(f"may be labels: {', '.join(found['labels']) or 'none'}")

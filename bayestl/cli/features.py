@@ -99,13 +99,17 @@ class Inputs:
 
     def _refuse_unread(self, table: FileTable, error: ValueError) -> None:
         """Name the cells of the columns of formulas and SMILES strings that are none."""
+        from bayestl.features.formula import fault_of
+
         for name, kind in self.kinds.items():
             if kind in _WORDS:
                 texts = table.text(name)
                 wrong = {text for text in texts.dropna().unique() if not _reads(kind, text)}
                 if wrong:
+                    first = next(text for text in texts.dropna() if text in wrong)
+                    why = f" ({fault_of(first)})" if kind == "formulas" else ""
                     raise ValueError(
-                        f"column {name!r} of {table.path.name} holds {table.where(texts.isin(wrong), name)}: {_WORDS[kind]}; correct the cell, "
+                        f"column {name!r} of {table.path.name} holds {table.where(texts.isin(wrong), name)}: {_WORDS[kind]}{why}; correct the cell, "
                         f"drop the row, or name the column as {_other(kind)}:{name}"
                     ) from error
 
@@ -210,6 +214,19 @@ def _kind_of_text(table: FileTable, name: str) -> str | None:
         return None
 
 
+def misprint(table: FileTable, name: str) -> str | None:
+    """What is wrong with a column of formulas of which a few are none; None for any other column."""
+    from bayestl.features.formula import fault_of
+    from bayestl.features.kinds import FEW, ODD
+
+    texts = table.text(name)
+    faults = {text: fault_of(text) for text in texts.dropna().unique()}
+    wrong = [text for text, fault in faults.items() if fault]
+    if len(faults) < FEW or not 0 < len(wrong) <= ODD * len(faults):
+        return None
+    return f"column {name!r} holds {table.where(texts.isin(wrong), name)}, no formula as its other texts are ({faults[wrong[0]]}): correct it"
+
+
 def of_predict(columns: Sequence[str]) -> set[str]:
     """Columns that ``predict`` has written, by their names."""
     found = set()
@@ -253,7 +270,9 @@ def _evident(table: FileTable, taken: Mapping[str, str], say: Say) -> dict[str, 
     shown = [f"{name!r} ({reason})" for name, reason in others.items() if reason != "text"]
     words = [f"left out of the features: {few(shown)}"] if shown else []
     if offers:
-        words.append(f"text can be features too: --features {','.join(map(_quoted, offers[:SHOWN]))}")
+        words.append(
+            f"text can be features too: --features {','.join(map(_quoted, [*kinds, *offers][: len(kinds) + SHOWN]))}"
+        )
     if not kinds:
         such = f", such as {offers[0]}" if offers else ""
         why = f" ({words[0]})" if shown else ""

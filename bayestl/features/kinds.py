@@ -24,6 +24,9 @@ KINDS = ("numbers", "categories", "formulas", "smiles")
 """The kinds of columns, in the order of their features."""
 MOST_LEVELS = 50
 """Most levels of a column of text that is taken for categories without being told."""
+ODD, FEW = 0.2, 8
+"""Most of the different texts that may be no formulas, for a column to be taken for formulas with misprints; and the least of
+these texts."""
 NAMED = {"formula": "formulas", "composition": "formulas", "smiles": "smiles"}
 """Kinds of columns of text by their names, in small letters."""
 _LIKE_FORMULA = re.compile(r"([A-Z][a-z]?|[\d.+\-*· (){}\[\]])+")
@@ -100,6 +103,13 @@ def _kind_of_text(values: pd.Series) -> str:
         )
     if is_formula or is_smiles:
         return "formulas" if is_formula else "smiles"
+    faults = distinct.map(fault_of)
+    if len(distinct) >= FEW and 0 < (faults != "").sum() <= ODD * len(distinct):
+        wrong = values.isin(set(distinct[faults != ""]))
+        raise ValueError(
+            f"column {values.name!r} holds {cell(values, wrong)}, which is no formula as its other texts are ({faults[faults != ''].iloc[0]}): "
+            "correct it, or name the column in categories="
+        )
     counts = values.map(values.value_counts())
     if len(distinct) > MOST_LEVELS or 2 * (counts == 1).sum() > len(values):
         unlike = ~values.map(lambda text: bool(_LIKE_FORMULA.fullmatch(text) or _LIKE_SMILES.fullmatch(text)))

@@ -27,7 +27,7 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE | re.ASCII)
-_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+_COMMA = re.compile(r"([<>≤≥]\s*=?\s*)?[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 LIMIT = re.compile(r"\s*[<>≤≥]\s*=?\s*[+-]?[\d.].*|\s*[+-]?[\d.]+\s*\.\.\s*[+-]?[\d.]+\s*")
 """Text that says a limit or an interval."""
 QUANTITY = re.compile(r"[~≈≃±]?\s*[+-]?\d+([.,]\d+)?(e[+-]?\d+)?\s*([±(+].*|[^\d\s].{0,12})?", re.IGNORECASE | re.ASCII)
@@ -196,12 +196,12 @@ def _advice(bad: list[Any], name: str, what: str) -> str:
     if any(isinstance(v, Mapping) for v in bad):
         return "features.CompositionFeatures turns compositions and formulas into numbers"
     text = [v.strip() for v in bad if isinstance(v, str)]
+    if any(_COMMA.fullmatch(v) for v in text):
+        return "a decimal needs a point: with decimal=',' pandas reads columns of numbers; in columns with text, such as limits, replace it"
     if any(LIMIT.fullmatch(v) for v in text):
         if what in ("X", "Y_std", "observed_std"):
             return "a limit is no number: give one, and for a feature a further column that says where it is a limit"
         return f"it is a limit: give Task({name!r}, likelihood=Censored()) in tasks="
-    if text and all(_COMMA.fullmatch(v) for v in text):
-        return "a decimal needs a point: with decimal=',' pandas reads such files"
     if text and all(QUANTITY.fullmatch(v) for v in text):
         return "leave out units and errors of numbers: units belong to Task(unit=), standard errors to Y_std"
     if any(isinstance(v, bytes) for v in bad):

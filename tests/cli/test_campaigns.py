@@ -69,7 +69,7 @@ def test_a_campaign_from_the_first_sheet_to_the_last(pool, tmp_path):
     assert [s["id"] for s in state["open"]] == [3]
     number = state["last"][-2]["id"]
     taken = invoke("withdraw", ledger, number)
-    assert "1 results withdrawn" in taken.output
+    assert f"results withdrawn: {number} (measured of " in taken.output
     twice = invoke("withdraw", ledger, number)
     assert twice.exit_code == 1
     assert "nothing is withdrawn" in twice.output

@@ -105,7 +105,7 @@ def test_text_is_offered_as_what_it_is(tmp_path):
     )
     kinds, said = chosen(tmp_path, table)
     assert kinds == {"x": "numbers", "ok": "categories"}
-    assert "--features composition:formula,categories:facet,molecules:solvent" in said
+    assert "--features x,ok,composition:formula,categories:facet,molecules:solvent" in said
     assert "note" not in said
     with pytest.raises(
         ValueError, match="no numeric feature columns are left: name them with --features, such as composition:formula"

@@ -169,3 +169,13 @@ def test_advice_does_not_offer_the_likelihood_that_is_there():
     assert row["status"] != "pass"
     assert "zeros" not in row["advice"]
     assert "Recalibrated" in row["advice"]
+
+
+def test_a_feature_that_acts_linearly_is_used():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.uniform(0, 1, (60, 4)), columns=["line", "wave", "nothing", "noise"])
+    Y = pd.DataFrame({"y": 3 * X["line"] + np.sin(6 * X["wave"]) + 0.05 * rng.standard_normal(60)})
+    checks = (
+        btl.IndependentGP(hyperparameters="map", verbose=False).fit(X, Y).diagnose(transfer=False).set_index("check")
+    )
+    assert checks.loc["features unused", "advice"] == "hardly used: nothing, noise"

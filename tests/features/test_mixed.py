@@ -232,3 +232,11 @@ def test_a_model_on_a_table_with_a_category_numbers_and_formulas():
     predicted = model.predict(X[24:])
     assert np.abs(np.ravel(predicted) - Y["energy"][24:]).mean() < 0.2
     assert list(model[-1].feature_names_in_)[:3] == ["temperature", "facet=(110)", "facet=(111)"]
+
+
+@pytest.mark.parametrize("misprint", ["NacL", "CuSO4·xH2O", "SI02"])
+def test_a_misprint_among_formulas_does_not_make_classes_of_them(misprint):
+    formulas = ["NaCl", "KCl", "LiF", "MgO", "CaO", "ZnS", "GaAs", "InP", "SiO2", misprint] * 3
+    with pytest.raises(ValueError, match=f"{misprint}.*no formula as its other texts are"):
+        TableFeatures(verbose=False).fit(pd.DataFrame({"material": formulas}))
+    TableFeatures(categories=["material"], verbose=False).fit(pd.DataFrame({"material": formulas}))

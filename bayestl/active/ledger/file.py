@@ -99,7 +99,9 @@ class Ledger:
         """
         path = Path(path)
         if path.exists() or path.is_symlink():
-            raise LedgerError(f"{path} already exists: go on with Campaign.open({str(path)!r}), or choose another path")
+            raise LedgerError(
+                f"{path} already exists: go on with Campaign.open({str(path)!r}) (on the command line: without --pool), or choose another path"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         for leftover in path.parent.glob(f".{path.name}.*.new*"):  # of a process that was killed
             if time.time() - leftover.stat().st_mtime > 3600:
@@ -133,7 +135,9 @@ class Ledger:
                 db.execute("COMMIT")
             os.link(scratch, path)  # unlike renaming, linking fails where another process was faster
         except FileExistsError as error:
-            raise LedgerError(f"{path} already exists: go on with Campaign.open({str(path)!r})") from error
+            raise LedgerError(
+                f"{path} already exists: go on with Campaign.open({str(path)!r}) (on the command line: without --pool)"
+            ) from error
         finally:
             for leftover in (scratch, Path(f"{scratch}-journal")):
                 leftover.unlink(missing_ok=True)

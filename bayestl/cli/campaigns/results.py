@@ -47,7 +47,10 @@ def tell(
     quiet: Quiet = False,
     how: Reading = HOW,
 ) -> None:
-    """Add results to a campaign: all of them or, where one is refused, none; those of a sheet told before count once."""
+    """Add results to a campaign: all of them or, where one is refused, none.
+
+    Those of a sheet told before, known by the numbers of its suggestions, count once.
+    """
     with user_errors():
         from bayestl.active import Campaign
 
@@ -114,7 +117,10 @@ def withdraw(
         campaign = Campaign.open(ledger, verbose=False)
         (campaign.drop if suggestions else campaign.withdraw)(numbers)
         what = "suggestions" if suggestions else "results"
-        printer(quiet)(f"{len(set(numbers))} {what} withdrawn; {campaign!r}")
+        of = campaign.suggestions() if suggestions else campaign.results("withdrawn")
+        rows = of[of["id"].isin(numbers)]
+        named = ", ".join(f"{r.id} ({r.task} of {r.row})" for r in rows.itertuples())
+        printer(quiet)(f"{what} withdrawn: {named}; {campaign!r}")
 
 
 def status(

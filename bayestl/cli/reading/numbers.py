@@ -29,6 +29,7 @@ _SHAPES = {
     "point": _NUMBER["."],
 }  # fmt: skip
 _EXCEL_ERROR = re.compile(r"#(DIV/0!|REF!|VALUE!|NAME\?|NUM!|NULL!|SPILL!|CALC!)|#+", re.IGNORECASE)
+_LIMIT_WITH_COMMA = re.compile(r"\s*[<>≤≥]\s*=?\s*[+-]?[0-9]+,[0-9]+\s*")
 _WITH_ERROR = re.compile(r"[+-]?[0-9.,]+\s*(±|\+/-|\+-|\([0-9]+\)).*")
 _WITH_UNIT = re.compile(r"([+-]?[0-9.,]+([eE][+-]?[0-9]+)?)\s*[^\W\d_%°][^<>]*|[+-]?[0-9.,]+\s*[%°].*")
 
@@ -137,11 +138,13 @@ def fault(cell: Any, decimal: str) -> str:
     text = cell if isinstance(cell, str) else ""
     kind = shape(text)
     if kind and "thousands" in kind:
-        return "write numbers without thousands separators"
+        return "write numbers without thousands separators, and with a point as the decimal sign"
     if _NUMBER[decimal].fullmatch(text):
         return "it is too large: use another unit"
     if kind:
         return f"the decimal sign of the file is {decimal!r}: correct the cell, or name another one with --decimal"
+    if decimal == "." and _LIMIT_WITH_COMMA.fullmatch(text):
+        return "write the limit with a point as the decimal sign, such as <0.8"
     if _EXCEL_ERROR.fullmatch(text):
         return "an error of the spreadsheet: correct its formula, or leave the cell empty"
     if _WITH_ERROR.fullmatch(text):

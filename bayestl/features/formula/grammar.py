@@ -137,7 +137,13 @@ class _Reader:
         opened = self.take("open")
         if opened is None:
             return None
+        first = self.next("integer")
         amounts = self.formula()
+        if opened.text == "[" and first is not None and len(amounts) == 1:
+            raise Fault(
+                f"an isotope, or a number of atoms? Write ^{{{first.text}}}, or the number behind the element",
+                first.place,
+            )
         closed = self.take("close")
         if closed is None:
             raise Fault(f"{opened.text!r} is opened and does not close", opened.place)

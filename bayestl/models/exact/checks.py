@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 
 from bayestl.diagnostics.checks import Check, judge, report_checks
 from bayestl.inference.gaussian.large.inducing import FULL_LABELS
 from bayestl.inference.gaussian.large.neighbours import NEAR
-from bayestl.kernels.stationary import Stationary
 from bayestl.models.exact.family import Family
+from bayestl.priors.prior import Prior
+from bayestl.priors.processes import Smooth
 
 MOST_JITTER = 1e-6
 """Jitter above which the check warns, relative to unit variance."""
 LEAST_NOISE, MOST_NOISE = 1e-3, 0.9
 """Noise standard deviation relative to the labels' standard deviation, outside of which the check warns."""
-UNUSED = 5.0
-"""Length scale, in units of sqrt(d) standard deviations, above which a function hardly changes along a feature."""
+UNUSED = 0.05
+"""Change of a function, in standard deviations of its labels, below which it hardly changes along a feature."""
 
 
 def optimiser_checks(families: Sequence[Family]) -> Iterator[Check]:
@@ -70,19 +71,29 @@ def noise_checks(families: Sequence[Family]) -> Iterator[Check]:
 
 
 def feature_checks(families: Sequence[Family], names: Sequence[str]) -> Iterator[Check]:
-    """Count the features whose length scales are so long that they hardly matter."""
-    longest = UNUSED * math.sqrt(len(names))
-    shortest = np.full(len(names), np.inf)
+    """Count the features along which the functions hardly change."""
+    change = np.zeros(len(names))
     for family in families:
-        for module in family.prior.modules():
-            if isinstance(module, Stationary) and len(module.lengthscale) == len(names):
-                shortest = np.minimum(shortest, module.lengthscale.detach().numpy())
-    if np.isinf(shortest).all():
-        return
-    unused = [n for n, scale in zip(names, shortest, strict=True) if scale > longest]
+        with torch.no_grad():
+            d = family.posterior.components[0].labels.points.x.shape[1]  # behind the features, other tasks' labels
+            of_family = _changes(family.prior, d).max(dim=0).values[: len(names)]
+            change = np.maximum(change, of_family.numpy())
+    unused = [n for n, size in zip(names, change, strict=True) if size < UNUSED]
     shown = ", ".join(unused[:8]) + (" ..." if len(unused) > 8 else "")
     all_unused = len(unused) == len(names)
     advice = "no feature matters to any task: the prediction is nearly constant" if all_unused else ""
     if unused and not all_unused:
         advice = f"hardly used: {shown}"
     yield Check("features unused", "all tasks", float(len(unused)), float(len(names)), judge(all_unused), advice)
+
+
+def _changes(prior: Prior, d: int) -> torch.Tensor:
+    """Standard deviation (T, d) of ``f_t(x) - f_t(x')`` where x and x' lie two standard deviations of one feature apart."""
+    total = torch.zeros(prior.n_tasks, d, dtype=torch.float64)
+    for w, process in zip(prior.weights().T, prior, strict=True):
+        if isinstance(process, Smooth):
+            alike = process.kernel.forward(
+                torch.zeros(1, d, dtype=torch.float64), 2.0 * torch.eye(d, dtype=torch.float64)
+            )
+            total += 2.0 * w[:, None] ** 2 * (1.0 - alike)
+    return total.clamp_min(0.0).sqrt()
