@@ -197,20 +197,23 @@ class Observations:
             evidence = -0.5 * float(residual @ alpha) - float(factor.diagonal().log().sum())
             return mean, variance, evidence - 0.5 * len(residual) * math.log(2 * math.pi)
 
-        return self.settle_by(prior, posterior, centre, covariance.diagonal())
+        start = self._start or self.sites_for(prior, centre, covariance.diagonal().clamp_min(1e-10))
+        best = self.settle_by(prior, posterior, *start)
+        self._start = best.linear, best.precision
+        return best
 
     @torch.no_grad()
     def settle_by(
         self,
         prior: Prior,
         posterior: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, float]],
-        centre: Tensor,
-        prior_variance: Tensor,
+        linear: Tensor,
+        precision: Tensor,
     ) -> Sites:
         """The best sites, given how the latent values follow from any: their means (N,), variances (N,) and log evidence.
 
-        ``posterior`` takes the precision-times-mean and the precision (N,) of all pseudo-labels; ``centre`` and
-        ``prior_variance`` (N,) are the moments without labels, from which the first sites come.
+        ``posterior`` takes the precision-times-mean and the precision (N,) of all pseudo-labels; the search begins at
+        ``linear`` and ``precision``.
 
         Raises
         ------
@@ -219,11 +222,8 @@ class Observations:
         """
         site = self._site
         fixed_linear, fixed_precision = self._fixed(prior)
-        if self._start is not None:
-            linear = torch.where(site, self._start[0], fixed_linear)
-            precision = torch.where(site, self._start[1], fixed_precision)
-        else:
-            linear, precision = self.sites_for(prior, centre, prior_variance.clamp_min(1e-10))
+        linear = torch.where(site, linear, fixed_linear)
+        precision = torch.where(site, precision, fixed_precision)
         best: Sites | None = None
         target = linear, precision
         step = 1.0
@@ -254,7 +254,6 @@ class Observations:
             precision = torch.where(site, precision + step * (target_precision - precision), fixed_precision)
             step = min(1.0, 1.5 * step)
         assert best is not None
-        self._start = best.linear, best.precision
         return best
 
     def _pseudo(self, sites: Sites) -> Labels:

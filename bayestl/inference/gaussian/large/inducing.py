@@ -181,5 +181,5 @@ def _settle(prior: Prior, data: Data, own: RowLabels) -> tuple[Tensor, Tensor]:
         return mean, variance, evidence
 
     prior_variance = prior.variance(data.points)
-    sites = data.settle_by(prior, posterior, torch.zeros_like(prior_variance), prior_variance)
+    sites = data.settle_by(prior, posterior, *data.sites_for(prior, torch.zeros_like(prior_variance), prior_variance))
     return sites.linear, sites.precision
