@@ -219,7 +219,7 @@ class Campaign:
         if (known := self._quantity()).empty:
             return None
         worth = self.goal.utility(known.to_numpy())
-        i = int(np.argmax(worth))
+        i = self.goal.best_of(known.to_numpy())
         return pd.Series({"row": known.index[i], "value": float(known.iloc[i]), "utility": float(worth[i])})
 
     def found(self) -> pd.Series:
@@ -273,12 +273,12 @@ class Campaign:
         """The frame with names of candidates instead of their positions in column ``row``."""
         return frame.assign(row=self.pool.index[frame["row"].astype(int)]) if len(frame) else frame
 
-    def drop(self, suggestions: Sequence[int]) -> None:
+    def drop(self, suggestions: int | Sequence[int]) -> None:
         """Drop suggestions that will not be measured: they may be suggested again.
 
         Raises a ValueError for the number of one that is not open; then none is dropped.
         """
-        self.ledger.drop(suggestions)
+        self.ledger.drop(np.atleast_1d(suggestions).tolist())
 
     def _choose(self, n: int, seed: int) -> list[dict[str, Any]]:
         """Up to ``n`` suggestions: by a model once every task has enough labels, else spread over the pool."""
@@ -337,7 +337,7 @@ class Campaign:
         if again := len(entries) - self.ledger.record(entries):
             warnings.warn(f"{again} of {len(entries)} results were told before and are not added again", stacklevel=2)
 
-    def withdraw(self, results: Sequence[int]) -> None:
+    def withdraw(self, results: int | Sequence[int]) -> None:
         """Withdraw results that were told by mistake, by their ``id`` in :meth:`results`: their costs are given back.
 
         Their suggestions are open again.  A withdrawn result stays in the ledger and counts nowhere.
@@ -347,4 +347,4 @@ class Campaign:
         ValueError
             For the number of no result, or of one that is withdrawn already; then none is withdrawn.
         """
-        self.ledger.withdraw(results)
+        self.ledger.withdraw(np.atleast_1d(results).tolist())

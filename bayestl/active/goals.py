@@ -103,6 +103,10 @@ class Goal(ABC):
         value = np.where(worse | (either & np.isinf(low)), high, low)
         return np.where(np.isinf(value), np.nan, value)
 
+    def best_of(self, y: np.ndarray) -> int:
+        """Position of the best of some values (n,) of the quantity."""
+        return int(np.argmax(self.utility(y)))
+
     def hit(self, predicted: Marginals, best: float) -> np.ndarray | None:
         """Probability (n,) that the quantity is better than the ``best`` utility so far; None where that says nothing."""
         return None
@@ -210,6 +214,10 @@ class Between(Goal):
 
     def utility(self, y: np.ndarray) -> np.ndarray:
         return np.where((y >= self.lower) & (y <= self.upper), 1.0, 0.0)
+
+    def best_of(self, y: np.ndarray) -> int:
+        """The first value in the range; where there is none, the nearest one."""
+        return int(np.argmin(np.maximum(np.maximum(self.lower - y, y - self.upper), 0.0)))
 
     def promise(self, predicted: Marginals, best: float) -> np.ndarray:
         if isinstance(predicted, Empirical):

@@ -243,6 +243,6 @@ def progress_table(results: pd.DataFrame, known: pd.Series, goal: Goal, names: S
     complete = needed.groupby(["row", "task"])["spent"].first().groupby("row").max().sort_values(kind="stable")
     value = known.loc[complete.index].to_numpy()
     utility = goal.utility(value)
-    best = value[np.array([np.argmax(utility[: i + 1]) for i in range(len(value))], dtype=int)]
+    best = value[np.array([goal.best_of(value[: i + 1]) for i in range(len(value))], dtype=int)]
     columns = {"cost": complete.to_numpy(), "row": complete.index, "value": value, "utility": utility, "best": best}
     return pd.DataFrame(columns)

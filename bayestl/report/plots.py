@@ -153,6 +153,8 @@ def plot_levels(values: np.ndarray, title: str = "", bins: int = 10, ax: Any = N
     """Histogram of probability integral transforms (n,), such as ``pit`` of ``leave_one_out()``: :func:`plot_pit`."""
     from scipy import stats
 
+    if np.ndim(values) != 1:
+        raise ValueError(f"levels are a column of numbers, such as pit of leave_one_out(), got {type(values).__name__}")
     ax = new_axes(ax, (3.8, 2.8))
     low, high = stats.binom(len(values), 1.0 / bins).ppf([0.025, 0.975]) * bins / len(values)
     ax.axhspan(low, high, color="0.88", zorder=0)
@@ -172,6 +174,7 @@ def plot_held_out(held: pd.DataFrame, label: str, ax: Any = None) -> Any:
     ``held`` holds the rows of one task of ``leave_one_out()``; ``label`` is the name of the task with its unit.
     """
     ax = new_axes(ax, (3.6, 3.4))
+    held = _with_columns(held, "y", "high", "mean", "std")
     known = held[held["y"] == held["high"]]
     many = len(known) > MANY_ROWS
     two_sd = None if many else 2 * known["std"]
@@ -215,7 +218,16 @@ def plot_reliability(comparison: Comparison, quantity: str, bins: int = 8, ax: A
 
 def _table(source: Any, method: str) -> pd.DataFrame:
     """The table itself, or the table that a method of a fitted model returns."""
+    if not isinstance(source, pd.DataFrame) and not hasattr(source, method):
+        raise ValueError(f"{type(source).__name__} has no {method}(): give a model that has, or that table")
     return source if isinstance(source, pd.DataFrame) else getattr(source, method)()
+
+
+def _with_columns(table: Any, *names: str) -> pd.DataFrame:
+    """A table that has some columns, which a plot draws."""
+    if not isinstance(table, pd.DataFrame) or not set(names) <= set(table.columns):
+        raise ValueError(f"a table with the columns {', '.join(names)} is drawn, got {type(table).__name__}")
+    return table
 
 
 def plot_task_correlation(model: Any, ax: Any = None) -> Any:
@@ -255,6 +267,7 @@ def plot_offsets(model: Any, ax: Any = None) -> Any:
 
 def plot_learning_curve(curve: pd.DataFrame, unit: str = "", ax: Any = None) -> Any:
     """Error against the number of labels, a line per model: ``curve`` has columns ``n``, ``model``, ``mae``."""
+    curve = _with_columns(curve, "n", "model", "mae")
     ax = new_axes(ax, (4.6, 3.4))
     for j, (model, part) in enumerate(curve.groupby("model", sort=False)):
         grouped = part.groupby("n")["mae"]

@@ -98,3 +98,12 @@ def test_words_give_the_goal_back(goal):
     assert from_words(goal.words) == goal
     with pytest.raises(ValueError, match="'as good as possible' is none of"):
         from_words("as good as possible")
+
+
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [([2.556, 1.7, 2.99], 2), ([5.5, 9.0, 2.0], 0), ([2.9, 4.0, 3.5], 1), ([1.0, 7.0], 0)],
+)
+def test_the_best_of_a_range_is_in_it_or_the_nearest(values, best):
+    assert Between("gap", 3, 5).best_of(np.array(values)) == best
+    assert Maximise("gap").best_of(np.array(values)) == int(np.argmax(values))

@@ -68,14 +68,19 @@ class Ledger:
     def _refuse_other_files(self) -> None:
         """Refuse what is no ledger of this version by its first bytes, before SQLite touches it."""
         try:
-            if not self.path.is_file():
-                raise LedgerError(f"no ledger at {self.path}")
-            with self.path.open("rb") as file:
-                start = file.read(100)
+            there = self.path.is_file()
+            start = b""
+            if there:
+                with self.path.open("rb") as file:
+                    start = file.read(100)
         except OSError as error:
             raise LedgerError(f"{self.path} cannot be read: {error.strerror or error}") from error
         except ValueError as error:
-            raise LedgerError(f"no ledger at {str(self.path)!r}") from error
+            raise LedgerError(f"{str(self.path)!r} is no path of a ledger") from error
+        if not there:
+            raise LedgerError(
+                f"no ledger at {self.path}: begin one with Campaign(...), on the command line with suggest --pool"
+            )
         if not start.startswith(b"SQLite format 3\0") or int.from_bytes(start[68:72], "big") != APPLICATION:
             raise LedgerError(f"{self.path} is no ledger of a campaign, or is damaged at its beginning")
         if (found := int.from_bytes(start[60:64], "big")) != FORMAT:

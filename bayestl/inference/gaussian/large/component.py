@@ -33,7 +33,6 @@ class Summarised(Component):
         return cls(prior, labels, factor, solve(factor, labels.y), 0.0, root, near, root.new_zeros(0, len(root)))
 
     full = False
-    rows_at_once = 256
 
     def completed(self, cross: Tensor) -> Tensor:
         if not len(self.a):

@@ -25,6 +25,8 @@ NEAR = 10
 """Labels of each latent function near a row."""
 JITTER = 1e-8
 """Jitter of the covariance of the labels near a row, scaled units."""
+ROWS = 256
+"""Rows of which the features of all labels near them are held at a time."""
 BLOCK = 2048
 """Labels whose covariance with all others is held at a time, for joint draws."""
 
@@ -67,9 +69,9 @@ class Neighbours:
     def _new_trees(self, first: int) -> list[tuple[np.ndarray, NearestNeighbors]]:
         """Of each latent function with labels from the position ``first`` on, these and a search for the nearest of them."""
         task = self.points.task[first:].numpy()
-        of_tasks = [first + np.flatnonzero(task == t) for t in np.unique(task)]
-        z = (self.points.x.detach() * self._metric).numpy()
-        return [(of_task, NearestNeighbors().fit(z[of_task])) for of_task in of_tasks]
+        z = (self.points.x[first:].detach() * self._metric).numpy()
+        of_tasks = [np.flatnonzero(task == t) for t in np.unique(task)]
+        return [(first + of_task, NearestNeighbors().fit(z[of_task])) for of_task in of_tasks]
 
     def _sort_rows(self) -> None:
         """Order the labels by row, so that those of a row are found by bisection."""
@@ -110,8 +112,17 @@ class Neighbours:
 
     def given(self, prior: Prior, at: Points, at_inducing: Points, root: Tensor) -> Given:
         """The latent values of n rows given the labels near them; ``root`` (M, M) is that of the inducing values."""
+        places = torch.from_numpy(self.places(at))
+        few = torch.arange(len(places)).split(ROWS)
+        return Given(
+            *map(
+                torch.cat, zip(*(self._given(prior, at.at(k), places[k], at_inducing, root) for k in few), strict=True)
+            )
+        )
+
+    def _given(self, prior: Prior, at: Points, place: Tensor, at_inducing: Points, root: Tensor) -> Given:
+        """The same for a few rows, whose features all fit into memory; ``place`` (n, K) is of :meth:`places`."""
         n_tasks = prior.n_tasks
-        place = torch.from_numpy(self.places(at))
         n, there = len(place), place >= 0
         place = place.clamp_min(0)
         near, everywhere = self.points.at(place), _every_task(at, n_tasks)
