@@ -225,6 +225,8 @@ def _posterior(
     X = inputs.transform(table, names)
     if filled := inputs.empty_cells(table):
         note(f"empty cells get the median of the fitted table: {', '.join(filled)}")
+    if far := inputs.far(X, fitted):
+        note(f"far beyond the fitted table, where predictions are guesses: {', '.join(far)}")
     tasks = {t.name: t.observes for t in fitted.tasks_}
     known = [n for n in tasks if n in table.columns] if not ignore_labels else []
     further = {"group": document["groups"], "name": document["name"]}
@@ -254,8 +256,8 @@ def _posterior(
         say(f"{again.sum()} rows are those of the fitted table: their labels count once")
     if alike.any():
         say(
-            f"{alike.sum()} rows have the features of a row of the fitted table and are taken for other rows: "
-            "if they are the same, name the rows with --name when fitting"
+            f"rows with the features of a row of the fitted table, taken for other rows: {alike.sum()}; if they are the same, name "
+            "them with --name when fitting, and alike here"
         )
     naming = document["name"] if names is not None else next(iter(inputs.formulas), None)
     index = table.cells.index if naming is None or not named else pd.Index(table.text(naming))

@@ -23,6 +23,8 @@ _ID = re.compile(
 _CAMEL_ID = re.compile(r".*[a-z]ID")
 OF_PREDICT = ("mean", "std", "median", "lower", "upper")
 """Columns that ``predict`` writes for each task with numbers."""
+FAR = 1.0
+"""Part of the range of the fitted numbers beyond its ends from which a number is far."""
 SHOWN = 8
 Say = Callable[[str], None]
 
@@ -63,6 +65,22 @@ class Inputs:
         """Columns of a table with empty cells, of which the fitted table had none: nothing says that they are filled."""
         filled = [name for name in self.kinds if name not in self.features.missing_]
         return [f"{name!r} ({n})" for name in filled if (n := int(self._column(table, name).isna().sum()))]
+
+    def far(self, X: pd.DataFrame, fitted: Any) -> list[str]:
+        """Columns of numbers with values far beyond those that the model was fitted to: another unit, perhaps."""
+        found = []
+        for name in (
+            n for n, kind in self.kinds.items() if kind == "numbers" and n in X and n in fitted.table_.features
+        ):
+            known = fitted.table_.x[:, fitted.table_.features.index(name)]
+            low, high = known.min(), known.max()
+            values = X[name].to_numpy()
+            beyond = (values < low - FAR * (high - low)) | (values > high + FAR * (high - low))
+            if beyond.any():
+                found.append(
+                    f"{name!r} ({beyond.sum()} rows, such as {values[beyond][0]:g}; fitted to {low:g} to {high:g})"
+                )
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """What has been learnt, as JSON values."""

@@ -323,3 +323,15 @@ def test_a_campaign_knows_its_candidates_by_numbers_as_text(tmp_path, ids):
     out = invoke("tell", tmp_path / "c.db", tmp_path / "r.csv")
     assert out.exit_code == 0, out.output
     assert f"best so far: gap = 3.25 at {names[1]}" in out.output
+
+
+@pytest.mark.parametrize(("value", "far"), [(300.0, True), (-90.0, True), (88.0, False), (120.0, False)])
+def test_a_number_far_beyond_the_fitted_ones_is_said(tmp_path, value, far):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"T (°C)": np.linspace(12, 88, 12), "y": rng.normal(size=12)})
+    options = ["--tasks", "y", "--features", "T (°C)", "--model", "independent", "-q"]
+    assert invoke("fit", saved(tmp_path, table), *options, "-o", tmp_path / "m").exit_code == 0
+    new = saved(tmp_path, pd.DataFrame({"T (°C)": [50.0, value]}), "new.csv")
+    out = invoke("predict", tmp_path / "m", new, "-o", tmp_path / "p.csv")
+    assert out.exit_code == 0
+    assert (f"'T (°C)' (1 rows, such as {value:g}; fitted to 12 to 88)" in out.output) == far
