@@ -114,6 +114,7 @@ def test_a_task_without_labels_is_drawn_from_the_prior_without_a_global_generato
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_fits_in_threads_agree_while_another_thread_draws_and_reseeds(small, alone):
     stop = threading.Event()
 

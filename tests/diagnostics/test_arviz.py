@@ -82,6 +82,7 @@ def test_arviz_loo_is_the_exact_one_for_fixed_hyperparameters(two_tasks):
     assert float(found.elpd_loo) == pytest.approx(own.loc[own["task"] == "target", "log_density"].sum(), abs=1e-8)
 
 
+@pytest.mark.slow
 def test_arviz_loo_agrees_with_the_averaged_one(mixed, exported):
     model, _ = mixed
     others = [model.to_arviz(n_draws=120, seed=seed) for seed in (1, 2)]

@@ -17,6 +17,7 @@ def test_all_graphs_without_a_cycle_are_compared():
 QUICK = btl.LatentVariableGP(inference="svi", max_steps=30, n_inducing=8)
 
 
+@pytest.mark.slow
 def test_the_edge_that_is_there_is_found():
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (30, 2))

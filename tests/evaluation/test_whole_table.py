@@ -78,6 +78,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the chains have not settled")
 def test_the_thresholds_are_between_a_fold_and_the_table(table, near):
     X, Y = table
@@ -88,6 +89,7 @@ def test_the_thresholds_are_between_a_fold_and_the_table(table, near):
         assert how(of_fold) != how(of_table)
 
 
+@pytest.mark.slow
 def test_compare_fits_every_fold_as_the_table(table, near):
     found = btl.compare(MODELS, *table, target="target", cv=5, verbose=False)
     assert not found.failures
@@ -131,6 +133,7 @@ def test_ensembles_fit_every_fold_as_the_table(table, near, ensemble, tmp_path):
         assert fit == EXPECTED[name]
 
 
+@pytest.mark.slow
 def test_labels_held_out_of_a_fitted_model_are_predicted_by_fits_as_its_own(table, near):
     X, Y = table
     for name in ("chain", "latent"):

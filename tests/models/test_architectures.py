@@ -46,6 +46,7 @@ def test_a_source_of_noise_does_not_hurt():
     assert errors["with"] < 1.25 * errors["alone"]
 
 
+@pytest.mark.slow
 def test_difference_recovers_rho_offset_and_groups():
     rng = np.random.default_rng(0)
     n = 45
