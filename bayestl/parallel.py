@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -21,6 +22,7 @@ from bayestl.progress import progress
 Result = TypeVar("Result")
 Caught = tuple[str, type[Warning], str, int]
 """A warning of a worker: text, category, file and line."""
+_QUIET_TRACKER = "ignore::UserWarning:joblib.externals.loky.backend.resource_tracker"
 
 
 def in_parallel(
@@ -65,7 +67,11 @@ def _deaf_workers() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
-    resource_tracker.ensure_running()
+    sys.warnoptions.append(_QUIET_TRACKER)  # what an interrupt leaves is no news of the tracker's
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(_QUIET_TRACKER)
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

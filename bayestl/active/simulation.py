@@ -99,8 +99,8 @@ def simulate(
     tasks : sequence of Task, optional
         The tasks with their costs; by default every measurement costs one.
     start : int or sequence of int
-        Rows whose labels of the quantity are known at the start, at no cost: a number, drawn for each seed, or
-        positions.
+        Rows whose labels of the quantity are known at the start, at no cost, and those of tasks that would have none: a
+        number, drawn for each seed, or positions.
     known : sequence of str
         Tasks whose labels are known for the whole pool (a database of calculations).
     further : (X, Y), optional
@@ -232,7 +232,8 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
     shown = truth.where(np.zeros(truth.shape, dtype=bool))
     for task in setting.known:
         shown[task] = truth[task]
-    for task in needed:
+    elsewhere = [] if setting.further is None else setting.further[1].columns
+    for task in [*needed, *(name for name in names if name not in (*needed, *setting.known, *elsewhere))]:
         shown.iloc[rows, names.index(task)] = truth[task].iloc[rows].to_numpy()  # by position: names may repeat
     spent, at_start = 0.0, set(rows.tolist())
     records = []

@@ -140,3 +140,12 @@ def test_learning_is_judged_by_the_error_over_the_pool(table):
     assert summary["knowledge"] < summary["chance"]
     assert np.isnan(summary["blind"])
     assert plot_simulation(found).get_ylabel() == "error over the pool"
+
+
+def test_a_task_beside_the_goal_has_labels_at_the_start():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.uniform(size=30)})
+    Y = pd.DataFrame({"cheap": np.sin(5 * X["x"]), "gap": np.sin(5 * X["x"]) + X["x"]})
+    policies = {"gp": ByModel(btl.MultiTaskGP(hyperparameters="map", n_starts=1, verbose=False))}
+    found = simulate(X, Y, Maximise("gap"), policies, start=4, budget=2, seeds=[0], verbose=False)
+    assert len(found.records) == 3
