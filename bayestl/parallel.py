@@ -46,7 +46,12 @@ def in_parallel(
             module=r"joblib\.externals\.loky\.process_executor$",
         )
         # that an error or an interrupt ends the loop before its other jobs is no news either
-        warnings.filterwarnings("ignore", message="(?s).*adjusting the input task iterator", category=UserWarning)
+        warnings.filterwarnings(
+            "ignore",
+            message="(?s).*adjusting the input task iterator",
+            category=UserWarning,
+            module=r"joblib\.parallel$",
+        )
         run = Parallel(n_jobs=n_jobs, return_as="generator")
         with nullcontext() if n_jobs == 1 else _deaf_workers():
             results = run(delayed(_with_warnings)(os.getpid(), function, job) for job in jobs)

@@ -16,7 +16,7 @@ from bayestl.cli.inputs import (
     names_in,
     options_of_auto,
     parents_in,
-    require_columns,
+    require_roles,
     similar,
 )
 from bayestl.cli.labels import beside, read_errors, read_labels, roles, row_names, standard_errors
@@ -90,8 +90,7 @@ def fit(
         note, names = Notes(quiet), names_in(tasks)
         table = read(data, how, note)
         check_model_folder(output, data, force)
-        for option, columns in (("--tasks", names), ("--groups", [groups]), ("--name", [name])):
-            require_columns(table, [c for c in columns if c], option)
+        require_roles(table, names, groups, name)
         of_auto = options_of_auto(model.value, names, target, budget)
         parents = parents_in(graph, names, [model.value])
         specified = make_tasks(names, likelihoods)

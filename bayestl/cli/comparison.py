@@ -17,7 +17,7 @@ from bayestl.cli.inputs import (
     models_in,
     names_in,
     parents_in,
-    require_columns,
+    require_roles,
 )
 from bayestl.cli.labels import read_errors, read_labels, roles, standard_errors
 from bayestl.cli.outputs import Force, Json, path_in, print_json
@@ -66,8 +66,7 @@ def compare(
         table = read(data, how, note)
         if output is not None:
             check_output(output, [data], force)
-        for option, columns in (("--tasks", names), ("--groups", [groups]), ("--name", [name])):
-            require_columns(table, [c for c in columns if c], option)
+        require_roles(table, names, groups, name)
         errors = standard_errors(table, std, names, note)
         taken = roles(table, names, errors, groups, name, note)
         inputs = Inputs(choose_features(table, features, taken, note), names_in(presets), jobs, not quiet)

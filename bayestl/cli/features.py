@@ -234,15 +234,14 @@ def _kind_of_text(table: FileTable, name: str) -> str | None:
 
 def misprint(table: FileTable, name: str) -> str | None:
     """What is wrong with a column of formulas of which a few are none; None for any other column."""
-    from bayestl.features.formula import fault_of
-    from bayestl.features.kinds import FEW, ODD
+    from bayestl.features.kinds import misprints
 
     texts = table.text(name)
-    faults = {text: fault_of(text) for text in texts.dropna().unique()}
-    wrong = [text for text, fault in faults.items() if fault]
-    if len(faults) < FEW or not 0 < len(wrong) <= ODD * len(faults):
+    faults = misprints(texts.dropna().unique())
+    if not faults:
         return None
-    return f"column {name!r} holds {table.where(texts.isin(wrong), name)}, no formula as its other texts are ({faults[wrong[0]]}): correct it"
+    why = next(iter(faults.values()))
+    return f"column {name!r} holds {table.where(texts.isin(faults), name)}, no formula as its other texts are ({why}): correct it"
 
 
 def of_predict(columns: Sequence[str]) -> set[str]:

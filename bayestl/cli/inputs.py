@@ -66,6 +66,12 @@ def require_columns(table: FileTable, names: Sequence[str], what: str) -> None:
             raise ValueError(f"{what}: the file has no column {name!r}; its columns are {table.columns}{hint}")
 
 
+def require_roles(table: FileTable, tasks: Sequence[str], groups: str | None, name: str | None) -> None:
+    """Refuse tasks, groups and names of rows that are no columns."""
+    for option, columns in (("--tasks", tasks), ("--groups", [groups]), ("--name", [name])):
+        require_columns(table, [c for c in columns if c], option)
+
+
 def similar(name: str, columns: Sequence[str]) -> str | None:
     """The column that is called almost like a name, such as ``"Gap"`` or ``"gap "`` for ``"gap"``."""
 

@@ -103,11 +103,9 @@ def _kind_of_text(values: pd.Series) -> str:
         )
     if is_formula or is_smiles:
         return "formulas" if is_formula else "smiles"
-    faults = distinct.map(fault_of)
-    if len(distinct) >= FEW and 0 < (faults != "").sum() <= ODD * len(distinct):
-        wrong = values.isin(set(distinct[faults != ""]))
+    if faults := misprints(distinct):
         raise ValueError(
-            f"column {values.name!r} holds {cell(values, wrong)}, which is no formula as its other texts are ({faults[faults != ''].iloc[0]}): "
+            f"column {values.name!r} holds {cell(values, values.isin(faults))}, which is no formula as its other texts are ({next(iter(faults.values()))}): "
             "correct it, or name the column in categories="
         )
     counts = values.map(values.value_counts())
@@ -119,6 +117,13 @@ def _kind_of_text(values: pd.Series) -> str:
             "categories, formulas or SMILES strings: correct it and name the column in formulas= or smiles=, name it in categories=, or drop it"
         )
     return "categories"
+
+
+def misprints(distinct: pd.Series | np.ndarray) -> dict[str, str]:
+    """The few texts of a column of formulas that are none, with what is wrong with them; empty for any other column."""
+    faults = {text: fault_of(text) for text in distinct}
+    wrong = {text: fault for text, fault in faults.items() if fault}
+    return wrong if len(faults) >= FEW and len(wrong) <= ODD * len(faults) else {}
 
 
 def refuse_times(values: pd.Series) -> None:

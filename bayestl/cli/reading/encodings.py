@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from contextlib import suppress
 from pathlib import Path
 
 FOREIGN = {
@@ -66,11 +67,9 @@ def _told(data: bytes, path: Path) -> tuple[str, list[str]]:
             return name, [] if name == "utf-8" else [name.upper()]
     if wide := _wide(data):
         return wide, [wide.upper()]
-    try:
+    with suppress(UnicodeDecodeError):
         data.decode("utf-8")
         return "utf-8", []
-    except UnicodeDecodeError:
-        pass
     try:
         text = data.decode("cp1252")
     except UnicodeDecodeError:

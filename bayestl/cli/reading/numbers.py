@@ -138,7 +138,7 @@ def fault(cell: Any, decimal: str) -> str:
     text = cell if isinstance(cell, str) else ""
     kind = shape(text)
     if kind and "thousands" in kind:
-        return "write numbers without thousands separators, and with a point as the decimal sign"
+        return f"write numbers without thousands separators, with {decimal!r} as the decimal sign"
     if _NUMBER[decimal].fullmatch(text):
         return "it is too large: use another unit"
     if kind:

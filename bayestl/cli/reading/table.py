@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -152,10 +152,8 @@ class FileTable:
                 f"column {name!r} of {self.path.name} holds {self.where(wrong, name)}: no number; {advice}{cure}"
             )
         if all(map(is_whole, column)):
-            try:
+            with suppress(OverflowError):  # beyond 64 bits they are floating-point numbers
                 return pd.Series([int(cell) for cell in column], column.index, dtype="int64", name=name)
-            except OverflowError:
-                pass
         return pd.Series(values, column.index, dtype=float, name=name)
 
     def text(self, name: str) -> pd.Series:

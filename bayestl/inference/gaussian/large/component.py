@@ -10,7 +10,7 @@ from torch import Tensor
 from bayestl.inference.gaussian.component import Component, Predictive, solve
 from bayestl.inference.gaussian.labels import Data, Labels, noise_variance
 from bayestl.inference.gaussian.large import inducing
-from bayestl.inference.gaussian.large.neighbours import Neighbours
+from bayestl.inference.gaussian.large.neighbours import Given, Neighbours
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Points
 
@@ -39,12 +39,23 @@ class Summarised(Component):
             return cross
         return torch.cat([cross, self.a @ torch.linalg.solve_triangular(self.root, cross, upper=False)])
 
+    def _given(self, at: Points) -> Given:
+        """The latent values of rows given the labels near them."""
+        return self.near.given(self.prior, at, self.labels.points, self.root)
+
+    def _half(self, a: Tensor) -> Tensor:
+        """``L^-1 cov(labels, a w)`` for features ``a`` (k, M)."""
+        return solve(self.factor, self.completed(self.root @ a.T))
+
+    def _errors(self, rows: tuple[Points, Given], others: tuple[Points, Given]) -> Tensor:
+        return self.near.errors(self.prior, rows, others, self.labels.points, self.root)
+
     def predictive(self, points: Points) -> Predictive:
-        _, first, position = _first_of_rows(points.row)
-        given = self.near.given(self.prior, points.at(first), self.labels.points, self.root)
+        first, position = _first_of_rows(points.row)
+        given = self._given(points.at(first))
         a, shift = given.a[position, points.task], given.shift[position, points.task]
         rest = given.rest[position[:, None], points.task[:, None], points.task] * (position[:, None] == position)
-        cross = solve(self.factor, self.completed(self.root @ a.T))
+        cross = self._half(a)
         return Predictive(cross, cross.T @ self.whitened + shift, a @ a.T - cross.T @ cross + rest, a)
 
     def _with(self, extra: Labels, predictive: Predictive, factor: Tensor, whitened: Tensor) -> Summarised:
@@ -53,28 +64,32 @@ class Summarised(Component):
         return replace(self, factor=factor, whitened=whitened, near=near, a=torch.cat([self.a, predictive.a]))
 
     def within_rows(self, at: Points) -> tuple[Tensor, Tensor]:
-        given = self.near.given(self.prior, at, self.labels.points, self.root)
+        given = self._given(at)
         n, n_tasks = given.shift.shape
-        mean, half = self.project(self.completed(self.root @ given.a.flatten(0, 1).T).T)
-        half = half.T.view(n, n_tasks, -1)
-        return mean.view(n, n_tasks) + given.shift, given.a @ given.a.mT - half @ half.mT + given.rest
-
-    def between(self, at: Points, others: Points | None = None) -> Tensor:
-        rows = at, self.near.given(self.prior, at, self.labels.points, self.root)
-        other_rows = (
-            rows if others is None else (others, self.near.given(self.prior, others, self.labels.points, self.root))
-        )
-        a, b = (given.a.transpose(0, 1).flatten(0, 1) for _, given in (rows, other_rows))
-        half, other_half = (solve(self.factor, self.completed(self.root @ v.T)) for v in (a, b))
-        errors = self.near.errors(self.prior, rows, other_rows, self.labels.points, self.root)
-        return a @ b.T - half.T @ other_half + errors
+        half = self._half(given.a.flatten(0, 1))
+        mean, half = (half.T @ self.whitened).view(n, n_tasks), half.T.view(n, n_tasks, -1)
+        return mean + given.shift, given.a @ given.a.mT - half @ half.mT + given.rest
 
     def of_rows(self, at: Points) -> tuple[Tensor, Tensor]:
-        return self.within_rows(at)[0].T.ravel(), self.between(at)
+        rows = at, self._given(at)
+        a = _by_task(rows[1])
+        half = self._half(a)
+        mean = half.T @ self.whitened + rows[1].shift.T.ravel()
+        return mean, a @ a.T - half.T @ half + self._errors(rows, rows)
+
+    def between(self, at: Points, others: Points) -> Tensor:
+        rows, other_rows = ((points, self._given(points)) for points in (at, others))
+        a, b = _by_task(rows[1]), _by_task(other_rows[1])
+        return a @ b.T - self._half(a).T @ self._half(b) + self._errors(rows, other_rows)
 
 
-def _first_of_rows(row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The different rows of some points, the first point of each, and the position of each point's row among them."""
+def _by_task(given: Given) -> Tensor:
+    """The features (C n, M) of all latent values of rows, function by function."""
+    return given.a.transpose(0, 1).flatten(0, 1)
+
+
+def _first_of_rows(row: Tensor) -> tuple[Tensor, Tensor]:
+    """The first point of each of the different rows of some points, and the position of each point's row among these."""
     unique, position = torch.unique(row, return_inverse=True)
     first = torch.full_like(unique, len(row)).scatter_reduce(0, position, torch.arange(len(row)), "amin")
-    return unique, first, position
+    return first, position

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from bayestl import streams
 from bayestl.inference.gaussian.labels import Data, Labels, noise_variance, stratified
-from bayestl.inference.gaussian.large.neighbours import Neighbours
+from bayestl.inference.gaussian.large.neighbours import JITTER, Neighbours, features
 from bayestl.inference.gaussian.sites import Observations
 from bayestl.kernels.cholesky import cholesky
 from bayestl.priors.prior import Prior
@@ -38,8 +38,6 @@ CHUNK = 2048
 """Number of rows processed at a time, which bounds the memory."""
 LEAST_INFORMATION = 1e-8
 """Least information about a direction of ``u``, relative to its prior."""
-JITTER = 1e-8
-"""Jitter of the covariance of the inducing values, scaled units."""
 
 
 class Summary(NamedTuple):
@@ -86,7 +84,7 @@ class RowLabels:
 
     def features(self, points: Points) -> Tensor:
         """``A`` (n, M) with ``f = A w`` in mean, ``w`` the whitened inducing values."""
-        return torch.linalg.solve_triangular(self._root, self._prior.covariance(self._at, points), upper=False).T
+        return features(self._prior, points, self._at, self._root)
 
     def blocks(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Rows with k labels, at most :data:`CHUNK` at a time: places (r, k), ``A`` (r, k, M), what it leaves (r, k, k)."""

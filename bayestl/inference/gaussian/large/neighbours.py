@@ -24,7 +24,7 @@ from bayestl.priors.processes import Points, Smooth
 NEAR = 10
 """Labels of each latent function near a row."""
 JITTER = 1e-8
-"""Jitter of the covariance of the labels near a row, scaled units."""
+"""Jitter of the covariances of the inducing values and of the labels near a row, scaled units."""
 ROWS = 256
 """Rows of which the features of all labels near them are held at a time."""
 BLOCK = 2048
@@ -142,10 +142,9 @@ class Neighbours:
         self, prior: Prior, rows: tuple[Points, Given], others: tuple[Points, Given], at_inducing: Points, root: Tensor
     ) -> Tensor:
         """Covariance (C n, C k) of the errors of n rows with those of k others, function by function."""
-        (points, gain, near), (other_points, other_gain, other_near) = (self._of(*r) for r in (rows, others))
-        of_points, of_near, of_others, of_other_near = (
-            features(prior, p, at_inducing, root) for p in (points, near, other_points, other_near)
-        )
+        first = points, gain, near, of_points, of_near = self._of(prior, *rows, at_inducing, root)
+        second = first if others is rows else self._of(prior, *others, at_inducing, root)
+        other_points, other_gain, other_near, of_others, of_other_near = second
 
         def left(a: Points, b: Points, of_a: Tensor, of_b: Tensor) -> Tensor:
             return prior.covariance(a, b) - of_a @ of_b.T
@@ -159,13 +158,19 @@ class Neighbours:
         direct = left(points, other_points, of_points, of_others) - gain @ left(near, other_points, of_near, of_others)
         return direct - across @ other_gain.T
 
-    def _of(self, at: Points, given: Given) -> tuple[Points, Tensor, Points]:
-        """The latent values of rows, function by function, their gains (C n, k) from all labels near any row, and these."""
+    def _of(
+        self, prior: Prior, at: Points, given: Given, at_inducing: Points, root: Tensor
+    ) -> tuple[Points, Tensor, Points, Tensor, Tensor]:
+        """The latent values of rows, function by function, their gains (C n, k) from all labels near any row, these, and the
+        features of both.
+        """
         n, n_tasks = given.shift.shape
         unique, position = torch.unique(given.place, return_inverse=True)
         gain = given.gain.new_zeros(n, n_tasks, len(unique))
         gain = gain.scatter_add(2, position[:, None, :].expand(n, n_tasks, -1), given.gain)
-        return at.every_task(n_tasks), gain.transpose(0, 1).reshape(n * n_tasks, -1), self.points.at(unique)
+        points, near = at.every_task(n_tasks), self.points.at(unique)
+        of_points, of_near = (features(prior, p, at_inducing, root) for p in (points, near))
+        return points, gain.transpose(0, 1).reshape(n * n_tasks, -1), near, of_points, of_near
 
 
 def features(prior: Prior, points: Points, at: Points, root: Tensor) -> Tensor:
