@@ -5,6 +5,7 @@ The one home of random numbers: nothing in the package touches a global generato
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -59,6 +60,14 @@ def torch_generator(seed: int, name: str, number: int = 0) -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(spawn(seed, name, number))
+
+
+def torch_normal(shape: Sequence[int], generator: torch.Generator, like: torch.Tensor) -> torch.Tensor:
+    """Standard normal numbers, of the type and on the device of ``like``; the same ones on every device."""
+    import torch
+
+    noise = torch.randn(*shape, generator=generator, dtype=like.dtype, device=generator.device)
+    return noise.to(like.device)
 
 
 def small_seed(seed: int, name: str, number: int = 0) -> int:

@@ -14,6 +14,7 @@ import gpytorch
 import numpy as np
 import torch
 
+from bayestl.device import to_numpy
 from bayestl.distributions import Predictive, log_density_of
 from bayestl.kernels.stationary import Stationary
 from bayestl.likelihoods import LatentBlock, Setting
@@ -76,18 +77,20 @@ def hyperparameters(
         for name, submodule in module.named_modules():
             if isinstance(submodule, Stationary):
                 pooled |= {f"{name}.{suffix}" for suffix in ("log_shared", "log_relative", "raw_tau", "raw_lambda")}
-                variables[_short(f"{name}.lengthscale", prefix)] = _by_input(submodule.lengthscale.numpy(), inputs, dim)
+                variables[_short(f"{name}.lengthscale", prefix)] = _by_input(
+                    to_numpy(submodule.lengthscale), inputs, dim
+                )
             elif isinstance(submodule, Residual):
                 pooled |= {f"{name}.{parameter}" for parameter, _ in submodule.named_parameters()}
-                noise = submodule.variance().sqrt()[submodule.noise.present].numpy()
-                effects = submodule.row_effects()[submodule.has_effect].numpy()
+                noise = to_numpy(submodule.variance().sqrt()[submodule.noise.present])
+                effects = to_numpy(submodule.row_effects()[submodule.has_effect])
                 pairs = (("noise", noise), ("row_effect_size", effects))
                 variables |= {prefix + k: _numbered(v, prefix + k) for k, v in pairs if len(v)}
         for name, parameter in module.named_parameters():
             if name not in pooled and parameter.numel():
                 value = parameter.exp() if name.rsplit(".", 1)[-1].startswith("raw_") else parameter
                 short = _short(name, prefix)
-                variables[short] = _numbered(value.numpy().copy(), short)
+                variables[short] = _numbered(to_numpy(value).copy(), short)
     return variables
 
 

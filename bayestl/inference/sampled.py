@@ -85,6 +85,6 @@ def systematic(log_weights: Tensor, size: int, start: Tensor) -> Tensor:
     distances.
     """
     cumulative = torch.softmax(log_weights, dim=0).cumsum(dim=0)
-    levels = (torch.arange(size, dtype=cumulative.dtype)[:, None] + start) / size
+    levels = (torch.arange(size, dtype=cumulative.dtype, device=cumulative.device)[:, None] + start) / size
     chosen = torch.searchsorted(cumulative.T.contiguous(), levels.T.contiguous()).T
     return chosen.clamp_max(len(log_weights) - 1)

@@ -12,6 +12,8 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
+from bayestl.device import CPU, tensor, to_numpy
+
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 """Jitters tried in turn, relative to the mean of the diagonal, until the Cholesky factorisation succeeds."""
 
@@ -38,11 +40,11 @@ def cholesky(covariance: Tensor, noise: Tensor) -> tuple[Tensor, float]:
 
 
 def inverse_from_cholesky(factor: Tensor) -> Tensor:
-    """``(L L')^-1``: with one thread by SciPy's potri, in half the time of torch, whose threads SciPy does not share."""
-    if torch.get_num_threads() > 1:
+    """``(L L')^-1``: in one thread by SciPy's potri, in half the time of torch, whose threads SciPy does not share."""
+    if torch.get_num_threads() > 1 or factor.device != CPU:
         return torch.cholesky_inverse(factor)
-    inverse, _ = scipy.linalg.lapack.dpotri(np.array(factor.numpy(), order="F"), lower=1, overwrite_c=1)
-    half = torch.from_numpy(inverse.T).triu_()
+    inverse, _ = scipy.linalg.lapack.dpotri(np.array(to_numpy(factor), order="F"), lower=1, overwrite_c=1)
+    half = tensor(inverse.T).triu_()
     full = half + half.T
     full.diagonal().mul_(0.5)
     return full

@@ -16,6 +16,7 @@ import torch
 from gpytorch.priors import LogNormalPrior, NormalPrior
 from torch import Tensor
 
+from bayestl.device import CPU, tensor, to_numpy
 from bayestl.streams import torch_generator
 
 LEAST_LEVEL = 2.0**-54
@@ -67,8 +68,10 @@ def _set_value(name: str, module: gpytorch.Module, value: Tensor) -> None:
     module.initialize(**{name: value})
 
 
-def draw_prior(prior: gpytorch.priors.Prior, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """A draw of a shape from a prior on numbers, by the inverse of its distribution function.
+def draw_prior(
+    prior: gpytorch.priors.Prior, shape: Sequence[int], generator: torch.Generator, device: torch.device = CPU
+) -> Tensor:
+    """A draw of a shape from a prior on numbers on a device, by the inverse of its distribution function.
 
     The ``sample`` of a prior would use torch's global generator.
 
@@ -77,9 +80,9 @@ def draw_prior(prior: gpytorch.priors.Prior, shape: Sequence[int], generator: to
     ValueError
         If the prior has no inverse distribution function.
     """
-    level = torch.rand(*shape, generator=generator, dtype=torch.float64).clamp_min(LEAST_LEVEL)
+    level = torch.rand(*shape, generator=generator, dtype=torch.float64, device=CPU).clamp_min(LEAST_LEVEL)
     try:
-        return prior.icdf(level).double()
+        return prior.icdf(level.to(device)).double()
     except NotImplementedError as error:
         raise ValueError(
             f"no draws from {type(prior).__name__}: it has no inverse distribution function; define icdf in a subclass"
@@ -90,7 +93,8 @@ def draw_from_priors(module: gpytorch.Module, seed: int) -> None:
     """Set all hyperparameters of a module and its submodules to a draw from their priors."""
     generator = torch_generator(seed, "draw from priors")
     for _, owner, prior, closure, setter in module.named_priors():
-        setter(owner, draw_prior(prior, closure(owner).shape, generator))
+        value = closure(owner)
+        setter(owner, draw_prior(prior, value.shape, generator, value.device))
 
 
 class HyperPrior:
@@ -120,11 +124,12 @@ class HyperPrior:
         self._positions = np.concatenate(positions) if positions else np.zeros(0, dtype=int)
         self._mean = torch.cat(means) if means else torch.zeros(0, dtype=torch.float64)
         self._sd = torch.cat(sds) if sds else torch.zeros(0, dtype=torch.float64)
+        self._moments = to_numpy(self._mean), to_numpy(self._sd)
         self._constant = -float(self._sd.log().sum()) - 0.5 * len(self._sd) * math.log(2 * math.pi)
 
     def log_density(self) -> Tensor:
         """Log density at the present values, a differentiable scalar."""
-        total = torch.zeros((), dtype=torch.float64)
+        total = self._mean.new_zeros(())
         if self._normal:
             z = (torch.cat([p.ravel() for p in self._normal]) - self._mean) / self._sd
             total = self._constant - 0.5 * (z @ z)
@@ -135,15 +140,15 @@ class HyperPrior:
     def at(self, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log density (S,) at each of several vectors (S, P) of all raw hyperparameters, and the gradients (S, P)."""
         gradients = np.zeros_like(raws)
-        sd = self._sd.numpy()
-        z = (raws[:, self._positions] - self._mean.numpy()) / sd
+        mean, sd = self._moments
+        z = (raws[:, self._positions] - mean) / sd
         values = self._constant - 0.5 * (z * z).sum(axis=1)
         gradients[:, self._positions] = -z / sd
-        for _, prior, positions in self._others:
-            raw = torch.from_numpy(raws[:, positions]).requires_grad_(True)
+        for stored, prior, positions in self._others:
+            raw = tensor(raws[:, positions], stored.device).requires_grad_(True)
             log_densities = (prior.log_prob(raw.exp()) + raw).sum(dim=1)
             log_densities.sum().backward()
-            values += log_densities.detach().numpy()
+            values += to_numpy(log_densities)
             assert raw.grad is not None
-            gradients[:, positions] = raw.grad.numpy()
+            gradients[:, positions] = to_numpy(raw.grad)
         return values, gradients

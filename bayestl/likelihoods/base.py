@@ -174,7 +174,7 @@ class Part(Likelihood, ABC):
 
         Differentiable in all its arguments: the gradient in ``mean`` and ``variance`` is what inference needs.
         """
-        nodes, weights = _hermite(mean.dtype)
+        nodes, weights = _hermite(mean.dtype, mean.device)
         f = mean[None] + variance.clamp_min(1e-12).sqrt()[None] * nodes[:, None, None]
         return (weights[:, None] * self.log_density(labels, f, noise, further)).sum(0)
 
@@ -188,11 +188,14 @@ class Part(Likelihood, ABC):
 
 
 @cache
-def _hermite(dtype: Any) -> tuple[Tensor, Tensor]:
+def _hermite(dtype: Any, device: Any) -> tuple[Tensor, Tensor]:
     import torch
 
     nodes, weights = np.polynomial.hermite.hermgauss(QUADRATURE)
-    return torch.tensor(nodes * math.sqrt(2.0), dtype=dtype), torch.tensor(weights / math.sqrt(math.pi), dtype=dtype)
+    points, mass = (
+        torch.tensor(v, dtype=dtype, device=device) for v in (nodes * math.sqrt(2.0), weights / math.sqrt(math.pi))
+    )
+    return points, mass
 
 
 def log_normal_density(squared: Tensor, variance: Tensor) -> Tensor:

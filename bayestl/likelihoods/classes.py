@@ -105,7 +105,7 @@ class Ordinal(Classified):
     def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:
         import torch
 
-        end = torch.full((1,), 40.0, dtype=f.dtype)
+        end = f.new_full((1,), 40.0)
         edges = torch.cat([-end, further, end])
         position = labels.y.long()
         z = f[..., 0]

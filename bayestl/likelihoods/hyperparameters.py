@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import gpytorch
+import numpy as np
 import torch
 from gpytorch.priors import LogNormalPrior, NormalPrior
 from scipy.special import ndtri
@@ -72,7 +73,7 @@ class Cutpoints(gpytorch.Module):
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
-        centre = torch.from_numpy(ndtri((1.0 + torch.arange(n_classes - 1).numpy()) / n_classes)) * math.sqrt(5.0)
+        centre = torch.as_tensor(ndtri((1.0 + np.arange(n_classes - 1)) / n_classes)) * math.sqrt(5.0)
         register_real(self, "first", centre[:1].clone(), NormalPrior(float(centre[0]), 2.0))
         if n_classes > 2:
             gaps = centre.diff()

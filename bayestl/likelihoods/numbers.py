@@ -113,7 +113,7 @@ class StudentT(_Noisy):
     def _log_t(self, squared: Tensor, variance: Tensor, further: Tensor) -> Tensor:
         import torch
 
-        dof = torch.as_tensor(self._dof(further), dtype=squared.dtype)
+        dof = torch.as_tensor(self._dof(further), dtype=squared.dtype, device=squared.device)
         a = 0.5 * (dof + 1.0)
         constant = torch.lgamma(a) - torch.lgamma(0.5 * dof) - 0.5 * (dof * math.pi).log()
         return constant - 0.5 * variance.log() - a * torch.log1p(squared / (dof * variance))
@@ -122,7 +122,7 @@ class StudentT(_Noisy):
         """The squared scale of a t with the variance of noise and known Gaussian error together."""
         import torch
 
-        dof = torch.as_tensor(self._dof(further), dtype=labels.se2.dtype)
+        dof = torch.as_tensor(self._dof(further), dtype=labels.se2.dtype, device=labels.se2.device)
         return noise + labels.se2 * torch.where(dof > 2.0, (dof - 2.0) / dof, 1.0)
 
     def log_density(self, labels: LabelBlock, f: Tensor, noise: Tensor, further: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ class RowTerm(Term):
         """The places of the points as positions."""
         if isinstance(self.place, Tensor):
             return self.place
-        return torch.arange(self.place.start, self.place.stop)
+        return torch.arange(self.place.start, self.place.stop, device=self.points.x.device)
 
 
 class RecentTerms:

@@ -68,7 +68,7 @@ class Autoregression(Mixing):
         return order
 
     def weights(self, row_effects: torch.Tensor) -> torch.Tensor:
-        identity = torch.eye(len(self.parent), dtype=torch.float64)
+        identity = torch.eye(len(self.parent), dtype=torch.float64, device=row_effects.device)
         rows: dict[int, torch.Tensor] = {}
         for c in self._top_down():
             unit = identity[c]

@@ -77,7 +77,7 @@ class Prior(gpytorch.Module):
     def further(self, part: int) -> Tensor:
         """Further hyperparameters of the likelihood of a part, an empty vector if it has none."""
         name = str(part)
-        return self._further[name]() if name in self._further else torch.zeros(0, dtype=torch.float64)
+        return self._further[name]() if name in self._further else self._raw[0].new_zeros(0)
 
     def weights(self) -> Tensor:
         """``W``, shape (T, P)."""
@@ -88,6 +88,11 @@ class Prior(gpytorch.Module):
 
     def __getitem__(self, p: int) -> Process:
         return cast(Process, self.processes[p])
+
+    @property
+    def device(self) -> torch.device:
+        """The device that it was made on."""
+        return self._raw[0].device
 
     @property
     def n_tasks(self) -> int:

@@ -33,6 +33,10 @@ class Points(NamedTuple):
         """The points at the given positions."""
         return Points(*(values[index] for values in self))
 
+    def to(self, device: torch.device) -> Points:
+        """The points on a device; themselves where they are there."""
+        return self if self.x.device == device else Points(*(values.to(device) for values in self))
+
     def of_functions(self) -> Points:
         """The same points without their rows."""
         return self._replace(row=torch.full_like(self.row, -1))
@@ -43,7 +47,7 @@ class Points(NamedTuple):
 
     def every_task(self, n_tasks: int) -> Points:
         """The same rows as points of each task, task by task."""
-        task = torch.arange(n_tasks).repeat_interleave(len(self.row))
+        task = torch.arange(n_tasks, device=self.task.device).repeat_interleave(len(self.row))
         return Points(*(v.repeat(n_tasks, *[1] * (v.ndim - 1)) for v in self))._replace(task=task)
 
     def join(self, other: Points) -> Points:
@@ -87,8 +91,14 @@ class Smooth(Process):
 class _Fixed(Process):
     """A process whose covariance depends on no hyperparameter."""
 
+    nothing: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("nothing", torch.zeros(0, dtype=torch.float64), persistent=False)
+
     def argument(self) -> Tensor:
-        return torch.zeros(0, dtype=torch.float64)
+        return self.nothing
 
     def evaluate(self, argument: Tensor, at: Points) -> tuple[Tensor, Pull]:
         return self.covariance(at, at), lambda gradient: gradient.new_zeros(*gradient.shape[:-2], 0)

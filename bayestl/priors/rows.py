@@ -63,7 +63,7 @@ class Residual(gpytorch.Module):
     def _w(self) -> Tensor:
         """``w`` (C,), 0 where there is no row effect."""
         if not hasattr(self, "w"):
-            return torch.zeros(len(self.has_effect), dtype=torch.float64)
+            return self.has_effect.new_zeros(len(self.has_effect), dtype=torch.float64)
         if len(self.w) == len(self.has_effect):
             return self.w
         return torch.where(self.has_effect, self.w[self.position], 0.0)

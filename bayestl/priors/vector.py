@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayestl.device import tensor, to_numpy
 from bayestl.priors.prior import Prior
 
 RAW_BOUND = 12.0
@@ -19,12 +20,12 @@ it is far outside every prior."""
 
 def get_raw(prior: Prior) -> np.ndarray:
     """All raw hyperparameters as one vector (P,)."""
-    return torch.cat([p.detach().ravel() for p in prior.raw_parameters()]).numpy().copy()
+    return to_numpy(torch.cat([p.detach().ravel() for p in prior.raw_parameters()])).copy()
 
 
 def set_raw(prior: Prior, raw: np.ndarray) -> None:
     """Set all raw hyperparameters from one vector (P,), the inverse of :func:`get_raw`."""
-    vector = torch.as_tensor(raw, dtype=torch.float64)
+    vector = tensor(np.asarray(raw, dtype=float), prior.device)
     offset = 0
     with torch.no_grad():
         for parameter in prior.raw_parameters():
@@ -47,7 +48,7 @@ def differentiate(prior: Prior, function: Callable[[], Tensor]) -> tuple[float, 
     value = function()
     value.backward()
     gradient = [(torch.zeros_like(p) if p.grad is None else p.grad).ravel() for p in prior.raw_parameters()]
-    return float(value.detach()), torch.cat(gradient).numpy().copy()
+    return float(value.detach()), to_numpy(torch.cat(gradient)).copy()
 
 
 def one_by_one(prior: Prior, function: Callable[[], Tensor], raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

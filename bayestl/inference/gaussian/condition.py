@@ -15,6 +15,7 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
+from bayestl.device import to_numpy
 from bayestl.inference.gaussian.component import Component
 from bayestl.inference.gaussian.labels import Data
 from bayestl.inference.gaussian.large import inducing
@@ -43,6 +44,8 @@ class ExactPosterior:
     ) -> ExactPosterior:
         """One component per row of ``draws`` (S, P) that can be factorised; ``data`` may be a list, one entry per row.
 
+        They are on the device of the prior.
+
         Raises
         ------
         torch.linalg.LinAlgError
@@ -50,7 +53,9 @@ class ExactPosterior:
         """
         weights = np.ones(len(draws)) if weights is None else weights
         components, component_weights = [], []
-        data_per_draw = data if isinstance(data, list) else [data] * len(draws)
+        data_per_draw = (
+            [d.to(prior.device) for d in data] if isinstance(data, list) else [data.to(prior.device)] * len(draws)
+        )
         with threads_for(max(map(len, data_per_draw))):
             for labels, raw, weight in zip(data_per_draw, draws, weights, strict=True):
                 prior_at_raw = copy.deepcopy(prior)
@@ -70,6 +75,11 @@ class ExactPosterior:
         return np.stack([get_raw(c.prior) for c in self.components])
 
     @property
+    def device(self) -> torch.device:
+        """The device of its components, to which new labels and rows are moved."""
+        return self.components[0].prior.device
+
+    @property
     def full(self) -> bool:
         """Whether no component is summarised by inducing values."""
         return all(c.full for c in self.components)
@@ -82,6 +92,7 @@ class ExactPosterior:
     @torch.no_grad()
     def condition(self, extra: Data) -> ExactPosterior:
         """The posterior given more labels; the weights follow :func:`reweighted`."""
+        extra = extra.to(self.device)
         components, log_densities = zip(*(component.extended(extra) for component in self.components), strict=True)
         return ExactPosterior(list(components), reweighted(self.weights, np.array(log_densities)))
 
@@ -90,14 +101,14 @@ class ExactPosterior:
         """Mean (S, k) and covariance (S, k, k) of the process ``u_p`` at ``points``."""
         means, covariances = [], []
         for c in self.components:
-            mean, covariance = c.process(p, points)
-            means.append(mean.numpy())
-            covariances.append(covariance.numpy())
+            mean, covariance = c.process(p, points.to(self.device))
+            means.append(to_numpy(mean))
+            covariances.append(to_numpy(covariance))
         return np.stack(means), np.stack(covariances)
 
     def at(self, x: Tensor, group: Tensor, row: Tensor) -> ExactLatent:
         """The latent values of rows ``x`` (n, d) with codes (n,) of their groups and rows, for all tasks."""
-        return ExactLatent(self.components, self.weights, x, group, row)
+        return ExactLatent(self.components, self.weights, *(v.to(self.device) for v in (x, group, row)))
 
 
 def component_of(prior: Prior, data: Data) -> Component:

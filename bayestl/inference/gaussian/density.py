@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayestl.device import tensor, to_numpy
 from bayestl.kernels.cholesky import cholesky, inverse_from_cholesky
 from bayestl.priors.assemble import Term, assemble
 from bayestl.priors.prior import Prior
@@ -51,7 +52,7 @@ def log_densities(
     def outputs_at(raw: Tensor) -> tuple[Tensor, ...]:
         return call_at(prior, raw, terms)
 
-    outputs, pull_back = torch.func.vjp(torch.vmap(outputs_at), torch.from_numpy(raws))[:2]
+    outputs, pull_back = torch.func.vjp(torch.vmap(outputs_at), tensor(raws, y.device))[:2]
     with torch.no_grad():
         weights, noise, *arguments = (v.detach() for v in outputs)
         assembled = assemble(len(y), terms, weights, arguments)
@@ -61,7 +62,7 @@ def log_densities(
         diagonal.add_(noise[:, task] * noisy + se2)
         factor, info = torch.linalg.cholesky_ex(covariance)
         if (info != 0).any():
-            factor[info != 0] = torch.eye(len(y), dtype=y.dtype)
+            factor[info != 0] = torch.eye(len(y), dtype=y.dtype, device=y.device)
         alpha = torch.cholesky_solve(y[:, None].expand(len(raws), -1, -1), factor)[..., 0]
         half_log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         values = -0.5 * (alpha @ y) - half_log_det - 0.5 * len(y) * math.log(2 * math.pi)
@@ -70,4 +71,4 @@ def log_densities(
         in_weights, *in_arguments = assembled.pull(slope)
     (gradients,) = pull_back((in_weights, in_noise, *in_arguments))
     values[info != 0] = math.nan
-    return values.numpy(), gradients.numpy()
+    return to_numpy(values), to_numpy(gradients)

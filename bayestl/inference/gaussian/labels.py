@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayestl.device import tensor, to_numpy
 from bayestl.inference.gaussian.density import LogNormalDensity, log_densities
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Points
@@ -47,9 +48,16 @@ class Labels:
         site, rows = (None if v is None else v[index] for v in (self.site, self.rows))
         return Labels(self.points.at(index), self.y[index], self.se2[index], site, rows)
 
+    def to(self, device: torch.device) -> Labels:
+        """The labels on a device; themselves where they are there."""
+        if self.y.device == device:
+            return self
+        site, rows = (None if v is None else v.to(device) for v in (self.site, self.rows))
+        return Labels(self.points.to(device), self.y.to(device), self.se2.to(device), site, rows)
+
     def join(self, other: Labels) -> Labels:
         """The labels followed by the other labels."""
-        no_sites = (torch.zeros(len(v), dtype=torch.bool) for v in (self, other))
+        no_sites = (torch.zeros_like(v.y, dtype=torch.bool) for v in (self, other))
         sites = [none if v.site is None else v.site for v, none in zip((self, other), no_sites, strict=True)]
         return Labels(
             self.points.join(other.points),
@@ -60,8 +68,9 @@ class Labels:
 
     def subset(self, size: int, generator: np.random.Generator) -> Labels:
         """About ``size`` of the labels (see :func:`stratified`)."""
-        rows = torch.arange(len(self)) if self.rows is None else self.rows
-        return self.at(torch.from_numpy(stratified(self.points.task.numpy(), rows.numpy(), size, generator)))
+        rows = np.arange(len(self)) if self.rows is None else to_numpy(self.rows)
+        chosen = stratified(to_numpy(self.points.task), rows, size, generator)
+        return self.at(tensor(chosen, self.y.device))
 
     def evidences(self, prior: Prior, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log evidence (S,) at raw vectors (S, P), and gradients (S, P); see :meth:`Data.evidences`."""
@@ -101,6 +110,9 @@ class Data(Protocol):
         """The points of the latent values on which the labels depend."""
 
     def __len__(self) -> int: ...
+
+    def to(self, device: torch.device) -> Data:
+        """The labels on a device."""
 
     def subset(self, size: int, generator: np.random.Generator) -> Data:
         """About ``size`` of the labels."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bayestl import streams
+from bayestl.device import to_numpy
 from bayestl.inference.gaussian.labels import Data
 from bayestl.inference.threads import threads_for
 from bayestl.priors.prior import Prior
@@ -59,7 +60,7 @@ def counted_subset(data: Data) -> tuple[Data, float]:
     if len(data) <= LARGEST:
         return data, 1.0
     used = data.subset(LARGEST, streams.generator(0, "curvature"))
-    of_all, of_used = (np.bincount(d.points.task.numpy()) for d in (data, used))
+    of_all, of_used = (np.bincount(to_numpy(d.points.task)) for d in (data, used))
     return used, float((of_all[of_used > 0] / of_used[of_used > 0]).min())
 
 

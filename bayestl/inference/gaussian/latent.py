@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayestl.device import to_numpy
 from bayestl.inference.gaussian.component import Component
 from bayestl.inference.threads import threads_for
 from bayestl.kernels.cholesky import cholesky
@@ -47,13 +48,13 @@ class ExactLatent:
         self._components, self._x, self._group, self._row = components, x, group, row
         self.weights = weights
         with torch.no_grad():
-            self.noise = np.stack([c.prior.residual.variance().numpy() for c in components])
+            self.noise = np.stack([to_numpy(c.prior.residual.variance()) for c in components])
         self._moments: tuple[np.ndarray, np.ndarray] | None = None
 
     def setting(self, channel: int, part: int) -> Setting:
         """Noise of a channel and further hyperparameters of the likelihood of its part, in each component."""
         with torch.no_grad():
-            further = np.stack([c.prior.further(part).numpy() for c in self._components])
+            further = np.stack([to_numpy(c.prior.further(part)) for c in self._components])
         return Setting(self.noise[:, channel], further)
 
     @_in_threads
@@ -68,13 +69,14 @@ class ExactLatent:
                 for start in range(0, n, c.rows_at_once):
                     rows = slice(start, min(start + c.rows_at_once, n))
                     mean, covariance = c.within_rows(self._points(rows))
-                    means[s, rows], covariances[s, rows] = mean.numpy(), covariance.numpy()
+                    means[s, rows], covariances[s, rows] = to_numpy(mean), to_numpy(covariance)
             self._moments = means, covariances
         return self._moments
 
     def _points(self, rows: slice) -> Points:
         x = self._x[rows]
-        return Points(x, torch.zeros(len(x), dtype=torch.long), self._group[rows], self._row[rows])
+        row = self._row[rows]
+        return Points(x, torch.zeros_like(row), self._group[rows], row)
 
     @torch.no_grad()
     def sample(self, n: int, generator: np.random.Generator, joint_rows: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -116,13 +118,13 @@ class ExactLatent:
     def _joint(self, s: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and a root of the covariance of all latent values, task by task."""
         mean, covariance = self._components[s].of_rows(self._points(slice(None)))
-        return mean.numpy(), _root(covariance).numpy()
+        return to_numpy(mean), to_numpy(_root(covariance))
 
 
 def _root(covariance: Tensor) -> Tensor:
     """A root of a posterior covariance; where rounding has made a variance negative, that of its positive part."""
     try:
-        return cholesky(covariance, torch.full((len(covariance),), 1e-10))[0]
+        return cholesky(covariance, covariance.new_full((len(covariance),), 1e-10))[0]
     except torch.linalg.LinAlgError:
         values, vectors = torch.linalg.eigh(covariance)
         return vectors * values.clamp_min(0.0).sqrt()

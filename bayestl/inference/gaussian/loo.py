@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayestl.device import to_numpy
 from bayestl.inference.gaussian.component import Component
 from bayestl.inference.gaussian.labels import noise_variance
 from bayestl.kernels.cholesky import inverse_from_cholesky
@@ -67,4 +68,4 @@ def cavities(component: Component, at: Sequence[Points], own: Tensor) -> tuple[n
             both = spread @ h.mT
             covariance[rows[:, None, None], have[:, None], lack] = both
             covariance[rows[:, None, None], lack[:, None], have] = both.mT
-    return mean.numpy(), covariance.numpy()
+    return to_numpy(mean), to_numpy(covariance)

@@ -27,6 +27,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
+from bayestl.device import CPU, tensor, to_numpy
 from bayestl.inference.gaussian.density import LogNormalDensity
 from bayestl.inference.gaussian.labels import Data, Labels, Pseudo, noise_variance, stratified
 from bayestl.kernels.cholesky import cholesky
@@ -60,6 +61,11 @@ class PartLabels:
     def gaussian(self) -> bool:
         """Whether the labels are Gaussian given the latent value."""
         return isinstance(self.likelihood, Gaussian)
+
+    def to(self, device: torch.device) -> PartLabels:
+        """The labels on a device."""
+        block = LabelBlock(*(values.to(device) for values in self.labels))
+        return PartLabels(self.part, self.likelihood, self.channels, self.rows.to(device), block)
 
     def at(self, index: Tensor) -> PartLabels:
         """The labels at the given positions."""
@@ -100,11 +106,13 @@ class Observations:
     def __init__(self, x: Tensor, group: Tensor, row: Tensor, parts: Sequence[PartLabels]) -> None:
         self.x, self.group, self.row, self.parts = x, group, row, tuple(parts)
         rows = [p.rows for p in self.parts for _ in p.channels]
-        codes = [torch.full((len(p),), c, dtype=torch.long) for p in self.parts for c in p.channels]
+        codes = [torch.full_like(p.rows, c) for p in self.parts for c in p.channels]
         all_rows = torch.cat(rows)
         self.points = Points(x[all_rows], torch.cat(codes), group[all_rows], row[all_rows])
         self._rows = all_rows
-        self._site = torch.cat([torch.full((len(p) * len(p.channels),), not p.gaussian) for p in self.parts])
+        self._site = torch.cat(
+            [torch.full_like(p.rows, not p.gaussian, dtype=torch.bool).repeat(len(p.channels)) for p in self.parts]
+        )
         self._start: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -118,17 +126,24 @@ class Observations:
         se2 = torch.cat([p.labels.se2 for p in self.parts])
         return Labels(self.points, y, se2, rows=self._rows)
 
+    def to(self, device: torch.device) -> Observations:
+        """The labels on a device; themselves where they are there."""
+        if self.x.device == device:
+            return self
+        parts = [p.to(device) for p in self.parts]
+        return Observations(self.x.to(device), self.group.to(device), self.row.to(device), parts)
+
     def subset(self, size: int, generator: np.random.Generator) -> Observations:
         """About ``size`` of the labels, parts equally often where possible."""
         kind = np.repeat(np.arange(len(self.parts)), [len(p) for p in self.parts])
-        rows = torch.cat([p.rows for p in self.parts]).numpy()
+        rows = to_numpy(torch.cat([p.rows for p in self.parts]))
         chosen = stratified(kind, rows, size, generator)
         first = np.cumsum([0] + [len(p) for p in self.parts])
         return Observations(
             self.x,
             self.group,
             self.row,
-            [p.at(torch.from_numpy(chosen[kind[chosen] == j] - first[j])) for j, p in enumerate(self.parts)],
+            [p.at(tensor(chosen[kind[chosen] == j] - first[j], self.x.device)) for j, p in enumerate(self.parts)],
         )
 
     def _blocks(self, values: Tensor) -> list[Tensor]:
@@ -143,7 +158,7 @@ class Observations:
     def expected_log_density(self, prior: Prior, mean: Tensor, variance: Tensor, sites_only: bool = False) -> Tensor:
         """``sum_i E[log p(y_i | f_i)]``, differentiable in everything."""
         noise = prior.residual.variance()
-        total = torch.zeros((), dtype=mean.dtype)
+        total = mean.new_zeros(())
         for p, m, v in zip(self.parts, self._blocks(mean), self._blocks(variance), strict=True):
             if not (sites_only and p.gaussian):
                 expected = p.likelihood.expected_log_density(
@@ -157,7 +172,7 @@ class Observations:
         noise = prior.residual.variance()
         linear, precision = [], []
         for p in self.parts:
-            zero = torch.zeros(len(p) * len(p.channels), dtype=noise.dtype)
+            zero = noise.new_zeros(len(p) * len(p.channels))
             precision.append(1.0 / (noise[p.channels[0]] + p.labels.se2) if p.gaussian else zero)
             linear.append(precision[-1] * p.labels.y if p.gaussian else zero)
         return torch.cat(linear), torch.cat(precision)
@@ -271,7 +286,7 @@ class Observations:
     def bound(self, prior: Prior) -> Tensor:
         """The bound on the log evidence, differentiable in the hyperparameters, with the sites at their best."""
         covariance = prior.covariance(self.points, self.points)
-        sites = self.settle(prior, covariance.detach(), torch.zeros(len(self._rows), dtype=covariance.dtype))
+        sites = self.settle(prior, covariance.detach(), covariance.new_zeros(len(self._rows)))
         with torch.no_grad():
             pseudo = self._pseudo(sites)
         evidence = LogNormalDensity.apply(covariance, noise_variance(prior, pseudo), pseudo.y)
@@ -284,12 +299,15 @@ class Observations:
         if covariance is None:
             covariance = prior.covariance(self.points, self.points)
         if mean is None:
-            mean = torch.zeros(len(self._rows), dtype=covariance.dtype)
+            mean = covariance.new_zeros(len(self._rows))
         sites = self.settle(prior, covariance, mean)
         return Pseudo(self._pseudo(sites), sites.correction)
 
 
 def _inverse_diagonal(factor: Tensor) -> Tensor:
     """Diagonal of ``(L L')^-1``, the sums of squares of the columns of ``L^-1``."""
-    inverse, _ = scipy.linalg.lapack.dtrtri(np.array(factor.numpy(), order="F"), lower=1, overwrite_c=1)
-    return torch.from_numpy(np.einsum("ij,ij->j", inverse, inverse))
+    if factor.device != CPU:
+        unit = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
+        return torch.linalg.solve_triangular(factor, unit, upper=False).square().sum(0)
+    inverse, _ = scipy.linalg.lapack.dtrtri(np.array(to_numpy(factor), order="F"), lower=1, overwrite_c=1)
+    return tensor(np.einsum("ij,ij->j", inverse, inverse))

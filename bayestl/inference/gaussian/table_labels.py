@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
+from bayestl.device import tensor
 from bayestl.inference.gaussian.labels import Data
 from bayestl.inference.gaussian.sites import Observations, PartLabels
 from bayestl.likelihoods import LabelBlock
@@ -38,9 +38,9 @@ def part_data(
         channels = tuple(range(used, used + len(part.channels)))
         used += len(part.channels)
         if len(row):
-            block = LabelBlock(*(torch.from_numpy(v[row]) for v in columns))
-            part_labels.append(PartLabels(position, part.likelihood, channels, torch.from_numpy(row), block))
-    x, group, codes = (torch.from_numpy(v) for v in (rows.x, rows.group, rows.row))
+            block = LabelBlock(*(tensor(v[row]) for v in columns))
+            part_labels.append(PartLabels(position, part.likelihood, channels, tensor(row), block))
+    x, group, codes = (tensor(v) for v in (rows.x, rows.group, rows.row))
     return Observations(x, group, codes, part_labels).simplest() if part_labels else None
 
 

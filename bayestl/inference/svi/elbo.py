@@ -13,10 +13,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from bayestl.device import to_numpy
 from bayestl.streams import torch_generator
 
 _PYRO = threading.RLock()
@@ -151,14 +153,14 @@ def log_weights(model: Callable[[], None], guide: Callable[[torch.Generator], No
     with alone_with_pyro(), torch.no_grad(), pyro.plate("draws", n, dim=-2):
         guide_trace = poutine.trace(guide).get_trace(generator)
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace()
-        total = torch.zeros(n, dtype=torch.float64)
+        total: Any = 0.0
         for trace, sign in ((model_trace, 1.0), (guide_trace, -1.0)):
             trace.compute_log_prob()
             for site in trace.nodes.values():
                 if site["type"] == "sample" and site["name"] != "draws":
-                    log_prob = torch.as_tensor(site["log_prob"], dtype=torch.float64)
+                    log_prob = site["log_prob"].double()
                     total = total + sign * (log_prob.reshape(n, -1).sum(-1) if log_prob.ndim == 2 else log_prob)
-    return total.numpy()
+    return to_numpy(total)
 
 
 def pareto_k(log_weights: np.ndarray) -> float:

@@ -15,6 +15,8 @@ import torch
 from pyro.distributions import MultivariateNormal, Normal, TorchDistribution
 from torch import Tensor
 
+from bayestl.streams import torch_normal
+
 AnyNormal = Normal | MultivariateNormal
 
 
@@ -43,7 +45,7 @@ class Landing(TorchDistribution):
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         """A sample that is differentiable in the parameters."""
         normal = self._attached
-        noise = torch.randn(normal._extended_shape(sample_shape), generator=self._generator, dtype=normal.loc.dtype)
+        noise = torch_normal(normal._extended_shape(sample_shape), self._generator, normal.loc)
         if isinstance(normal, MultivariateNormal):
             return normal.loc + (normal.scale_tril @ noise[..., None])[..., 0]
         return normal.loc + normal.scale * noise

@@ -19,8 +19,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 
+from bayestl.device import tensor
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.distributions import Discrete
 from bayestl.inference.gaussian.latent import JoinedLatent
@@ -86,8 +86,8 @@ class ChainGP(TransferModel):
         and gradient-boosted trees, averaged: :class:`~bayestl.models.chain.forests.ForestFeatures`), one forest per part of a
         label; this is better with many weak features, such as those of compositions.  Tasks with fewer than 200 labels take
         the features as they are, unless a mapping of each task to ``"forest"`` or None says which take forests.
-    tasks, kernel, hyperparameters, n_starts, random_state, verbose
-        As for :class:`IndependentGP`.
+    tasks, kernel, hyperparameters, n_starts, random_state, verbose, device
+        As for :class:`IndependentGP`; forests are fitted on the processor.
     stand_in : mapping of str to float, optional
         For each task that follows another the weight, from 0 to 1, of what rows without their source have shown, in the
         prediction of such a row.  Default: 0.5 for a task with 20 labelled rows without their source, else 0.
@@ -133,8 +133,9 @@ class ChainGP(TransferModel):
         random_state: RandomState = 0,
         verbose: bool = True,
         stand_in: Mapping[str, float] | None = None,
+        device: str = "cpu",
     ) -> None:
-        super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
+        super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose, device)
         self.levels = levels
         self.inputs = inputs
         self.stand_in = stand_in
@@ -260,7 +261,7 @@ class ChainGP(TransferModel):
         for family in families:
             (part,) = family.parts
             if part.task == t:
-                at = family.posterior.at(torch.from_numpy(inputs[t]), *map(torch.from_numpy, codes))
+                at = family.posterior.at(tensor(inputs[t]), *map(tensor, codes))
                 expected[part.role] = _expectation(part, JoinedLatent([(family.parts, at)]))
         return expected
 

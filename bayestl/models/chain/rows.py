@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.special import ndtri, softmax
 from scipy.stats import qmc
 
+from bayestl.device import tensor, to_numpy
 from bayestl.distributions import Predictive
 from bayestl.distributions.base import Array, cdf_below
 from bayestl.likelihoods import LabelBlock, Part, Setting
@@ -117,14 +117,14 @@ def given_label(
         )
     rest = ~np.isnan(y) & ~exact
     if rest.any():
-        labels = LabelBlock(*(torch.from_numpy(v) for v in (y[rest], se2[rest], high[rest])))
+        labels = LabelBlock(*(tensor(v) for v in (y[rest], se2[rest], high[rest])))
         nodes, log_mass = _nodes(means.shape[-1])
         for s in range(len(means)):
             values, vectors = np.linalg.eigh(covariances[s, rest])
             root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
             f = means[s, rest] + np.einsum("nij,qj->qni", root, nodes)
-            noise, further = (torch.from_numpy(np.asarray(v[s])) for v in (setting.noise, setting.further))
-            density = likelihood.log_density(labels, torch.from_numpy(f), noise, further).numpy()
+            noise, further = (tensor(np.asarray(v[s])) for v in (setting.noise, setting.further))
+            density = to_numpy(likelihood.log_density(labels, tensor(f), noise, further))
             weights = softmax(density + log_mass[:, None], axis=0)
             centre = np.einsum("qn,qni->ni", weights, f)
             means[s, rest] = centre

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
+from bayestl.device import tensor, torch_device
 from bayestl.diagnostics.draws import Variable
 from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.inference.gaussian.labels import Data
@@ -51,6 +51,7 @@ class ExactArchitecture(BayesianModel):
         n_starts: int = 2,
         random_state: RandomState = 0,
         verbose: bool = True,
+        device: str = "cpu",
     ) -> None:
         self.tasks = tasks
         self.kernel = kernel
@@ -58,6 +59,7 @@ class ExactArchitecture(BayesianModel):
         self.n_starts = n_starts
         self.random_state = random_state
         self.verbose = verbose
+        self.device = device
 
     families_: list[Family]
     _rows_are_functions = False
@@ -88,6 +90,13 @@ class ExactArchitecture(BayesianModel):
                 raise ValueError(f"hyperparameters must be one of {MODES}, got {mode!r}")
         check_positive_integers(self, "n_starts")
 
+    def _made_prior(
+        self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], d: int, or_cpu: bool = False
+    ) -> Prior:
+        """The prior of a family's functions of ``d`` inputs, on the model's device."""
+        with torch_device(self.device, int(table.present.sum()), or_cpu):
+            return self._prior(table, scaler, parts, self._columns(table, parts, d))
+
     def _mode(self, table: Table, parts: Sequence[TaskPart]) -> str:
         """How the hyperparameters of a family are inferred."""
         if isinstance(self.hyperparameters, str):
@@ -114,7 +123,7 @@ class ExactArchitecture(BayesianModel):
 
     def _family_latent(self, family: Family, rows: Rows) -> ExactLatent:
         """The latent values of a family at rows whose ``x`` are its inputs, given their further labels."""
-        return self._posterior_with(family, rows).at(*map(torch.from_numpy, rows[:3]))
+        return self._posterior_with(family, rows).at(*map(tensor, rows[:3]))
 
     def _posterior_with(self, family: Family, rows: Rows) -> ExactPosterior:
         """The posterior of a family given the further labels of some rows."""
@@ -129,12 +138,13 @@ class ExactArchitecture(BayesianModel):
 
     def _family_data(self, family: Family) -> Data:
         """The labels that a family was fitted to."""
-        return training_data(self.table_, self.scaler_, family.parts, self._family_inputs(family))
+        data = training_data(self.table_, self.scaler_, family.parts, self._family_inputs(family))
+        return data.to(family.posterior.device)
 
     def _at_rows(self, family: Family, rows: np.ndarray) -> ExactLatent:
         """The latent values of a family at rows of the table."""
         at = fitted_rows(self.table_, self._family_inputs(family), rows)
-        return family.posterior.at(*map(torch.from_numpy, at[:3]))
+        return family.posterior.at(*map(tensor, at[:3]))
 
     def _effects(self, family: Family, component: np.ndarray, generator: np.random.Generator) -> dict[str, Variable]:
         """Draws of an architecture's derived quantities (offsets, scales), one from each of the given components."""

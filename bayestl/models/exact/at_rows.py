@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from bayestl import streams
+from bayestl.device import tensor, to_numpy
 from bayestl.diagnostics.draws import RowDraws, Variable, chains_of_independent, hyperparameters, stack_draws
 from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.inference.gaussian.latent import resample
@@ -82,11 +83,11 @@ def _latent_and_effects(
     """
     n, n_channels = len(rows), len(family.channels)
     per_row = [p for p, process in enumerate(family.prior) if isinstance(process, PerRow)]
-    of_row = np.flatnonzero((family.prior.weights().detach().numpy()[:, per_row] != 0).any(axis=1)).tolist()
+    of_row = np.flatnonzero((to_numpy(family.prior.weights())[:, per_row] != 0).any(axis=1)).tolist()
     if not of_row or 2 * n * n_channels > JOINT_DRAWS:
         values = model._at_rows(family, rows).draw(component, generator, n * n_channels <= JOINT_DRAWS)
         return values, {}
-    x, group, row = (torch.from_numpy(v) for v in fitted_rows(model.table_, model._family_inputs(family), rows)[:3])
+    x, group, row = (tensor(v) for v in fitted_rows(model.table_, model._family_inputs(family), rows)[:3])
     functions = torch.full_like(row, -1)
     both = family.posterior.at(torch.cat([x, x]), torch.cat([group, group]), torch.cat([row, functions]))
     draws = both.draw(component, generator, joint_rows=True)
@@ -135,9 +136,9 @@ def _prior_draws(
             per_draw[d] |= _variables(model, table, parts, prior, x.shape[1], len(priors) == 1)
             latent[d][:, channels] = mix(prior, draw_processes(prior, x, group, generator))
             with torch.no_grad():
-                noise.append(prior.residual.variance().numpy().copy())
+                noise.append(to_numpy(prior.residual.variance()).copy())
                 for j, values in enumerate(further):
-                    values.append(prior.further(j).numpy().copy())
+                    values.append(to_numpy(prior.further(j)).copy())
         for j, part, first in _first_channels(parts):
             settings[part] = Setting(np.stack(noise)[:, first], np.stack(further[j]))
     return RowDraws(stack_draws(per_draw), latent, settings)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from bayestl.device import to_numpy
 from bayestl.diagnostics.checks import Check, judge, report_checks
 from bayestl.inference.gaussian.large.inducing import FULL_LABELS
 from bayestl.inference.gaussian.large.neighbours import NEAR
@@ -55,7 +56,7 @@ def noise_checks(families: Sequence[Family]) -> Iterator[Check]:
     """Check whether a task's labels are taken as nearly exact, or as nearly all noise."""
     for family in families:
         channel = 0
-        variance = np.stack([c.prior.residual.variance().detach().numpy() for c in family.posterior.components])
+        variance = np.stack([to_numpy(c.prior.residual.variance()) for c in family.posterior.components])
         for part in family.parts:
             sd = float(np.sqrt(variance[:, channel]).mean())
             residual = family.prior.residual
@@ -77,7 +78,7 @@ def feature_checks(families: Sequence[Family], names: Sequence[str]) -> Iterator
         with torch.no_grad():
             d = family.posterior.components[0].labels.points.x.shape[1]  # behind the features, other tasks' labels
             of_family = _changes(family.prior, d).max(dim=0).values[: len(names)]
-            change = np.maximum(change, of_family.numpy())
+            change = np.maximum(change, to_numpy(of_family))
     unused = [n for n, size in zip(names, change, strict=True) if size < UNUSED]
     shown = ", ".join(unused[:8]) + (" ..." if len(unused) > 8 else "")
     all_unused = len(unused) == len(names)
@@ -89,11 +90,10 @@ def feature_checks(families: Sequence[Family], names: Sequence[str]) -> Iterator
 
 def _changes(prior: Prior, d: int) -> torch.Tensor:
     """Standard deviation (T, d) of ``f_t(x) - f_t(x')`` where x and x' lie two standard deviations of one feature apart."""
-    total = torch.zeros(prior.n_tasks, d, dtype=torch.float64)
-    for w, process in zip(prior.weights().T, prior, strict=True):
+    weights = prior.weights()
+    total, moved = weights.new_zeros(prior.n_tasks, d), 2.0 * torch.eye(d, dtype=weights.dtype, device=weights.device)
+    for w, process in zip(weights.T, prior, strict=True):
         if isinstance(process, Smooth):
-            alike = process.kernel.forward(
-                torch.zeros(1, d, dtype=torch.float64), 2.0 * torch.eye(d, dtype=torch.float64)
-            )
+            alike = process.kernel.forward(total.new_zeros(1, d), moved)
             total += 2.0 * w[:, None] ** 2 * (1.0 - alike)
     return total.clamp_min(0.0).sqrt()

@@ -26,6 +26,7 @@ import pandas as pd
 import torch
 
 from bayestl import streams
+from bayestl.device import tensor
 from bayestl.diagnostics.checks import Check
 from bayestl.diagnostics.draws import Variable
 from bayestl.distributions import check_probability
@@ -58,7 +59,7 @@ class DifferenceGP(TransferModel):
     ----------
     levels : list of str, optional
         All label columns, lowest fidelity first; default: the columns in their order.
-    tasks, kernel, hyperparameters, n_starts, random_state, verbose
+    tasks, kernel, hyperparameters, n_starts, random_state, verbose, device
         The same as for :class:`IndependentGP`.
 
     Examples
@@ -81,8 +82,9 @@ class DifferenceGP(TransferModel):
         n_starts: int = 2,
         random_state: RandomState = 0,
         verbose: bool = True,
+        device: str = "cpu",
     ) -> None:
-        super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
+        super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose, device)
         self.levels = levels
 
     def _links(self, table: Table) -> dict[int, tuple[int, bool]]:
@@ -188,7 +190,7 @@ class DifferenceGP(TransferModel):
         """Draws (n,) of a family's parameters by (level, parameter, group), one from each of the given components."""
         groups = self.table_.groups
         codes = range(max(len(groups), 1))
-        x = torch.from_numpy(self.scaler_.features(self.table_.x[:1]))
+        x = tensor(self.scaler_.features(self.table_.x[:1]))
         first_group, all_groups = _points(x, [0]), _points(x.expand(len(codes), -1), codes)
         mixings: list[Autoregression] = [c.prior.mixing for c in posterior.components]
         names = [name for part in parts for name in part.names]
@@ -243,7 +245,7 @@ class PairedDifferenceGP(DifferenceGP):
     levels : list of str, optional
         All label columns, lowest fidelity first; default: the columns in their order.  Labels must be Gaussian, or all
         log-normal or power-normal.
-    tasks, kernel, hyperparameters, n_starts, random_state, verbose
+    tasks, kernel, hyperparameters, n_starts, random_state, verbose, device
         The same as for :class:`IndependentGP`.
 
     Examples

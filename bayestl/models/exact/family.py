@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from bayestl.device import tensor, to_numpy
 from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.inference.gaussian.labels import Data, Labels
 from bayestl.inference.reports import ChainReport, FitReport
@@ -41,9 +41,9 @@ class Family:
         state: dict[str, np.ndarray] = {}
         labels = [c.labels for c in self.posterior.components]
         if labels[0].site is not None and self.posterior.components[0].full:  # saves the search for the sites
-            state["site"] = labels[0].site.numpy()
-            state["y"] = np.stack([c.y.numpy() for c in labels])
-            state["se2"] = np.stack([c.se2.numpy() for c in labels])
+            state["site"] = to_numpy(labels[0].site)
+            state["y"] = np.stack([to_numpy(c.y) for c in labels])
+            state["se2"] = np.stack([to_numpy(c.se2) for c in labels])
         r = self.report
         numbers = [r.log_posterior, r.gradient_norm, r.converged, r.n_evaluations, r.n_starts, r.jitter]
         state |= {
@@ -69,8 +69,8 @@ class Family:
             report.chain = ChainReport(trace, **{k: v.item() for k, v in chain.items()})
         labels: Data | list[Data] = data
         if "site" in state:
-            points, site = data.points, torch.from_numpy(state["site"])
+            points, site = data.points, tensor(state["site"])
             pairs = zip(state["y"], state["se2"], strict=True)
-            labels = [Labels(points, torch.from_numpy(y), torch.from_numpy(v), site) for y, v in pairs]
+            labels = [Labels(points, tensor(y), tensor(v), site) for y, v in pairs]
         posterior = ExactPosterior.of(prior, labels, state["draws"], state["weights"])
         return cls(parts, prior, report, posterior)

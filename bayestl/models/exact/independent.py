@@ -36,6 +36,9 @@ class IndependentGP(ExactModel):
         The fitted model keeps it as ``seed_``, and its predictions repeat.
     verbose : bool
         Whether to show progress on a terminal.
+    device : str
+        Where the model computes: ``"cpu"``, ``"cuda"`` or ``"cuda:1"`` (a graphics card), or ``"auto"``: a card where there is
+        one and the table has 1000 labels or more.  A saved model keeps none; :func:`bayestl.load` has its own ``device=``.
 
     Examples
     --------

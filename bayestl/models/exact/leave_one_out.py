@@ -18,6 +18,7 @@ import torch
 from scipy.special import logsumexp
 
 from bayestl import metrics
+from bayestl.device import tensor, to_numpy
 from bayestl.distributions import Discrete, Predictive, log_density_of
 from bayestl.inference.gaussian.latent import coupled
 from bayestl.inference.gaussian.loo import cavities
@@ -121,20 +122,22 @@ class _LeaveOneOutFamily:
         others = [c for c in range(len(self.family.channels)) if c not in asked] if self._whole_rows else []
         channels = asked + others
         points = component.labels.points
-        own = torch.full((len(rows), len(channels)), -1)
+        own = np.full((len(rows), len(channels)), -1)
         position = {int(row): i for i, row in enumerate(rows)}
-        for place in torch.nonzero(torch.isin(points.task, torch.tensor(channels))).ravel().tolist():
-            if (i := position.get(int(points.row[place]))) is not None:
-                own[i, channels.index(int(points.task[place]))] = place
+        task, row_of = to_numpy(points.task), to_numpy(points.row)
+        for place in np.flatnonzero(np.isin(task, channels)):
+            if (i := position.get(int(row_of[place]))) is not None:
+                own[i, channels.index(task[place])] = place
         codes = fitted_rows(self._model.table_, self._model._family_inputs(self.family), rows)
-        x, group, row = (torch.from_numpy(v) for v in codes[:3])
-        at = [Points(x, torch.full((len(rows),), c, dtype=torch.long), group, row) for c in channels]
-        mean, covariance = cavities(component, at, own)
+        device = component.prior.device
+        x, group, row = (tensor(v, device) for v in codes[:3])
+        at = [Points(x, torch.full_like(row, c), group, row) for c in channels]
+        mean, covariance = cavities(component, at, tensor(own, device))
         mean, covariance = mean[:, : len(asked)], covariance[:, : len(asked), : len(asked)]
-        noise = component.prior.residual.variance().detach().numpy()
+        noise = to_numpy(component.prior.residual.variance())
         settings = {}
         for part, of_part in local.items():
-            further = component.prior.further(self.family.parts.index(part)).detach().numpy()
+            further = to_numpy(component.prior.further(self.family.parts.index(part)))
             settings[part] = Setting(noise[None, of_part[0]], further[None])
         return LatentBlock(np.ones(1), mean[None], covariance[None]), settings
 

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from bayestl.device import to_numpy
 from bayestl.diagnostics.checks import Check, label_checks
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.inference.gaussian.table_labels import training_data
@@ -46,8 +47,8 @@ class ExactModel(ExactArchitecture):
         self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], x: np.ndarray, seed: int
     ) -> Family:
         """Fit a family to the labels of the table at inputs ``x`` (n, d); ``seed`` is that of the model."""
-        prior = self._prior(table, scaler, parts, self._columns(table, parts, x.shape[1]))
-        data = training_data(table, scaler, parts, x)
+        prior = self._made_prior(table, scaler, parts, x.shape[1])
+        data = training_data(table, scaler, parts, x).to(prior.device)
         of_family = spawn(seed, f"family of {parts[0].names[0]}")  # the same whatever other tasks there are
         mode, title = self._mode(table, parts), type(self).__name__
         return fit_family(parts, prior, data, mode, int(self.n_starts), of_family, title, self.verbose)
@@ -176,11 +177,9 @@ class ExactModel(ExactArchitecture):
         with torch.no_grad():
             for draw in draws:
                 set_raw(prior, draw)
-                w = prior.weights().numpy()
+                w = to_numpy(prior.weights())
                 noise = [p.likelihood.has_noise for p in family.parts for _ in p.channels]
-                variance = np.where(
-                    noise, prior.residual.variance().numpy(), 1.0
-                )  # the latent value of a class has unit noise
+                variance = np.where(noise, to_numpy(prior.residual.variance()), 1.0)  # a class has unit noise
                 functions.append(_correlation_of(w[:, smooth] @ w[:, smooth].T))
                 residuals.append(_correlation_of(w[:, of_row] @ w[:, of_row].T + np.diag(variance)))
         set_raw(prior, raw)
@@ -203,7 +202,7 @@ class ExactModel(ExactArchitecture):
         state: dict[str, np.ndarray],
         i: int,
     ) -> Family:
-        prior = self._prior(table, scaler, parts, self._columns(table, parts, x.shape[1]))
+        prior = self._made_prior(table, scaler, parts, x.shape[1], or_cpu=True)
         arrays = {name.removeprefix(f"{i}."): value for name, value in state.items() if name.startswith(f"{i}.")}
         return Family.restored(parts, prior, training_data(table, scaler, parts, x), arrays)
 

@@ -48,8 +48,8 @@ class Coregionalisation(Mixing):
         super().__init__()
         n_channels, n_latent = loadings.shape
         size = np.array([[p.likelihood.amplitude] for p in parts for _ in p.channels])
-        register_real(self, "a", torch.from_numpy(loadings / size), NormalPrior(0.0, 1.0))
-        self.register_buffer("size", torch.from_numpy(size))
+        register_real(self, "a", torch.as_tensor(loadings / size), NormalPrior(0.0, 1.0))
+        self.register_buffer("size", torch.as_tensor(size))
         self.own = TaskSpecific(parts, grouped, SPECIFIC_AMPLITUDE)
         everywhere = torch.ones(n_channels, n_latent + 1).bool()
         self.support = torch.cat([everywhere[:, :-1], self.own.support, everywhere[:, -1:]], dim=1)
@@ -65,7 +65,7 @@ class MultiTaskGP(TransferModel):
     ----------
     n_latent : int
         Number of shared functions ``u_q``.
-    tasks, kernel, hyperparameters, n_starts, random_state, verbose
+    tasks, kernel, hyperparameters, n_starts, random_state, verbose, device
         The same as for :class:`IndependentGP`.
 
     Examples
@@ -88,8 +88,9 @@ class MultiTaskGP(TransferModel):
         n_starts: int = 2,
         random_state: RandomState = 0,
         verbose: bool = True,
+        device: str = "cpu",
     ) -> None:
-        super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose)
+        super().__init__(tasks, kernel, hyperparameters, n_starts, random_state, verbose, device)
         self.n_latent = n_latent
 
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
