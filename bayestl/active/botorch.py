@@ -3,7 +3,8 @@
     y_o(x) = offset_o + sum_t A_ot f_t(x) + noise,        f | labels ~ GP, exact, by the Cholesky factor of the fit
 
 The outputs are tasks, or one linear function of them; features and outputs are in the user's units.  Fantasies are
-further observations of all outputs, conditioned on jointly.  Gradients flow to the features.  Points with exactly the same
+further observations of all outputs, conditioned on jointly.  Gradients flow to the features.  Wherever
+the model computes, a posterior is on the device of the points it was asked for.  Points with exactly the same
 features are one row, whose labels share its row effect, and so is a labelled row with them (unless two rows have these features).
 """
 
@@ -27,6 +28,7 @@ except ImportError as error:
     raise ImportError("BoTorch's acquisition functions need the extra: pip install 'bayestl[active]'") from error
 
 from bayestl.active.expressions import Expression
+from bayestl.device import tensor
 from bayestl.inference.gaussian.component import Component
 from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.inference.gaussian.large.component import Summarised
@@ -112,14 +114,14 @@ class BotorchModel(Model, FantasizeMixin):
             stacked = torch.cat([x.expand(*inner, *x.shape[-2:]), X.expand(*inner, *X.shape[-2:])], dim=-2)
             means, joint = self._joint(stacked)
             k = x.shape[-2] * m
-            seen = joint[..., :k, :k] + torch.diag(self._noise.repeat(x.shape[-2]))
+            seen = joint[..., :k, :k] + torch.diag(self._noise.to(X).repeat(x.shape[-2]))
             factor = torch.linalg.cholesky(seen)
             cross = torch.linalg.solve_triangular(factor, joint[..., :k, k:], upper=False)
             residual = y.reshape(*y.shape[:-2], k) - means[..., :k]
             half = torch.linalg.solve_triangular(factor, residual.unsqueeze(-1), upper=False)
             mean = (means[..., k:].unsqueeze(-1) + cross.mT @ half).squeeze(-1).expand(*batch, n_new * m)
             covariance = (joint[..., k:, k:] - cross.mT @ cross).expand(*batch, n_new * m, n_new * m)
-        noise = self._noise
+        noise = self._noise.to(X)
         if isinstance(observation_noise, Tensor):
             noise = observation_noise.double().expand(*mean.shape[:-1], n_new, m).reshape(mean.shape)
             covariance = covariance + torch.diag_embed(noise)
@@ -130,7 +132,9 @@ class BotorchModel(Model, FantasizeMixin):
             selected = torch.tensor([i * m + o for i in range(n_new) for o in output_indices])
             mean, covariance = mean[..., output_indices], covariance[..., selected, :][..., selected]
         scale = covariance.diagonal(dim1=-2, dim2=-1).mean().detach().clamp_min(1e-300)
-        covariance = covariance + JITTER * scale * torch.eye(covariance.shape[-1], dtype=covariance.dtype)
+        covariance = covariance + JITTER * scale * torch.eye(
+            covariance.shape[-1], dtype=covariance.dtype, device=covariance.device
+        )
         if mean.shape[-1] == 1:
             distribution = MultivariateNormal(mean.squeeze(-1), covariance)
         else:
@@ -169,15 +173,15 @@ class BotorchModel(Model, FantasizeMixin):
         """Mean (batch, n m) and covariance (batch, n m, n m) of the outputs, given the labels of the fit."""
         n, n_channels = X.shape[-2], self._weights.shape[1]
         batch = X.shape[:-2]
-        x = ((X - self._x_mean) / self._x_scale).reshape(-1, n, X.shape[-1])
+        device = self._views[0].component.prior.device
+        x = ((X - self._x_mean.to(X)) / self._x_scale.to(X)).reshape(-1, n, X.shape[-1]).to(device)
         mean = x.new_zeros(len(x), n, n_channels)
         covariance = x.new_zeros(len(x), n, n_channels, n, n_channels)
         for view in self._views:
             c = view.component
             if isinstance(c, Summarised):
-                blocks = torch.meshgrid(
-                    torch.arange(len(x)), *[torch.arange(n), torch.tensor(view.channels)] * 2, indexing="ij"
-                )
+                places = [range(len(x)), *[range(n), view.channels] * 2]
+                blocks = torch.meshgrid(*(tensor(np.array(v), device) for v in places), indexing="ij")
                 mean[:, :, view.channels], covariance[blocks] = _summarised(c, x)
                 continue
             placed = _placed(x.reshape(-1, x.shape[-1]), c.labels.points)
@@ -191,8 +195,9 @@ class BotorchModel(Model, FantasizeMixin):
             for i, a in enumerate(view.channels):
                 for j, b in enumerate(view.channels):
                     covariance[:, :, a, :, b] = _mixed(c.prior, kernels, i, j) - halves[i].mT @ halves[j]
-        output_mean = self._offset + mean @ self._weights.T
-        output_covariance = torch.einsum("oc,bicjd,pd->biojp", self._weights, covariance, self._weights)
+        weights = self._weights.to(X)
+        output_mean = self._offset.to(X) + mean.to(X) @ weights.T
+        output_covariance = torch.einsum("oc,bicjd,pd->biojp", weights, covariance.to(X), weights)
         m = self.num_outputs
         return output_mean.reshape(*batch, n * m), output_covariance.reshape(*batch, n * m, n * m)
 
@@ -308,13 +313,13 @@ def as_botorch(model: Any, outputs: Sequence[str] | str | None = None) -> Botorc
             raise ValueError(
                 f"task {task.name!r} has {type(task.observes).__name__} labels, BoTorch's models have Gaussian ones"
             )
-    offset = torch.from_numpy(model.scaler_.y_mean.copy())
-    weights = torch.diag(torch.from_numpy(model.scaler_.y_scale.copy()))
+    offset = tensor(model.scaler_.y_mean.copy())
+    weights = torch.diag(tensor(model.scaler_.y_scale.copy()))
     if isinstance(outputs, str):
         coefficients = Expression(outputs, tasks).linear(tasks)
         if coefficients is None:
             raise ValueError(f"{outputs!r} is not linear in the tasks: BoTorch takes those through its objectives")
-        constant, slope = coefficients[0], torch.from_numpy(coefficients[1])
+        constant, slope = coefficients[0], tensor(coefficients[1])
         offset, weights, names = (constant + slope @ offset)[None], (slope @ weights)[None], [outputs]
     else:
         names = list(tasks if outputs is None else outputs)
@@ -326,7 +331,7 @@ def as_botorch(model: Any, outputs: Sequence[str] | str | None = None) -> Botorc
     for family in model.families_:
         component = _at_best(model, family)
         with torch.no_grad():
-            noise[family.channels] = component.prior.residual.variance()
+            noise[family.channels] = component.prior.residual.variance().to(noise)
         views.append(_View(component, family.channels))
     return BotorchModel(
         views,
@@ -334,5 +339,5 @@ def as_botorch(model: Any, outputs: Sequence[str] | str | None = None) -> Botorc
         offset,
         weights,
         (weights**2) @ noise,
-        *(torch.from_numpy(np.array(v)) for v in (model.scaler_.x_mean, model.scaler_.x_scale, model.table_.x)),
+        *(tensor(np.array(v)) for v in (model.scaler_.x_mean, model.scaler_.x_scale, model.table_.x)),
     )

@@ -64,6 +64,9 @@ Std = Annotated[
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes.", min=1)]
 Seed = Annotated[int, typer.Option(help="Runs with the same seed repeat exactly.", min=0)]
+Device = Annotated[
+    str, typer.Option(help="Where to compute: cpu; cuda or cuda:1, a graphics card; auto, a card for large tables.")
+]
 Likelihoods = Annotated[
     str | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bayestl.cli.app import Jobs, Likelihoods, Notes, Quiet, Seed, Std, printer, user_errors
+from bayestl.cli.app import Device, Jobs, Likelihoods, Notes, Quiet, Seed, Std, printer, user_errors
 from bayestl.cli.features import Inputs, choose_features
 from bayestl.cli.inputs import (
     ModelName,
@@ -81,17 +81,21 @@ def fit(
     likelihoods: Likelihoods = None,
     std: Std = None,
     force: Force = False,
+    device: Device = "cpu",
     seed: Seed = 0,
     quiet: Quiet = False,
     how: Reading = HOW,
 ) -> None:
     """Fit a model to a table and save it."""
     with user_errors():
+        from bayestl.device import torch_device
+
         note, names = Notes(quiet), names_in(tasks)
         table = read(data, how, note)
         check_model_folder(output, data, force)
         require_roles(table, names, groups, name)
         of_auto = options_of_auto(model.value, names, target, budget)
+        torch_device(device, 0)  # before the features, which may take minutes
         parents = parents_in(graph, names, [model.value])
         specified = make_tasks(names, likelihoods)
         named = dict.fromkeys(names) | {t.name: t.likelihood for t in specified or ()}
@@ -100,7 +104,7 @@ def fit(
         taken = roles(table, names, errors, groups, name, note)
         inputs = Inputs(choose_features(table, features, taken, note), names_in(presets), verbose=not quiet)
         X = inputs.fit(table, row_names(table, name))
-        fitted = make_model(model, names, parents, specified, seed, not quiet, **of_auto)
+        fitted = make_model(model, names, parents, specified, seed, not quiet, device, **of_auto)
         Y, Y_std = Y.set_axis(X.index, axis=0), read_errors(table, errors, X.index)
         note.show()
         with table.located():
@@ -138,6 +142,7 @@ def predict(
         ),
     ] = False,
     force: Force = False,
+    device: Device = "cpu",
     quiet: Quiet = False,
     how: Reading = HOW,
 ) -> None:
@@ -145,7 +150,7 @@ def predict(
     with user_errors():
         import bayestl as btl
 
-        fitted = btl.load(model)
+        fitted = btl.load(model, device)
         check_output(output, [model, data], force)
         note = Notes(quiet)
         table, post, known = _posterior(fitted, model, data, how, note, ignore_labels, not quiet)

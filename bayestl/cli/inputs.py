@@ -169,12 +169,16 @@ def make_model(
     tasks: list[Any] | None,
     seed: int,
     verbose: bool,
+    device: str = "cpu",
     **of_auto: Any,
 ) -> Any:
     """An unfitted model of the named architecture, for the tasks ``names``; ``of_auto`` are options of AutoTransfer."""
     import bayestl as btl
 
     common: dict[str, Any] = {"tasks": tasks, "random_state": seed, "verbose": verbose}
+    if name == "low-rank":
+        return btl.LowRankLinear(**common)  # on the processor, whatever the device
+    common["device"] = device
     if name == "auto":
         return btl.AutoTransfer(**of_auto, **common)
     if name == "multi-task":
@@ -183,8 +187,6 @@ def make_model(
         return btl.DifferenceGP(levels=names, **common)
     if name == "chain":
         return btl.ChainGP(levels=names, **common)
-    if name == "low-rank":
-        return btl.LowRankLinear(**common)
     if name == "latent-variable":
         return btl.LatentVariableGP(graph=graph, **common)
     return btl.IndependentGP(**common)

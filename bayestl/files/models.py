@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayestl.device import torch_device
 from bayestl.files.documents import plain, task_from_document, task_to_document
 from bayestl.files.folder import FILE, FileError, read_folder, write_folder
 from bayestl.kernels.combined import from_document, to_document
@@ -24,6 +25,8 @@ from bayestl.table.table import Table
 
 FORMAT = 5
 """Version of the file format."""
+NOT_SAVED = {"tasks", "device"}
+"""Parameters that are not among the others of a file: tasks have a place of their own, the device is that of the reader."""
 _MODELS: dict[str, type] = {}
 
 
@@ -45,7 +48,8 @@ def registered() -> dict[str, Any]:
 
 def model_to_document(model: Any) -> dict[str, Any]:
     """The class and parameters of a model as a JSON object; models among the parameters become nested objects."""
-    parameters = {k: _parameter_to_document(k, v) for k, v in model._saved_parameters().items() if k != "tasks"}
+    saved = {k: v for k, v in model._saved_parameters().items() if k not in NOT_SAVED}
+    parameters = {k: _parameter_to_document(k, v) for k, v in saved.items()}
     own_tasks = model.tasks
     tasks = None if own_tasks is None else [task_to_document(t) for t in own_tasks]
     return {"class": _name(type(model)), "parameters": parameters, "tasks_given": tasks}
@@ -62,8 +66,8 @@ def _parameter_to_document(name: str, value: Any) -> Any:
     return plain(value)
 
 
-def model_from_document(document: dict[str, Any]) -> Any:
-    """The unfitted model of a document written by :func:`model_to_document`.
+def model_from_document(document: dict[str, Any], device: str = "cpu") -> Any:
+    """The unfitted model of a document written by :func:`model_to_document`, which computes on a device.
 
     Raises
     ------
@@ -75,11 +79,13 @@ def model_from_document(document: dict[str, Any]) -> Any:
         raise FileError(f"unknown model {document.get('class')!r}: one of {sorted(models)} is expected")
     try:
         tasks = document["tasks_given"]
-        parameters = {k: _parameter_from_document(k, v) for k, v in document["parameters"].items()}
+        parameters = {k: _parameter_from_document(k, v, device) for k, v in document["parameters"].items()}
         model_class = models[document["class"]]
-        expected = {*model_class._get_param_names()} - {"tasks"}
+        expected = {*model_class._get_param_names()} - NOT_SAVED
         if odd := expected ^ {*parameters}:
             raise FileError(f"{sorted(odd)[0]!r} is missing or is no parameter of {document['class']}")
+        if "device" in model_class._get_param_names():
+            parameters["device"] = device
         return model_class(**parameters, tasks=None if tasks is None else [task_from_document(t) for t in tasks])
     except FileError:
         raise
@@ -87,14 +93,14 @@ def model_from_document(document: dict[str, Any]) -> Any:
         raise FileError(f"the parameters of {document['class']} are not as expected: {error}") from error
 
 
-def _parameter_from_document(name: str, value: Any) -> Any:
+def _parameter_from_document(name: str, value: Any, device: str) -> Any:
     """The constructor parameter of a JSON value."""
     if name == "kernel":
         return from_document(value)
     if name == "models":
-        return {k: model_from_document(v) for k, v in value.items()}
+        return {k: model_from_document(v, device) for k, v in value.items()}
     if name == "model":
-        return None if value is None else model_from_document(value)
+        return None if value is None else model_from_document(value, device)
     return value
 
 
@@ -141,17 +147,20 @@ def _names(values: list[Any]) -> list[Any]:
     return plain([None if name is pd.NaT or name is pd.NA else plain_name(name) for name in values])
 
 
-def read_model(path: str | os.PathLike[str]) -> Any:
-    """Read a model written by :func:`write_model`; it predicts exactly as it did.
+def read_model(path: str | os.PathLike[str], device: str = "cpu") -> Any:
+    """Read a model written by :func:`write_model`; it predicts exactly as it did where it computes on the same device.
 
     Raises
     ------
     FileError
         If the folder holds no model, a damaged one, or one that this version cannot read.
+    ValueError
+        If there is no such device.
     """
+    torch_device(device, 0)
     document, arrays = read_folder(path, FORMAT)
     try:
-        return _restored(document, arrays)
+        return _restored(document, arrays, device)
     except FileError as error:
         raise FileError(f"{Path(path) / FILE}: {error}") from error
     except Exception as error:  # an intact file whose content was changed by hand, or by a program that is no model
@@ -159,9 +168,9 @@ def read_model(path: str | os.PathLike[str]) -> Any:
         raise FileError(f"{Path(path) / FILE} describes no model of this version ({reason})") from error
 
 
-def _restored(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+def _restored(document: dict[str, Any], arrays: dict[str, np.ndarray], device: str) -> Any:
     """The fitted model of a document and its arrays."""
-    model = model_from_document(document)
+    model = model_from_document(document, device)
     table = _table(document, arrays)
     seed, output = document["seed"], document["output"]
     if type(seed) is not int or output not in ("frame", "column", "array"):

@@ -6,7 +6,9 @@ Gelman et al. 2013, *Bayesian Data Analysis*, sections 11.4 and 11.5.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -37,12 +39,19 @@ class ChainReport:
     @classmethod
     def of(cls, log_density: np.ndarray, divergences: int, acceptance: float, step: float) -> ChainReport:
         """The report of chains with the given log densities (chains, S)."""
-        import torch
         from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 
-        chains = torch.from_numpy(np.ascontiguousarray(log_density))
+        from bayestl.device import tensor
+
+        chains = tensor(np.ascontiguousarray(log_density))
         r_hat, effective = (float(f(chains)) for f in (split_gelman_rubin, effective_sample_size))
         return cls(log_density.ravel(), r_hat, effective, divergences, acceptance, step, len(log_density))
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, np.ndarray]) -> ChainReport:
+        """The report whose fields these arrays are."""
+        fields: dict[str, Any] = {name: v if v.ndim else v.item() for name, v in arrays.items()}
+        return cls(**fields)
 
     @property
     def converged(self) -> bool:

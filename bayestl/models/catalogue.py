@@ -33,12 +33,22 @@ __all__ = [
 ]
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], device: str = "cpu") -> Any:
     """Read a model written by ``model.save(path)``; it predicts exactly as it did, and reading runs no code.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    device : str
+        Where the model and those in it compute from now on, as for :class:`IndependentGP`; a file says nothing of where it was
+        fitted.  On another device than there, predictions are the same to rounding.
 
     Raises
     ------
     FileError
         If the folder holds no model, a damaged one, or one that this version cannot read.
+    ValueError
+        If there is no such device.
     """
-    return read_model(path)
+    return read_model(path, device)

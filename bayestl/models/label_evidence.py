@@ -10,6 +10,7 @@ import torch
 from scipy.stats import skew, spearmanr
 
 from bayestl import streams
+from bayestl.device import tensor
 from bayestl.inference.gaussian import maximise
 from bayestl.inference.gaussian.sites import Observations, PartLabels
 from bayestl.kernels.stationary import KERNELS
@@ -100,16 +101,16 @@ def evidence_of(table: Table, t: int, candidates: Mapping[str, Part], seed: int 
     rows = streams.generator(seed, "rows").permutation(rows)[:LARGEST]
     if len(rows) == 0:
         return dict.fromkeys(candidates, 0.0)
-    x = torch.from_numpy(Scaler.of(table).features(table.x)[rows])
+    x = tensor(Scaler.of(table).features(table.x)[rows])
     y = table.y[rows, t]
     rows_of_part, zeros = torch.arange(len(rows)), torch.zeros(len(rows), dtype=torch.long)
     evidence = {}
     for name, likelihood in candidates.items():
         location, scale = likelihood.scale(y)
-        scaled = torch.from_numpy((likelihood.split(y)[""] - location) / scale)
+        scaled = tensor((likelihood.split(y)[""] - location) / scale)
         part = TaskPart(0, "", likelihood, (0,), ("",))
         errors = (table.labels.se[rows, t] * np.exp(likelihood.log_jacobian(y)) / scale) ** 2
-        block = LabelBlock(scaled, torch.from_numpy(errors), scaled)
+        block = LabelBlock(scaled, tensor(errors), scaled)
         data = Observations(x, zeros, rows_of_part, [PartLabels(0, likelihood, (0,), rows_of_part, block)]).simplest()
         prior = independent_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
         report = maximise.fit(prior, data, seed=spawn(seed, name), n_starts=1, max_iterations=50)

@@ -13,6 +13,7 @@ import torch
 
 from bayestl.active.acquisition.pool import CHUNK, Pool, spread_over
 from bayestl.active.goals import Goal, Maximise
+from bayestl.device import tensor, to_numpy
 from bayestl.models.base import BayesianModel
 
 BOTORCH = ("logei", "noisy-ei", "ucb", "thompson", "max-value-entropy")
@@ -41,13 +42,13 @@ def botorch_scores(
 
     quantity = goal.quantity if goal.sign > 0 else f"-({_quoted(goal, pool.tasks)})"
     botorch_model = as_botorch(model, quantity if goal.sign < 0 or goal.quantity not in pool.tasks else [goal.quantity])
-    x = torch.from_numpy(model._new_rows(pool.X)[0])
+    x = tensor(model._new_rows(pool.X)[0])
     with manual_seed(seed), torch.no_grad():
         if acquisition == "thompson":
             rows = spread_over(len(x), CHUNK)
-            draw = botorch_model.posterior(x[torch.from_numpy(rows)]).rsample(torch.Size([1]))[0, :, 0].numpy()
+            draw = botorch_model.posterior(x[tensor(rows)]).rsample(torch.Size([1]))[0, :, 0]
             scores = np.full(len(x), -np.inf)
-            scores[rows] = draw
+            scores[rows] = to_numpy(draw)
             return scores
         if acquisition == "logei":
             function: Any = LogExpectedImprovement(botorch_model, best_f=best)
@@ -57,8 +58,8 @@ def botorch_scores(
             baseline = botorch_model.train_inputs[0]
             function = qLogNoisyExpectedImprovement(botorch_model, baseline, cache_root=False, prune_baseline=True)
         else:
-            function = qLowerBoundMaxValueEntropy(botorch_model, x[torch.from_numpy(spread_over(len(x), CHUNK))])
-        return np.concatenate([function(part.unsqueeze(1)).numpy() for part in x.split(CHUNK)])
+            function = qLowerBoundMaxValueEntropy(botorch_model, x[tensor(spread_over(len(x), CHUNK))])
+        return np.concatenate([to_numpy(function(part.unsqueeze(1))) for part in x.split(CHUNK)])
 
 
 def _quoted(goal: Goal, tasks: Sequence[str]) -> str:

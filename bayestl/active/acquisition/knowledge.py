@@ -22,6 +22,7 @@ from bayestl.active.acquisition.pool import (
 )
 from bayestl.active.expressions import Expression
 from bayestl.active.goals import Goal, Maximise
+from bayestl.device import tensor, to_numpy
 from bayestl.likelihoods import Gaussian
 from bayestl.models.base import BayesianModel
 from bayestl.models.exact.model import ExactModel, jointly_gaussian
@@ -121,8 +122,7 @@ def covariances(model: BayesianModel, pool: Pool, goal: Goal, targets: np.ndarra
     Both are posterior ones in label units, at the first set of hyperparameters of the model.
     """
     assert isinstance(model, ExactModel)
-    x, group, row = map(torch.from_numpy, model._rows(pool.X)[:3])
-    everywhere = Points(x, torch.zeros_like(row), group, row)
+    x, group, row = map(tensor, model._rows(pool.X)[:3])
     n, n_tasks = len(x), len(pool.tasks)
     scale = model.scaler_.y_scale
     weights = affine_quantity(goal, model.table_.names)[1] * scale
@@ -130,13 +130,14 @@ def covariances(model: BayesianModel, pool: Pool, goal: Goal, targets: np.ndarra
     variance = np.empty((n, n_tasks))
     for family in model.families_:
         c = family.posterior.components[0]
-        channels = family.channels
+        everywhere = Points(x, torch.zeros_like(row), group, row).to(family.posterior.device)
+        chosen, channels = everywhere.at(tensor(targets, everywhere.x.device)), family.channels
         noise = c.prior.residual.variance()
         for start in range(0, n, c.rows_at_once):
             rows = slice(start, min(start + c.rows_at_once, n))
             latent = c.within_rows(everywhere.at(rows))[1].diagonal(dim1=-2, dim2=-1)
-            variance[rows, channels] = scale[channels] ** 2 * (latent.clamp_min(1e-12) + noise).numpy()
-            between = c.between(everywhere.at(rows), everywhere.at(torch.from_numpy(targets)))
-            by_task = between.view(len(channels), -1, len(channels), len(targets)).numpy()
+            variance[rows, channels] = scale[channels] ** 2 * to_numpy(latent.clamp_min(1e-12) + noise)
+            between = c.between(everywhere.at(rows), chosen)
+            by_task = to_numpy(between.view(len(channels), -1, len(channels), len(targets)))
             covariance[rows][:, :, channels] = np.einsum("cidk,d,c->ikc", by_task, weights[channels], scale[channels])
     return covariance, variance

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bayestl.device import to_numpy
+from bayestl.device import tensor, to_numpy
 from bayestl.streams import torch_generator
 
 _PYRO = threading.RLock()
@@ -183,7 +183,7 @@ def pareto_k(log_weights: np.ndarray) -> float:
     if len(tail) < MIN_TAIL:
         return math.inf
     try:
-        k, _ = fit_generalized_pareto(torch.from_numpy(tail))
+        k, _ = fit_generalized_pareto(tensor(tail))
     except ZeroDivisionError:  # weights hundreds of orders of magnitude apart
         return math.inf
     return float(k)

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from bayestl.device import torch_device
 from bayestl.diagnostics.checks import Check, judge, label_checks
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.models.base import BayesianModel
@@ -75,10 +76,8 @@ class AutoTransfer(BayesianModel):
         folds.
     budget : float, optional
         Seconds after which no further model is begun; the tasks alone are always fitted.  Default: no limit.
-    random_state : int, RandomState, Generator or None
-        Seed of the fit, as for :class:`IndependentGP`.
-    verbose : bool
-        Whether to show progress on a terminal.
+    random_state, verbose, device
+        As for :class:`IndependentGP`; the device is that of the default models, those in ``models`` have their own.
 
     Attributes
     ----------
@@ -127,6 +126,7 @@ class AutoTransfer(BayesianModel):
         budget: float | None = None,
         random_state: RandomState = 0,
         verbose: bool = True,
+        device: str = "cpu",
     ) -> None:
         self.target = target
         self.models = models
@@ -135,6 +135,7 @@ class AutoTransfer(BayesianModel):
         self.budget = budget
         self.random_state = random_state
         self.verbose = verbose
+        self.device = device
 
     members_: dict[str, BayesianModel]
     weights_: pd.DataFrame
@@ -153,9 +154,8 @@ class AutoTransfer(BayesianModel):
         return super()._decided_likelihoods(decide_positive(table, seed), seed)
 
     def _decided(self, table: Table) -> dict[str, Any]:
-        models = {
-            k: decided(m, table) if isinstance(m, BayesianModel) else m for k, m in self._candidates(table).items()
-        }
+        found = self._candidates(table).items()
+        models = {k: decided(m, table) if isinstance(m, BayesianModel) else m for k, m in found}
         return {"models": models, "tasks": [replace(task, likelihood=task.observes) for task in table.tasks]}
 
     @property
@@ -163,14 +163,13 @@ class AutoTransfer(BayesianModel):
         return models_by_name(self, self.models)
 
     def _candidates(self, table: Table) -> dict[str, Any]:
-        return self._models or dict(candidates(table, self.target))
+        return self._models or dict(candidates(table, self.target, self.device))
 
     def _check(self, table: Table) -> None:
         for name, model in self._models.items():
             if not isinstance(model, BayesianModel):
-                raise ValueError(
-                    f"AutoTransfer: models[{name!r}] must be a model of bayestl, got {type(model).__name__}"
-                )
+                found = type(model).__name__
+                raise ValueError(f"AutoTransfer: models[{name!r}] must be a model of bayestl, got {found}")
         if MIXTURE in self._models:
             raise ValueError(f"AutoTransfer: models= names one {MIXTURE!r}, which is the name of all of them together")
         if self.target is not None and self.target not in table.names:
@@ -178,6 +177,7 @@ class AutoTransfer(BayesianModel):
         if self.budget is not None and not (isinstance(self.budget, int | float) and self.budget > 0):
             raise ValueError(f"budget must be a positive number of seconds, got {self.budget!r}")
         check_folds(self.cv, len(table.x))
+        torch_device(self.device, 0)  # or each model would be left out for it
 
     def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check(table)

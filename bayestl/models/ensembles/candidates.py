@@ -34,7 +34,7 @@ FOREST_FEATURES = 8
 """Number of features from which forests are."""
 
 
-def candidates(table: Table, target: str | None = None) -> dict[str, BayesianModel]:
+def candidates(table: Table, target: str | None = None, device: str = "cpu") -> dict[str, BayesianModel]:
     """Unfitted models of a table's tasks by name, :data:`ALONE` first.
 
     Parameters
@@ -43,11 +43,13 @@ def candidates(table: Table, target: str | None = None) -> dict[str, BayesianMod
         The table that they will be fitted to.
     target : str, optional
         The task that is to be predicted best.
+    device : str
+        Where they compute.
     """
     is_gaussian = all(isinstance(task.observes, Gaussian) for task in table.tasks)
     n = int(table.present.sum())
     short = is_gaussian and n <= SHORT_LABELS and n * len(table.features) <= SHORT_CELLS
-    how: dict[str, Any] = {"hyperparameters": "short-mcmc" if short else "auto"}
+    how: dict[str, Any] = {"hyperparameters": "short-mcmc" if short else "auto", "device": device}
     if n > MANY_LABELS:
         how["n_starts"] = 1
     found: dict[str, BayesianModel] = {ALONE: IndependentGP(**how)}
@@ -64,7 +66,7 @@ def candidates(table: Table, target: str | None = None) -> dict[str, BayesianMod
             found["difference"] = DifferenceGP(levels, **how)
         found["chain"] = ChainGP(levels, inputs=None, **how)
     if forests and len(levels) <= MOST_LEVELS:
-        found["forests"] = ChainGP(levels, inputs="forest")
+        found["forests"] = ChainGP(levels, inputs="forest", device=device)
     if len(levels) >= MANY_TASKS and is_gaussian and table.group is None:
         found["low rank"] = LowRankLinear()
     return found

@@ -65,8 +65,7 @@ class Family:
             value, gradient, bool(converged), "restored from a file", int(evaluations), int(starts), jitter
         )
         if chain := {k.removeprefix("chain."): v for k, v in state.items() if k.startswith("chain.")}:
-            trace = chain.pop("log_density")
-            report.chain = ChainReport(trace, **{k: v.item() for k, v in chain.items()})
+            report.chain = ChainReport.restored(chain)
         labels: Data | list[Data] = data
         if "site" in state:
             points, site = data.points, tensor(state["site"])

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayestl.device import tensor, to_numpy
 from bayestl.diagnostics.draws import RowDraws, Variable, chains_of_independent, hyperparameters, stack_draws
 from bayestl.inference.sampled import SampledLatent, systematic
 from bayestl.likelihoods import Gaussian, LabelBlock, Setting
 from bayestl.models.latent.node import MIN_VARIANCE
 from bayestl.models.latent.prior import LatentGraph, PartData
-from bayestl.streams import RowStreams, spawn, torch_generator
+from bayestl.streams import RowStreams, spawn, torch_generator, torch_normal
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
 
@@ -73,13 +74,13 @@ def complete(drawn: GraphDraws, generator: torch.Generator) -> tuple[dict[int, T
     with torch.no_grad():
         for c in graph.order:
             node, rows = graph.nodes[c], graph.rows[c]
-            noise = torch.randn(n, len(graph.x), generator=generator, dtype=torch.float64)
+            noise = torch_normal((n, len(graph.x)), generator, graph.x)
             if len(rows) == 0:
                 mean, variance, noises[c] = node.prior_conditional(graph.x, z, n, generator)
                 z[c] = mean + variance.sqrt() * noise
                 continue
             z[c] = noise
-            uninformed = torch.ones(len(graph.x), dtype=torch.bool)
+            uninformed = graph.x.new_ones(len(graph.x), dtype=torch.bool)
             uninformed[rows] = False
             if uninformed.any():
                 parent_values = {p: z[p][:, uninformed] for p in node.parents}
@@ -94,7 +95,7 @@ def latent_draws(posterior: GraphPosterior, n: int, seed: int) -> np.ndarray:
     generator = torch_generator(seed, "uninformed rows")
     batches = [complete(drawn, generator)[0] for drawn in posterior.draws(n, spawn(seed, "draws"))]
     stacked = [torch.stack([z[c] for c in range(len(posterior.graph.names))], dim=-1) for z in batches]
-    return torch.cat(stacked).numpy()
+    return to_numpy(torch.cat(stacked))
 
 
 def graph_at_rows(posterior: GraphPosterior, table: Table, n: int, seed: int) -> RowDraws:
@@ -107,15 +108,15 @@ def graph_at_rows(posterior: GraphPosterior, table: Table, n: int, seed: int) ->
     for drawn in posterior.draws(n, spawn(seed, "draws")):
         graph, n_batches = drawn.graph, n_batches + 1
         z, noises = complete(drawn, generator)
-        latent.append(torch.stack([z[c] for c in range(len(z))], dim=-1).numpy())
+        latent.append(to_numpy(torch.stack([z[c] for c in range(len(z))], dim=-1)))
         shared: dict[str, Variable] = {}
         for c in graph.learnt:
             inputs = [*table.features, *(graph.names[p] for p in graph.nodes[c].parents)]
             shared |= hyperparameters(graph.nodes[c], inputs, table.features, f"{graph.names[c]}.")
         variables += [shared] * len(drawn)
         for j, part in enumerate(table.parts):
-            noise[part].append(noises[part.channels[0]].numpy())
-            further[part].append(np.tile(graph.further(j).detach().numpy(), (len(drawn), 1)))
+            noise[part].append(to_numpy(noises[part.channels[0]]))
+            further[part].append(np.tile(to_numpy(graph.further(j)), (len(drawn), 1)))
     settings = {p: Setting(np.concatenate(noise[p]), np.concatenate(further[p])) for p in table.parts}
     values = np.concatenate(latent)
     if n_batches > 1:
@@ -132,16 +133,16 @@ def prior_of_graph(graph: LatentGraph, table: Table, seed: int) -> RowDraws:
     with torch.no_grad():
         for c in graph.order:
             node = graph.nodes[c]
-            e = torch.randn(2, len(graph.x), generator=generator, dtype=torch.float64)
+            e = torch_normal((2, len(graph.x)), generator, graph.x)
             root = torch.linalg.cholesky(node.unit_covariance(node.inputs(graph.x, z)))
             z[c] = node.linear(z) + node.raw_amplitude.exp() * (root @ e[0]) + node.raw_omega.exp() * e[1]
             inputs = [*table.features, *(graph.names[p] for p in node.parents)]
             variables |= hyperparameters(node, inputs, table.features, f"{graph.names[c]}.")
         settings = {
-            part: Setting(graph.noise(part).reshape(1).numpy(), graph.further(j).numpy()[None])
+            part: Setting(to_numpy(graph.noise(part).reshape(1)), to_numpy(graph.further(j))[None])
             for j, part in enumerate(table.parts)
         }
-    values = torch.stack([z[c] for c in range(len(z))], dim=-1)[None].numpy()
+    values = to_numpy(torch.stack([z[c] for c in range(len(z))], dim=-1)[None])
     return RowDraws(variables, values, settings)
 
 
@@ -193,11 +194,11 @@ class AncestralLatent(SampledLatent):
         seed: int,
         fitted: np.ndarray | None = None,
     ) -> None:
-        rows = torch.full((len(x),), -1) if fitted is None else torch.from_numpy(fitted)
+        rows = tensor(np.full(len(x), -1) if fitted is None else fitted, x.device)
         held = _held(posterior.graph, rows)
         source = posterior.draws if bool(held.any()) else posterior.functions
         known = {d.part: d for d in observed or () if d.present.any()}
-        streams = RowStreams(spawn(seed, "latent values"), x.numpy(), fitted)
+        streams = RowStreams(spawn(seed, "latent values"), to_numpy(x), fitted)
         generator = torch_generator(seed, "functions without labels")
         of_functions = spawn(seed, "functions")
         numbers = n_draws * len(x) * len(posterior.graph.names)
@@ -210,7 +211,7 @@ class AncestralLatent(SampledLatent):
             )
             if known:
                 log_weights = torch.cat([b.log_weights for b in blocks])
-                chosen = systematic(log_weights, len(log_weights) // k, torch.from_numpy(streams.uniform(1)))
+                chosen = systematic(log_weights, len(log_weights) // k, tensor(streams.uniform(1), x.device))
                 means, variances, values = (
                     torch.take_along_dim(array, chosen[:, :, None], dim=0) for array in (means, variances, values)
                 )
@@ -221,20 +222,20 @@ class AncestralLatent(SampledLatent):
                 means = torch.where(held, shrunk, means)
                 variances = torch.where(held, (width * values.var(dim=0)).clamp_min(MIN_VARIANCE), variances)
         # a row has the noise of the very draws that it was resampled from
-        drawn = slice(None) if not known else chosen.numpy()
+        drawn = slice(None) if not known else to_numpy(chosen)
         settings = {
             d.part: Setting(
-                torch.cat([b.noise[d.part] for b in blocks]).numpy()[drawn],
+                to_numpy(torch.cat([b.noise[d.part] for b in blocks]))[drawn],
                 np.concatenate([b.further[j] for b in blocks])[drawn],
             )
             for j, d in enumerate(posterior.graph.data)
         }
-        super().__init__(means.numpy(), variances.numpy(), values.numpy(), settings)
+        super().__init__(to_numpy(means), to_numpy(variances), to_numpy(values), settings)
 
 
 def _held(graph: LatentGraph, rows: Tensor) -> Tensor:
     """Mask (n, C) of the latent values that were inferred at training rows; ``rows`` (n,) as in AncestralLatent."""
-    held = torch.zeros(len(rows), len(graph.names), dtype=torch.bool)
+    held = rows.new_zeros(len(rows), len(graph.names), dtype=torch.bool)
     for c in graph.learnt:
         held[:, c] = torch.isin(rows, graph.rows[c])
     return held
@@ -246,8 +247,8 @@ def _is_weighted(graph: LatentGraph, known: Mapping[TaskPart, PartData]) -> Tens
     These are the labels of descendants in the graph, and the task's own labels where they are not Gaussian.
     """
     part_of = {c: d.part for d in graph.data for c in d.part.channels}
-    n = len(next(iter(known.values())).present)
-    weighted = torch.zeros(n, len(graph.names), dtype=torch.bool)
+    present = next(iter(known.values())).present
+    weighted = present.new_zeros(len(present), len(graph.names))
     below = torch.zeros_like(weighted)  # whether the task or one of its descendants has a known label
     for c in reversed(graph.order):
         if (data := known.get(part_of[c])) is not None:
@@ -274,8 +275,8 @@ def _descend(
     """
     graph, n_draws, n = drawn.graph, len(drawn), len(x)
     part_of = {c: (j, d.part) for j, d in enumerate(graph.data) for c in d.part.channels}
-    means, variances, values = (torch.empty(n_draws, n, len(graph.names), dtype=torch.float64) for _ in range(3))
-    log_weights = torch.zeros(n_draws, n, dtype=torch.float64)
+    means, variances, values = (x.new_empty(n_draws, n, len(graph.names)) for _ in range(3))
+    log_weights = x.new_zeros(n_draws, n)
     noise = {d.part: graph.noise(d.part).expand(n_draws).clone() for d in graph.data}
     z: dict[int, Tensor] = {}
     for c in graph.order:
@@ -298,7 +299,7 @@ def _descend(
             gain = variance[:, is_known] / total
             mean[:, is_known] += gain * residual
             variance[:, is_known] *= 1 - gain
-        z[c] = mean + variance.sqrt() * torch.from_numpy(streams.normal(n_draws))
+        z[c] = mean + variance.sqrt() * tensor(streams.normal(n_draws), x.device)
         means[:, :, c], variances[:, :, c], values[:, :, c] = mean, variance, z[c]
         if data is not None and not isinstance(part.likelihood, Gaussian) and c == part.channels[-1]:
             is_known = data.present
@@ -307,5 +308,5 @@ def _descend(
             log_weights[:, is_known] += part.likelihood.log_density(
                 block, f, graph.noise(part), graph.further(position)
             )
-    further = [np.tile(graph.further(j).numpy(), (n_draws, 1)) for j in range(len(graph.data))]
+    further = [np.tile(to_numpy(graph.further(j)), (n_draws, 1)) for j in range(len(graph.data))]
     return _Block(means, variances, values, log_weights, noise, further)

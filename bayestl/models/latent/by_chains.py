@@ -6,9 +6,9 @@ import copy
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from bayestl.device import tensor
 from bayestl.inference.chains.hmc import vectorised_chains
 from bayestl.inference.gaussian.laplace import covariance_root, inverse_curvature
 from bayestl.inference.reports import ChainReport
@@ -49,7 +49,7 @@ class Chain:
     def of(cls, graph: LatentGraph, density: CollapsedDensity, points: np.ndarray, seed: int) -> Chain:
         """The posterior at points (S, P + n) of the density, which are states of its chains."""
         u, z = density.behind(points, seed)
-        return cls(graph, torch.from_numpy(points[:, : density.n_hyperparameters].copy()), u, z)
+        return cls(graph, tensor(points[:, : density.n_hyperparameters].copy(), graph.x.device), u, z)
 
     def functions(self, n: int, seed: int) -> Iterator[GraphDraws]:
         """At most ``n`` states of the chain, evenly spaced, one per batch: each has its own hyperparameters."""

@@ -23,7 +23,7 @@ from bayestl.models.latent.ancestral import GraphDraws
 from bayestl.models.latent.node import row_blocks
 from bayestl.models.latent.prior import LatentGraph
 from bayestl.progress import progress
-from bayestl.streams import spawn, torch_generator
+from bayestl.streams import spawn, torch_generator, torch_normal
 
 
 class Minibatches:
@@ -47,7 +47,8 @@ class Minibatches:
     def program(self, generator: torch.Generator) -> None:
         """Run the guide on the next minibatch."""
         n = len(self._guide.graph.x)
-        chosen = torch.randperm(n, generator=self._generator)[: self._size]
+        drawn = torch.randperm(n, generator=self._generator, device=self._generator.device)
+        chosen = drawn[: self._size].to(self._guide.graph.x.device)
         self._graph, places = self._guide.graph.of_rows(chosen)
         self._guide.program(generator, self._graph, places)
 
@@ -94,6 +95,14 @@ class Guide(torch.nn.Module):
         super().__init__()
         self._graph = [graph]  # in a list, so that it is not a submodule
         self._nodes = torch.nn.ModuleList([nodes[c] for c in range(len(graph.names))])
+
+    @classmethod
+    def from_state(cls, graph: LatentGraph, state: Mapping[str, Tensor]) -> Guide:
+        """The guide from the tensors of its ``state_dict``."""
+        with graph.x.device:
+            guide = cls(graph, {c: NodeGuide(len(n.inducing), len(graph.rows[c])) for c, n in enumerate(graph.nodes)})
+        guide.load_state_dict(dict(state))
+        return guide.requires_grad_(False)
 
     @property
     def graph(self) -> LatentGraph:
@@ -147,7 +156,7 @@ class Guide(torch.nn.Module):
             for c in graph.learnt:
                 node = self.nodes[c]
                 mean, _ = graph.nodes[c].conditional_in_blocks(graph.x[graph.rows[c]], graph.above(c, z), u[c])
-                noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+                noise = torch_normal(mean.shape, generator, mean)
                 z[c] = node.a * mean + node.b + node.log_s.exp() * noise
         yield GraphDraws(graph, u, z)
 
@@ -157,7 +166,7 @@ class Guide(torch.nn.Module):
         with torch.no_grad():
             for c in self.graph.learnt:
                 centre, root = self.nodes[c].inducing()
-                u[c] = centre + torch.randn(n, 1, len(centre), generator=generator, dtype=centre.dtype) @ root.T
+                u[c] = centre + torch_normal((n, 1, len(centre)), generator, centre) @ root.T
         return u
 
 

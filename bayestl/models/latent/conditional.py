@@ -123,7 +123,7 @@ def root(covariance: Tensor) -> tuple[Tensor, Tensor]:
     factor, info = torch.linalg.cholesky_ex(covariance)
     failed = (info != 0) | ~torch.isfinite(factor.diagonal(dim1=-2, dim2=-1).sum(-1))
     if failed.any():
-        unit = torch.eye(covariance.shape[-1], dtype=covariance.dtype)
+        unit = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
         factor = torch.where(failed[:, None, None], unit, factor)
     return factor, failed
 

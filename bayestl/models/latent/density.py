@@ -23,13 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayestl.device import tensor, to_numpy
 from bayestl.inference.chains.hmc import Evaluated
 from bayestl.kernels.hyperpriors import HyperPrior
 from bayestl.likelihoods import Gaussian
 from bayestl.models.latent.conditional import evidence, informed
 from bayestl.models.latent.node import INDUCING_JITTER, NodeValues, row_blocks
 from bayestl.models.latent.prior import LatentGraph
-from bayestl.streams import torch_generator
+from bayestl.streams import torch_generator, torch_normal
 
 JITTER = 1e-8
 """Added to the variance of latent values, scaled units."""
@@ -142,7 +143,7 @@ class CollapsedDensity:
     def start(self) -> np.ndarray:
         """The starting point (P + n,): the present hyperparameters, and ``eps`` zero."""
         raw = [p.detach().ravel() for p in self._hyper.parameters()] if self.n_hyperparameters else []
-        return torch.cat([*raw, torch.zeros(self.n_latent, dtype=torch.float64)]).numpy()
+        return to_numpy(torch.cat([*raw, self.graph.x.new_zeros(self.n_latent)]))
 
     def exchangeable(self) -> list[np.ndarray]:
         """Groups of coordinates with the same independent prior: the relative length scales of each kernel."""
@@ -161,18 +162,18 @@ class CollapsedDensity:
     def _at(self, points: np.ndarray) -> Evaluated:
         """:meth:`at` for points that fit into memory together."""
         k = self.n_hyperparameters
-        leaf = torch.from_numpy(points).requires_grad_(True)
+        leaf = tensor(points, self.graph.x.device).requires_grad_(True)
         with torch.enable_grad():
             descent = self._descend(leaf)
             total = descent.log_likelihood
             slope = torch.autograd.grad(total.sum(), leaf)[0] if total.requires_grad else torch.zeros_like(leaf)
-        value, gradient = total.detach().numpy().copy(), slope.numpy()
+        value, gradient = to_numpy(total).copy(), to_numpy(slope)
         prior, slope_prior = -0.5 * (points[:, k:] ** 2).sum(axis=1), np.zeros_like(points)
         slope_prior[:, k:] = -points[:, k:]
         if self._hyperprior is not None:
             hyperprior, slope_prior[:, :k] = self._hyperprior.at(points[:, :k])
             prior += hyperprior
-        failed = descent.failed.numpy() | ~(np.isfinite(value) & np.isfinite(gradient).all(axis=1))
+        failed = to_numpy(descent.failed) | ~(np.isfinite(value) & np.isfinite(gradient).all(axis=1))
         value[failed], gradient[failed] = -np.inf, 0.0
         return Evaluated(value, prior, gradient, slope_prior)
 
@@ -186,7 +187,7 @@ class CollapsedDensity:
         """One draw, given each of R points, of each function's whitened values (R, n_c) and latent values (R, n_c)."""
         generator = torch_generator(seed, "behind")
         blocks = row_blocks(len(points), self._entries, AT_ONCE)
-        parts = [self._behind(torch.from_numpy(points[rows]), generator) for rows in blocks]
+        parts = [self._behind(tensor(points[rows], self.graph.x.device), generator) for rows in blocks]
         u, z = ({c: torch.cat([part[i][c] for part in parts]) for c in self.graph.learnt} for i in (0, 1))
         return u, z
 
@@ -195,12 +196,13 @@ class CollapsedDensity:
         descent = self._descend(points)
         u, z = {}, descent.z
         for c, signal in descent.signals.items():
-            jitter = INDUCING_JITTER * signal.variance[..., None] * torch.eye(signal.covariance.shape[-1])
-            a = torch.linalg.cholesky(signal.covariance + jitter)
+            k = signal.covariance
+            unit = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
+            a = torch.linalg.cholesky(k + INDUCING_JITTER * signal.variance[..., None] * unit)
             scaled = a / signal.noise[..., None]
-            precision = torch.linalg.cholesky(torch.eye(a.shape[-1], dtype=a.dtype) + a.mT @ scaled)
+            precision = torch.linalg.cholesky(unit + a.mT @ scaled)
             mean = torch.cholesky_solve(scaled.mT @ signal.residual[..., None], precision)
-            white_noise = torch.randn(*mean.shape, generator=generator, dtype=a.dtype)
+            white_noise = torch_normal(mean.shape, generator, a)
             white = mean + torch.linalg.solve_triangular(precision.mT, white_noise, upper=True)
             u[c] = white[..., 0]
             if c not in z:  # a leaf: conditioned on its labels and the function
@@ -216,7 +218,7 @@ class CollapsedDensity:
         gain = variance[:, place] / (variance[:, place] + values.noise + block.se2)
         mean[:, place] += gain * (block.y - mean[:, place])
         variance[:, place] *= 1 - gain
-        return mean + variance.sqrt() * torch.randn(*mean.shape, generator=generator, dtype=mean.dtype)
+        return mean + variance.sqrt() * torch_normal(mean.shape, generator, mean)
 
     def _values(self, points: Tensor) -> list[Any]:
         """The hyperparameters at points (R, P + n): those of each node, then those of each likelihood that has any."""
@@ -232,7 +234,7 @@ class CollapsedDensity:
         further: dict[str, Tensor] = dict(zip(graph.further_modules, hyperparameters[len(values) :], strict=True))
         eps = points[:, self.n_hyperparameters :]
         total = points.new_zeros(len(points))
-        failed = torch.zeros(len(points), dtype=torch.bool)
+        failed = points.new_zeros(len(points), dtype=torch.bool)
         z: dict[int, Tensor] = {}
         signals = {}
         for c in graph.learnt:

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from bayestl import streams
+from bayestl.device import tensor, to_numpy
 from bayestl.models.latent.ancestral import GraphPosterior, complete
 from bayestl.streams import spawn, torch_generator
 
@@ -55,12 +56,12 @@ def edges_of(posterior: GraphPosterior, n_draws: int, n_points: int, seed: int) 
     graph = posterior.graph
     generator = torch_generator(seed, "uninformed rows")
     drawn_rows = streams.generator(seed, "subset of rows").permutation(len(graph.x))[:MOST_ROWS]
-    rows = torch.from_numpy(np.sort(drawn_rows))
+    rows = tensor(np.sort(drawn_rows), graph.x.device)
     of_draws = spawn(seed, "draws")
     pairs = [(c, p) for c in graph.learnt for p in graph.nodes[c].parents]
     # the latent values of all draws come first: a dependence is evaluated at quantiles over all draws
     latent = [{c: v[:, rows] for c, v in complete(d, generator)[0].items()} for d in posterior.draws(n_draws, of_draws)]
-    share = (torch.arange(n_points, dtype=graph.x.dtype) + 0.5) / n_points
+    share = (torch.arange(n_points, dtype=graph.x.dtype, device=graph.x.device) + 0.5) / n_points
     parent_values = {p: torch.quantile(torch.cat([z[p] for z in latent]).ravel(), share) for _, p in pairs}
     mean: dict[tuple[int, int], list[torch.Tensor]] = {pair: [] for pair in pairs}
     for drawn, z in zip(posterior.draws(n_draws, of_draws), latent, strict=True):
@@ -73,7 +74,7 @@ def edges_of(posterior: GraphPosterior, n_draws: int, n_points: int, seed: int) 
     edges = []
     for c, p in pairs:
         spread = torch.cat([z[c].std(dim=-1) for z in latent])
-        edges.append(Edge(c, p, parent_values[p].numpy(), torch.cat(mean[c, p]).numpy(), spread.numpy()))
+        edges.append(Edge(c, p, *map(to_numpy, (parent_values[p], torch.cat(mean[c, p]), spread))))
     return edges
 
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from bayestl.device import tensor
 from bayestl.likelihoods import Gaussian
 from bayestl.models.latent.prior import PartData
 from bayestl.table.graph import order_graph, parent_channels
@@ -66,10 +68,20 @@ def parents_of(graph: Mapping[str, Sequence[str]] | None, table: Table) -> dict[
     return parents
 
 
-def label_blocks(table: Table, scaler: Scaler, labels: Measured) -> list[PartData]:
-    """The scaled labels of each part."""
+def label_blocks(table: Table, scaler: Scaler, labels: Measured, device: torch.device) -> list[PartData]:
+    """The scaled labels of each part, on a device."""
     blocks = []
     for part in table.parts:
-        y, se2, high = (torch.from_numpy(v) for v in scaler.block(labels, part, table.tasks[part.task]))
+        y, se2, high = (tensor(v, device) for v in scaler.block(labels, part, table.tasks[part.task]))
         blocks.append(PartData(part, y, high, se2))
     return blocks
+
+
+def arrays_below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays of a saved graph whose names have a prefix, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def tensors_below(state: Mapping[str, np.ndarray], prefix: str, device: torch.device) -> dict[str, Tensor]:
+    """The same as tensors on a device."""
+    return {k: tensor(v, device) for k, v in arrays_below(state, prefix).items()}

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from bayestl import streams
+from bayestl.device import tensor, to_numpy, torch_device
 from bayestl.diagnostics.checks import Check, report_checks
 from bayestl.diagnostics.draws import RowDraws, density_of_labels
 from bayestl.distributions import check_probability
@@ -34,12 +35,12 @@ from bayestl.models.latent.ancestral import AncestralLatent, graph_at_rows, late
 from bayestl.models.latent.by_chains import KEPT, Chain, sample
 from bayestl.models.latent.by_svi import Guide, NodeGuide, approximate
 from bayestl.models.latent.edges import Edge, curve_table, edge_table, edges_of
-from bayestl.models.latent.graph import label_blocks, parents_of, refuse_unlabelled, scaled
+from bayestl.models.latent.graph import arrays_below, label_blocks, parents_of, refuse_unlabelled, scaled, tensors_below
 from bayestl.models.latent.node import Node
 from bayestl.models.latent.prior import LatentGraph, PartData, informed_rows
 from bayestl.models.latent.start import first_guess
 from bayestl.models.parameters import check_positive_integers, refuse_groups
-from bayestl.streams import RandomState, spawn, torch_generator
+from bayestl.streams import RandomState, spawn, torch_generator, torch_normal
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
@@ -84,6 +85,8 @@ class LatentVariableGP(BayesianModel):
         Seed of the fit, as for :class:`IndependentGP`.
     verbose : bool
         Whether to show progress on a terminal.
+    device : str
+        Where the model computes, as for :class:`IndependentGP`.
 
     Attributes
     ----------
@@ -123,6 +126,7 @@ class LatentVariableGP(BayesianModel):
         n_draws: int = 200,
         random_state: RandomState = 0,
         verbose: bool = True,
+        device: str = "cpu",
     ) -> None:
         self.graph = graph
         self.tasks = tasks
@@ -135,6 +139,7 @@ class LatentVariableGP(BayesianModel):
         self.n_draws = n_draws
         self.random_state = random_state
         self.verbose = verbose
+        self.device = device
 
     report_: SVIReport | ChainReport
     posterior_: Guide | Chain
@@ -154,8 +159,7 @@ class LatentVariableGP(BayesianModel):
 
     def _learn(self, table: Table, scaler: Scaler, seed: int) -> dict[str, Any]:
         self._check(table)
-        x = torch.from_numpy(scaler.features(table.x))
-        data = label_blocks(table, scaler, table.labels)
+        x, data = self._at_table(table, scaler)
         with threads_for(len(x)):
             graph, guides = self._begin(table, x, data, seed)
             if self._decided(table)["inference"] == "mcmc":
@@ -167,7 +171,7 @@ class LatentVariableGP(BayesianModel):
                 generator = torch_generator(seed, "spread of a start", k)
                 with torch.no_grad():
                     for p in start.graph.parameters():
-                        p.add_(START_SPREAD * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+                        p.add_(START_SPREAD * torch_normal(p.shape, generator, p))
                 starts.append(start)
             size = None if self.batch_size is None else int(self.batch_size)
             guide, report = approximate(starts, int(self.max_steps), size, spawn(seed, "posterior"), self.verbose)
@@ -183,35 +187,40 @@ class LatentVariableGP(BayesianModel):
         """A graph and its guides at a first guess; ``seed`` draws the inducing rows."""
         part_of = {c: (d, i) for d in data for i, c in enumerate(d.part.channels)}
         generator = streams.generator(seed, "inducing rows")
-        chosen = torch.from_numpy(np.sort(generator.permutation(len(x))[: int(self.n_inducing)]))
+        chosen = tensor(np.sort(generator.permutation(len(x))[: int(self.n_inducing)]), x.device)
         parents_by_function = parents_of(self.graph, table)
         rows = informed_rows(parents_by_function, data)
         nodes: dict[int, Node] = {}
         guides: dict[int, NodeGuide] = {}
         guesses: dict[int, Tensor] = {}
         for c, parents in parents_by_function.items():
-            kernel = self._kernel(table, parents)
+            kernel = self._kernel(table, parents, x.device)
             nodes[c], guides[c], guesses[c] = first_guess(
                 kernel, parents, x, rows[c], *part_of[c], guesses, chosen, spawn(seed, "first guess", c)
             )
         return LatentGraph([n for p in table.parts for n in p.names], nodes, data, x, rows), guides
 
-    def _kernel(self, table: Table, parents: Sequence[int]) -> gpytorch.kernels.Kernel:
+    def _at_table(self, table: Table, scaler: Scaler, or_cpu: bool = False) -> tuple[Tensor, list[PartData]]:
+        """The scaled features and labels of a table, on the model's device."""
+        device = torch_device(self.device, int(table.present.sum()), or_cpu)
+        return tensor(scaler.features(table.x), device), label_blocks(table, scaler, table.labels, device)
+
+    def _kernel(self, table: Table, parents: Sequence[int], device: torch.device) -> gpytorch.kernels.Kernel:
         """The covariance of a function of the features and of its parents' latent values."""
         names = [name for part in table.parts for name in part.names]
-        return with_sources(self.kernel, table.features, [names[p] for p in parents])
+        with device:
+            return with_sources(self.kernel, table.features, [names[p] for p in parents])
 
     def _graph(self, table: Table, scaler: Scaler, inducing: Callable[[int, int], Tensor]) -> LatentGraph:
         """The graph of a table at a first guess; ``inducing(c, k)`` gives the inducing inputs (m, k) of function c."""
-        x = torch.from_numpy(scaler.features(table.x))
-        data = label_blocks(table, scaler, table.labels)
+        x, data = self._at_table(table, scaler, or_cpu=True)
         size = {c: d.part.likelihood.amplitude for d in data for c in d.part.channels}
         parents_by_function = parents_of(self.graph, table)
         nodes = {}
         for c, parents in parents_by_function.items():
-            signs = torch.ones(len(parents), dtype=torch.float64)
-            inducing_inputs = inducing(c, x.shape[1] + len(parents))
-            nodes[c] = Node(self._kernel(table, parents), parents, inducing_inputs, signs, size[c])
+            inducing_inputs = inducing(c, x.shape[1] + len(parents)).to(x.device)
+            kernel = self._kernel(table, parents, x.device)
+            nodes[c] = Node(kernel, parents, inducing_inputs, x.new_ones(len(parents)), size[c])
         return LatentGraph(
             [n for p in table.parts for n in p.names], nodes, data, x, informed_rows(parents_by_function, data)
         )
@@ -222,8 +231,9 @@ class LatentVariableGP(BayesianModel):
 
     def _joint(self, rows: Rows) -> LabelsOfLatent:
         new = rows.further
-        data = None if new is None else label_blocks(self.table_, self.scaler_, new)
-        x, seed = torch.from_numpy(rows.x), spawn(self.seed_, "new rows")
+        device = self.posterior_.graph.x.device
+        data = None if new is None else label_blocks(self.table_, self.scaler_, new, device)
+        x, seed = tensor(rows.x, device), spawn(self.seed_, "new rows")
         fitted = rows.fitted(len(self.table_.x))
         latent = AncestralLatent(self.posterior_, x, data, int(self.n_draws), seed, fitted)
         return LabelsOfLatent(latent, self.tasks_, self.scaler_)
@@ -321,27 +331,19 @@ class LatentVariableGP(BayesianModel):
         arrays = {f"{kind}.{k}": v for k, v in arrays.items()}
         arrays |= {f"graph.{k}": v for k, v in posterior.graph.state_dict().items()}
         report_arrays = {f"report.{k}": np.array(v) for k, v in vars(report).items() if k != "message"}
-        return {k: v.detach().numpy() for k, v in arrays.items()} | report_arrays
+        return {k: to_numpy(v) for k, v in arrays.items()} | report_arrays
 
     def _restore(self, table: Table, scaler: Scaler, state: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
         self._check(table)
-        graph = self._graph(table, scaler, lambda c, _: torch.from_numpy(state[f"graph._nodes.{c}.inducing"]))
-        graph.load_state_dict(_below(state, "graph."))
+        graph = self._graph(table, scaler, lambda c, _: tensor(state[f"graph._nodes.{c}.inducing"]))
+        device = graph.x.device
+        graph.load_state_dict(tensors_below(state, "graph.", device))
         graph.requires_grad_(False)
-        report_state = _below(state, "report.")
+        report_state = arrays_below(state, "report.")
         if "log_density" in report_state:
-            trace = report_state.pop("log_density").numpy()
-            numbers: dict[str, Any] = {k: v.item() for k, v in report_state.items()}
-            chain = ChainReport(trace, **numbers)
-            return {"posterior_": Chain.from_state(graph, _below(state, "chain.")), "report_": chain}
-        guide = Guide(graph, {c: NodeGuide(len(n.inducing), len(graph.rows[c])) for c, n in enumerate(graph.nodes)})
-        guide.load_state_dict(_below(state, "guide."))
-        guide.requires_grad_(False)
+            chain = Chain.from_state(graph, tensors_below(state, "chain.", device))
+            return {"posterior_": chain, "report_": ChainReport.restored(report_state)}
+        guide = Guide.from_state(graph, tensors_below(state, "guide.", device))
         converged, k = bool(report_state["converged"]), report_state["pareto_k"].item()
-        report = SVIReport(report_state["elbo"].numpy(), converged, "restored from a file", k)
+        report = SVIReport(report_state["elbo"], converged, "restored from a file", k)
         return {"posterior_": guide, "report_": report}
-
-
-def _below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
-    """The arrays whose names have a prefix, by the rest of their names."""
-    return {k.removeprefix(prefix): torch.from_numpy(v) for k, v in state.items() if k.startswith(prefix)}

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bayestl.kernels.hyperpriors import HyperPrior, draw_prior, register_positive, register_real
 from bayestl.kernels.stationary import UnitKernel
+from bayestl.streams import torch_normal
 
 INDUCING_JITTER = 1e-6
 """Added to the unit-variance covariance of the inducing values."""
@@ -67,14 +68,14 @@ class Node(gpytorch.Module):
         k = len(self.parents)
         self.kernel = kernel
         self.register_buffer("inducing", inducing)
-        register_real(self, "mean", torch.zeros(1), NormalPrior(0.0, 1.0))
-        if k:
-            register_real(self, "rho", signs / k, NormalPrior(signs / k, torch.ones(k, dtype=torch.float64)))
-        amplitude = size * (0.3 if k else 1.0)
-        register_positive(self, "amplitude", torch.full((1,), amplitude), LogNormalPrior(math.log(amplitude), 1.0))
-        register_positive(self, "omega", torch.full((1,), 0.1), LogNormalPrior(math.log(0.1), 1.0))
-        register_positive(self, "sigma", torch.full((1,), 0.1), LogNormalPrior(math.log(0.1), 1.0))
-        self._hyperprior = HyperPrior(self)
+        with inducing.device:
+            register_real(self, "mean", torch.zeros(1), NormalPrior(0.0, 1.0))
+            if k:
+                register_real(self, "rho", signs / k, NormalPrior(signs / k, torch.ones(k, dtype=torch.float64)))
+            amplitude = size * (0.3 if k else 1.0)
+            for name, median in (("amplitude", amplitude), ("omega", 0.1), ("sigma", 0.1)):
+                register_positive(self, name, torch.full((1,), median), LogNormalPrior(math.log(median), 1.0))
+            self._hyperprior = HyperPrior(self)
 
     def log_hyperprior(self) -> Tensor:
         """``log p(hyperparameters of this node)``."""
@@ -95,7 +96,9 @@ class Node(gpytorch.Module):
 
     def unit_covariance(self, inputs: Tensor) -> Tensor:
         """Covariance (m, m) of a function of unit variance at ``inputs`` (m, .), with some jitter."""
-        return self.kernel.forward(inputs, inputs) + INDUCING_JITTER * torch.eye(len(inputs), dtype=inputs.dtype)
+        return self.kernel.forward(inputs, inputs) + INDUCING_JITTER * torch.eye(
+            len(inputs), dtype=inputs.dtype, device=inputs.device
+        )
 
     def unit_features(self, x: Tensor, z: Mapping[int, Tensor]) -> Tensor:
         """Whitened features (..., n, m) of a function of unit variance."""
@@ -148,8 +151,8 @@ class Node(gpytorch.Module):
             if self.parents:
                 sizes["rho"] = len(self.parents)
             priors = {name: getattr(self, f"{name}_prior") for name in sizes}
-            drawn = {name: draw_prior(priors[name], (n, size), generator) for name, size in sizes.items()}
-            u = torch.randn(n, 1, len(self.inducing), generator=generator, dtype=x.dtype)
+            drawn = {name: draw_prior(priors[name], (n, size), generator, x.device) for name, size in sizes.items()}
+            u = torch_normal((n, 1, len(self.inducing)), generator, x)
             means, variances = [], []
             for rows in row_blocks(len(x), n * len(self.inducing)):
                 half = self.unit_features(x[rows], {p: v[:, rows] for p, v in z.items()})

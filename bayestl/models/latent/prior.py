@@ -113,7 +113,8 @@ class LatentGraph(torch.nn.Module):
     ) -> None:
         super().__init__()
         if further is None:
-            modules = {str(j): d.part.likelihood.further() for j, d in enumerate(data)}
+            with x.device:
+                modules = {str(j): d.part.likelihood.further() for j, d in enumerate(data)}
             further = {j: module for j, module in modules.items() if module is not None}
         self.rows = dict(rows)
         self._at_parent = {(c, p): torch.searchsorted(rows[p], rows[c]) for c in nodes for p in nodes[c].parents}
@@ -132,7 +133,7 @@ class LatentGraph(torch.nn.Module):
 
         Also the positions of the sample's latent values among those of each function.
         """
-        mask = torch.zeros(len(self.x), dtype=torch.bool)
+        mask = self.x.new_zeros(len(self.x), dtype=torch.bool)
         mask[chosen] = True
         places = {c: torch.nonzero(mask[rows]).ravel() for c, rows in self.rows.items()}
         sample = LatentGraph(
@@ -173,7 +174,7 @@ class LatentGraph(torch.nn.Module):
     def further(self, position: int) -> Tensor:
         """Further hyperparameters of the likelihood of the part at a position."""
         key = str(position)
-        return self._further[key]() if key in self._further else torch.zeros(0, dtype=torch.float64)
+        return self._further[key]() if key in self._further else self.x.new_zeros(0)
 
     @property
     def informed_modules(self) -> list[gpytorch.Module]:
@@ -226,7 +227,7 @@ class LatentGraph(torch.nn.Module):
         u = {
             c: pyro.sample(
                 f"u[{self.names[c]}]",
-                Normal(torch.zeros(len(self.nodes[c].inducing), dtype=self.x.dtype), 1.0).to_event(1),
+                Normal(self.x.new_zeros(len(self.nodes[c].inducing)), 1.0).to_event(1),
             )
             for c in self.learnt
         }

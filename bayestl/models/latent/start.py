@@ -60,26 +60,25 @@ def first_guess(
     present = data.present
     y, se2 = _signal(data, which), data.block.se2
     inputs = torch.cat([x, *(guesses[p][:, None] for p in parents)], dim=1)
-    signs = torch.ones(len(parents), dtype=torch.float64)
+    signs = x.new_ones(len(parents))
     for i, p in enumerate(parents):
         product = ((guesses[p] - guesses[p].mean())[present] * (y - y[present].mean())[present]).sum()
         signs[i] = -1.0 if product < 0 else 1.0
     size = data.part.likelihood.amplitude
     node = Node(kernel, parents, inputs[chosen], signs, size)
-    guide = NodeGuide(len(chosen), len(rows))
+    with x.device:
+        guide = NodeGuide(len(chosen), len(rows))
     if len(rows) == 0:
         return node, guide, node.linear(guesses).detach().expand(len(x))
     offset = node.linear(guesses).detach().expand(len(x))
-    zero = torch.zeros(int(present.sum()), dtype=torch.long)
-    labels = Labels(
-        Points(inputs[present], zero, zero, zero - 1),
-        (y - offset)[present],
-        se2[present],
-        rows=torch.nonzero(present).ravel(),
-    )
+    labelled = torch.nonzero(present).ravel()
+    zero = torch.zeros_like(labelled)
+    points = Points(inputs[present], zero, zero, zero - 1)
+    labels = Labels(points, (y - offset)[present], se2[present], rows=labelled)
     single_part = TaskPart(0, "", Gaussian(), (0,), ("",))
-    mixing = TaskSpecific((single_part,), grouped=False, amplitude=size * (0.3 if parents else 1.0))
-    prior = Prior([Smooth(node.kernel), Constant()], mixing, Residual(Noise(1)))
+    with x.device:
+        mixing = TaskSpecific((single_part,), grouped=False, amplitude=size * (0.3 if parents else 1.0))
+        prior = Prior([Smooth(node.kernel), Constant()], mixing, Residual(Noise(1)))
     maximise.fit(prior, labels, n_starts=1, seed=seed)
     with torch.no_grad():
         noise = prior.residual.variance()[0]
@@ -89,8 +88,8 @@ def first_guess(
         a, variance = node.features(x, guesses)
         # the best Gaussian q(u) for these hyperparameters, with the labels' noise and the rows' own variance
         weight = 1.0 / (variance + noise * 0.5 + se2)[present]
-        design = torch.cat([a[present], torch.ones(int(present.sum()), 1, dtype=a.dtype)], dim=1)
-        precision = torch.eye(design.shape[1], dtype=a.dtype) + design.T @ (design * weight[:, None])
+        design = torch.cat([a[present], a.new_ones(len(labelled), 1)], dim=1)
+        precision = torch.eye(design.shape[1], dtype=a.dtype, device=a.device) + design.T @ (design * weight[:, None])
         solution = torch.linalg.solve(precision, design.T @ (weight * labels.y))
         covariance = torch.linalg.inv(precision[:-1, :-1])  # given the mean, which the guide holds fixed
         guide.u_start.copy_(solution[:-1])

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
+from bayestl.device import tensor, to_numpy
 from bayestl.diagnostics.checks import Check, chain_checks
 from bayestl.diagnostics.draws import RowDraws, Variable, density_of_labels
 from bayestl.inference.sampled import SampledLatent, correlation_over_rows, systematic
@@ -205,5 +205,5 @@ def _resampled(values: np.ndarray, noise: np.ndarray, y: np.ndarray, se2: np.nda
     """
     variance = noise[:, None] + se2
     density = -0.5 * ((y - values) ** 2 / variance + np.log(variance))
-    log_weights = torch.from_numpy(np.nansum(density, axis=2))
-    return systematic(log_weights, len(values), torch.from_numpy(start)).numpy()
+    log_weights = tensor(np.nansum(density, axis=2))
+    return to_numpy(systematic(log_weights, len(values), tensor(start)))
