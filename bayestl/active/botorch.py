@@ -129,7 +129,7 @@ class BotorchModel(Model, FantasizeMixin):
             covariance = covariance + torch.diag(noise.repeat(n_new))
         mean = mean.reshape(*mean.shape[:-1], n_new, m)
         if output_indices is not None:
-            selected = torch.tensor([i * m + o for i in range(n_new) for o in output_indices])
+            selected = tensor(np.array([i * m + o for i in range(n_new) for o in output_indices]))
             mean, covariance = mean[..., output_indices], covariance[..., selected, :][..., selected]
         scale = covariance.diagonal(dim1=-2, dim2=-1).mean().detach().clamp_min(1e-300)
         covariance = covariance + JITTER * scale * torch.eye(

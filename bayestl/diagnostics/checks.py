@@ -193,10 +193,11 @@ def report_checks(report: SVIReport | ChainReport, more: str = "ask for more n_d
 
 def chain_checks(values: np.ndarray, what: str) -> Iterator[Check]:
     """Checks of convergence of one chain of draws (S,); ``what`` names the quantity."""
-    import torch
     from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 
-    chain = torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float64)[None]
+    from bayestl.device import tensor
+
+    chain = tensor(np.ascontiguousarray(values, dtype=float))[None]
     r_hat, effective = float(split_gelman_rubin(chain)), float(effective_sample_size(chain))
     more = "ask for more n_draws and n_warmup"
     bad, few = not r_hat < MOST_R_HAT, effective < LEAST_EFFECTIVE

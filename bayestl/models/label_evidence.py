@@ -103,7 +103,8 @@ def evidence_of(table: Table, t: int, candidates: Mapping[str, Part], seed: int 
         return dict.fromkeys(candidates, 0.0)
     x = tensor(Scaler.of(table).features(table.x)[rows])
     y = table.y[rows, t]
-    rows_of_part, zeros = torch.arange(len(rows)), torch.zeros(len(rows), dtype=torch.long)
+    rows_of_part = tensor(np.arange(len(rows)))
+    zeros = torch.zeros_like(rows_of_part)
     evidence = {}
     for name, likelihood in candidates.items():
         location, scale = likelihood.scale(y)
@@ -112,7 +113,8 @@ def evidence_of(table: Table, t: int, candidates: Mapping[str, Part], seed: int 
         errors = (table.labels.se[rows, t] * np.exp(likelihood.log_jacobian(y)) / scale) ** 2
         block = LabelBlock(scaled, tensor(errors), scaled)
         data = Observations(x, zeros, rows_of_part, [PartLabels(0, likelihood, (0,), rows_of_part, block)]).simplest()
-        prior = independent_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
+        with x.device:  # the processor: there are few labels
+            prior = independent_prior((part,), False, lambda: Smooth(KERNELS["matern52"](x.shape[1])))
         report = maximise.fit(prior, data, seed=spawn(seed, name), n_starts=1, max_iterations=50)
         jacobian = likelihood.log_jacobian(y).sum() - len(rows) * np.log(scale)
         evidence[name] = float(report.log_posterior + jacobian)

@@ -46,12 +46,13 @@ class Autoregression(Mixing):
         for c in self._top_down():
             if self.parent[c] >= 0:
                 reach[c] |= reach[self.parent[c]]
+        self.followed = sorted(set(self.parent) - {-1})
+        self._children, self._followed = (torch.tensor(c, dtype=torch.long) for c in (self.child, self.followed))
         blocks = [reach, reach]
         if self.grouped:
             register_positive(self, "tau", torch.full((len(self.child),), 0.3), HalfNormalPrior(GROUP_SPREAD))
-            blocks.append(reach[:, self.child])
-        self.followed = sorted(set(self.parent) - {-1})
-        blocks.append(reach[:, self.followed])
+            blocks.append(reach[:, self._children])
+        blocks.append(reach[:, self._followed])
         self.support = torch.cat(blocks, dim=1)
 
     def _register_rho(self, alike: Sequence[bool]) -> None:
@@ -76,8 +77,8 @@ class Autoregression(Mixing):
         r = torch.stack([rows[c] for c in range(len(self.parent))])
         blocks = [r * self.raw_amplitude.exp()[self.owner], r * self.constants]
         if self.grouped:
-            blocks.append(r[:, self.child] * self.raw_tau.exp())
-        blocks.append(r[:, self.followed] * row_effects[self.followed])
+            blocks.append(r[:, self._children] * self.raw_tau.exp())
+        blocks.append(r[:, self._followed] * row_effects[self._followed])
         return torch.cat(blocks, dim=1)
 
 
@@ -90,7 +91,8 @@ class Pairing(Autoregression):
         self._fixed = rho
         super().__init__(parts, links, grouped, specific)
         self.roots = [c for c, link in enumerate(links) if link.parent < 0]
-        self.support[:, self.roots] = False
+        for c in self.roots:
+            self.support[:, c] = False
 
     def _register_rho(self, alike: Sequence[bool]) -> None:
         self.register_buffer("rho", torch.tensor(list(self._fixed), dtype=torch.float64))

@@ -7,7 +7,6 @@ CUDA does) and refuses to become an array.  Within :func:`simulated_device` what
 from contextlib import contextmanager
 from unittest import mock
 
-import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
@@ -49,15 +48,6 @@ class Simulated(torch.Tensor):
     def data_ptr(self):
         return self.inner.data_ptr()
 
-    def __getitem__(self, index):
-        return super().__getitem__(_positions(index))
-
-    def __setitem__(self, index, value):
-        super().__setitem__(_positions(index), value)
-
-    def new_tensor(self, data, **kwargs):
-        return Simulated(self.inner.new_tensor(data, **kwargs))
-
     def tolist(self):
         return self.inner.tolist()
 
@@ -77,19 +67,14 @@ class Simulated(torch.Tensor):
         return f"Simulated({self.inner})"
 
 
-def _positions(index):
-    """An index with tensors for the lists in it: PyTorch would make them on :data:`INSIDE`, where they lose their numbers."""
-    if isinstance(index, tuple):
-        return tuple(map(_positions, index))
-    return torch.as_tensor(index) if isinstance(index, list | np.ndarray) else index
-
-
 def _run(func, args, kwargs):
     """An operation on the numbers of its tensors, and its results on the device that they belong to."""
     flat, _ = tree_flatten((args, kwargs))
     tensors = [v for v in flat if isinstance(v, torch.Tensor)]
     asked = kwargs.get("device")
     here = asked.type in ("cuda", "meta") if asked is not None else any(isinstance(t, Simulated) for t in tensors)
+    if any(t.device == INSIDE for t in tensors):
+        raise RuntimeError("PyTorch made a tensor of a list, which would have no numbers here: give it a tensor")
     if func not in CROSSING and any(isinstance(t, Simulated) for t in tensors):
         _refuse_mixed(func, args, tensors)
     if asked is not None:

@@ -109,8 +109,8 @@ def prior_at_table(model: ExactArchitecture, table: Table, seed: int) -> RowDraw
     """One prior draw at the rows of a table whose features are already scaled; the model need not be fitted."""
     priors = []
     for parts in model._families(table):
-        columns = model._columns(table, parts, table.x.shape[1])
-        priors.append((parts, model._prior(table, Scaler.identity(table), parts, columns), table.x))
+        prior = model._made_prior(table, Scaler.identity(table), parts, table.x.shape[1])
+        priors.append((parts, prior, table.x))
     return _prior_draws(model, table, priors, 1, seed)
 
 

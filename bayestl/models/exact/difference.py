@@ -221,8 +221,8 @@ class DifferenceGP(TransferModel):
 
 def _points(x: torch.Tensor, groups: Sequence[int]) -> Points:
     """Points at features ``x`` in the given groups, all of the first channel and of no row."""
-    zero = torch.zeros(len(x), dtype=torch.long)
-    return Points(x, zero, torch.as_tensor(list(groups)), zero - 1)
+    zero = x.new_zeros(len(x), dtype=torch.long)
+    return Points(x, zero, tensor(np.array(groups)), zero - 1)
 
 
 def _draw(moments: tuple[np.ndarray, np.ndarray], component: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -226,7 +226,7 @@ class LatentVariableGP(BayesianModel):
         )
 
     def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
-        graph = self._graph(table, Scaler.identity(table), lambda _, k: torch.zeros(1, k, dtype=torch.float64))
+        graph = self._graph(table, Scaler.identity(table), lambda _, k: tensor(np.zeros((1, k))))
         return prior_of_graph(graph, table, seed)
 
     def _joint(self, rows: Rows) -> LabelsOfLatent:
