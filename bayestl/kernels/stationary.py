@@ -42,12 +42,7 @@ class _OfSquaredDistance(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z1: Tensor, z2: Tensor, profile: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
-        norms = (z1 * z1).sum(-1, keepdim=True) + (z2 * z2).sum(-1).unsqueeze(-2)
-        multiply = torch.addmm if z1.ndim == 2 else torch.baddbmm
-        d2 = multiply(norms, z1, z2.mT, alpha=-2.0).clamp_min_(0.0)
-        if z1.data_ptr() == z2.data_ptr() and z1.shape == z2.shape:
-            torch.diagonal(d2, dim1=-2, dim2=-1).zero_()
-        value, slope = profile(d2)
+        value, slope = profile(_between(z1, z2))
         ctx.save_for_backward(z1, z2, slope)
         return value
 
@@ -58,6 +53,16 @@ class _OfSquaredDistance(torch.autograd.Function):
         g1 = 2.0 * (g.sum(-1, keepdim=True) * z1 - g @ z2)
         g2 = 2.0 * (g.sum(-2).unsqueeze(-1) * z2 - g.mT @ z1)
         return g1, g2, None
+
+
+def _between(z1: Tensor, z2: Tensor) -> Tensor:
+    """Squared distances (..., n, m) of points (..., n, d) and (..., m, d), by one matrix product."""
+    norms1, norms2 = ((z * z).sum(-1, keepdim=True) for z in (z1, z2))
+    first = torch.cat([-2.0 * z1, norms1, torch.ones_like(norms1)], dim=-1)
+    d2 = (first @ torch.cat([z2, torch.ones_like(norms2), norms2], dim=-1).mT).clamp_min_(0.0)
+    if z1.data_ptr() == z2.data_ptr() and z1.shape == z2.shape:
+        torch.diagonal(d2, dim1=-2, dim2=-1).zero_()
+    return d2
 
 
 class UnitKernel(gpytorch.kernels.Kernel, ABC):
@@ -113,6 +118,11 @@ class Stationary(UnitKernel):
     def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
         """``phi(d2)`` and ``phi'(d2)``."""
 
+    @classmethod
+    def value(cls, d2: Tensor) -> Tensor:
+        """``phi(d2)`` alone, which may take the place of ``d2``."""
+        return cls.profile(d2)[0]
+
     def argument(self) -> Tensor:
         return self.log_lengthscale()
 
@@ -120,6 +130,8 @@ class Stationary(UnitKernel):
         inverse = _inverse_lengthscale(argument)
         z1 = x1 * inverse
         z2 = z1 if x1 is x2 else x2 * inverse
+        if not torch.is_grad_enabled():
+            return self.value(_between(z1, z2))
         return _OfSquaredDistance.apply(z1, z2, self.profile)
 
     def metric(self, argument: Tensor, d: int) -> Tensor:
@@ -157,8 +169,12 @@ class RBF(Stationary):
 
     @staticmethod
     def profile(d2: Tensor) -> tuple[Tensor, Tensor]:
-        value = (-0.5 * d2).exp_()
+        value = RBF.value(d2.clone())
         return value, -0.5 * value
+
+    @classmethod
+    def value(cls, d2: Tensor) -> Tensor:
+        return d2.mul_(-0.5).exp_()
 
 
 class Matern52(Stationary):
@@ -170,6 +186,12 @@ class Matern52(Stationary):
         e = (-a).exp()
         slope = e * (1.0 + a)
         return torch.addcmul(slope, d2, e, value=5.0 / 3.0), slope.mul(-5.0 / 6.0)
+
+    @classmethod
+    def value(cls, d2: Tensor) -> Tensor:
+        a = d2.mul_(5.0).sqrt()
+        e = a.neg().exp_()
+        return torch.addcmul(e, a.add_(d2, alpha=1.0 / 3.0), e, out=d2)
 
 
 class Matern32(Stationary):

@@ -58,6 +58,10 @@ class Process(gpytorch.Module, ABC):
     def covariance(self, a: Points, b: Points) -> Tensor:
         """``k(a_i, b_j)``, shape (len(a), len(b)); of points (..., n) and (..., m) shape (..., n, m)."""
 
+    def reaches(self, a: Points, b: Points) -> Tensor:
+        """Boolean (len(a),): which of the points may covary with any of the others."""
+        return torch.ones(len(a.x), dtype=torch.bool)
+
     @abstractmethod
     def argument(self) -> Tensor:
         """The argument (k,) of :meth:`evaluate`, differentiable in the hyperparameters."""
@@ -109,6 +113,9 @@ class PerGroup(_Fixed):
         same = (a.group[..., :, None] == b.group[..., None, :]) & ~alone
         return (same | (alone & _same_row(a, b))).to(a.x.dtype)
 
+    def reaches(self, a: Points, b: Points) -> Tensor:
+        return ((a.group >= 0) & torch.isin(a.group, b.group)) | _in_rows(a, b)
+
 
 class PerRow(_Fixed):
     """One number per row: ``u_i ~ N(0, 1)``, what the features do not say of it; zero where there is no row."""
@@ -116,7 +123,15 @@ class PerRow(_Fixed):
     def covariance(self, a: Points, b: Points) -> Tensor:
         return _same_row(a, b).to(a.x.dtype)
 
+    def reaches(self, a: Points, b: Points) -> Tensor:
+        return _in_rows(a, b)
+
 
 def _same_row(a: Points, b: Points) -> Tensor:
     """Boolean (len(a), len(b)): which pairs of points are of one row."""
     return (a.row[..., :, None] == b.row[..., None, :]) & (a.row >= 0)[..., :, None]
+
+
+def _in_rows(a: Points, b: Points) -> Tensor:
+    """Boolean (len(a),): which of the points are of the row of any of the others."""
+    return (a.row >= 0) & torch.isin(a.row, b.row)

@@ -9,6 +9,7 @@ Rasmussen, Williams 2006, *Gaussian processes for machine learning*, algorithm 2
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from bayestl.inference.gaussian.labels import Data, Labels, noise_variance
+from bayestl.inference.gaussian.within_rows import Functions
 from bayestl.kernels.cholesky import cholesky
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Points
@@ -57,7 +59,7 @@ class Component:
 
     full = True
     """Whether ``labels`` are all labels, not inducing values."""
-    rows_at_once = 1024
+    rows_at_once = 512
     """Number of rows predicted at a time, which bounds the memory for cross-covariances."""
 
     def completed(self, cross: Tensor) -> Tensor:
@@ -90,10 +92,12 @@ class Component:
 
     def within_rows(self, at: Points) -> tuple[Tensor, Tensor]:
         """Means (n, C) and covariances (n, C, C) of all latent values of each of n rows."""
-        mixing = self.prior.weights()
-        pairs = [self.project(self.prior.covariance(at.of_task(t), self.labels.points)) for t in range(len(mixing))]
-        reduction = torch.stack([torch.stack([(a * b).sum(0) for _, b in pairs]) for _, a in pairs])
-        return torch.stack([mean for mean, _ in pairs], dim=1), mixing @ mixing.T - reduction.permute(2, 0, 1)
+        return self._functions.given(at, self.factor, self.whitened)
+
+    @cached_property
+    def _functions(self) -> Functions:
+        """The functions of the prior and what the labels know of them."""
+        return Functions(self.prior, self.labels.points)
 
     def of_rows(self, at: Points) -> tuple[Tensor, Tensor]:
         """Mean (C n,) and covariance (C n, C n) of all latent values of n rows, function by function."""
