@@ -21,7 +21,7 @@ ENOUGH_LABELS = 1000
 _CUDA = re.compile(r"cuda(?::(\d+))?")
 
 
-def torch_device(device: str, n_labels: int, or_cpu: bool = False) -> torch.device:
+def torch_device(device: str | torch.device, n_labels: int, or_cpu: bool = False) -> torch.device:
     """The device that a model's ``device=`` stands for, for so many labels.
 
     With ``or_cpu`` a card that this machine does not have is replaced by the processor, with a warning.
@@ -36,8 +36,9 @@ def torch_device(device: str, n_labels: int, or_cpu: bool = False) -> torch.devi
     >>> torch_device("cpu", 10)
     device(type='cpu')
     """
+    device = str(device) if isinstance(device, torch.device) else device
     match = _CUDA.fullmatch(device) if isinstance(device, str) else None
-    if match is None and device not in ("cpu", "auto"):
+    if match is None and not (isinstance(device, str) and device in ("cpu", "auto")):
         raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1' or the like, or 'auto', got {device!r}")
     n_cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if match is None:

@@ -64,7 +64,7 @@ class Process(gpytorch.Module, ABC):
 
     def reaches(self, a: Points, b: Points) -> Tensor:
         """Boolean (len(a),): which of the points may covary with any of the others."""
-        return torch.ones(len(a.x), dtype=torch.bool)
+        return a.x.new_ones(len(a.x), dtype=torch.bool)
 
     @abstractmethod
     def argument(self) -> Tensor:

@@ -16,7 +16,7 @@ def invoke(*arguments):
 def table(tmp_path, monkeypatch):
     """A CSV with limits, and two quick models to choose from."""
     models = {"alone": btl.IndependentGP(**QUICK), "multi-task": btl.MultiTaskGP(**QUICK)}
-    monkeypatch.setattr("bayestl.models.ensembles.auto.candidates", lambda table, target=None: models)
+    monkeypatch.setattr("bayestl.models.ensembles.auto.candidates", lambda *_: models)
     monkeypatch.setattr("bayestl.models.ensembles.held_out.FOLDS", 2)
     X, Y = with_limits()
     path = tmp_path / "data.csv"

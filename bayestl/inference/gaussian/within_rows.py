@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from bayestl.device import tensor
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, Points, Process
 
@@ -45,14 +47,17 @@ class Functions:
 
     def __init__(self, prior: Prior, points: Points) -> None:
         n, weights, terms = len(points.x), prior.weights(), prior.terms(points)
-        first = torch.full((weights.shape[1],), n)
+        host = weights.cpu()  # what is decided for each function is decided there
+        first = torch.full_like(host[0], n, dtype=torch.long)
         for term in terms:
             first[term.p] = term.place.start if isinstance(term.place, slice) else int(term.place[0])
         self.shared = weights @ weights.T
-        self.mixing, basis = late(weights, first, n)
+        mixing, basis = late(host, first, n)
+        self.mixing = mixing.to(weights.device)
         starts = [begins(row, first, n) for row in basis]
         starts_of = sorted(set(starts) - {n})
         self.groups = {start: [j for j, s in enumerate(starts) if s == start] for start in starts_of}
+        self._places = {start: tensor(np.array(js), weights.device) for start, js in self.groups.items()}
         self._constant = weights.new_zeros(len(basis), n)
         self._parts = []
         for term in terms:
@@ -66,8 +71,8 @@ class Functions:
 
     def covariances(self, at: Points) -> dict[int, Tensor]:
         """``cov(b_j(x), y)`` (J, n, N - start) of n rows with the labels from ``start`` on, for the J functions of each group."""
-        k = len(at.x)
-        vectors = {s: self._constant[js, None, s:].repeat(1, k, 1) for s, js in self.groups.items()}
+        k, n = len(at.x), self._constant.shape[1]
+        vectors = {s: self._constant[js, None, s:].repeat(1, k, 1) for s, js in self._places.items()}
         of_function = {j: (vectors[s][i], s) for s, js in self.groups.items() for i, j in enumerate(js)}
         for process, points, place, weights in self._parts:
             reached = process.reaches(at, points)
@@ -80,8 +85,9 @@ class Functions:
                 if rows is None and isinstance(place, slice):
                     vector[:, place.start - start : place.stop - start].addcmul_(block, w)
                 else:
-                    columns = torch.arange(place.start, place.stop) if isinstance(place, slice) else place
-                    vector[torch.arange(k)[:, None] if rows is None else rows, columns - start] += block * w
+                    columns = torch.arange(n, device=w.device)[place] if isinstance(place, slice) else place
+                    every = torch.arange(k, device=w.device)[:, None]
+                    vector[every if rows is None else rows, columns - start] += block * w
         return vectors
 
     def given(self, at: Points, factor: Tensor, whitened: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +99,7 @@ class Functions:
             functions, rest = self.groups[start], cross.shape[-1]
             right = cross.view(-1, rest).T  # by columns, as the solve takes it without a copy
             half = torch.linalg.solve_triangular(factor[start:, start:], right, upper=False).T.view(cross.shape)
-            mean[:, functions] = (half @ whitened[start:]).T
+            mean[:, self._places[start]] = (half @ whitened[start:]).T
             halves.append((start, functions, half))
             for earlier, others, other_half in halves:
                 for j, h in zip(functions, half, strict=True):
@@ -109,7 +115,7 @@ def begins(row: Tensor, first: Tensor, n: int) -> int:
 
 def late(weights: Tensor, first: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """``A`` (T, T) and ``B`` (T, P) with ``W = A B``: from each row multiples of earlier ones, where it then begins later."""
-    mixing, basis = torch.eye(len(weights), dtype=weights.dtype), weights.clone()
+    mixing, basis = torch.eye(len(weights), dtype=weights.dtype, device=weights.device), weights.clone()
     for t in range(len(weights)):
         for j in range(t):
             present = basis[j] != 0

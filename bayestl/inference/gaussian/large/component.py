@@ -91,5 +91,7 @@ def _by_task(given: Given) -> Tensor:
 def _first_of_rows(row: Tensor) -> tuple[Tensor, Tensor]:
     """The first point of each of the different rows of some points, and the position of each point's row among these."""
     unique, position = torch.unique(row, return_inverse=True)
-    first = torch.full_like(unique, len(row)).scatter_reduce(0, position, torch.arange(len(row)), "amin")
+    first = torch.full_like(unique, len(row)).scatter_reduce(
+        0, position, torch.arange(len(row), device=row.device), "amin"
+    )
     return first, position

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from bayestl import streams
+from bayestl.device import tensor, to_numpy
 from bayestl.inference.gaussian.labels import Data, Labels, noise_variance, stratified
 from bayestl.inference.gaussian.large.neighbours import JITTER, Neighbours, features
 from bayestl.inference.gaussian.sites import Observations
@@ -107,11 +108,12 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
         If a covariance cannot be factorised.
     """
     points = data.points
-    task = points.task.numpy()
+    task = to_numpy(points.task)
     generator = streams.generator(seed, "inducing points")
-    chosen = torch.from_numpy(stratified(task, np.arange(len(task)), min(n_inducing, len(task)), generator))
+    positions = stratified(task, np.arange(len(task)), min(n_inducing, len(task)), generator)
+    chosen = tensor(positions, points.x.device)
     at = points.at(chosen).of_functions()
-    root, _ = cholesky(prior.covariance(at, at), torch.full((len(chosen),), JITTER, dtype=torch.float64))
+    root, _ = cholesky(prior.covariance(at, at), points.x.new_full((len(chosen),), JITTER))
     own = RowLabels(prior, points, at, root)
     linear, precision = _settle(prior, data, own)
     information, linear_u, _ = _gather(own, linear, precision)
@@ -123,7 +125,7 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
     factor = torch.linalg.qr(spread.T, mode="r").R.T
     factor = factor * factor.diagonal().sign()
     y = root @ target
-    site = torch.ones(len(chosen), dtype=torch.bool)
+    site = torch.ones_like(chosen, dtype=torch.bool)
     near = Neighbours(prior, points, linear / precision, 1.0 / precision)
     return Summary(Labels(at, y, torch.zeros_like(y), site), factor, root, near)
 
@@ -141,8 +143,7 @@ def _gather(own: RowLabels, linear: Tensor, precision: Tensor) -> _Gathered:
 
     The noise of a row's labels is correlated by what ``w`` leaves of the row; whitened, they are independent labels.
     """
-    information = torch.zeros(own.size, own.size, dtype=torch.float64)
-    total = torch.zeros(own.size, dtype=torch.float64)
+    information, total = linear.new_zeros(own.size, own.size), linear.new_zeros(own.size)
     log_density = -0.5 * len(linear) * math.log(2 * math.pi)
     for place, a, left in own.blocks():
         factor = torch.linalg.cholesky(left + torch.diag_embed(1.0 / precision[place] + JITTER))
@@ -163,7 +164,7 @@ def _settle(prior: Prior, data: Data, own: RowLabels) -> tuple[Tensor, Tensor]:
 
     def posterior(linear: Tensor, precision: Tensor) -> tuple[Tensor, Tensor, float]:
         found = _gather(own, linear, precision)
-        factor, _ = cholesky(found.information, torch.ones(own.size, dtype=torch.float64))
+        factor, _ = cholesky(found.information, linear.new_ones(own.size))
         half = torch.linalg.solve_triangular(factor, found.linear[:, None], upper=False)
         weights = torch.linalg.solve_triangular(factor.mT, half, upper=True)[:, 0]
         mean, variance = torch.empty_like(linear), torch.empty_like(linear)
@@ -171,7 +172,7 @@ def _settle(prior: Prior, data: Data, own: RowLabels) -> tuple[Tensor, Tensor]:
             of_w = torch.linalg.solve_triangular(factor, a.flatten(0, 1).T, upper=False).T.view(a.shape)
             noisy = left + torch.diag_embed(1.0 / precision[place] + JITTER)
             gain = torch.linalg.solve(noisy, left).mT
-            rest = torch.eye(place.shape[1], dtype=gain.dtype) - gain
+            rest = torch.eye(place.shape[1], dtype=gain.dtype, device=gain.device) - gain
             centre = a @ weights
             mean[place] = centre + (gain @ ((linear / precision)[place] - centre)[..., None])[..., 0]
             variance[place] = (rest @ (of_w @ of_w.mT) @ rest.mT + rest @ left).diagonal(dim1=-2, dim2=-1)

@@ -17,6 +17,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from bayestl.device import tensor, to_numpy
 from bayestl.inference.gaussian.labels import Labels
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Points, Smooth
@@ -68,14 +69,14 @@ class Neighbours:
 
     def _new_trees(self, first: int) -> list[tuple[np.ndarray, NearestNeighbors]]:
         """Of each latent function with labels from the position ``first`` on, these and a search for the nearest of them."""
-        task = self.points.task[first:].numpy()
-        z = (self.points.x[first:].detach() * self._metric).numpy()
+        task = to_numpy(self.points.task[first:])
+        z = to_numpy(self.points.x[first:] * self._metric)
         of_tasks = [np.flatnonzero(task == t) for t in np.unique(task)]
         return [(first + of_task, NearestNeighbors().fit(z[of_task])) for of_task in of_tasks]
 
     def _sort_rows(self) -> None:
         """Order the labels by row, so that those of a row are found by bisection."""
-        row = self.points.row.numpy()
+        row = to_numpy(self.points.row)
         self._by_row = np.argsort(row, kind="stable")
         self._rows = row[self._by_row]
 
@@ -93,18 +94,18 @@ class Neighbours:
     def joined_labels(self) -> Labels:
         """The labels that were added later, as pseudo-labels."""
         later = slice(self._first, None)
-        site = torch.ones(len(self._y) - self._first, dtype=torch.bool)
+        site = torch.ones_like(self._y[later], dtype=torch.bool)
         return Labels(self.points.at(later), self._y[later], self._variance[later], site)
 
     def places(self, at: Points) -> np.ndarray:
         """Positions (n, K) of the labels of n rows and of those near them, -1 where there are fewer."""
-        row = at.row.numpy()
+        row = to_numpy(at.row)
         first, end = (np.searchsorted(self._rows, row, side) for side in ("left", "right"))
         most = int((end - first)[row >= 0].max(initial=0))
         slots = first[:, None] + np.arange(most)
         there = (slots < end[:, None]) & (row >= 0)[:, None]
         places = [np.where(there, self._by_row[np.minimum(slots, len(self._by_row) - 1)], -1)]
-        z, rows = (at.x.detach() * self._metric).numpy(), self.points.row.numpy()
+        z, rows = to_numpy(at.x * self._metric), to_numpy(self.points.row)
         for of_task, tree in self._trees:
             near = of_task[tree.kneighbors(z, min(NEAR, len(of_task)), return_distance=False)]
             places.append(np.where((rows[near] == row[:, None]) & (row >= 0)[:, None], -1, near))
@@ -112,8 +113,8 @@ class Neighbours:
 
     def given(self, prior: Prior, at: Points, at_inducing: Points, root: Tensor) -> Given:
         """The latent values of n rows given the labels near them; ``root`` (M, M) is that of the inducing values."""
-        places = torch.from_numpy(self.places(at))
-        few = torch.arange(len(places)).split(ROWS)
+        places = tensor(self.places(at), at.x.device)
+        few = torch.arange(len(places), device=places.device).split(ROWS)
         return Given(
             *map(
                 torch.cat, zip(*(self._given(prior, at.at(k), places[k], at_inducing, root) for k in few), strict=True)
@@ -151,7 +152,7 @@ class Neighbours:
 
         across = left(points, other_near, of_points, of_other_near)
         places, other_places = (torch.unique(given.place) for _, given in (rows, others))
-        for block in torch.arange(len(other_places)).split(BLOCK):
+        for block in torch.arange(len(other_places), device=other_places.device).split(BLOCK):
             among = left(near, other_near.at(block), of_near, of_other_near[block])
             same = places[:, None] == other_places[block]
             across[:, block] -= gain @ (among + torch.where(same, self._variance[other_places[block]], 0.0))
@@ -182,14 +183,14 @@ def _metric(prior: Prior, d: int) -> Tensor:
     """Weights (d,) of the inputs in the distance by which rows are near: those of all smooth functions, by their size."""
     weights = (prior.weights() ** 2).sum(0)
     smooth = ((w, process.kernel) for w, process in zip(weights, prior, strict=True) if isinstance(process, Smooth))
-    total = sum((w * kernel.metric(kernel.argument(), d) for w, kernel in smooth), torch.zeros(d, dtype=torch.float64))
+    total = sum((w * kernel.metric(kernel.argument(), d) for w, kernel in smooth), weights.new_zeros(d))
     return total.sqrt()
 
 
 def _every_task(at: Points, n_tasks: int) -> Points:
     """The rows as points (n, C) of every latent function."""
     n = len(at.row)
-    task = torch.arange(n_tasks).expand(n, n_tasks)
+    task = torch.arange(n_tasks, device=at.row.device).expand(n, n_tasks)
     return Points(at.x[:, None].expand(n, n_tasks, -1), task, *(v[:, None].expand(n, n_tasks) for v in at[2:]))
 
 
