@@ -8,6 +8,7 @@ die, and leaves jobs behind when a loop is interrupted.
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,8 @@ AHEAD = 2
 """Jobs that are sent ahead, for each thread of a worker."""
 KEPT = 8
 """Results, for each job that is sent ahead, that may wait for those of earlier jobs."""
+SECONDS = 10
+"""Within which a scheduler answers."""
 POLL = 1.0
 """Seconds after which workers are counted again."""
 EXTRAS = {
@@ -71,14 +74,18 @@ def on_cluster(address: str | None) -> Iterator[None]:
         raise ClusterError("a Dask cluster needs the extra: pip install 'bayestl[cluster]'") from error
     where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
-        client = Client(**where, timeout=10)
+        client = Client(**where, timeout=SECONDS)
     except (OSError, ValueError, TypeError) as error:
         raise ClusterError(
             f"no Dask scheduler answers at {address!r} ({type(error).__name__}): start one with `dask scheduler`, and give the address "
             "that it prints, such as tcp://10.0.0.1:8786"
         ) from error
-    with client, parallel_config("dask"):
-        yield
+    try:
+        with parallel_config("dask"):
+            yield
+    finally:
+        with suppress(OSError, TimeoutError):  # the scheduler may have gone
+            client.close(timeout=SECONDS)
 
 
 def client_in_use() -> Any:
@@ -116,7 +123,14 @@ def run_on_workers(
     n_yielded, exhausted = 0, False
     try:
         while not (exhausted and not sent):
-            threads = client.ncores()
+            threads = _threads(client)
+            if not (
+                threads or sent
+            ):  # a cluster that grows with its work is asked for a worker, which is checked first
+                wait(True)
+                with suppress(TimeoutError):
+                    distributed.wait(client.submit(os.getpid, pure=False), timeout=POLL)
+                continue
             check_workers(client, sorted(set(threads) - checked))
             checked |= set(threads)
             wait(not threads)
@@ -130,7 +144,7 @@ def run_on_workers(
                 with suppress(TimeoutError):
                     distributed.wait(list(sent), timeout=POLL, return_when="FIRST_COMPLETED")
             for future in [f for f in sent if f.done()]:
-                done[sent.pop(future)] = _result(client, future)
+                done[sent.pop(future)] = _result(future)
             while n_yielded in done:
                 yield done.pop(n_yielded)
                 n_yielded += 1
@@ -140,29 +154,54 @@ def run_on_workers(
                 client.cancel(list(sent), force=True)
 
 
+def _threads(client: Any) -> dict[str, int]:
+    """The threads of each worker."""
+    try:
+        return dict(client.ncores())
+    except OSError as error:
+        raise ClusterError(
+            "the Dask scheduler no longer answers: start it and its workers, and then this loop again"
+        ) from error
+
+
 def _submitted(client: Any, function: Callable[[Any], Any], job: Any) -> Any:
-    """The future of a job, which travels with its arguments."""
+    """The future of a job, which travels with its arguments, as bytes: the scheduler need not have the packages behind it."""
+    import cloudpickle
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s)Sending large graph", category=UserWarning)
-        return client.submit(function, job, pure=False)
+        return client.submit(pickle.loads, cloudpickle.dumps(_Call(function, job)), pure=False)
 
 
-def _result(client: Any, future: Any) -> Any:
+class _Call:
+    """What is unpickled as the result of ``function(job)``."""
+
+    def __init__(self, function: Callable[[Any], Any], job: Any) -> None:
+        self._function, self._job = function, job
+
+    def __reduce__(self) -> tuple[Any, tuple[Any]]:
+        return self._function, (self._job,)
+
+
+def _result(future: Any) -> Any:
     """The result of a finished job, or its error, in words where the cluster is to blame."""
     import distributed
 
-    where = client.scheduler.address if client.scheduler is not None else "its address"
     if future.status not in ("finished", "error"):
-        raise ClusterError(f"the Dask scheduler at {where} has dropped a job: is it still running? Start it, and this command, again")
+        raise ClusterError(
+            "the Dask scheduler has dropped a job, as one that was started again does: start this loop again"
+        )
     try:
         return future.result()
     except distributed.KilledWorker as error:
         raise ClusterError(
-            f"{error.allowed_failures + 1} workers of the Dask cluster at {where} have died while they ran one job, for want of memory "
+            f"{error.allowed_failures + 1} workers of the Dask cluster have died while they ran one job, for want of memory "
             "perhaps: give each worker more (dask worker --memory-limit), or ask for a smaller job"
         ) from error
-    except ImportError as error:
-        raise ClusterError(f"a worker of the Dask cluster lacks the package {error.name!r}: {_cure([error.name or ''])}") from error
+    except ModuleNotFoundError as error:
+        raise ClusterError(
+            f"a worker of the Dask cluster lacks the package {error.name!r}: {_cure([error.name or ''])}"
+        ) from error
     except ValueError as error:
         if "BAYESTL_DATA" not in str(error):
             raise

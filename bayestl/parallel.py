@@ -25,7 +25,7 @@ from bayestl.progress import Update, progress
 Result = TypeVar("Result")
 Caught = tuple[str, type[Warning], str, int]
 """A warning of a worker: text, category, file and line."""
-_IMPORTED = uuid4().hex
+_IMPORTED, _STARTED_WITH = uuid4().hex, environment()
 _QUIET_TRACKER = "ignore::UserWarning:joblib.externals.loky.backend.resource_tracker"
 
 
@@ -43,8 +43,8 @@ def in_parallel(
     """
     seen: dict[Any, Any] = {}
     total = len(jobs) if isinstance(jobs, Sized) else total
-    run = partial(_with_warnings, _here(), environment(), function)
     client = None if n_jobs == 1 else client_in_use()
+    run = partial(_with_warnings, _here(), {} if client is None else environment(), function)
     with progress(what, total=total, verbose=verbose) as update, warnings.catch_warnings():
         # joblib replaces a worker that a job makes 300 MB larger than its first one did; no result is lost
         warnings.filterwarnings(
@@ -112,8 +112,8 @@ def _with_warnings(
     """The result of a job, and what it warned of if it ran in another process than ``parent``."""
     if _here() == parent:
         return function(*job), []
-    for name, value in environ.items():
-        os.environ.setdefault(name, value)
+    for name, value in environ.items():  # what a worker was started with comes first
+        os.environ[name] = _STARTED_WITH.get(name, value)
     with warnings.catch_warnings(record=True) as caught:
         result = function(*job)
     return result, [(str(w.message), w.category, w.filename, w.lineno) for w in caught]

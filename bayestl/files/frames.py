@@ -10,7 +10,7 @@ import pandas as pd
 
 
 class FrameFile:
-    """The rows of a CSV or Parquet file as DataFrames of at most ``size`` rows; it can be iterated again.
+    r"""The rows of a CSV or Parquet file as DataFrames of at most ``size`` rows; it can be iterated again.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class FrameFile:
     >>> from bayestl.files.frames import FrameFile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "new.csv")
-    ...     _ = path.write_text("x,y\\n1,2\\n3,4\\n5,6\\n")
+    ...     _ = path.write_text("x,y\n1,2\n3,4\n5,6\n")
     ...     [len(part) for part in FrameFile(path, 2, ["x"])]
     [2, 1]
     """
@@ -42,7 +42,9 @@ class FrameFile:
         self.path, self.size = Path(path), size
         self.columns = None if columns is None else list(columns)
         if not self.path.is_file():
-            raise ValueError(f"{self.path} is a folder: name a file in it" if self.path.is_dir() else f"no file {self.path}")
+            raise ValueError(
+                f"{self.path} is a folder: name a file in it" if self.path.is_dir() else f"no file {self.path}"
+            )
         name = self.path.name.lower()
         self._is_parquet = name.endswith((".parquet", ".pq"))
         if not self._is_parquet and not name.endswith((".csv", ".csv.gz")):
@@ -78,4 +80,6 @@ class FrameFile:
 
     def _require(self, names: list[str]) -> None:
         if missing := [name for name in self.columns or () if name not in names]:
-            raise ValueError(f"{self.path} lacks the column {missing[0]!r} that the model was fitted with (missing: {missing})")
+            raise ValueError(
+                f"{self.path} lacks the column {missing[0]!r} that the model was fitted with (missing: {missing})"
+            )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,15 +21,31 @@ from bayestl.joint import Asked, JointLabels, Moments
 from bayestl.table.groups import counts
 from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows, RowsSoFar, in_place, match_rows
-
-if TYPE_CHECKING:
-    from bayestl.models.prediction import Predictor
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import Table
 
 BATCH = 4096
 """Rows of a batch."""
 MOST_KNOWN = 5000
 """Most rows with labels that the model has not learnt from: all of them are conditioned on together."""
 _ARGUMENTS = ("X", "observed", "observed_std", "groups")
+
+
+class Predicts(Protocol):
+    """A fitted model, as far as its predictions are concerned."""
+
+    table_: Table
+    scaler_: Scaler
+
+    def _joint(self, rows: Rows) -> JointLabels: ...
+
+    def _informs_others(self) -> bool: ...
+
+    def _new_rows(self, X: Any) -> tuple[np.ndarray, pd.Index]: ...
+
+    def _known(self, names: pd.Index, observed: Any, observed_std: Any) -> Measured | None: ...
+
+    def _named_rows(self, X: Any, observed: Any, observed_std: Any, groups: Any) -> tuple[Rows, pd.Index]: ...
 
 
 class Batch(NamedTuple):
@@ -78,7 +94,7 @@ class LabelsAt:
         return self._whole.draws(n, generator, joint_rows, self._padded(asked))[:, self._rows]
 
 
-def joint_of(model: Predictor, batch: Batch, informants: Informants | None) -> JointLabels:
+def joint_of(model: Predicts, batch: Batch, informants: Informants | None) -> JointLabels:
     """The joint distribution of the labels of a batch, given those known of it and of the ``informants`` of its table."""
     rows, n = batch.rows, len(batch.names)
     if informants is None:
@@ -93,7 +109,7 @@ def joint_of(model: Predictor, batch: Batch, informants: Informants | None) -> J
 
 
 def batches_of(
-    model: Predictor, X: Any, observed: Any, observed_std: Any, groups: Any, size: int
+    model: Predicts, X: Any, observed: Any, observed_std: Any, groups: Any, size: int
 ) -> tuple[Iterable[Batch], Informants | None]:
     """The batches of a table, and the rows of it whose labels inform all others.
 
@@ -120,7 +136,7 @@ def batches_of(
     return cut(matched(model, parts), int(size)), informants
 
 
-def parts_in(X: Any, model: Predictor, size: int) -> Iterable[Any] | None:
+def parts_in(X: Any, model: Predicts, size: int) -> Iterable[Any] | None:
     """The parts in which a table comes; None where it is one table."""
     if isinstance(X, str | os.PathLike):
         named = hasattr(model, "feature_names_in_")
@@ -134,7 +150,7 @@ def parts_in(X: Any, model: Predictor, size: int) -> Iterable[Any] | None:
     return None if is_table or not isinstance(X, Iterable) else X
 
 
-def _may_inform(model: Predictor, parts: Iterable[Any]) -> bool:
+def _may_inform(model: Predicts, parts: Iterable[Any]) -> bool:
     """Whether labels come with some parts and inform rows of others; without, the parts are read once."""
     if not model._informs_others() or isinstance(parts, FrameFile):
         return False
@@ -150,7 +166,7 @@ def cut(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
             yield batch if len(at) == n else Batch(batch.rows.at(at), batch.names[at], batch.first + start)
 
 
-def informing(model: Predictor, batches: Iterable[Batch]) -> Informants | None:
+def informing(model: Predicts, batches: Iterable[Batch]) -> Informants | None:
     """The rows of all batches with labels that the model has not learnt from, where these inform other rows; else None.
 
     Raises
@@ -176,7 +192,7 @@ def informing(model: Predictor, batches: Iterable[Batch]) -> Informants | None:
     return found
 
 
-def _without_further(model: Predictor, batches: Iterable[Batch]) -> Iterator[Batch]:
+def _without_further(model: Predicts, batches: Iterable[Batch]) -> Iterator[Batch]:
     """The batches of a table that is read once, where no label can inform the rows before it."""
     for batch in batches:
         if batch.rows.further is not None and model._informs_others():
@@ -187,14 +203,14 @@ def _without_further(model: Predictor, batches: Iterable[Batch]) -> Iterator[Bat
         yield batch
 
 
-def matched(model: Predictor, parts: Iterable[Any], so_far: RowsSoFar | None = None) -> Iterator[Batch]:
+def matched(model: Predicts, parts: Iterable[Any], so_far: RowsSoFar | None = None) -> Iterator[Batch]:
     """The rows of a table that comes in parts, each part matched to the fitted table as in the whole table.
 
     Parts that look like the beginning of the fitted table are held back until it is known whether they are.
 
     Parameters
     ----------
-    model : Predictor
+    model : Predicts
         The fitted model.
     parts : iterable
         For each part its features, or a dictionary of arguments of ``posterior``.
@@ -239,7 +255,7 @@ def matched(model: Predictor, parts: Iterable[Any], so_far: RowsSoFar | None = N
     yield from _flushed(model, held, so_far)
 
 
-def _flushed(model: Predictor, held: list[Any], so_far: RowsSoFar) -> Iterator[Batch]:
+def _flushed(model: Predicts, held: list[Any], so_far: RowsSoFar) -> Iterator[Batch]:
     while held:
         x, names, groups, known = held.pop(0)
         first = so_far.first

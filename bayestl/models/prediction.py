@@ -117,8 +117,9 @@ class Predictor(ABC):
             yield post
 
     def _informs_others(self) -> bool:
-        """Whether a label known of a row that the model has not learnt from informs other rows."""
-        return True
+        """Whether a label known of a row that the model has not learnt from informs other rows, in one of its members."""
+        members: dict[str, Predictor] = getattr(self, "members_", {})
+        return any(m._informs_others() for m in members.values()) if members else True
 
     def complete(self, noise: bool = True) -> Posterior:
         """Posterior of the fitted table: every empty cell predicted from all labels that are there.
@@ -300,7 +301,9 @@ class Predictor(ABC):
         """The labels known of rows, None where there is none."""
         if observed is None:
             if observed_std is not None:
-                raise ValueError("observed_std= was given without observed=: it holds the standard errors of those labels")
+                raise ValueError(
+                    "observed_std= was given without observed=: it holds the standard errors of those labels"
+                )
             return None
         known = known_labels(observed, observed_std, names, "observed", self.tasks_)
         return None if known.empty else known

@@ -84,17 +84,14 @@ class Rows(NamedTuple):
 
     def at(self, rows: np.ndarray) -> Rows:
         """The rows at the given positions."""
-        some = Rows(*(None if v is None else v.at(rows) if isinstance(v, Measured) else v[rows] for v in self))
+        fields: Any = (None if v is None else v.at(rows) if isinstance(v, Measured) else v[rows] for v in self)
+        some = Rows(*fields)
         return some if some.further is None else some._replace(further=_or_none(some.further))
 
     def before(self, others: Rows) -> Rows:
         """These rows, and below them others of the same table."""
-        nothing = tuple(Measured.none(len(r.x), n) if (n := r._n_tasks(others, self)) else None for r in (self, others))
-        return Rows(*(_joined(a, b, nothing) for a, b in zip(self, others, strict=True)))
-
-    def _n_tasks(self, *others: Rows) -> int:
-        """The number of tasks, as labels of these or other rows show it; 0 where there are none."""
-        return next((v.y.shape[1] for r in (self, *others) for v in r if isinstance(v, Measured)), 0)
+        fields: Any = (_joined(a, b, len(self.x), len(others.x)) for a, b in zip(self, others, strict=True))
+        return Rows(*fields)
 
     @property
     def known(self) -> Measured | None:
@@ -219,14 +216,15 @@ def _or_none(labels: Measured) -> Measured | None:
     return None if labels.empty else labels
 
 
-def _joined(a: Any, b: Any, nothing: tuple[Any, Any]) -> Any:
-    """A field of two tables of rows, one below the other; ``nothing`` are labels that say nothing of either."""
+def _joined(a: Any, b: Any, n_a: int, n_b: int) -> Any:
+    """A field of two tables of rows, one below the other; where one has no labels, they are missing there."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return np.concatenate([a, b])
-    if not (isinstance(a, Measured) or isinstance(b, Measured)):
+    some = a if isinstance(a, Measured) else b
+    if not isinstance(some, Measured):
         return None
-    pair = (empty if v is None else v for v, empty in zip((a, b), nothing, strict=True))
-    return Measured(*(np.concatenate(values) for values in zip(*pair, strict=True)))
+    of_a, of_b = (Measured.none(n, some.y.shape[1]) if v is None else v for v, n in ((a, n_a), (b, n_b)))
+    return Measured(*map(np.concatenate, zip(of_a, of_b, strict=True)))
 
 
 def _with_new(row: np.ndarray, first: int) -> np.ndarray:

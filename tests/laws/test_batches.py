@@ -1,7 +1,6 @@
 """A row has the same numbers in a batch as in the whole table."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from laws.cells import N_NEW

@@ -228,9 +228,6 @@ class AutoTransfer(BayesianModel):
         """Positions of the tasks that matter."""
         return [t for t, name in enumerate(table.names) if self.target in (None, name)]
 
-    def _informs_others(self) -> bool:
-        return any(m._informs_others() for m in self.members_.values())
-
     def _joint(self, rows: Rows) -> WarpedLabels:
         n, names = len(rows.x), self.table_.names
         known = np.zeros((n, len(names)), bool) if rows.known is None else rows.known.present

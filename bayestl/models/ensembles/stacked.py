@@ -154,9 +154,6 @@ class StackedModel(BayesianModel):
             columns.append(frame["log_density"][frame["task"].isin(targets)].to_numpy())
         return np.column_stack(columns)
 
-    def _informs_others(self) -> bool:
-        return any(m._informs_others() for m in self.members_.values())
-
     def _joint(self, rows: Rows) -> StackedLabels:
         weights = {name: w for name, w in self.weights_.items() if w > 0}
         members = [self.members_[str(name)]._joint(rows) for name in weights]

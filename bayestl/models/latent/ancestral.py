@@ -199,9 +199,7 @@ class AncestralLatent(SampledLatent):
         rows = torch.full((len(x),), -1) if fitted is None else torch.from_numpy(fitted)
         streams = RowStreams(spawn(seed, "latent values"), x.numpy(), fitted, twin)
         known = [d for d in observed or () if d.present.any()]
-        is_known = np.zeros(len(x), dtype=bool)
-        for d in known:
-            is_known |= d.present.numpy()
+        is_known = np.any([np.zeros(len(x), dtype=bool), *(d.present.numpy() for d in known)], axis=0)
         pieces: list[tuple[np.ndarray, _Piece]] = []
         for of_kind, k in ((np.flatnonzero(is_known), PARTICLES), (np.flatnonzero(~is_known), 1)):
             for block in row_blocks(len(of_kind), k * n_draws * len(posterior.graph.names), MOST_NUMBERS):
@@ -210,15 +208,12 @@ class AncestralLatent(SampledLatent):
                 pieces.append((at, _piece(posterior, x[at], labels, k, n_draws, rows[at], streams.at(at), seed)))
         place = np.argsort(np.concatenate([at for at, _ in pieces]))
         means, variances, values = (np.concatenate([p[i] for _, p in pieces], axis=1)[:, place] for i in range(3))
-        settings = {}
-        for part, first in pieces[0][1].settings.items():
+        settings = pieces[0][1].settings
+        for part in settings if known else ():
             of_part = [(len(at), p.settings[part]) for at, p in pieces]
-            if not known:
-                settings[part] = first
-                continue
             noise = [np.broadcast_to(s.noise_of_rows, (len(means), n)) for n, s in of_part]
             further = [np.broadcast_to(s.further_of_rows, (len(means), n, s.further.shape[-1])) for n, s in of_part]
-            settings[part] = Setting(*(np.concatenate(v, axis=1)[:, place] for v in (noise, further)))
+            settings[part] = Setting(*(np.concatenate(v, axis=1)[:, place] for v in (noise, further)))  # type: ignore[arg-type]
         super().__init__(means, variances, values, settings)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import gpytorch
+import numpy as np
 import torch
 from torch import Tensor
 
