@@ -7,7 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from bayestl.cli.app import Device, Jobs, Likelihoods, Notes, Quiet, Seed, Std, printer, user_errors
+from bayestl.cli.app import (
+    Dask,
+    Device,
+    Jobs,
+    Likelihoods,
+    Notes,
+    Quiet,
+    Seed,
+    Std,
+    on_cluster,
+    printer,
+    processes,
+    user_errors,
+)
 from bayestl.cli.features import Inputs, choose_features
 from bayestl.cli.inputs import (
     ModelName,
@@ -31,16 +44,17 @@ def demo(
     ),
     splits: Annotated[int, typer.Option(help="Folds of the cross-validation.", min=2, max=20)] = 4,
     jobs: Jobs = 2,
+    dask: Dask = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Compare the architectures on the chemical elements and write a report."""
-    with user_errors():
+    with user_errors(), on_cluster(dask):
         from bayestl.studies import demo as study
 
         check_output(check_folder(output) / "report.html")
         say = printer(quiet)
-        result = study.run(splits, seed, jobs, verbose=not quiet)
+        result = study.run(splits, seed, processes(jobs, dask), verbose=not quiet)
         say("Sparse hardness of the elements; a held-out row keeps its other labels.\n")
         say(str(result.hardness))
         say(f"\nMeasured volume with {study.KEPT_VOLUMES} measurements, DFT volumes of all elements.\n")

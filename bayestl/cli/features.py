@@ -35,7 +35,9 @@ class Inputs:
     ``kinds``: for each column one of ``features.kinds.KINDS``.
     """
 
-    def __init__(self, kinds: Mapping[str, str], presets: Sequence[str], jobs: int = 1, verbose: bool = False) -> None:
+    def __init__(
+        self, kinds: Mapping[str, str], presets: Sequence[str], jobs: int | None = 1, verbose: bool = False
+    ) -> None:
         from bayestl.features import TableFeatures
         from bayestl.features.composition import PRESETS
         from bayestl.features.kinds import KINDS
