@@ -6,7 +6,7 @@ The extra ``materials`` (matminer, pymatgen) is needed.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from types import ModuleType
@@ -24,7 +24,7 @@ from bayestl.table.names import SHOWN, cells
 
 PRESETS = ("magpie", "fractions", "stoichiometry", "valence", "deml", "matminer")
 """Names of the sets of features."""
-BLOCK = 64
+BLOCK = 2048
 """Number of formulas that a worker computes at a time."""
 
 
@@ -103,15 +103,71 @@ def _featurizer(preset: str) -> Any:
 def _featurize(presets: Sequence[str], compositions: list[Any]) -> np.ndarray:
     """Features (n, d) of compositions, those of the presets side by side."""
     with _imputed_silently():
-        featurizers = [_featurizer(preset) for preset in presets]
-        return np.array(
-            [np.concatenate([np.asarray(f.featurize(c), dtype=float) for f in featurizers]) for c in compositions]
-        )
+        return np.concatenate([_of_preset(_featurizer(preset), compositions) for preset in presets], axis=1)
+
+
+def _of_preset(featurizer: Any, compositions: list[Any]) -> np.ndarray:
+    """Features (n, d) of compositions by a matminer featurizer; statistics of elements for many compositions at once."""
+    if hasattr(featurizer, "stats") and set(featurizer.stats) <= set(STATISTICS):
+        return _element_statistics(featurizer, compositions)
+    return np.array([np.asarray(featurizer.featurize(c), dtype=float) for c in compositions])
+
+
+def _element_statistics(featurizer: Any, compositions: list[Any]) -> np.ndarray:
+    """The numbers of matminer's ``ElementProperty``, from a table of elements; compositions of as many elements together."""
+    items = [list(c.element_composition.items()) for c in compositions]
+    position = {e: i for i, e in enumerate(dict.fromkeys(e for row in items for e, _ in row))}
+    source, properties = featurizer.data_source, featurizer.features
+    table = np.array([[source.get_elemental_property(e, p) for p in properties] for e in position], dtype=float)
+    out = np.empty((len(items), len(properties), len(featurizer.stats)))
+    counts = np.array([len(row) for row in items])
+    for count in np.unique(counts):
+        of_count = np.flatnonzero(counts == count)
+        values = table[np.array([[position[e] for e, _ in items[i]] for i in of_count])]
+        weights = np.array([[amount for _, amount in items[i]] for i in of_count], dtype=float)[..., None]
+        for k, name in enumerate(featurizer.stats):
+            out[of_count, :, k] = STATISTICS[name](values, weights)
+    return out.reshape(len(items), -1)
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return (weights * values).sum(1) / weights.sum(1)
+
+
+def _mean_deviation(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return _mean(np.abs(values - _mean(values, weights)[:, None]), weights)
+
+
+def _deviation(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The standard deviation, unbiased where the weights are those of reliability; 0 of one element."""
+    if values.shape[1] == 1:
+        return np.zeros_like(values[:, 0])
+    total = weights.sum(1)
+    squares = (weights * (values - _mean(values, weights)[:, None]) ** 2).sum(1)
+    return np.sqrt(squares * total / (total**2 - (weights**2).sum(1)))
+
+
+def _mode(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The least value of the elements that there is most of."""
+    most = np.isclose(weights, weights.max(axis=1, keepdims=True))
+    return np.where(most, values, np.inf).min(1)
+
+
+STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "minimum": lambda values, _: values.min(1),
+    "maximum": lambda values, _: values.max(1),
+    "range": lambda values, _: np.ptp(values, axis=1),
+    "mean": _mean,
+    "avg_dev": _mean_deviation,
+    "std_dev": _deviation,
+    "mode": _mode,
+}
+"""Matminer's statistics of the values (n, k, P) of P properties of k elements, with the amounts (n, k, 1) of these."""
 
 
 @contextmanager
 def _imputed_silently() -> Iterator[None]:
-    """A context without matminer's warnings that missing values of elements are imputed, which is wanted here."""
+    """A context without the warnings that missing values of elements are imputed, which is wanted here."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore",
@@ -119,6 +175,7 @@ def _imputed_silently() -> Iterator[None]:
             category=UserWarning,
             module=r"matminer\.utils\.data$",
         )
+        warnings.filterwarnings("ignore", message="No Pauling electronegativity for", category=UserWarning)
         yield
 
 

@@ -33,13 +33,68 @@ def order_levels(levels: Sequence[str] | None, columns: Sequence[str]) -> tuple[
     if isinstance(levels, str) or not isinstance(levels, Iterable):
         raise ValueError(f"levels= must be a list of label columns, lowest fidelity first, got {levels!r}")
     for name in levels:
-        if name not in columns:
-            raise ValueError(f"levels= names {name!r}, which is no column of Y; the columns are {list(columns)}")
         if list(levels).count(name) > 1:
             raise ValueError(f"levels= names {name!r} twice")
-    if missing := [name for name in columns if name not in levels]:
-        raise ValueError(f"column {missing[0]!r} of Y is not in levels={list(levels)}: add it or drop the column")
+    _check_levels(levels, columns)
     return tuple(list(columns).index(name) for name in levels)
+
+
+def _check_levels(levels: Iterable[str], columns: Sequence[str]) -> None:
+    """Refuse levels that are no columns, and columns that are no levels."""
+    named = list(levels)
+    for name in named:
+        if name not in columns:
+            raise ValueError(f"levels= names {name!r}, which is no column of Y; the columns are {list(columns)}")
+    if missing := [name for name in columns if name not in named]:
+        raise ValueError(f"column {missing[0]!r} of Y is not in levels={named}: add it or drop the column")
+
+
+def followed_levels(
+    levels: Sequence[str] | Mapping[str, str | None] | None, columns: Sequence[str]
+) -> dict[int, int | None]:
+    """The level that each level follows, None for the lowest ones, by positions among ``columns``; lower ones come first.
+
+    ``levels`` are those of :func:`order_levels`, or a mapping of each level to the one that it follows.
+
+    Raises
+    ------
+    ValueError
+        If a level is not a column, a column not a level, or a level follows itself, directly or through others.
+    """
+    if not isinstance(levels, Mapping):
+        order = order_levels(levels, columns)
+        return dict(zip(order, (None, *order[:-1]), strict=True))
+    for level, below in levels.items():
+        if not (below is None or isinstance(below, str)):
+            raise ValueError(
+                f"levels={{{level!r}: {below!r}}}: the name of one level is expected, or None for a lowest one"
+            )
+    _check_levels({**levels, **{below: None for below in levels.values() if below is not None}}, columns)
+    parents = {columns.index(name): levels.get(name) for name in columns}
+    follows = {t: None if below is None else columns.index(below) for t, below in parents.items()}
+    for start in follows:
+        path, t = [start], follows[start]
+        while t is not None and t not in path:
+            path.append(t)
+            t = follows[t]
+        if t is not None:
+            names = " follows ".join(repr(columns[i]) for i in [*path[path.index(t) :], t])
+            raise ValueError(f"levels= go in a circle: {names}")
+    below_first = graphlib.TopologicalSorter({t: [] if below is None else [below] for t, below in follows.items()})
+    return {t: follows[t] for t in below_first.static_order()}
+
+
+def levels_without(
+    levels: Sequence[str] | Mapping[str, str | None] | None, name: str
+) -> list[str] | dict[str, str | None] | None:
+    """Levels as for :func:`followed_levels` without one of them; what followed it follows the level below it."""
+    if levels is None:
+        return None
+    if not isinstance(levels, Mapping):
+        return [level for level in levels if level != name]
+    below = levels.get(name)
+    rest = {level: below if follows == name else follows for level, follows in levels.items() if level != name}
+    return rest if below is None else {below: None, **rest}
 
 
 def order_graph(graph: Mapping[str, Sequence[str]] | None, columns: Sequence[str]) -> dict[int, tuple[int, ...]]:

@@ -10,6 +10,7 @@ from benchmarks.drawn import fit_unscaled
 from scipy import stats
 
 import bayestl as btl
+from bayestl.models.exact.transfer import refit_without
 
 QUIET = {"verbose": False, "n_starts": 1}
 
@@ -83,6 +84,25 @@ def test_three_levels_and_the_order_of_columns():
     assert offsets.loc[("c", "rho", ""), "mean"] == pytest.approx(2.0, abs=0.2)
     truth = 2 * (1.5 * f[21:] + 1) - 3
     assert np.abs(model.posterior(x[21:]).mean["c"] - truth).mean() < 0.1
+
+
+def test_two_levels_that_follow_the_same_one_do_not_pass_through_each_other(tmp_path):
+    rng = np.random.default_rng(2)
+    x = rng.uniform(-2, 2, (30, 1))
+    f = np.sin(2 * x[:, 0])
+    Y = pd.DataFrame({"low": f, "a": 1.5 * f + 1, "b": -0.5 * f}) + 0.02 * rng.standard_normal((30, 3))
+    Y.iloc[15:, 1:] = np.nan
+    levels = {"low": None, "a": "low", "b": "low"}
+    model = btl.DifferenceGP(levels, hyperparameters="map", **QUIET).fit(x, Y)
+    offsets = model.offsets()
+    assert offsets.loc[("a", "rho", ""), "mean"] == pytest.approx(1.5, abs=0.15)
+    assert offsets.loc[("b", "rho", ""), "mean"] == pytest.approx(-0.5, abs=0.1)
+    assert np.abs(model.posterior(x[15:]).mean["b"] + 0.5 * f[15:]).mean() < 0.1
+    model.save(tmp_path / "model")
+    again = btl.load(tmp_path / "model")
+    assert again.levels == levels
+    pd.testing.assert_frame_equal(again.posterior(x[:3]).mean, model.posterior(x[:3]).mean)
+    assert len(refit_without(model, "low").families_) == 2
 
 
 @pytest.mark.slow

@@ -166,3 +166,35 @@ def test_groups_count_in_the_expected_source_at_fit_as_at_prediction():
     assert model._stand_in(1) == 0.5
     draws = model.posterior([[0.0]], groups=["a"]).sample(640, seed=0).to_numpy()[:, 0]
     assert draws.mean(axis=0) == pytest.approx([3.0, 3.0], abs=0.3)
+
+
+@pytest.fixture(scope="module")
+def tree():
+    table = Y.assign(t=np.cos(S) + 0.1 * X[:, 0] + 0.05 * RNG.standard_normal(160))
+    common = {"inputs": None, "hyperparameters": "map", "verbose": False}
+    pairs = [btl.ChainGP(["s", name], **common).fit(X, table[["s", name]]) for name in ("m", "t")]
+    return btl.ChainGP({"t": "s", "m": "s"}, **common).fit(X, table), pairs
+
+
+def test_two_tasks_that_follow_the_same_one_are_two_chains(tree):
+    model, pairs = tree
+    known = pd.DataFrame({"s": [0.2, np.nan, -0.7]})
+    for pair, name in zip(pairs, ("m", "t"), strict=True):
+        found, expected = (m.posterior(NEW, observed=known).marginal(name) for m in (model, pair))
+        np.testing.assert_allclose(found.mean()[[0, 2]], expected.mean()[[0, 2]], rtol=1e-6)
+        np.testing.assert_allclose(found.std()[[0, 2]], expected.std()[[0, 2]], rtol=1e-5)
+        assert found.mean()[1] == pytest.approx(expected.mean()[1], abs=0.05)
+
+
+def test_a_task_informs_one_beside_it_through_the_one_that_both_follow(tree):
+    model, (pair, _) = tree
+    known = pd.DataFrame({"m": [0.6, -0.6, 0.1]})
+    source, expected = (m.posterior(NEW, observed=known).marginal("s") for m in (model, pair))
+    np.testing.assert_allclose(source.mean(), expected.mean(), atol=0.05)
+    beside = model.posterior(NEW, observed=known)
+    draws = beside.sample(4000, seed=0)
+    found = beside.mean["t"].to_numpy()
+    np.testing.assert_allclose(draws.sel(task="t").mean("sample"), found, atol=0.02)
+    levels = np.cos(draws.sel(task="s").to_numpy()).mean(axis=0) + 0.1 * NEW[:, 0]
+    np.testing.assert_allclose(found, levels, atol=0.05)
+    assert (beside.std["t"] < model.posterior(NEW).std["t"]).all()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import bayestl as btl
 from bayestl.inference.gaussian.table_labels import training_data
-from bayestl.table.graph import order_graph, order_levels
+from bayestl.table.graph import followed_levels, levels_without, order_graph, order_levels
 from bayestl.table.groups import encode_groups
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import build_table
@@ -67,6 +67,34 @@ def test_text_that_is_numbers_is_read():
 def test_bad_levels_are_named(levels, words):
     with pytest.raises(ValueError, match=words):
         order_levels(levels, ["s", "t"])
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        ({"s": None, "t": "u"}, "'u', which is no column"),
+        ({"s": None, "u": "s", "t": "s"}, "'u', which is no column"),
+        ({"s": None}, "'t' of Y is not in levels"),
+        ({"s": ["t"]}, "name of one level"),
+        ({"s": "s", "t": "s"}, "circle: 's' follows 's'"),
+        ({"s": "t", "t": "s"}, "circle: 's' follows 't' follows 's'"),
+    ],
+)
+def test_bad_trees_of_levels_are_named(levels, words):
+    with pytest.raises(ValueError, match=words):
+        followed_levels(levels, ["s", "t"])
+
+
+def test_levels_follow_each_other_or_one_that_is_named():
+    columns = ["s", "t", "u"]
+    assert followed_levels(["t", "u", "s"], columns) == {1: None, 2: 1, 0: 2}
+    assert followed_levels({"s": "t", "u": "t"}, columns) == {0: 1, 1: None, 2: 1}
+    assert levels_without(["t", "u", "s"], "u") == ["t", "s"]
+    assert levels_without({"s": "u", "u": "t"}, "u") == {"t": None, "s": "t"}
+    assert levels_without({"s": "t", "u": "t"}, "t") == {"s": None, "u": None}
+    for name in columns:
+        rest = [c for c in columns if c != name]
+        assert set(followed_levels(levels_without({"s": "u", "u": "t"}, name), rest)) == {0, 1}
 
 
 @pytest.mark.parametrize(

@@ -166,8 +166,8 @@ class ChainLatent:
     def _path_sets(self, generator: np.random.Generator, joint_rows: bool) -> np.ndarray:
         """Paths (K, R) that are drawn together in the open rows, each path of a row once."""
         first = np.zeros((PATHS, len(self._chain.x)))  # the first label that is not known
-        leading = (~self._chain.known[:, list(self._chain.order)]).argmax(axis=1)
-        for j, t in enumerate(self._chain.order[:-1]):
+        leading = (~self._chain.known[:, self._chain.sources]).argmax(axis=1)
+        for j, t in enumerate(self._chain.sources):
             rows = leading == j
             if joint_rows and rows[self._chain.open].any():
                 drawn: dict[str, np.ndarray] = {}
@@ -179,7 +179,7 @@ class ChainLatent:
                     )
                     drawn[part.role] = part.likelihood.draw(f[:, -len(self._chain.x) :], setting, generator)
                 first[:, rows] = self._model.tasks_[t].observes.combine_draws(drawn)[:, rows]
-        own = np.stack([self._chain.paths.labels[t] for t in self._chain.order[:-1]])[
+        own = np.stack([self._chain.paths.labels[t] for t in self._chain.sources])[
             leading[self._chain.open], :, np.arange(len(self._chain.open))
         ].T
         ties = generator.uniform(size=own.shape)
@@ -200,14 +200,15 @@ class ChainLatent:
         drawn = np.flatnonzero(~self._chain.fixed[:, t])
         own = np.flatnonzero(~self._chain.fixed[:, t] & self._chain.known[:, t])  # these were conditioned row by row
         f, component = np.empty(shape), np.empty(len(sets), dtype=int)
-        if not (joint_rows and len(drawn)):
+        above = self._chain.above[t]
+        if above is None or not (joint_rows and len(drawn)):
             values, component = base.sample(len(sets), generator, joint_rows)
             f = values[:, -n:]
         else:
             for m in np.unique(sets):
                 chosen, inputs = np.flatnonzero(sets == m), self._chain.inputs[t].copy()
                 at = self._chain.position[drawn]
-                labels = self._chain.paths.labels[self._above(t)][path_of_set[m, at], at]
+                labels = self._chain.paths.labels[above][path_of_set[m, at], at]
                 moved = ~by_stand_in[m, at]
                 inputs[drawn[moved]] = self._model._drawn_inputs(t, self._chain.x[drawn[moved]], labels[moved])
                 values, component[chosen] = self._chain.at(part, inputs, np.arange(n)).sample(
@@ -223,7 +224,7 @@ class ChainLatent:
             mean, covariance = self._at_paths(part, component, path, half, rows)
             f[:, rows] = mean + _normal(covariance, generator)
         label = np.full(shape[:2], np.nan)
-        rows = np.flatnonzero(~self._chain.known[:, t]) if t != self._chain.last else np.empty(0, dtype=int)
+        rows = np.flatnonzero(~self._chain.known[:, t]) if t in self._chain.sources else np.empty(0, dtype=int)
         if len(rows):
             y = np.take_along_axis(self._part_labels(part, rows), path[:, rows], axis=0)
             setting = self._chain.components(part)[1].at(component)
@@ -242,9 +243,6 @@ class ChainLatent:
                 )
             label[:, rows] = y
         return PartDraws(part, f, self._chain.components(part)[1].at(component), label)
-
-    def _above(self, t: int) -> int:
-        return self._chain.order[self._chain.order.index(t) - 1]
 
     def _at_paths(
         self, part: TaskPart, component: np.ndarray, path: np.ndarray, half: np.ndarray, rows: np.ndarray

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Smooth
 from bayestl.priors.task_specific import independent_prior
 from bayestl.streams import RandomState, spawn
-from bayestl.table.graph import order_levels
+from bayestl.table.graph import followed_levels
 from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
@@ -79,8 +78,9 @@ class ChainGP(TransferModel):
 
     Parameters
     ----------
-    levels : list of str, optional
-        All label columns, the source first; default: the columns in their order.
+    levels : list of str or mapping, optional
+        All label columns, the source first; default: the columns in their order.  Or each label column and the one that it
+        follows, None for a first one: ``{"hse": "pbe", "measured": "pbe", "pbe": None}``.
     inputs : {"forest", None} or mapping
         How the features enter.  None: as they are.  ``"forest"``: as cross-fitted predictions of forests (extremely randomised
         and gradient-boosted trees, averaged: :class:`~bayestl.models.chain.forests.ForestFeatures`), one forest per part of a
@@ -124,7 +124,7 @@ class ChainGP(TransferModel):
 
     def __init__(
         self,
-        levels: Sequence[str] | None = None,
+        levels: Sequence[str] | Mapping[str, str | None] | None = None,
         inputs: str | Mapping[str, str | None] | None = "forest",
         tasks: Sequence[Task] | None = None,
         kernel: str | Covariance = "matern52",
@@ -146,8 +146,7 @@ class ChainGP(TransferModel):
 
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
         """One family per part, sources first."""
-        order = self._order(table)
-        return [(part,) for t in order for part in table.parts if part.task == t]
+        return [(part,) for t in self._follows(table) for part in table.parts if part.task == t]
 
     def _prior(self, table: Table, scaler: Scaler, parts: tuple[TaskPart, ...], columns: Sequence[str]) -> Prior:
         return independent_prior(parts, table.group is not None, lambda: self._smooth(columns))
@@ -186,7 +185,7 @@ class ChainGP(TransferModel):
         for i, parts in enumerate(self._families(table)):
             t = parts[0].task
             if t not in inputs:
-                expected = self._expectations(self._before(table, t), table_inputs, codes, families)
+                expected = self._expectations(self._follows(table)[t], table_inputs, codes, families)
                 source = self._source(table, scaler, t, labels.numbers, expected)
                 inputs[t], table_inputs[t] = self._inputs(table, scaler, t, x, source, labels, seed)
             families.append(make_family(parts, table_inputs[t], i))
@@ -208,7 +207,9 @@ class ChainGP(TransferModel):
         For each task that follows another.
         """
         shares = {}
-        for before, t in pairwise(self._order(table)):
+        for t, before in self._follows(table).items():
+            if before is None:
+                continue
             name, without = table.names[t], table.present[:, t] & ~table.present[:, before]
             if self.stand_in is not None:
                 shares[name] = float(entry("stand_in", self.stand_in, name))
@@ -243,15 +244,9 @@ class ChainGP(TransferModel):
         inputs = Inputs(forests, columns.mean(axis=0), np.where(scale > 1e-9, scale, 1.0))
         return inputs, inputs.scaled(columns)
 
-    def _order(self, table: Table) -> tuple[int, ...]:
-        """The tasks, sources first."""
-        return order_levels(self.levels, table.names)
-
-    def _before(self, table: Table, t: int) -> int | None:
-        """The task whose label is an input of a task, None for the first one."""
-        order = self._order(table)
-        level = order.index(t)
-        return order[level - 1] if level else None
+    def _follows(self, table: Table) -> dict[int, int | None]:
+        """The task whose label is an input of each task, None for the first ones; sources come first."""
+        return followed_levels(self.levels, table.names)
 
     def _expectations(
         self, t: int | None, inputs: Mapping[int, np.ndarray], codes: tuple[np.ndarray, ...], families: Sequence[Family]
@@ -269,7 +264,7 @@ class ChainGP(TransferModel):
         self, table: Table, scaler: Scaler, t: int, labels: np.ndarray, expected: Mapping[str, np.ndarray]
     ) -> np.ndarray:
         """Columns (n, k) for the label of the task before, its value or else its expectation, and whether it is known."""
-        before = self._before(table, t)
+        before = self._follows(table)[t]
         if before is None:
             return np.empty((len(labels), 0))
         label = labels[:, before]
@@ -290,10 +285,11 @@ class ChainGP(TransferModel):
         missing = np.full((len(rows.x), len(self.tasks_)), np.nan)
         y = missing if rows.known is None else rows.known.numbers
         inputs: dict[int, np.ndarray] = {}
-        for t in self._order(self.table_):
-            expected = self._expectations(self._before(self.table_, t), inputs, (rows.group, rows.row), self.families_)
+        follows = self._follows(self.table_)
+        for t, before in follows.items():
+            expected = self._expectations(before, inputs, (rows.group, rows.row), self.families_)
             inputs[t] = self.inputs_[t].of(rows.x, self._source(self.table_, self.scaler_, t, y, expected))
-        if np.isnan(y[:, list(self._order(self.table_)[:-1])]).any():
+        if np.isnan(y[:, list({t for t in follows.values() if t is not None})]).any():
             return ChainLatent(self, rows, inputs)
         by_family = [(f, inputs[f.parts[0].task]) for f in self.families_]
         return JoinedLatent([(f.parts, self._family_latent(f, rows._replace(x=of_rows))) for f, of_rows in by_family])
@@ -304,7 +300,7 @@ class ChainGP(TransferModel):
 
     def _drawn_inputs(self, t: int, x: np.ndarray, source: np.ndarray) -> np.ndarray:
         """Inputs (n, k) of a task at scaled features ``x`` (n, d) with labels ``source`` (n,) of the task before it."""
-        before = self._before(self.table_, t)
+        before = self._follows(self.table_)[t]
         labels = np.full((len(x), len(self.tasks_)), np.nan)
         labels[:, before] = source
         parts = [p for p in self.table_.parts if p.task == before]

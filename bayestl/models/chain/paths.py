@@ -40,8 +40,8 @@ class Chain(Protocol):
     tasks_: tuple[Task, ...]
     families_: list[Family]
 
-    def _order(self, table: Table) -> tuple[int, ...]:
-        """The tasks, sources first."""
+    def _follows(self, table: Table) -> dict[int, int | None]:
+        """The task that each task follows, None for the first ones; sources come first."""
 
     def _stand_in(self, t: int) -> float:
         """Weight of a task's regression on an expected source, in rows without the source."""
@@ -58,7 +58,7 @@ class Descent:
     """Paths (K) down the chain in R rows."""
 
     labels: dict[int, np.ndarray]
-    """Labels (K, R) of each task in label units: the known one in each path, else one per path; NaN in the last task."""
+    """Labels (K, R) of each task in label units: the known one in each path, else one per path; NaN in tasks that none follows."""
     means: dict[TaskPart, np.ndarray]
     """Means (S, K, R, L) of each part's latent values, given the path above."""
     covariances: dict[TaskPart, np.ndarray]
@@ -113,17 +113,19 @@ class ChainPaths:
 
     def __init__(self, model: Chain, rows: Rows, inputs: Mapping[int, np.ndarray]) -> None:
         self._model, self._rows, self.x, self.inputs = model, rows, rows.x, inputs
-        self.order = model._order(model.table_)
-        self.last = self.order[-1]
+        self.above = model._follows(model.table_)
+        self.order = tuple(self.above)
+        self.sources = [t for t in self.order if t in self.above.values()]
         nothing = Measured.none(len(rows.x), len(model.tasks_))
         labels = rows.known or nothing
-        is_source = np.isin(np.arange(len(model.tasks_)), self.order[:-1])
+        is_source = np.isin(np.arange(len(model.tasks_)), self.sources)
         self._labels = labels.hidden((labels.y != labels.high) & is_source)  # an interval is no input
         self._further = rows.further or nothing
         self.known = self._labels.present
         self.fixed = np.ones_like(self.known)
-        for above, t in zip(self.order, self.order[1:], strict=False):
-            self.fixed[:, t] = self.known[:, above]
+        for t, above in self.above.items():
+            if above is not None:
+                self.fixed[:, t] = self.known[:, above]
         self.informed = self._informed_from_below()
         self.family = {part: f for f in model.families_ for part in f.parts}
         every = np.arange(len(rows.x))
@@ -135,8 +137,9 @@ class ChainPaths:
     def _informed_from_below(self) -> np.ndarray:
         """Mask (n, T) of the unknown labels that a known label further down the chain informs."""
         informed = np.zeros_like(self.known)
-        for t, below in zip(self.order[-2::-1], self.order[:0:-1], strict=True):
-            informed[:, t] = ~self.known[:, t] & (self.known[:, below] | informed[:, below])
+        for t, above in reversed(self.above.items()):
+            if above is not None:
+                informed[:, above] |= ~self.known[:, above] & (self.known[:, t] | informed[:, t])
         return informed
 
     # ------------------------------------------------------------------------------------------------- down the chain
@@ -208,11 +211,10 @@ class ChainPaths:
         """The paths of the given rows whose levels are those of normal ``scores`` (K, R, T), tasks in their order."""
         k, r = scores.shape[:2]
         down = Descent({}, {}, {}, np.zeros((k, r)))
-        above = -1
-        for j, t in enumerate(self.order):
+        for j, (t, above) in enumerate(self.above.items()):
             drawn, known = ~self.fixed[rows, t], self.known[rows, t]
             inputs, repeated = np.empty(0), np.tile(rows[drawn], k)
-            if drawn.any():
+            if above is not None and drawn.any():
                 inputs = self._model._drawn_inputs(t, self.x[repeated], down.labels[above][:, drawn].ravel())
             for part in (p for p in self.family if p.task == t):
                 share = self.stand_in(t)
@@ -228,7 +230,7 @@ class ChainPaths:
                         values[-len(at_paths) :, :, drawn] = at_paths.reshape(len(at_paths), k, -1, *at_paths.shape[2:])
                 down.means[part], down.covariances[part] = means, covariances
             down.labels[t] = np.tile(self._labels.y[rows, t], (k, 1))
-            if (unknown := ~known).any() and t != self.last:
+            if (unknown := ~known).any() and t in self.sources:
                 of_label = self._given(t, down, unknown)
                 level = np.clip(ndtr(scores[:, unknown, j]), 1e-12, 1 - 1e-12)
                 down.labels[t][:, unknown] = of_label.quantile(level.ravel()).reshape(k, -1)
@@ -237,7 +239,6 @@ class ChainPaths:
                 of_label = self._given(t, down, weighted, labels)
                 y, high = (np.tile(v[:, t], k) for v in (labels.y, labels.high))
                 down.log_weights[:, weighted] += log_density_of(of_label, y, high).reshape(k, -1)
-            above = t
         return down
 
     def _all_paths(self) -> Descent:
@@ -253,8 +254,7 @@ class ChainPaths:
 
     def _weighted(self, rows: np.ndarray) -> Descent:
         """Paths of informed rows, resampled by their weights, in the order of the first label that is drawn."""
-        free = ~self.known[rows][:, list(self.order)]
-        free[:, -1] = False
+        free = ~self.known[rows][:, list(self.order)] & np.isin(self.order, self.sources)
         proposals, rounds = Proposals(free), []
         while True:
             rounds.append(self._descend(rows, proposals.next_scores()))

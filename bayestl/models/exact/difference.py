@@ -19,7 +19,6 @@ architecture of Hutchinson et al. 2017, with fewer hyperparameters for the fewes
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -41,7 +40,7 @@ from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, PerGroup, PerRow, Points, Process
 from bayestl.priors.task_specific import SPECIFIC_AMPLITUDE, likelihood_hyperparameters, task_specific_processes
 from bayestl.streams import RandomState
-from bayestl.table.graph import order_levels, parent_channels
+from bayestl.table.graph import followed_levels, parent_channels
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
@@ -57,8 +56,9 @@ class DifferenceGP(TransferModel):
 
     Parameters
     ----------
-    levels : list of str, optional
-        All label columns, lowest fidelity first; default: the columns in their order.
+    levels : list of str or mapping, optional
+        All label columns, lowest fidelity first; default: the columns in their order.  Or each label column and the one that it
+        follows, None for a lowest one: ``{"hse": "pbe", "measured": "pbe", "pbe": None}``.
     tasks, kernel, hyperparameters, n_starts, random_state, verbose, device
         The same as for :class:`IndependentGP`.
 
@@ -75,7 +75,7 @@ class DifferenceGP(TransferModel):
 
     def __init__(
         self,
-        levels: Sequence[str] | None = None,
+        levels: Sequence[str] | Mapping[str, str | None] | None = None,
         tasks: Sequence[Task] | None = None,
         kernel: str | Covariance = "matern52",
         hyperparameters: str | Mapping[str, str] = "auto",
@@ -95,19 +95,19 @@ class DifferenceGP(TransferModel):
         ValueError
             If a task follows a task of more than two classes without having the same number of classes.
         """
-        order = order_levels(self.levels, table.names)
-        links = {}
-        for lower, upper in pairwise(order):
-            for child in (p for p in table.parts if p.task == upper):
-                parent, alike = parent_channels(table.parts, child, lower)
-                same = len(parent.channels) == len(child.channels)
-                if not same and len(parent.channels) > 1:
-                    raise ValueError(
-                        f"DifferenceGP: level {table.names[upper]!r} cannot follow {table.names[lower]!r}, which has "
-                        f"{len(parent.channels)} classes: put it the other way round, or use MultiTaskGP"
-                    )
-                for i, c in enumerate(child.channels):
-                    links[c] = (parent.channels[i] if same else parent.channels[0], alike)
+        links, follows = {}, followed_levels(self.levels, table.names)
+        for child in table.parts:
+            if (below := follows[child.task]) is None:
+                continue
+            parent, alike = parent_channels(table.parts, child, below)
+            same = len(parent.channels) == len(child.channels)
+            if not same and len(parent.channels) > 1:
+                raise ValueError(
+                    f"DifferenceGP: level {table.names[child.task]!r} cannot follow {table.names[below]!r}, which has "
+                    f"{len(parent.channels)} classes: put it the other way round, or use MultiTaskGP"
+                )
+            for i, c in enumerate(child.channels):
+                links[c] = (parent.channels[i] if same else parent.channels[0], alike)
         return links
 
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
@@ -264,9 +264,10 @@ class PairedDifferenceGP(DifferenceGP):
     _predicts_from_features = False
 
     def _transfer_checks(self, loo: pd.DataFrame) -> Iterator[Check]:
-        """Checks for the tasks that follow another: alone, the lowest level would be predicted from the features."""
-        lowest = self.table_.names[order_levels(self.levels, self.table_.names)[0]]
-        yield from (check for check in super()._transfer_checks(loo) if not check.of.endswith(f"-> {lowest}"))
+        """Checks for the tasks that follow another: alone, a lowest level would be predicted from the features."""
+        follows = followed_levels(self.levels, self.table_.names)
+        lowest = tuple(f"-> {self.table_.names[t]}" for t, below in follows.items() if below is None)
+        yield from (check for check in super()._transfer_checks(loo) if not check.of.endswith(lowest))
 
     def _families(self, table: Table) -> list[tuple[TaskPart, ...]]:
         if len(table.tasks) < 2:

@@ -12,6 +12,7 @@ from bayestl import metrics
 from bayestl.diagnostics.checks import Check, judge
 from bayestl.models.exact.independent import IndependentGP
 from bayestl.models.exact.model import ExactModel
+from bayestl.table.graph import levels_without
 
 
 class TransferModel(ExactModel):
@@ -56,8 +57,8 @@ def refit_without(model: ExactModel, task: str) -> ExactModel:
         member: ExactModel = IndependentGP(**reduced)
     else:
         reduced = {**parameters, **reduced}
-        if reduced.get("levels") is not None:
-            reduced["levels"] = [name for name in reduced["levels"] if name != task]
+        if "levels" in reduced:
+            reduced["levels"] = levels_without(reduced["levels"], task)
         member = type(model)(**reduced)
     smaller = table.only(others)
     scaler = member._scale(smaller)
