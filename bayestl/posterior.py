@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,10 +16,10 @@ import pandas as pd
 import xarray as xr
 
 from bayestl import streams
+from bayestl.derived import Derived
 from bayestl.distributions import (
     Discrete,
     Empirical,
-    Marginals,
     NormalMixture,
     Predictive,
     check_probability,
@@ -38,41 +37,8 @@ LOSSES = ("squared", "absolute")
 """Losses of :meth:`Posterior.point`: its best point is the mean or the median."""
 APPLY_DRAWS = 4096
 """Number of draws behind :meth:`Posterior.apply` where the function is not affine."""
-
-
-@dataclass
-class Derived:
-    """The distribution of a function of several tasks, row by row, from :meth:`Posterior.apply`."""
-
-    marginals: Marginals
-    index: pd.Index
-    draw: Callable[[int, streams.RandomState], np.ndarray]
-    name: str | None = None
-
-    @property
-    def mean(self) -> pd.Series:
-        """The mean (n,)."""
-        return pd.Series(self.marginals.mean(), self.index, name=self.name)
-
-    @property
-    def std(self) -> pd.Series:
-        """The standard deviation (n,)."""
-        return pd.Series(self.marginals.std(), self.index, name=self.name)
-
-    def quantile(self, q: float) -> pd.Series:
-        """The ``q`` quantile (n,)."""
-        return pd.Series(self.marginals.quantile(q), self.index, name=self.name)
-
-    def interval(self, level: float = 0.9) -> pd.DataFrame:
-        """The central interval of probability ``level`` (n, 2), columns ``lower`` and ``upper``."""
-        tail = 0.5 * (1 - check_probability(level, "level"))
-        return pd.DataFrame({"lower": self.quantile(tail), "upper": self.quantile(1 - tail)})
-
-    def sample(self, n: int, seed: streams.RandomState = 0) -> xr.DataArray:
-        """``n`` draws with dimensions (sample, row), joint over rows."""
-        return xr.DataArray(
-            self.draw(n, seed), dims=("sample", "row"), coords={"row": np.asarray(self.index)}, name=self.name
-        )
+SHOWN_ROWS = 10
+"""Most rows of a posterior that a notebook shows."""
 
 
 class Posterior:
@@ -193,6 +159,52 @@ class Posterior:
         sides = {"lower": self.quantile(tail), "upper": self.quantile(1 - tail)}
         columns = pd.MultiIndex.from_product([[t.name for t in self._tasks], sides], names=["task", "side"])
         return pd.DataFrame({(task, side): sides[side][task] for task, side in columns}, columns=columns)
+
+    def to_frame(self, level: float = 0.9) -> pd.DataFrame:
+        """Everything that is predicted as one flat table, to read, sort or write to a file; ``bayestl predict`` writes it.
+
+        Parameters
+        ----------
+        level : float
+            Probability of the central intervals.
+
+        Returns
+        -------
+        DataFrame
+            For each task of numbers the columns ``<task>_mean``, ``<task>_std``, ``<task>_median``, ``<task>_lower`` and
+            ``<task>_upper``, in label units; for each task of classes ``<task>_class``, the likeliest class, and
+            ``<task>_p_<class>``, the probability of each.
+
+        Raises
+        ------
+        ValueError
+            If ``level`` is not strictly between 0 and 1.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, bayestl as btl
+        >>> x = np.linspace(0, 1, 20)[:, None]
+        >>> Y = pd.DataFrame({"gap": np.sin(5 * x[:, 0]), "metal": np.where(x[:, 0] > 0.6, "yes", "no")})
+        >>> frame = btl.IndependentGP(verbose=False).fit(x, Y).posterior([[0.2]]).to_frame()
+        >>> list(frame.columns)[3:]
+        ['gap_lower', 'gap_upper', 'metal_class', 'metal_p_no', 'metal_p_yes']
+        """
+        tail = 0.5 * (1 - check_probability(level, "level"))
+        columns: dict[str, np.ndarray] = {}
+        for task, m in zip(self._tasks, self._marginals, strict=True):
+            name = task.name
+            if isinstance(m, Discrete):
+                columns[f"{name}_class"] = _class_names(m.mode(), m.classes)
+                columns |= {f"{name}_p_{c}": m.probabilities[:, k] for k, c in enumerate(m.classes)}
+                continue
+            columns |= {f"{name}_mean": m.mean(), f"{name}_std": m.std(), f"{name}_median": m.quantile(0.5)}
+            columns |= {f"{name}_lower": m.quantile(tail), f"{name}_upper": m.quantile(1 - tail)}
+        return pd.DataFrame(columns, index=self._index)
+
+    def _repr_html_(self) -> str:
+        what = "new labels" if self._asked.noise else "latent values, without noise"
+        shown = self.to_frame().to_html(max_rows=SHOWN_ROWS, float_format="{:.4g}".format, border=0)
+        return f"<p>Posterior of {what}; the intervals hold 90 %</p>{shown}<p>{len(self._index)} rows</p>"
 
     def moments(self) -> Moments | None:
         """Latent values and noise of Gaussian tasks, in label units: a mixture of S Gaussians in each row.

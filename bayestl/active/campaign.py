@@ -34,7 +34,7 @@ from bayestl.active.settings import (
     read_settings,
     settings_of,
 )
-from bayestl.active.suggestions import best_or_expected, first_suggestion, suggestion
+from bayestl.active.suggestions import SuggestionTable, best_or_expected, first_suggestion, suggestion
 from bayestl.models.base import BayesianModel
 from bayestl.progress import progress
 from bayestl.streams import spawn
@@ -266,8 +266,8 @@ class Campaign:
             accepted |= fresh
             if len(accepted) == n or len(fresh) == len(chosen):
                 break  # else another process was faster with some of them: choose again for the rest
-        index = pd.Index(list(accepted), name="suggestion")
-        return self._named(pd.DataFrame(list(accepted.values()), columns=list(SUGGESTED), index=index))
+        frame = pd.DataFrame(list(accepted.values()), pd.Index(list(accepted), name="suggestion"), list(SUGGESTED))
+        return SuggestionTable(self._named(frame))
 
     def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame with names of candidates instead of their positions in column ``row``."""

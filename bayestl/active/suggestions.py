@@ -10,11 +10,20 @@ import numpy as np
 
 from bayestl.active.acquisition.batch import Choice
 from bayestl.active.acquisition.pool import observed_labels, predicted_quantity
+from bayestl.active.ledger.schema import SUGGESTED
+from bayestl.diagnostics.shown import TextTable
 from bayestl.models.base import BayesianModel
 from bayestl.table.task import Task
 
 LEVEL = 0.9
 """Probability of the interval of the predicted value."""
+
+
+class SuggestionTable(TextTable):
+    """The suggestions of a batch, their reasons in full."""
+
+    text = "reason"
+    whole = SUGGESTED
 
 
 def first_suggestion(row: int, task: Task) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from bayestl.diagnostics.shown import TextTable
 from bayestl.inference.reports import MOST_DIVERGENT, MOST_R_HAT, ChainReport
 from bayestl.inference.svi.elbo import SVIReport
 from bayestl.likelihoods import Gaussian, Likelihood
@@ -54,23 +55,11 @@ def judge(bad: bool, hopeless: bool = False) -> str:
     return "fail" if hopeless else "warn" if bad else "pass"
 
 
-class CheckTable(pd.DataFrame):
-    """The table of ``diagnose()``: printed, it shows every column, and the advice in full below its check."""
+class CheckTable(TextTable):
+    """The table of ``diagnose()``."""
 
-    @property
-    def _constructor(self) -> type[pd.DataFrame]:
-        return pd.DataFrame
-
-    def __repr__(self) -> str:
-        if list(self.columns) != list(Check.__dataclass_fields__) or self.empty:
-            return str(super().__repr__())
-        shown = self.drop(columns="advice").to_string(float_format="{:.3g}".format).splitlines()
-        advice = [[], *([f"    {text}"] if text else [] for text in self["advice"])]
-        return "\n".join(line for row, more in zip(shown, advice, strict=True) for line in (row, *more))
-
-    def _repr_html_(self) -> str:
-        with pd.option_context("display.max_colwidth", None):
-            return str(super()._repr_html_())
+    text = "advice"
+    whole = tuple(Check.__dataclass_fields__)
 
 
 def as_table(checks: Iterable[Check]) -> pd.DataFrame:

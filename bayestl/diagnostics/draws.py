@@ -64,11 +64,16 @@ class RowDraws:
 
 
 def hyperparameters(
-    module: gpytorch.Module, inputs: Sequence[str], features: Sequence[str], prefix: str = ""
+    module: gpytorch.Module,
+    inputs: Sequence[str],
+    features: Sequence[str],
+    prefix: str = "",
+    functions: Sequence[str] = (),
 ) -> dict[str, Variable]:
     """The present hyperparameters of a module as single draws: length scales by input, scales not their logarithms.
 
     ``inputs`` names the inputs of the functions; if they are not the table's ``features``, they get a separate axis.
+    ``functions`` names the latent functions that have noise and row effects.
     """
     dim = "feature" if list(inputs) == list(features) else f"{prefix}input"
     variables: dict[str, Variable] = {}
@@ -82,10 +87,15 @@ def hyperparameters(
                 )
             elif isinstance(submodule, Residual):
                 pooled |= {f"{name}.{parameter}" for parameter, _ in submodule.named_parameters()}
-                noise = to_numpy(submodule.variance().sqrt()[submodule.noise.present])
-                effects = to_numpy(submodule.row_effects()[submodule.has_effect])
-                pairs = (("noise", noise), ("row_effect_size", effects))
-                variables |= {prefix + k: _numbered(v, prefix + k) for k, v in pairs if len(v)}
+                sizes = (
+                    ("noise", submodule.variance().sqrt(), submodule.noise.present),
+                    ("row_effect_size", submodule.row_effects(), submodule.has_effect),
+                )
+                for kind, size, there in sizes:
+                    names = [name for name, has in zip(functions, there, strict=True) if has]
+                    of = f"{prefix}{kind}_of"
+                    if names:
+                        variables[prefix + kind] = Variable(to_numpy(size[there])[None], (of,), {of: names})
         for name, parameter in module.named_parameters():
             if name not in pooled and parameter.numel():
                 value = parameter.exp() if name.rsplit(".", 1)[-1].startswith("raw_") else parameter

@@ -5,6 +5,7 @@ All models are scored on the same splits, so differences are taken fold by fold,
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -122,6 +123,13 @@ class Comparison:
 
     def __str__(self) -> str:
         return format_table(self)
+
+    def __repr__(self) -> str:
+        n = self.scores["fold"].nunique()
+        return f"Comparison({len(self.models)} models, {self.quantities}, {n} folds, hide={self.hide!r})"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(format_table(self))}</pre>"
 
 
 def format_table(comparison: Comparison) -> str:

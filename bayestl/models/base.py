@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import html
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
@@ -17,11 +18,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from bayestl.diagnostics.arviz import to_arviz
 from bayestl.diagnostics.checks import Check, as_table, new_row_check
-from bayestl.diagnostics.draws import RowDraws
+from bayestl.diagnostics.draws import RowDraws, Variable
+from bayestl.diagnostics.words import data_in_words
 from bayestl.files.models import register, write_model
 from bayestl.inference.threads import threads_for
+from bayestl.models.explained import Explained
 from bayestl.models.label_evidence import decide_sizes
-from bayestl.models.prediction import Predictor
 from bayestl.streams import RandomState, seed_of, spawn
 from bayestl.table.cells import plain_table
 from bayestl.table.scaler import Scaler
@@ -32,7 +34,7 @@ _DATA_ATTRIBUTES = ("table_", "scaler_", "tasks_", "seed_", "n_features_in_", "f
 """Fitted attributes that are data, not modules."""
 
 
-class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
+class BayesianModel(Explained, RegressorMixin, BaseEstimator, ABC):
     """Base of all models.
 
     A subclass stores its parameters in ``__init__``, and defines :meth:`_learn` (from a table to the fitted
@@ -71,6 +73,10 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
     @abstractmethod
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         """About ``n`` posterior draws of the hyperparameters and of the latent values at the rows of the table."""
+
+    def _hyperparameters(self, n: int, seed: int) -> dict[str, Variable]:
+        draws = self._draws_at_rows(n, seed)
+        return {**draws.variables, **draws.fixed}
 
     def _prior_at_rows(self, n: int, seed: int) -> RowDraws:
         """Draws of the same quantities as :meth:`_draws_at_rows`, from the prior."""
@@ -302,6 +308,12 @@ class BayesianModel(Predictor, RegressorMixin, BaseEstimator, ABC):
             seed = self.seed_ if hasattr(self, "seed_") else seed_of(copy.deepcopy(self.random_state))
             parameters["random_state"] = seed
         return parameters
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        shown: dict[str, Any] = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in shown and hasattr(self, "table_"):
+            shown["text/html"] += f"<p>{html.escape(data_in_words(self.table_))}</p>"
+        return shown
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
+from bayestl.diagnostics.words import held_out_error
 from bayestl.distributions import Discrete
 from bayestl.distributions.sinh_arcsinh import SinhArcsinh
 from bayestl.distributions.warp import ClassTemperature
@@ -192,12 +193,7 @@ def scores_of(tasks: Sequence[Task], found: Mapping[str, HeldOut], mixture: pd.D
                 rows[task.name, name] = dict.fromkeys(SCORES, np.nan)
                 continue
             density = frame["log_density"].to_numpy()
-            y, gain = frame["y"].to_numpy(), density - first
-            if task.classes is None:
-                error = np.abs(frame["mean"] - np.clip(frame["mean"], y, frame["high"])).mean()
-            else:
-                chances = frame[[f"p{k}" for k in range(len(task.classes))]].to_numpy()
-                error = (chances.argmax(axis=1) != y).mean()
+            gain, error = density - first, held_out_error(frame, task)
             se = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.nan
             rows[task.name, name] = {"density": density.mean(), "error": error, "gain": gain.mean(), "se": se}
     table = pd.DataFrame.from_dict(rows, orient="index")

@@ -9,14 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from bayestl.diagnostics.words import LEAST_LABELS, data_in_words, error_in_words, inside
 from bayestl.distributions.sinh_arcsinh import SinhArcsinh
 from bayestl.models.ensembles.candidates import ALONE
 from bayestl.models.ensembles.held_out import MIXTURE, Correction
 from bayestl.table.table import Table
 from bayestl.table.task import Task
 
-LEAST_LABELS = 3
-"""Number of labels below which nothing is said of them."""
 FEW_LABELS = 20
 """Number of labels below which weights and intervals say little."""
 FAR = 1e-3
@@ -41,19 +40,12 @@ def summary_of(model: Fitted, positions: Sequence[int]) -> str:
     """The data of a fitted ensemble, then a paragraph for each task at the given positions, then what was left out."""
     table = model.table_
     counts = table.present.sum(axis=0)
-    labels = ", ".join(f"{t.name} {n} ({_kind(t)})" for t, n in zip(table.tasks, counts, strict=True))
-    lines = [f"{len(table.x)} rows, {len(table.features)} features; labels: {labels}."]
+    lines = [data_in_words(table)]
     for t in positions:
         lines += ["", *_about(model, table.tasks[t], int(counts[t]))]
     if model.left_out_:
         lines += ["", "Left out: " + "; ".join(f"{name} ({why})" for name, why in model.left_out_.items()) + "."]
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)
-
-
-def _kind(task: Task) -> str:
-    """The likelihood of a task in a word or two."""
-    power = getattr(task.observes, "power", None) or getattr(task.observes, "size", None)
-    return type(task.observes).__name__ + ("" if power is None else f" {power}")
 
 
 def _about(model: Fitted, task: Task, n: int) -> list[str]:
@@ -62,15 +54,14 @@ def _about(model: Fitted, task: Task, n: int) -> list[str]:
         few = f"{n} label{'s' * (n > 1)} cannot tell which model is right"
         return [f"{task.name}: {few}.", _weights(model, task)]
     scores = model.scores_.xs(task.name, level="task")
-    unit = "" if not task.unit or task.classes is not None else f" {task.unit}"
-    what = "share of wrong classes" if task.classes is not None else "mean absolute error"
     error = scores.loc[MIXTURE, "error"]
-    first = f"{task.name}: held-out labels have a {what} of {error:.3g}{unit}"
+    what, shown = error_in_words(task, error)
+    first = f"{task.name}: held-out labels have a {what} of {shown}"
     lines = [first + "."]
     if ALONE in scores.index and len(model.members_) > 1:
         alone = scores.loc[ALONE, "error"]
         lines = [
-            f"{first}; from {task.name} alone it is {alone:.3g}{unit}{_change(error, alone)}.",
+            f"{first}; from {task.name} alone it is {error_in_words(task, alone)[1]}{_change(error, alone)}.",
             _transfer(model, scores),
         ]
     if task.classes is None:
@@ -117,9 +108,8 @@ def _transfer(model: Fitted, scores: pd.DataFrame) -> str:
 
 def _intervals(model: Fitted, task: Task) -> str:
     """How the intervals were corrected, and what they hold now."""
-    pit = model.held_out_.loc[model.held_out_["task"] == task.name, "pit"].to_numpy()
-    inside = float(((pit >= 0.05) & (pit <= 0.95)).mean())
-    text = f"Its 90 % intervals hold {100 * inside:.0f} % of the {len(pit)} held-out labels"
+    held = model.held_out_[model.held_out_["task"] == task.name]
+    text = f"Its 90 % intervals hold {100 * inside(held):.0f} % of the {len(held)} held-out labels"
     warp = model.corrections_[task.name]
     if isinstance(warp, SinhArcsinh):
         width = (warp.level_width(0.9) - 1) * 100

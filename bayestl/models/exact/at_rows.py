@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,19 +38,26 @@ JOINT_DRAWS = 4000
 """Most latent values (rows times functions) that are drawn jointly; more are drawn row by row."""
 
 
-def posterior_at_rows(model: ExactArchitecture, n: int, seed: int) -> RowDraws:
-    """``n`` posterior draws of hyperparameters and latent values; for a Markov chain of hyperparameters, its states."""
-    generator = streams.generator(seed, "latent values")
+@dataclass
+class Hyperparameters:
+    """Posterior draws of a model's hyperparameters: of each family, which component each draw is."""
+
+    families: list[Family]
+    components: list[np.ndarray]
+    variables: dict[str, Variable]
+    fixed: dict[str, Variable]
+    """Those of families with one component, as single draws."""
+
+
+def posterior_hyperparameters(model: ExactArchitecture, n: int, seed: int) -> Hyperparameters:
+    """``n`` posterior draws of the hyperparameters and of what a model reports of them; for a Markov chain, its states."""
+    generator = streams.generator(seed, "effects")
     families = [
         _redrawn(model, family, n, spawn(seed, f"family of {family.parts[0].names[0]}")) for family in model.families_
     ]
     n_draws = max(len(f.posterior.weights) for f in families)
     n_draws = n if n_draws == 1 else n_draws
-    rows, n_channels = np.arange(len(model.table_.x)), sum(len(p.channels) for p in model.table_.parts)
-    variables: dict[str, Variable] = {}
-    fixed: dict[str, Variable] = {}
-    latent = np.empty((n_draws, len(rows), n_channels))
-    settings: dict[TaskPart, Setting] = {}
+    found = Hyperparameters(families, [], {}, {})
     for family in families:
         component = resample(family.posterior.weights, n_draws)
         d, alone = model._family_inputs(family).shape[1], len(families) == 1
@@ -58,19 +65,33 @@ def posterior_at_rows(model: ExactArchitecture, n: int, seed: int) -> RowDraws:
             _variables(model, model.table_, family.parts, c.prior, d, alone) for c in family.posterior.components
         ]
         if len(per_component) == 1:
-            fixed |= per_component[0]
+            found.fixed |= per_component[0]
         else:
-            variables |= stack_draws([per_component[s] for s in component])
-        variables |= model._effects(family, component, generator)
+            found.variables |= stack_draws([per_component[s] for s in component])
+        found.variables |= model._effects(family, component, generator)
+        found.components.append(component)
+    return found
+
+
+def posterior_at_rows(model: ExactArchitecture, n: int, seed: int) -> RowDraws:
+    """Posterior draws of the hyperparameters, as above, and of the latent values at the rows of the table."""
+    generator = streams.generator(seed, "latent values")
+    found = posterior_hyperparameters(model, n, seed)
+    n_draws = len(found.components[0])
+    rows, n_channels = np.arange(len(model.table_.x)), sum(len(p.channels) for p in model.table_.parts)
+    variables = dict(found.variables)
+    latent = np.empty((n_draws, len(rows), n_channels))
+    settings: dict[TaskPart, Setting] = {}
+    for family, component in zip(found.families, found.components, strict=True):
         latent[:, :, family.channels], effects = _latent_and_effects(model, family, rows, component, generator)
         variables |= effects
         values = model._at_rows(family, rows)
         settings |= {part: values.setting(first, j).at(component) for j, part, first in _first_channels(family.parts)}
-    left_out = held_out(model, families)
+    left_out = held_out(model, found.families)
     densities = {name: loo.log_density[resample(loo.weights, n_draws)] for name, loo in left_out.items()}
-    chains = [f.report.chain for f in families if f.report.chain is not None]
+    chains = [f.report.chain for f in found.families if f.report.chain is not None]
     n_chains = chains[0].n_chains if chains else chains_of_independent(n_draws)
-    return RowDraws(variables, latent, settings, densities, n_chains, fixed)
+    return RowDraws(variables, latent, settings, densities, n_chains, found.fixed)
 
 
 def _latent_and_effects(
@@ -161,8 +182,8 @@ def _variables(
 
     The names have a prefix unless the family is ``alone``.
     """
-    columns = model._columns(table, parts, d)
-    return hyperparameters(prior, columns, table.features, "" if alone else f"{parts[0].names[0]}.")
+    columns, functions = model._columns(table, parts, d), [name for part in parts for name in part.names]
+    return hyperparameters(prior, columns, table.features, "" if alone else f"{parts[0].names[0]}.", functions)
 
 
 def _first_channels(parts: Sequence[TaskPart]) -> Iterator[tuple[int, TaskPart, int]]:

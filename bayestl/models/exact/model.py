@@ -15,14 +15,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from bayestl.device import to_numpy
 from bayestl.diagnostics.checks import Check, label_checks
-from bayestl.diagnostics.draws import RowDraws
+from bayestl.diagnostics.draws import RowDraws, Variable
 from bayestl.inference.gaussian.table_labels import training_data
 from bayestl.inference.threads import threads_for
 from bayestl.models.base import BayesianModel
 from bayestl.models.checks import fold_checks
 from bayestl.models.crossfit import check_hide, with_refits
 from bayestl.models.exact.architecture import ExactArchitecture
-from bayestl.models.exact.at_rows import posterior_at_rows, prior_at_rows, prior_at_table
+from bayestl.models.exact.at_rows import (
+    posterior_at_rows,
+    posterior_hyperparameters,
+    prior_at_rows,
+    prior_at_table,
+)
 from bayestl.models.exact.checks import feature_checks, noise_checks, optimiser_checks, size_checks
 from bayestl.models.exact.family import Family
 from bayestl.models.exact.hyperparameters import AVERAGED, effect_draws, fit_family, mixing_draws
@@ -125,6 +130,10 @@ class ExactModel(ExactArchitecture):
         data = self._family_data(family)
         seed = spawn(self.seed_, f"effects of {family.parts[0].names[0]}")
         return effect_draws(family, data, n, seed, type(self).__name__, self.verbose)
+
+    def _hyperparameters(self, n: int, seed: int) -> dict[str, Variable]:
+        found = posterior_hyperparameters(self, n, seed)
+        return {**found.variables, **found.fixed}
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:
         return posterior_at_rows(self, n, seed)

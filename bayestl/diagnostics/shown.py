@@ -1,0 +1,33 @@
+"""Tables with a column of sentences, which pandas would cut off."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pandas as pd
+
+
+class TextTable(pd.DataFrame):
+    """A table that, printed, shows every column, and the sentences of one of them in full below their row."""
+
+    text: ClassVar[str]
+    """The column of sentences."""
+    whole: ClassVar[tuple[str, ...]]
+    """The columns of the table; one with others is shown as any table is."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        if list(self.columns) != list(self.whole) or self.empty:
+            return str(super().__repr__())
+        lines = self.drop(columns=self.text).to_string(float_format="{:.3g}".format).splitlines()
+        heads = len(lines) - len(self)
+        below: list[list[str]] = [[] for _ in range(heads)]
+        below += [[f"    {text}"] if text else [] for text in self[self.text]]
+        return "\n".join(line for row, more in zip(lines, below, strict=True) for line in (row, *more))
+
+    def _repr_html_(self) -> str:
+        with pd.option_context("display.max_colwidth", None):
+            return str(super()._repr_html_())

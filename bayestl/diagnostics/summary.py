@@ -1,0 +1,58 @@
+"""Draws of hyperparameters as a table, in units of features and labels where they have these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from bayestl.diagnostics.draws import Variable
+from bayestl.table.scaler import Scaler
+from bayestl.table.table import Table
+
+SCALED = "scaled"
+"""The unit of what is about features and labels with mean 0 and variance 1."""
+LENGTHSCALE = "lengthscale"
+SIZES = ("noise", "row_effect_size")
+"""Hyperparameters in scaled units of the labels."""
+
+
+def summary_of_hyperparameters(
+    variables: dict[str, Variable], table: Table, scaler: Scaler, level: float
+) -> pd.DataFrame:
+    """One row per number: mean, standard deviation, central interval of a ``level``, and unit."""
+    rows, index = [], []
+    for name, variable in variables.items():
+        for of, values in _entries(variable):
+            factor, unit = _unit(name, of, table, scaler)
+            ends = np.quantile(factor * values, [0.5 - level / 2, 0.5 + level / 2])
+            rows.append((factor * values.mean(), abs(factor) * values.std(), *ends, unit))
+            index.append((name, of))
+    return pd.DataFrame(
+        rows,
+        index=pd.MultiIndex.from_tuples(index, names=["parameter", "of"]),
+        columns=["mean", "std", "lower", "upper", "unit"],
+    )
+
+
+def _entries(variable: Variable) -> Iterator[tuple[str, np.ndarray]]:
+    """The name and the draws (D,) of each number of a variable."""
+    shape = variable.values.shape[1:]
+    axes = [list(variable.coords.get(dim, range(k))) for dim, k in zip(variable.dims, shape, strict=True)]
+    for position, labels in zip(np.ndindex(*shape), product(*axes), strict=True):
+        yield ", ".join(map(str, labels)), variable.values[(slice(None), *position)]
+
+
+def _unit(name: str, of: str, table: Table, scaler: Scaler) -> tuple[float, str]:
+    """The factor from scaled units to those of the feature or label that the number is about, and their name."""
+    kind = name.rsplit(".", 1)[-1]
+    if kind == LENGTHSCALE and of in table.features:
+        return float(scaler.x_scale[table.features.index(of)]), "feature"
+    for part in table.parts:
+        if of in part.names and kind in SIZES and not part.role:
+            task = table.tasks[part.task]
+            changed = bool(np.any(part.likelihood.log_jacobian(np.full(1, 2.0))))
+            return scaler.units(part)[1], f"transformed {task.name}" if changed else task.unit or "label"
+    return 1.0, "label" if kind.startswith(("rho[", "offset[", "group offset[")) else SCALED

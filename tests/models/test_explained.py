@@ -1,0 +1,123 @@
+"""What a fitted model says of itself: hyperparameters in units, relevance of features, words, tables in notebooks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayestl as btl
+from support.models import EXACT, MODELS, quick
+
+
+@pytest.fixture(scope="module")
+def table():
+    generator = np.random.default_rng(3)
+    X = pd.DataFrame(generator.random((24, 2)), columns=["radius", "mass"])
+    source = 3 * X["radius"] + 0.01 * generator.standard_normal(24)
+    Y = pd.DataFrame({"source": source, "target": source + 1 + 0.01 * generator.standard_normal(24)})
+    Y.loc[::3, "target"] = np.nan
+    return X, Y
+
+
+@pytest.fixture(scope="module")
+def fitted(table):
+    return {name: quick(name).fit(*table) for name in MODELS if name != "latent chain"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "latent chain"])
+def test_every_model_has_named_hyperparameters_and_relevances(fitted, name):
+    found = fitted[name].hyperparameter_summary(n_draws=40)
+    assert list(found.columns) == ["mean", "std", "lower", "upper", "unit"]
+    assert found.index.names == ["parameter", "of"] and found.index.is_unique
+    numbers = found.drop(columns="unit").to_numpy(dtype=float)
+    assert np.isfinite(numbers).all() and (found["lower"] <= found["upper"]).all()
+    relevance = fitted[name].feature_relevance(n_rows=10)
+    assert list(relevance.index) == ["radius", "mass"] and list(relevance.columns) == ["source", "target"]
+    spread = fitted[name].table_.x[:, 0].std()
+    np.testing.assert_allclose(relevance.loc["radius"], 3 * spread, rtol=0.25)
+    assert (relevance.loc["mass"] < 0.2 * relevance.loc["radius"]).all()
+    assert fitted[name].summary().startswith(f"{type(fitted[name]).__name__}: 24 rows, 2 features; labels: source 24")
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_in_other_units_the_numbers_are_those_of_the_units(table, fitted, name):
+    X, Y = table
+    other = quick(name).fit(X * [1024.0, 0.125], 64 * Y)
+    first, second = fitted[name].hyperparameter_summary(n_draws=40), other.hyperparameter_summary(n_draws=40)
+    factor = pd.Series(1.0, first.index)
+    of_feature = first["unit"] == "feature"
+    assert of_feature.any()
+    factor[of_feature] = np.where(first.index[of_feature].get_level_values("of") == "radius", 1024.0, 0.125)
+    sizes = first.index.get_level_values("parameter").str.split(".").str[-1].isin(["noise", "row_effect_size"])
+    offsets = first.index.get_level_values("parameter").str.startswith("offset")
+    assert sizes.any()
+    factor[sizes | offsets] = 64
+    columns = ["mean", "std", "lower", "upper"]
+    expected = first[columns].mul(factor, axis=0)
+    np.testing.assert_allclose(second[columns], expected, rtol=1e-3, atol=1e-6 * expected.abs().to_numpy().max())
+    relevances = [model.feature_relevance(n_rows=10) for model in (fitted[name], other)]
+    np.testing.assert_allclose(relevances[1], 64 * relevances[0], rtol=1e-3, atol=1e-4)
+
+
+def test_relevance_of_classes_is_the_change_of_their_probabilities(table):
+    X, Y = table
+    labels = pd.Series(np.where(Y["source"] > 1.5, "large", "small"), name="size")
+    relevance = btl.IndependentGP(verbose=False, n_starts=1).fit(X, labels).feature_relevance(n_rows=10)
+    assert 0.05 < relevance.loc["radius", "size"] < 1 and relevance["size"].idxmax() == "radius"
+
+
+def test_summary_says_the_error_and_what_intervals_hold(fitted):
+    model = fitted["independent"]
+    held = model.leave_one_out().query("task == 'target'")
+    error = (held["mean"] - held["y"]).abs().mean()
+    inside = 100 * ((held["pit"] > 0.05) & (held["pit"] < 0.95)).mean()
+    line = model.summary().splitlines()[-1]
+    assert f"mean absolute error of {error:.3g};" in line and f"hold {inside:.0f} % of {len(held)} labels" in line
+
+
+@pytest.mark.parametrize("call", ["hyperparameter_summary", "feature_relevance", "summary"])
+def test_before_fit_there_is_nothing_to_say(call):
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError):
+        getattr(btl.MultiTaskGP(), call)()
+
+
+@pytest.mark.parametrize("bad", [{"level": 1.0}, {"n_draws": 0}, {"n_draws": 2.5}])
+def test_wrong_arguments_are_named(fitted, bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        fitted["independent"].hyperparameter_summary(**bad)
+
+
+def test_wrong_number_of_rows_is_named(fitted):
+    with pytest.raises(ValueError, match="n_rows"):
+        fitted["independent"].feature_relevance(n_rows=0)
+
+
+def test_notebooks_show_a_fitted_model_with_its_data(fitted):
+    shown = fitted["multi-task"]._repr_mimebundle_()
+    assert "24 rows, 2 features" in shown["text/html"]
+    assert " features; labels" not in btl.MultiTaskGP()._repr_mimebundle_()["text/html"]
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_frame_of_a_posterior_holds_what_its_methods_say(fitted, table, name):
+    post = fitted[name].posterior(table[0].iloc[:12] + 0.01)
+    frame, interval = post.to_frame(0.5), post.interval(0.5)
+    for task in ("source", "target"):
+        np.testing.assert_array_equal(frame[f"{task}_mean"], post.mean[task])
+        np.testing.assert_array_equal(frame[f"{task}_std"], post.std[task])
+        np.testing.assert_array_equal(frame[f"{task}_median"], post.quantile(0.5)[task])
+        for side in ("lower", "upper"):
+            np.testing.assert_array_equal(frame[f"{task}_{side}"], interval[task, side])
+    assert frame.index.equals(post.index)
+    assert "12 rows" in post._repr_html_() and "target_median" in post._repr_html_()
+
+
+def test_the_frame_of_classes_holds_their_probabilities():
+    x = np.linspace(0, 1, 20)[:, None]
+    Y = pd.DataFrame({"kind": pd.Categorical.from_codes(np.arange(20) // 7, ["a", "b", "c"])})
+    post = btl.IndependentGP(verbose=False, n_starts=1).fit(x, Y).posterior(x[:5] + 0.01)
+    frame = post.to_frame()
+    assert list(frame.columns) == ["kind_class", "kind_p_a", "kind_p_b", "kind_p_c"]
+    np.testing.assert_array_equal(frame.iloc[:, 1:], post.probabilities("kind"))
+    assert list(frame["kind_class"]) == list(post.point()["kind"])
