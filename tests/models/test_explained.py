@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from support.models import EXACT, MODELS, quick
 
 import bayestl as btl
-from support.models import EXACT, MODELS, quick
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +27,14 @@ def fitted(table):
 def test_every_model_has_named_hyperparameters_and_relevances(fitted, name):
     found = fitted[name].hyperparameter_summary(n_draws=40)
     assert list(found.columns) == ["mean", "std", "lower", "upper", "unit"]
-    assert found.index.names == ["parameter", "of"] and found.index.is_unique
+    assert found.index.names == ["parameter", "of"]
+    assert found.index.is_unique
     numbers = found.drop(columns="unit").to_numpy(dtype=float)
-    assert np.isfinite(numbers).all() and (found["lower"] <= found["upper"]).all()
+    assert np.isfinite(numbers).all()
+    assert (found["lower"] <= found["upper"]).all()
     relevance = fitted[name].feature_relevance(n_rows=10)
-    assert list(relevance.index) == ["radius", "mass"] and list(relevance.columns) == ["source", "target"]
+    assert list(relevance.index) == ["radius", "mass"]
+    assert list(relevance.columns) == ["source", "target"]
     spread = fitted[name].table_.x[:, 0].std()
     np.testing.assert_allclose(relevance.loc["radius"], 3 * spread, rtol=0.25)
     assert (relevance.loc["mass"] < 0.2 * relevance.loc["radius"]).all()
@@ -62,7 +65,8 @@ def test_relevance_of_classes_is_the_change_of_their_probabilities(table):
     X, Y = table
     labels = pd.Series(np.where(Y["source"] > 1.5, "large", "small"), name="size")
     relevance = btl.IndependentGP(verbose=False, n_starts=1).fit(X, labels).feature_relevance(n_rows=10)
-    assert 0.05 < relevance.loc["radius", "size"] < 1 and relevance["size"].idxmax() == "radius"
+    assert 0.05 < relevance.loc["radius", "size"] < 1
+    assert relevance["size"].idxmax() == "radius"
 
 
 def test_summary_says_the_error_and_what_intervals_hold(fitted):
@@ -71,7 +75,8 @@ def test_summary_says_the_error_and_what_intervals_hold(fitted):
     error = (held["mean"] - held["y"]).abs().mean()
     inside = 100 * ((held["pit"] > 0.05) & (held["pit"] < 0.95)).mean()
     line = model.summary().splitlines()[-1]
-    assert f"mean absolute error of {error:.3g};" in line and f"hold {inside:.0f} % of {len(held)} labels" in line
+    assert f"mean absolute error of {error:.3g};" in line
+    assert f"hold {inside:.0f} % of {len(held)} labels" in line
 
 
 @pytest.mark.parametrize("call", ["hyperparameter_summary", "feature_relevance", "summary"])
@@ -110,7 +115,8 @@ def test_the_frame_of_a_posterior_holds_what_its_methods_say(fitted, table, name
         for side in ("lower", "upper"):
             np.testing.assert_array_equal(frame[f"{task}_{side}"], interval[task, side])
     assert frame.index.equals(post.index)
-    assert "12 rows" in post._repr_html_() and "target_median" in post._repr_html_()
+    assert "12 rows" in post._repr_html_()
+    assert "target_median" in post._repr_html_()
 
 
 def test_the_frame_of_classes_holds_their_probabilities():
