@@ -7,6 +7,7 @@ import torch
 
 import bayestl as btl
 from bayestl.inference.gaussian.large import inducing, neighbours
+from bayestl.inference.gaussian.table_labels import part_data
 from bayestl.priors.processes import Points
 
 KERNELS = {
@@ -135,3 +136,25 @@ def test_more_labels_never_hurt(monkeypatch):
     assert 0.6 * second > third
     assert errors[True][2] < 0.9 * min(errors[True][:2])
     assert "labels summarised" in set(model.diagnose(cv=2, transfer=False)["check"])
+
+
+@pytest.mark.parametrize("columns", [["source"], ["source", "target"]], ids=["one task", "both tasks"])
+@pytest.mark.parametrize("n_inducing", [15, 60])
+def test_labels_of_new_rows_given_at_once_are_those_given_in_turn(monkeypatch, new, columns, n_inducing):
+    X, Y = rough(120)
+    _, sparse = fitted(monkeypatch, X, Y, n_inducing=n_inducing)
+    (family,) = sparse.families_
+    monkeypatch.setattr(neighbours, "NEAR", 240)  # all: no label is left out of a longer list of neighbours
+    known = pd.DataFrame({"source": np.linspace(-1, 1, 30), "target": np.linspace(1, -1, 30)})[columns]
+    rows = sparse._rows(new, known.iloc[:8].set_index(new.index[:8]).reindex(new.index))
+    data = part_data(rows, rows.further, sparse.scaler_, sparse.tasks_, family.parts)
+    at_once = family.posterior.condition(data)
+    one_by_one = family.posterior
+    for row in np.unique(data.points.row):
+        one_by_one = one_by_one.condition(data.at(torch.nonzero(data.points.row == row).ravel()))
+    at = tuple(map(torch.from_numpy, rows[:3]))
+    (mean, covariance), (other_mean, other_covariance) = (p.at(*at).moments() for p in (at_once, one_by_one))
+    before, _ = family.posterior.at(*at).moments()
+    assert np.abs(mean - before).max() > 0.1
+    np.testing.assert_allclose(mean, other_mean, atol=1e-6)
+    np.testing.assert_allclose(covariance, other_covariance, atol=1e-6)

@@ -39,9 +39,9 @@ class Summarised(Component):
             return cross
         return torch.cat([cross, self.a @ torch.linalg.solve_triangular(self.root, cross, upper=False)])
 
-    def _given(self, at: Points) -> Given:
-        """The latent values of rows given the labels near them."""
-        return self.near.given(self.prior, at, self.labels.points, self.root)
+    def _given(self, at: Points, near: Neighbours | None = None, new: int | None = None) -> Given:
+        """The latent values of rows given the labels near them; see :meth:`Neighbours.places`."""
+        return (near or self.near).given(self.prior, at, self.labels.points, self.root, new)
 
     def _half(self, a: Tensor) -> Tensor:
         """``L^-1 cov(labels, a w)`` for features ``a`` (k, M)."""
@@ -51,16 +51,27 @@ class Summarised(Component):
         return self.near.errors(self.prior, rows, others, self.labels.points, self.root)
 
     def predictive(self, points: Points) -> Predictive:
+        return self._predictive(points)
+
+    def _predictive(self, points: Points, near: Neighbours | None = None, new: int | None = None) -> Predictive:
         first, position = _first_of_rows(points.row)
-        given = self._given(points.at(first))
+        given = self._given(points.at(first), near, new)
         a, shift = given.a[position, points.task], given.shift[position, points.task]
         rest = given.rest[position[:, None], points.task[:, None], points.task] * (position[:, None] == position)
         cross = self._half(a)
         return Predictive(cross, cross.T @ self.whitened + shift, a @ a.T - cross.T @ cross + rest, a)
 
+    def _joined(self, extra: Labels) -> Neighbours:
+        return self.near.joined(extra.points, extra.y, noise_variance(self.prior, extra))
+
+    def _in_turn(self, extra: Labels, predictive: Predictive) -> Predictive:
+        if len(torch.unique(extra.points.row)) == 1:
+            return predictive
+        return self._predictive(extra.points, self._joined(extra), len(self.near))
+
     def _with(self, extra: Labels, predictive: Predictive, factor: Tensor, whitened: Tensor) -> Summarised:
         assert predictive.a is not None
-        near = self.near.joined(extra.points, extra.y, noise_variance(self.prior, extra))
+        near = self._joined(extra)
         return replace(self, factor=factor, whitened=whitened, near=near, a=torch.cat([self.a, predictive.a]))
 
     def within_rows(self, at: Points) -> tuple[Tensor, Tensor]:
