@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,11 +27,30 @@ class Summarised(Component):
     """Cholesky factor (M, M) of the covariance of the inducing values."""
     near: Neighbours
     a: Tensor
+    chosen: Tensor
+    """Positions (M,) of the labels at whose points the inducing values are."""
 
     @classmethod
     def of(cls, prior: Prior, data: Data) -> Summarised:
-        labels, factor, root, near = inducing.summarise(prior, data, inducing.INDUCING)
-        return cls(prior, labels, factor, solve(factor, labels.y), 0.0, root, near, root.new_zeros(0, len(root)))
+        return cls.by(prior, inducing.summarise(prior, data, inducing.INDUCING))
+
+    @classmethod
+    def by(cls, prior: Prior, summary: inducing.Summary) -> Summarised:
+        """The component of a summary that is known."""
+        labels, factor, root, near, chosen = summary
+        none = root.new_zeros(0, len(root))
+        return cls(prior, labels, factor, solve(factor, labels.y), 0.0, root, near, none, chosen)
+
+    def arrays(self) -> dict[str, Tensor]:
+        """What restores the summary of the labels of a fit, by :class:`Kept`."""
+        near = self.near.labels(torch.arange(len(self.near)))
+        return {
+            "chosen": self.chosen,
+            "y": self.labels.y,
+            "factor": self.factor,
+            "near y": near.y,
+            "near variance": near.se2,
+        }
 
     full = False
 
@@ -92,6 +112,31 @@ class Summarised(Component):
         rows, other_rows = ((points, self._given(points)) for points in (at, others))
         a, b = _by_task(rows[1]), _by_task(other_rows[1])
         return a @ b.T - self._half(a).T @ self._half(b) + self._errors(rows, other_rows)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Labels whose summary is known: the points of the latent values, and the arrays of :meth:`Summarised.arrays`."""
+
+    points: Points
+    arrays: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.points.x)
+
+    def summary(self, prior: Prior) -> inducing.Summary:
+        """The summary under the prior at its hyperparameters then.
+
+        Raises
+        ------
+        ValueError
+            If the arrays are not of these labels.
+        """
+        m = len(self.arrays["chosen"])
+        shapes = {"chosen": (m,), "y": (m,), "factor": (m, m), "near y": (len(self),), "near variance": (len(self),)}
+        if any(tuple(self.arrays[k].shape) != shape for k, shape in shapes.items()):
+            raise ValueError("the summary of the labels is of other labels: fit the model again")
+        return inducing.restored(prior, self.points, self.arrays)
 
 
 def _by_task(given: Given) -> Tensor:

@@ -95,12 +95,15 @@ class Neighbours:
     @property
     def joined_labels(self) -> Labels:
         """The labels that were added later, as pseudo-labels."""
-        later = slice(self._first, None)
-        site = torch.ones(len(self._y) - self._first, dtype=torch.bool)
-        return Labels(self.points.at(later), self._y[later], self._variance[later], site)
+        return self.labels(torch.arange(self._first, len(self)))
 
-    def places(self, at: Points, new: int | None = None) -> np.ndarray:
-        """Positions (n, K) of the labels of n rows and of those near them, -1 where there are fewer.
+    def labels(self, place: Tensor) -> Labels:
+        """The labels at the given positions, as pseudo-labels."""
+        site = torch.ones(len(place), dtype=torch.bool)
+        return Labels(self.points.at(place), self._y[place], self._variance[place], site)
+
+    def places(self, at: Points, new: int | None = None, count: int | None = None) -> np.ndarray:
+        """Positions (n, K) of the labels of n rows and of the ``count`` of each function near them, -1 where there are fewer.
 
         Of the labels from the position ``new`` on, each row has those of earlier rows alone: so new rows follow one after
         another.
@@ -113,7 +116,7 @@ class Neighbours:
         places = [np.where(there, self._by_row[np.minimum(slots, len(self._by_row) - 1)], -1)]
         z, rows = (at.x.detach() * self._metric).numpy(), self.points.row.numpy()
         for of_task, tree in self._trees:
-            near = of_task[tree.kneighbors(z, min(NEAR, len(of_task)), return_distance=False)]
+            near = of_task[tree.kneighbors(z, min(count or NEAR, len(of_task)), return_distance=False)]
             places.append(np.where((rows[near] == row[:, None]) & (row >= 0)[:, None], -1, near))
         found = np.concatenate(places, axis=1)
         if new is None:
