@@ -45,10 +45,16 @@ def torch_device(device: str | torch.device, n_labels: int, or_cpu: bool = False
         return _card(None) if device == "auto" and n_cards and n_labels >= ENOUGH_LABELS else CPU
     if int(match[1] or 0) < n_cards:
         return _card(match[1])
-    found = f"PyTorch finds {n_cards} cards with CUDA here" if n_cards else "PyTorch finds no card with CUDA here"
+    cards = ", ".join(f"cuda:{i}" for i in range(n_cards)) or "no card with CUDA"
     if not or_cpu:
-        raise ValueError(f"device={device!r}: {found}; take device='auto' or 'cpu', or install PyTorch for CUDA")
-    warnings.warn(f"device={device!r}: {found}; the model computes on the processor", RuntimeWarning, stacklevel=2)
+        raise ValueError(
+            f"device={device!r}, but here PyTorch finds {cards}: take device='auto' or 'cpu', or install PyTorch for CUDA"
+        )
+    warnings.warn(
+        f"device={device!r}, but here PyTorch finds {cards}: the model computes on the processor",
+        RuntimeWarning,
+        stacklevel=2,
+    )
     return CPU
 
 

@@ -45,7 +45,7 @@ def test_what_is_no_device_is_refused(card, device, monkeypatch):
 @pytest.mark.parametrize("device", ABSENT, ids=repr)
 def test_a_card_that_is_not_there_is_refused_or_replaced(device, monkeypatch):
     with no_card(monkeypatch):
-        with pytest.raises(ValueError, match="PyTorch finds no card with CUDA here; take device='auto' or 'cpu'"):
+        with pytest.raises(ValueError, match="here PyTorch finds no card with CUDA: take device='auto' or 'cpu'"):
             torch_device(device, 10)
         with pytest.warns(RuntimeWarning, match="the model computes on the processor"):
             assert torch_device(device, 10, or_cpu=True) == CPU
@@ -55,7 +55,7 @@ def test_the_device_is_what_was_asked_for(monkeypatch):
     with simulated_device():
         for device in ("cuda", "cuda:0", torch.device("cuda")):
             assert torch_device(device, 1) == DEVICE
-        with pytest.raises(ValueError, match=r"'cuda:1': PyTorch finds 1 cards with CUDA here"):
+        with pytest.raises(ValueError, match="device='cuda:1', but here PyTorch finds cuda:0: take"):
             torch_device("cuda:1", 1)
         assert torch_device("cpu", 10**6) == CPU
         assert [torch_device("auto", ENOUGH_LABELS - 1), torch_device("auto", ENOUGH_LABELS)] == [CPU, DEVICE]

@@ -298,6 +298,7 @@ class Observations:
         """Gaussian labels and sites with the same posterior; see :class:`~bayestl.inference.gaussian.labels.Data`."""
         if covariance is None:
             covariance = prior.covariance(self.points, self.points)
+            self._start = None  # whatever hyperparameters were tried last: their sites may be far from these
         if mean is None:
             mean = covariance.new_zeros(len(self._rows))
         sites = self.settle(prior, covariance, mean)

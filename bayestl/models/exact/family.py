@@ -13,6 +13,7 @@ import numpy as np
 from bayestl.device import tensor, to_numpy
 from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.inference.gaussian.labels import Data, Labels
+from bayestl.inference.gaussian.large.component import Kept, Summarised
 from bayestl.inference.reports import ChainReport, FitReport
 from bayestl.priors.prior import Prior
 from bayestl.priors.vector import get_raw, set_raw
@@ -44,6 +45,9 @@ class Family:
             state["site"] = to_numpy(labels[0].site)
             state["y"] = np.stack([to_numpy(c.y) for c in labels])
             state["se2"] = np.stack([to_numpy(c.se2) for c in labels])
+        for s, c in enumerate(self.posterior.components):
+            if isinstance(c, Summarised):
+                state |= {f"summary {s}.{name}": to_numpy(values) for name, values in c.arrays().items()}
         r = self.report
         numbers = [r.log_posterior, r.gradient_norm, r.converged, r.n_evaluations, r.n_starts, r.jitter]
         state |= {
@@ -66,10 +70,17 @@ class Family:
         )
         if chain := {k.removeprefix("chain."): v for k, v in state.items() if k.startswith("chain.")}:
             report.chain = ChainReport.restored(chain)
-        labels: Data | list[Data] = data
+        labels: Data | list[Labels] | list[Kept] = data
         if "site" in state:
             points, site = data.points, tensor(state["site"])
             pairs = zip(state["y"], state["se2"], strict=True)
             labels = [Labels(points, tensor(y), tensor(v), site) for y, v in pairs]
+        elif any(name.startswith("summary ") for name in state):
+            arrays = {name: tensor(v) for name, v in state.items() if name.startswith("summary ")}
+            by_draw = (f"summary {s}." for s in range(len(state["draws"])))
+            labels = [
+                Kept(data.points, {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)})
+                for start in by_draw
+            ]
         posterior = ExactPosterior.of(prior, labels, state["draws"], state["weights"])
         return cls(parts, prior, report, posterior)

@@ -11,11 +11,12 @@ from bayestl.inference.gaussian.maximise import FitError
 from bayestl.priors.vector import get_raw
 
 
-def test_staged_fit_agrees_with_a_fit_of_all_labels():
+@pytest.mark.parametrize("middle", [40, 1000], ids=["three stages", "two stages"])
+def test_staged_fit_agrees_with_a_fit_of_all_labels(middle):
     labels = sine_labels(80)
     whole, staged = single_task_prior(), single_task_prior()
     one = maximise.fit(whole, labels, n_starts=1, tolerance=1e-7)
-    two = maximise.fit(staged, labels, n_starts=1, subset_size=20, tolerance=1e-7)
+    two = maximise.fit(staged, labels, n_starts=1, subset_size=20, middle_size=middle, tolerance=1e-7)
     assert two.log_posterior == pytest.approx(one.log_posterior, abs=0.01)
     assert one.converged
     assert two.converged

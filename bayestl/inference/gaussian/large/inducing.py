@@ -15,7 +15,7 @@ the row (:class:`RowLabels`).  A prediction adds what the row's own labels and t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +49,8 @@ class Summary(NamedTuple):
     root: Tensor
     """Cholesky factor (M, M) of ``K_uu``."""
     near: Neighbours
+    chosen: Tensor
+    """Positions (M,) of the labels at whose points the inducing values are."""
 
 
 class RowLabels:
@@ -112,8 +114,7 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
     generator = streams.generator(seed, "inducing points")
     positions = stratified(task, np.arange(len(task)), min(n_inducing, len(task)), generator)
     chosen = tensor(positions, points.x.device)
-    at = points.at(chosen).of_functions()
-    root, _ = cholesky(prior.covariance(at, at), points.x.new_full((len(chosen),), JITTER))
+    at, root = _inducing(prior, points, chosen)
     own = RowLabels(prior, points, at, root)
     linear, precision = _settle(prior, data, own)
     information, linear_u, _ = _gather(own, linear, precision)
@@ -124,10 +125,26 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
     spread = root @ (vectors * ((1.0 + values) / values).sqrt())
     factor = torch.linalg.qr(spread.T, mode="r").R.T
     factor = factor * factor.diagonal().sign()
-    y = root @ target
-    site = torch.ones_like(chosen, dtype=torch.bool)
     near = Neighbours(prior, points, linear / precision, 1.0 / precision)
-    return Summary(Labels(at, y, torch.zeros_like(y), site), factor, root, near)
+    return Summary(_labels(at, root @ target), factor, root, near, chosen)
+
+
+def restored(prior: Prior, points: Points, arrays: Mapping[str, Tensor]) -> Summary:
+    """The summary of labels at ``points`` from the arrays of a file, without looking at the labels again."""
+    at, root = _inducing(prior, points, arrays["chosen"])
+    near = Neighbours(prior, points, arrays["near y"], arrays["near variance"])
+    return Summary(_labels(at, arrays["y"]), arrays["factor"], root, near, arrays["chosen"])
+
+
+def _inducing(prior: Prior, points: Points, chosen: Tensor) -> tuple[Points, Tensor]:
+    """The points of the inducing values, and the Cholesky factor of their covariance."""
+    at = points.at(chosen).of_functions()
+    return at, cholesky(prior.covariance(at, at), points.x.new_full((len(chosen),), JITTER))[0]
+
+
+def _labels(at: Points, y: Tensor) -> Labels:
+    """Labels of the inducing values, whose noise is in the factor."""
+    return Labels(at, y, torch.zeros_like(y), torch.ones_like(y, dtype=torch.bool))
 
 
 class _Gathered(NamedTuple):

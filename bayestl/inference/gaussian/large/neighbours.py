@@ -67,6 +67,9 @@ class Neighbours:
         self._trees = self._new_trees(0)
         self._sort_rows()
 
+    def __len__(self) -> int:
+        return len(self._y)
+
     def _new_trees(self, first: int) -> list[tuple[np.ndarray, NearestNeighbors]]:
         """Of each latent function with labels from the position ``first`` on, these and a search for the nearest of them."""
         task = to_numpy(self.points.task[first:])
@@ -93,12 +96,19 @@ class Neighbours:
     @property
     def joined_labels(self) -> Labels:
         """The labels that were added later, as pseudo-labels."""
-        later = slice(self._first, None)
-        site = torch.ones_like(self._y[later], dtype=torch.bool)
-        return Labels(self.points.at(later), self._y[later], self._variance[later], site)
+        return self.labels(torch.arange(self._first, len(self), device=self._y.device))
 
-    def places(self, at: Points) -> np.ndarray:
-        """Positions (n, K) of the labels of n rows and of those near them, -1 where there are fewer."""
+    def labels(self, place: Tensor) -> Labels:
+        """The labels at the given positions, as pseudo-labels."""
+        site = torch.ones_like(place, dtype=torch.bool)
+        return Labels(self.points.at(place), self._y[place], self._variance[place], site)
+
+    def places(self, at: Points, new: int | None = None, count: int | None = None) -> np.ndarray:
+        """Positions (n, K) of the labels of n rows and of the ``count`` of each function near them, -1 where there are fewer.
+
+        Of the labels from the position ``new`` on, each row has those of earlier rows alone: so new rows follow one after
+        another.
+        """
         row = to_numpy(at.row)
         first, end = (np.searchsorted(self._rows, row, side) for side in ("left", "right"))
         most = int((end - first)[row >= 0].max(initial=0))
@@ -107,13 +117,16 @@ class Neighbours:
         places = [np.where(there, self._by_row[np.minimum(slots, len(self._by_row) - 1)], -1)]
         z, rows = to_numpy(at.x * self._metric), to_numpy(self.points.row)
         for of_task, tree in self._trees:
-            near = of_task[tree.kneighbors(z, min(NEAR, len(of_task)), return_distance=False)]
+            near = of_task[tree.kneighbors(z, min(count or NEAR, len(of_task)), return_distance=False)]
             places.append(np.where((rows[near] == row[:, None]) & (row >= 0)[:, None], -1, near))
-        return np.concatenate(places, axis=1)
+        found = np.concatenate(places, axis=1)
+        if new is None:
+            return found
+        return np.where((found >= new) & (rows[found] >= row[:, None]), -1, found)
 
-    def given(self, prior: Prior, at: Points, at_inducing: Points, root: Tensor) -> Given:
+    def given(self, prior: Prior, at: Points, at_inducing: Points, root: Tensor, new: int | None = None) -> Given:
         """The latent values of n rows given the labels near them; ``root`` (M, M) is that of the inducing values."""
-        places = tensor(self.places(at), at.x.device)
+        places = tensor(self.places(at, new), at.x.device)
         few = torch.arange(len(places), device=places.device).split(ROWS)
         return Given(
             *map(
