@@ -224,7 +224,7 @@ def test_a_scheduler_that_ends_is_an_error_in_words(empty):
     results = run([(0.2, i) for i in range(200)])
     next(results)
     empty.scheduler.kill()
-    with pytest.raises(ClusterError, match="no longer answers|dropped a job"):
+    with pytest.raises(ClusterError, match=r"no longer answers|dropped a job"):
         list(results)
 
 
