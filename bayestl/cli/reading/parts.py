@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from bayestl.cli.reading.encodings import FOREIGN
 from bayestl.cli.reading.file import of_cells, of_frame, read
 from bayestl.cli.reading.numbers import sign_of, spellings
 from bayestl.cli.reading.options import HOW, Reading
-from bayestl.cli.reading.table import FileTable
+from bayestl.cli.reading.table import FileTable, with_places
 from bayestl.cli.reading.writing import PARQUET, TEXT, suffix
 
 if TYPE_CHECKING:
@@ -34,14 +34,9 @@ class _Irregular(Exception):
 
 
 class TableParts:
-    """A table in a file as parts of at most ``size`` rows, each a :class:`FileTable`; it can be iterated again.
+    """A table in a file as parts of at most ``size`` rows, each a :class:`FileTable`; it can be iterated again."""
 
-    ``check`` is called with each part in the first reading.
-    """
-
-    def __init__(
-        self, path: Path, how: Reading = HOW, say: Say = lambda text: None, size: int = 4096, check: Any = None
-    ) -> None:
+    def __init__(self, path: Path, how: Reading = HOW, say: Say = lambda text: None, size: int = 4096) -> None:
         self.path, self.how, self.size = path, how, size
         self._whole: FileTable | None = None
         self._decimal, self._assumed = ".", list[str]()
@@ -60,9 +55,6 @@ class TableParts:
             assumed = [*self._assumed, *(f"taken for empty: {w}" for w in words)]
             if assumed:
                 say(f"{path.name}: {'; '.join(assumed)}")
-        if check is not None:
-            for part in self:
-                check(part)
 
     @property
     def columns(self) -> list[str]:
@@ -95,6 +87,26 @@ class TableParts:
                     part.cells[name] = part.cells[name].astype(fact.dtype)
             first += len(part)
             yield part
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """A context in which an error that names a row by its number names its line in the file too."""
+        if self.count == 1:
+            with next(iter(self)).located():
+                yield
+            return
+        try:
+            yield
+        except ValueError as error:
+            raise ValueError(with_places(str(error), self._line_of)) from error
+
+    def _line_of(self, row: int) -> str | None:
+        first = 0
+        for part in self:
+            if row < first + len(part):
+                return part.line_of(row - first)
+            first += len(part)
+        return None
 
     def _slices(self) -> Iterator[Callable[[], FileTable]]:
         """The parts of a table that was read whole."""

@@ -7,7 +7,7 @@ formulas, names, groups or classes it is text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -200,16 +200,13 @@ class FileTable:
         try:
             yield
         except ValueError as error:
-            text = re.sub(r"\brow (\d+)\b(?! \()", self._with_place, str(error))
-            raise ValueError(re.sub(r"\(position (\d+)\)", self._place, text)) from error
+            text = with_places(str(error), self.line_of)
+            position = re.sub(r"\(position (\d+)\)", lambda m: f"({self.line_of(int(m[1])) or m[0][1:-1]})", text)
+            raise ValueError(position) from error
 
-    def _place(self, match: re.Match[str]) -> str:
-        row = int(match[1])
-        return f"({self.place} {self.places[row]})" if row < len(self) else match[0]
-
-    def _with_place(self, match: re.Match[str]) -> str:
-        row = int(match[1])
-        return f"{match[0]} ({self.place} {self.places[row]})" if row < len(self) else match[0]
+    def line_of(self, row: int) -> str | None:
+        """Where in the file a row is, such as ``"line 7"``; None if it is not in the table."""
+        return f"{self.place} {self.places[row]}" if row < len(self) else None
 
     def words_for_empty(self) -> list[str]:
         """Which words were taken for empty cells, for each column of numbers with such words."""
@@ -220,6 +217,16 @@ class FileTable:
                 if words:
                     found.append(f"{', '.join(map(repr, words))} in {name!r}")
         return found
+
+
+def with_places(text: str, line_of: Callable[[int], str | None]) -> str:
+    """A text that names rows by their numbers, with the lines of the file beside them."""
+
+    def placed(match: re.Match[str]) -> str:
+        line = line_of(int(match[1]))
+        return match[0] if line is None else f"{match[0]} ({line})"
+
+    return re.sub(r"\brow (\d+)\b(?! \()", placed, text)
 
 
 def spelled(cell: Any) -> Any:
