@@ -26,7 +26,7 @@ from bayestl.table.table import Table
 
 BATCH = 4096
 """Rows of a batch."""
-MOST_KNOWN = 5000
+MOST_KNOWN = 10_000
 """Most rows with labels that the model has not learnt from: all of them are conditioned on together."""
 _ARGUMENTS = ("X", "observed", "observed_std", "groups")
 
@@ -224,7 +224,7 @@ def matched(model: Predicts, parts: Iterable[Any], so_far: RowsSoFar | None = No
     """
     table, held = model.table_, list[tuple[np.ndarray, pd.Index, Any, Any]]()
     begin = 0 if so_far is None else so_far.first
-    looks_alike = so_far is None and (counts(table.index) or not table.index.is_unique)
+    looks_alike = begin == 0 and (counts(table.index) or not table.index.is_unique)
     for number, part in enumerate(parts, start=1):
         given = dict(part) if isinstance(part, Mapping) else {"X": part}
         if unknown := [name for name in given if name not in _ARGUMENTS]:

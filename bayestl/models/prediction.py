@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from bayestl.inference.threads import threads_for
 from bayestl.joint import Asked, JointLabels
 from bayestl.metrics import mean_score
-from bayestl.models.batches import BATCH, batches_of, joint_of
+from bayestl.models.batches import BATCH, Batch, Informants, batches_of, joint_of
 from bayestl.posterior import LOSSES, Posterior
 from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows, feature_rows, fitted_rows, known_labels, match_rows
@@ -112,9 +112,11 @@ class Predictor(ABC):
         check_is_fitted(self, "table_")
         batches, informants = batches_of(self, X, observed, observed_std, groups, size)
         for batch in batches:
-            with threads_for(max(len(batch.names), len(self.table_.x))):
-                post = Posterior(joint_of(self, batch, informants), self.tasks_, batch.names, Asked(noise))
-            yield post
+            yield self._posterior_of_batch(batch, informants, noise)
+
+    def _posterior_of_batch(self, batch: Batch, informants: Informants | None, noise: bool = True) -> Posterior:
+        with threads_for(max(len(batch.names), len(self.table_.x))):
+            return Posterior(joint_of(self, batch, informants), self.tasks_, batch.names, Asked(noise))
 
     def _informs_others(self) -> bool:
         """Whether a label known of a row that the model has not learnt from informs other rows, in one of its members."""
