@@ -218,9 +218,8 @@ class LatentVariableGP(BayesianModel):
         parents_by_function = parents_of(self.graph, table)
         nodes = {}
         for c, parents in parents_by_function.items():
-            inducing_inputs = inducing(c, x.shape[1] + len(parents)).to(x.device)
-            kernel = self._kernel(table, parents, x.device)
-            nodes[c] = Node(kernel, parents, inducing_inputs, x.new_ones(len(parents)), size[c])
+            z = inducing(c, x.shape[1] + len(parents)).to(x.device)
+            nodes[c] = Node(self._kernel(table, parents, x.device), parents, z, x.new_ones(len(parents)), size[c])
         return LatentGraph(
             [n for p in table.parts for n in p.names], nodes, data, x, informed_rows(parents_by_function, data)
         )
@@ -347,6 +346,5 @@ class LatentVariableGP(BayesianModel):
             chain = Chain.from_state(graph, tensors_below(state, "chain.", device))
             return {"posterior_": chain, "report_": ChainReport.restored(report_state)}
         guide = Guide.from_state(graph, tensors_below(state, "guide.", device))
-        converged, k = bool(report_state["converged"]), report_state["pareto_k"].item()
-        report = SVIReport(report_state["elbo"], converged, "restored from a file", k)
-        return {"posterior_": guide, "report_": report}
+        elbo, converged, k = (report_state[name] for name in ("elbo", "converged", "pareto_k"))
+        return {"posterior_": guide, "report_": SVIReport(elbo, bool(converged), "restored from a file", k.item())}
