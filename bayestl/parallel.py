@@ -1,4 +1,4 @@
-"""Parallel loops with joblib (its Dask backend takes them to a cluster), under a progress bar.
+"""Parallel loops with joblib, in processes or, under ``joblib.parallel_config("dask")``, on a cluster; under a progress bar.
 
 What a job warns of in another process is warned of in this one, where filters and the printing of warnings are as the
 user has set them.
@@ -10,34 +10,42 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from contextlib import closing, contextmanager, nullcontext
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 from joblib import Parallel, delayed
 from joblib.externals.loky.backend import resource_tracker
 
-from bayestl.progress import progress
+from bayestl.cluster import client_in_use, environment, run_on_workers
+from bayestl.progress import Update, progress
 
 Result = TypeVar("Result")
 Caught = tuple[str, type[Warning], str, int]
 """A warning of a worker: text, category, file and line."""
+_IMPORTED, _STARTED_WITH = uuid4().hex, environment()
 _QUIET_TRACKER = "ignore::UserWarning:joblib.externals.loky.backend.resource_tracker"
 
 
 def in_parallel(
     function: Callable[..., Result],
-    jobs: Sequence[tuple[Any, ...]],
+    jobs: Iterable[tuple[Any, ...]],
     n_jobs: int | None,
     what: str,
     verbose: bool = True,
+    total: int | None = None,
 ) -> Iterator[Result]:
     """Yield ``function(*job)`` for each job, in the order of the jobs, as soon as it is done.
 
-    ``what`` is the title of the progress bar.
+    ``what`` is the title of the progress bar, ``total`` the number of jobs where they come from an iterator.
     """
     seen: dict[Any, Any] = {}
-    with progress(what, total=len(jobs), verbose=verbose) as update, warnings.catch_warnings():
+    total = len(jobs) if isinstance(jobs, Sized) else total
+    client = None if n_jobs == 1 else client_in_use()
+    run = partial(_with_warnings, _here(), {} if client is None else environment(), function)
+    with progress(what, total=total, verbose=verbose) as update, warnings.catch_warnings():
         # joblib replaces a worker that a job makes 300 MB larger than its first one did; no result is lost
         warnings.filterwarnings(
             "ignore",
@@ -52,15 +60,24 @@ def in_parallel(
             category=UserWarning,
             module=r"joblib\.parallel$",
         )
-        run = Parallel(n_jobs=n_jobs, return_as="generator")
-        with nullcontext() if n_jobs == 1 else _deaf_workers():
-            results = run(delayed(_with_warnings)(os.getpid(), function, job) for job in jobs)
-        with closing(results):
+        if client is not None:
+            results = run_on_workers(client, run, jobs, partial(_tell_of_waiting, update, what))
+        else:
+            backend = {"backend": "sequential"} if n_jobs == 1 else {}
+            parallel = Parallel(n_jobs=n_jobs, return_as="generator", **backend)
+            with nullcontext() if n_jobs == 1 else _deaf_workers():
+                results = parallel(delayed(run)(job) for job in jobs)
+        with closing(cast(Generator[Any, None, None], results)):
             for done, (result, caught) in enumerate(results, start=1):
                 for text, category, filename, line in caught:
                     warnings.warn_explicit(text, category, filename, line, registry=seen)
                 update(completed=done)
                 yield result
+
+
+def _tell_of_waiting(update: Update, what: str, waiting: bool) -> None:
+    """Say under the bar that there are no workers."""
+    update(description=f"{what}, waiting for a worker of the Dask cluster" if waiting else what)
 
 
 @contextmanager
@@ -84,10 +101,19 @@ def _deaf_workers() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
-def _with_warnings(parent: int, function: Callable[..., Result], job: tuple[Any, ...]) -> tuple[Result, list[Caught]]:
+def _here() -> str:
+    """What no other process is called, on this machine or another."""
+    return f"{os.getpid()} {_IMPORTED}"
+
+
+def _with_warnings(
+    parent: str, environ: dict[str, str], function: Callable[..., Result], job: tuple[Any, ...]
+) -> tuple[Result, list[Caught]]:
     """The result of a job, and what it warned of if it ran in another process than ``parent``."""
-    if os.getpid() == parent:
+    if _here() == parent:
         return function(*job), []
+    for name, value in environ.items():  # what a worker was started with comes first
+        os.environ[name] = _STARTED_WITH.get(name, value)
     with warnings.catch_warnings(record=True) as caught:
         result = function(*job)
     return result, [(str(w.message), w.category, w.filename, w.lineno) for w in caught]

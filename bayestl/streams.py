@@ -5,6 +5,7 @@ The one home of random numbers: nothing in the package touches a global generato
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -87,21 +88,29 @@ class RowStreams:
         stream of these features, the second another one, and so on.
     code : ndarray, shape (n,), optional
         Codes of the rows that have a stream of their own whatever their features; -1 for other rows.
+    twin : ndarray, shape (n,), optional
+        How many rows with the same features come before each; by default they are counted among these rows.
 
     References
     ----------
     Steele, Lea, Flood 2014, *Fast splittable pseudorandom number generators*: the mixing function and its constants.
     """
 
-    def __init__(self, seed: int, x: np.ndarray, code: np.ndarray | None = None) -> None:
+    def __init__(
+        self, seed: int, x: np.ndarray, code: np.ndarray | None = None, twin: np.ndarray | None = None
+    ) -> None:
         base: np.ndarray = np.full(len(x), spawn(seed, "rows"), dtype=np.uint64)
-        state = base
-        for column in np.ascontiguousarray(np.round(x.T, 6) + 0.0):  # minus zero is zero
-            state = _mixed(state ^ column.view(np.uint64))
-        state = state + GOLDEN * _occurrence(state)
+        state = _of_features(base, x)
+        state = state + GOLDEN * (_occurrence(state) if twin is None else twin.astype(np.uint64))
         if code is not None:
             state = np.where(code >= 0, _mixed(base ^ np.asarray(code, dtype=np.int64).view(np.uint64)), state)
         self._state, self._calls = _mixed(state), 0
+
+    def at(self, rows: np.ndarray) -> RowStreams:
+        """The streams of some of the rows, from the numbers on that come next."""
+        some = copy.copy(self)
+        some._state = self._state[rows]
+        return some
 
     def uniform(self, k: int) -> np.ndarray:
         """The next ``k`` numbers between 0 and 1 of each row, (k, n)."""
@@ -116,6 +125,54 @@ class RowStreams:
         from scipy.special import ndtri
 
         return np.asarray(ndtri(self.uniform(k)))
+
+
+class Occurrences:
+    """How many rows with the same features came before each row of a table that comes in parts.
+
+    It keeps 16 bytes for each row with other features than those before.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bayestl.streams import Occurrences
+    >>> before = Occurrences()
+    >>> before.of(np.array([[1.0], [2.0], [1.0]])), before.of(np.array([[1.0], [3.0]]))
+    (array([0, 0, 1]), array([2, 0]))
+    """
+
+    def __init__(self) -> None:
+        self._seen, self._count = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
+
+    def of(self, x: np.ndarray) -> np.ndarray:
+        """The numbers (n,) for the next rows, with scaled features (n, d), of which six decimals count."""
+        return self.of_keys(self.keys(x))
+
+    @staticmethod
+    def keys(x: np.ndarray) -> np.ndarray:
+        """What is kept of rows with scaled features (n, d): a number (n,) each."""
+        return _of_features(np.zeros(len(x), dtype=np.uint64), x)
+
+    def of_keys(self, state: np.ndarray) -> np.ndarray:
+        """As :meth:`of`, from the keys (n,) of the rows."""
+        distinct, position, count = np.unique(state, return_inverse=True, return_counts=True)
+        at = np.searchsorted(self._seen, distinct)
+        known = np.zeros(len(distinct), dtype=bool)
+        known[at < len(self._seen)] = self._seen[at[at < len(self._seen)]] == distinct[at < len(self._seen)]
+        before = np.zeros(len(distinct), dtype=np.int64)
+        before[known] = self._count[at[known]]
+        self._count[at[known]] += count[known]
+        self._seen = np.insert(self._seen, at[~known], distinct[~known])
+        self._count = np.insert(self._count, at[~known], count[~known])
+        return before[position] + _occurrence(state).astype(np.int64)
+
+
+def _of_features(base: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """States (n,) of rows from those of their stream and their features (n, d)."""
+    state = base
+    for column in np.ascontiguousarray(np.round(x.T, 6) + 0.0):  # minus zero is zero
+        state = _mixed(state ^ column.view(np.uint64))
+    return state
 
 
 def _mixed(state: np.ndarray) -> np.ndarray:

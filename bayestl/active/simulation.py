@@ -163,9 +163,16 @@ def simulate(
         raise ValueError(f"start={start!r} does not fit a pool of {len(X)} rows with {len(X)} known answers")
     setting = _Setting(X, frame, goal, chosen, start, tuple(known), further, float(budget), int(batch))
     home = None if folder is None else Path(folder)
-    jobs = [(setting, name, policy, int(seed), home) for seed in seeds for name, policy in policies.items()]
-    frames = list(in_parallel(_play, jobs, n_jobs, "campaigns", verbose))
-    return Simulation(pd.concat(frames, ignore_index=True), goal)
+    jobs = [(setting, name, policy, int(seed)) for seed in seeds for name, policy in policies.items()]
+    files = [None if home is None else home / f"{s.key(name, policy, seed)}.csv" for s, name, policy, seed in jobs]
+    frames = {k: pd.read_csv(file) for k, file in enumerate(files) if file is not None and file.is_file()}
+    left = [k for k in range(len(files)) if k not in frames]
+    played = in_parallel(_campaign, [jobs[k] for k in left], n_jobs, "campaigns", verbose)
+    for k, records in zip(left, played, strict=True):
+        frames[k] = records
+        if (file := files[k]) is not None:
+            write_output(file, records.to_csv(index=False))
+    return Simulation(pd.concat([frames[k] for k in range(len(files))], ignore_index=True), goal)
 
 
 @dataclass(frozen=True)
@@ -199,17 +206,6 @@ class _Setting:
         for table in (self.X, self.Y, *(self.further or ())):
             digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
         return digest.hexdigest()[:24]
-
-
-def _play(setting: _Setting, name: str, policy: Policy, seed: int, home: Path | None) -> pd.DataFrame:
-    """The records of one campaign, read from the folder if it was played before."""
-    file = None if home is None else home / f"{setting.key(name, policy, seed)}.csv"
-    if file is not None and file.is_file():
-        return pd.read_csv(file)
-    records = _campaign(setting, name, policy, seed)
-    if file is not None:
-        write_output(file, records.to_csv(index=False))
-    return records
 
 
 def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.DataFrame:

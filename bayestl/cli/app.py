@@ -63,6 +63,13 @@ Std = Annotated[
     ),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes.", min=1)]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        help="Run on a Dask cluster in place of --jobs processes: the address of its scheduler, or its scheduler file.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Runs with the same seed repeat exactly.", min=0)]
 Device = Annotated[
     str, typer.Option(help="Where to compute: cpu; cuda or cuda:1, a graphics card; auto, a card for large tables.")
@@ -166,6 +173,23 @@ class Notes:
         for text in self.texts if not self.quiet else ():
             typer.echo(f"note: {text}", err=True)
         self.texts = []
+
+
+@contextmanager
+def on_cluster(dask: str | None) -> Iterator[None]:
+    """A context in which loops run on the Dask cluster of the option; here without it."""
+    if dask is None:
+        yield
+        return
+    from bayestl.cluster import on_cluster as connected
+
+    with connected(dask):
+        yield
+
+
+def processes(jobs: int, dask: str | None) -> int | None:
+    """Processes of a loop; None where the workers of a cluster take their place."""
+    return jobs if dask is None else None
 
 
 def printer(quiet: bool) -> Callable[[str], None]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bayestl.cli.app import Jobs, Quiet, user_errors
+from bayestl.cli.app import Dask, Jobs, Quiet, on_cluster, processes, user_errors
 from bayestl.cli.inputs import names_in, sizes_in
 from bayestl.cli.outputs import path_in
 from bayestl.files.output import check_folder
@@ -39,7 +39,7 @@ class Options:
     split: str
     only: list[str] | None
     sizes: list[int] | None
-    jobs: int
+    jobs: int | None
     verbose: bool
     seed: int = 0
     output: Path | None = None
@@ -206,10 +206,11 @@ def reproduce(
         bool, typer.Option("--summary", help="small-tables: only sum up what the folder holds.")
     ] = False,
     jobs: Jobs = 2,
+    dask: Dask = None,
     quiet: Quiet = False,
 ) -> None:
     """Run a case of the benchmarks and print its figures with those of other learners."""
-    with user_errors():
+    with user_errors(), on_cluster(dask):
         if output is not None and case not in WRITTEN:
             raise ValueError(f"--output: files are written by {', '.join(c.value for c in WRITTEN)} only")
         if output is not None:
@@ -231,7 +232,7 @@ def reproduce(
             "kfold" if split is None else split,
             only,
             numbers,
-            jobs,
+            processes(jobs, dask),
             not quiet,
             seed or 0,
             output,

@@ -7,7 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from bayestl.cli.app import Device, Jobs, Likelihoods, Notes, Quiet, Seed, Std, printer, user_errors
+from bayestl.cli.app import (
+    Dask,
+    Device,
+    Jobs,
+    Likelihoods,
+    Notes,
+    Quiet,
+    Seed,
+    Std,
+    on_cluster,
+    printer,
+    processes,
+    user_errors,
+)
 from bayestl.cli.features import Inputs, choose_features
 from bayestl.cli.inputs import (
     ModelName,
@@ -17,11 +30,10 @@ from bayestl.cli.inputs import (
     options_of_auto,
     parents_in,
     require_roles,
-    similar,
 )
-from bayestl.cli.labels import beside, read_errors, read_labels, roles, row_names, standard_errors
+from bayestl.cli.labels import read_errors, read_labels, roles, row_names, standard_errors
 from bayestl.cli.outputs import Force, check_model_folder, path_in, table_path_in, write
-from bayestl.cli.reading import HOW, FileTable, Reading, read, reads_tables
+from bayestl.cli.reading import HOW, Reading, read, reads_tables
 from bayestl.files.output import check_folder, check_output
 
 
@@ -31,16 +43,17 @@ def demo(
     ),
     splits: Annotated[int, typer.Option(help="Folds of the cross-validation.", min=2, max=20)] = 4,
     jobs: Jobs = 2,
+    dask: Dask = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Compare the architectures on the chemical elements and write a report."""
-    with user_errors():
+    with user_errors(), on_cluster(dask):
         from bayestl.studies import demo as study
 
         check_output(check_folder(output) / "report.html")
         say = printer(quiet)
-        result = study.run(splits, seed, jobs, verbose=not quiet)
+        result = study.run(splits, seed, processes(jobs, dask), verbose=not quiet)
         say("Sparse hardness of the elements; a held-out row keeps its other labels.\n")
         say(str(result.hardness))
         say(f"\nMeasured volume with {study.KEPT_VOLUMES} measurements, DFT volumes of all elements.\n")
@@ -141,35 +154,30 @@ def predict(
             "--ignore-labels", help="Do not use label columns of the file (rows of the fitted table keep theirs)."
         ),
     ] = False,
+    rows: Annotated[
+        int, typer.Option("--rows", help="Rows that are read, predicted and written at a time.", min=1)
+    ] = 4096,
     force: Force = False,
     device: Device = "cpu",
+    jobs: Jobs = 1,
+    dask: Dask = None,
     quiet: Quiet = False,
     how: Reading = HOW,
 ) -> None:
-    """Predict every task for new rows: mean, median, standard deviation, interval; for classes probabilities."""
-    with user_errors():
+    """Predict every task for new rows: mean, median, standard deviation, interval; for classes probabilities.
+
+    A large table is predicted in parts; a run that was ended goes on after the parts that are finished.
+    """
+    with user_errors(), on_cluster(dask):
         import bayestl as btl
+        from bayestl.cli.predicting import Asked, predict_file
 
         fitted = btl.load(model, device)
         check_output(output, [model, data], force)
-        note = Notes(quiet)
-        table, post, known = _posterior(fitted, model, data, how, note, ignore_labels, not quiet)
-        mean, std, median, interval = post.mean, post.std, post.quantile(0.5), post.interval(level)
-        likeliest, columns = post.point(), {}
-        for task in fitted.tasks_:
-            name = task.name
-            if task.classes is not None:
-                columns[f"{name}_class"] = likeliest[name]
-                probabilities = post.probabilities(name)
-                columns |= {f"{name}_p_{c}": probabilities[c] for c in probabilities.columns}
-                continue
-            columns |= {f"{name}_mean": mean[name], f"{name}_std": std[name], f"{name}_median": median[name]}
-            columns |= {f"{name}_{side}": interval[name, side] for side in ("lower", "upper")}
-        predictions = beside(table.frame, columns, note)
-        note.show()
-        write(predictions, output)
+        asked = Asked(level, ignore_labels, rows, processes(jobs, dask))
+        n, known = predict_file(fitted, model, data, output, asked, how, Notes(quiet), force, quiet)
         condition = f" (given the known {', '.join(known)})" if known else ""
-        printer(quiet)(f"{len(predictions)} rows predicted: {output}{condition}")
+        printer(quiet)(f"{n} rows predicted: {output}{condition}")
 
 
 @reads_tables
@@ -195,77 +203,29 @@ def report(
         check_output(output, [model, *([] if data is None else [data])], force)
         if data is None and how != HOW:
             raise ValueError("how a table is read concerns --data: name a table, or leave these options out")
-        post = None
-        if data is not None:
-            _, post, _ = _posterior(fitted, model, data, how, Notes(quiet), False, not quiet, named=True)
+        post = None if data is None else _posterior(fitted, model, data, how, Notes(quiet), not quiet)
         path = write_model_report(fitted, output, post)
         printer(quiet)(f"report: {path}")
 
 
-def _posterior(
-    fitted: Any,
-    model: Path,
-    data: Path,
-    how: Reading,
-    note: Notes,
-    ignore_labels: bool,
-    verbose: bool,
-    named: bool = False,
-) -> tuple[FileTable, Any, list[str]]:
-    """The rows of a file, their posterior under a model written by ``fit``, and the tasks whose labels the file has.
-
-    Prints how many of the rows are those of the fitted table.  With ``named`` the formula of a row, where the file has
-    formulas, is its name.
-    """
+def _posterior(fitted: Any, model: Path, data: Path, how: Reading, note: Notes, verbose: bool) -> Any:
+    """The posterior of the rows of a file under a model written by ``fit``; a formula, where there is one, is their name."""
     import pandas as pd
 
-    document = fitted.notes_.get("inputs")
-    if document is None:
-        raise ValueError(f"{model} does not say how its columns are read: it was not written by `bayestl fit`")
-    say = printer(not verbose)
+    from bayestl.cli.predicting import Question
+
     table = read(data, how, note)
-    inputs = Inputs.from_json(document["features"], verbose)
-    names = row_names(table, document["name"])
-    X = inputs.transform(table, names)
-    if filled := inputs.empty_cells(table):
-        note(f"empty cells get the median of the fitted table: {', '.join(filled)}")
-    if far := inputs.far(X, fitted):
-        note(f"far beyond the fitted table, where predictions are guesses: {', '.join(far)}")
-    tasks = {t.name: t.observes for t in fitted.tasks_}
-    known = [n for n in tasks if n in table.columns] if not ignore_labels else []
-    further = {"group": document["groups"], "name": document["name"]}
-    absent = {n: "label" for n in tasks if not ignore_labels} | {c: what for what, c in further.items() if c}
-    rest = [c for c in table.columns if c not in inputs.kinds and c not in absent]
-    for column, what in absent.items():
-        if column not in table.columns and ((alike := similar(column, rest)) or what != "label"):
-            note(
-                f"the file has no column {column!r}, so no {what}s are known"
-                + (f": is {alike!r} meant?" if alike else "")
-            )
-    column = document["groups"]
-    groups = table.text(column).to_numpy() if column in table.columns else None
-    observed = (
-        read_labels(table, {n: tasks[n] for n in known}, evident=True).set_axis(X.index, axis=0) if known else None
-    )
-    std = {n: c for n, c in document["std"].items() if n in known and c in table.columns}
-    errors = read_errors(table, std, X.index)
-    note.show()
+    question = Question(fitted, model, table.columns, False, note, verbose)
+    question.check(table)
+    question.tell()
+    given = question.given(table)
     with table.located():
-        post = fitted.posterior(X, observed=observed, observed_std=errors, groups=groups)
-    rows = fitted._rows(X, groups=groups)
-    again = rows.row < len(fitted.table_.x)
-    features = {row.tobytes() for row in fitted.scaler_.features(fitted.table_.x)}
-    alike = ~again & [row.tobytes() in features for row in rows.x]
-    if again.any():
-        say(f"{again.sum()} rows are those of the fitted table: their labels count once")
-    if alike.any():
-        say(
-            f"rows with the features of a row of the fitted table, taken for other rows: {alike.sum()}; if they are the same, name "
-            "them with --name when fitting, and alike here"
-        )
-    naming = document["name"] if names is not None else next(iter(inputs.formulas), None)
-    index = table.cells.index if naming is None or not named else pd.Index(table.text(naming))
-    return table, post.renamed(index), known
+        post = fitted.posterior(**given)
+        rows = fitted._rows(given["X"], groups=given["groups"])
+    question.say_counts(*question.counts(rows), printer(not verbose))
+    name = question.document["name"]
+    naming = name if name in table.columns else next(iter(question.inputs.formulas), None)
+    return post.renamed(table.cells.index if naming is None else pd.Index(table.text(naming)))
 
 
 def datasets(

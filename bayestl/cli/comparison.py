@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayestl.cli.app import Jobs, Likelihoods, Notes, Quiet, Seed, Std, printer, user_errors
+from bayestl.cli.app import (
+    Dask,
+    Jobs,
+    Likelihoods,
+    Notes,
+    Quiet,
+    Seed,
+    Std,
+    on_cluster,
+    printer,
+    processes,
+    user_errors,
+)
 from bayestl.cli.features import Inputs, choose_features
 from bayestl.cli.inputs import (
     ModelName,
@@ -50,12 +62,13 @@ def compare(
     force: Force = False,
     as_json: Json = False,
     jobs: Jobs = 2,
+    dask: Dask = None,
     seed: Seed = 0,
     quiet: Quiet = False,
     how: Reading = HOW,
 ) -> None:
     """Cross-validate the architectures on a table; rows of one composition are held out together."""
-    with user_errors():
+    with user_errors(), on_cluster(dask):
         import pandas as pd
         from sklearn.model_selection import GroupKFold, KFold
 
@@ -69,7 +82,9 @@ def compare(
         require_roles(table, names, groups, name)
         errors = standard_errors(table, std, names, note)
         taken = roles(table, names, errors, groups, name, note)
-        inputs = Inputs(choose_features(table, features, taken, note), names_in(presets), jobs, not quiet)
+        inputs = Inputs(
+            choose_features(table, features, taken, note), names_in(presets), processes(jobs, dask), not quiet
+        )
         X = inputs.fit(table)
         chosen, targets = models_in(models), names_in(target)
         parents = parents_in(graph, names, chosen)
@@ -99,7 +114,7 @@ def compare(
                 Y_std=read_errors(table, errors, X.index),
                 groups=None if groups is None else table.text(groups).to_numpy(),
                 split_groups=compositions,
-                n_jobs=jobs,
+                n_jobs=processes(jobs, dask),
                 verbose=not quiet,
             )
         print_json(_document(result)) if as_json else typer.echo(str(result))

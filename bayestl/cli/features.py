@@ -35,7 +35,9 @@ class Inputs:
     ``kinds``: for each column one of ``features.kinds.KINDS``.
     """
 
-    def __init__(self, kinds: Mapping[str, str], presets: Sequence[str], jobs: int = 1, verbose: bool = False) -> None:
+    def __init__(
+        self, kinds: Mapping[str, str], presets: Sequence[str], jobs: int | None = 1, verbose: bool = False
+    ) -> None:
         from bayestl.features import TableFeatures
         from bayestl.features.composition import PRESETS
         from bayestl.features.kinds import KINDS
@@ -61,25 +63,37 @@ class Inputs:
         require_columns(table, list(self.kinds), "--features of the model")
         return self._compute(table, names, self.features.transform)
 
-    def empty_cells(self, table: FileTable) -> list[str]:
+    def check(self, table: FileTable) -> None:
+        """Refuse cells that are no features, before any is computed."""
+        from bayestl.features import parse_formulas, parse_smiles
+
+        require_columns(table, list(self.kinds), "--features of the model")
+        for name, kind in self.kinds.items():
+            column = self._column(table, name)
+            if kind in _WORDS:
+                try:
+                    (parse_formulas if kind == "formulas" else parse_smiles)(column.dropna().drop_duplicates())
+                except ValueError as error:
+                    self._refuse_unread(table, error)
+
+    def empty_cells(self, table: FileTable) -> dict[str, int]:
         """Columns of a table with empty cells, of which the fitted table had none: nothing says that they are filled."""
         filled = [name for name in self.kinds if name not in self.features.missing_]
-        return [f"{name!r} ({n})" for name in filled if (n := int(self._column(table, name).isna().sum()))]
+        return {name: n for name in filled if (n := int(self._column(table, name).isna().sum()))}
 
-    def far(self, X: pd.DataFrame, fitted: Any) -> list[str]:
-        """Columns of numbers with values far beyond those that the model was fitted to: another unit, perhaps."""
-        found = []
-        for name in (
-            n for n, kind in self.kinds.items() if kind == "numbers" and n in X and n in fitted.table_.features
-        ):
+    def far(self, table: FileTable, fitted: Any) -> dict[str, tuple[int, float, float, float]]:
+        """Columns with numbers far beyond those that the model was fitted to, in another unit perhaps.
+
+        For each the number of rows, one number, and the least and the largest fitted one.
+        """
+        found = {}
+        for name in (n for n, kind in self.kinds.items() if kind == "numbers" and n in fitted.table_.features):
             known = fitted.table_.x[:, fitted.table_.features.index(name)]
-            low, high = known.min(), known.max()
-            values = X[name].to_numpy()
+            low, high = float(known.min()), float(known.max())
+            values = self._column(table, name).to_numpy(dtype=float)
             beyond = (values < low - FAR * (high - low)) | (values > high + FAR * (high - low))
             if beyond.any():
-                found.append(
-                    f"{name!r} ({beyond.sum()} rows, such as {values[beyond][0]:g}; fitted to {low:g} to {high:g})"
-                )
+                found[name] = int(beyond.sum()), float(values[beyond][0]), low, high
         return found
 
     def to_json(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import os
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 PROBE = 1 << 16
@@ -79,7 +79,7 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def write_output(path: str | os.PathLike[str], content: str | bytes) -> Path:
+def write_output(path: str | os.PathLike[str], content: str | bytes | Iterable[bytes]) -> Path:
     """Write a file, which replaces an earlier one at once, and return its path; folders above it are made.
 
     Raises
@@ -98,18 +98,18 @@ def write_output(path: str | os.PathLike[str], content: str | bytes) -> Path:
     'gap'
     """
     target = check_output(path)
-    body = content.encode() if isinstance(content, str) else content
+    body = [content.encode()] if isinstance(content, str) else [content] if isinstance(content, bytes) else content
     with _in_words(target):
         if _kind(target) == _OTHER or _by_descriptor(target):
             with target.open("ab") as file:  # what a shell has opened keeps what other commands wrote
-                file.write(body)
+                file.writelines(body)
             return target
         real = _real(target)
         with _made(real.parent):
             scratch = real.with_name(f".bayestl-{os.getpid()}-{threading.get_ident()}.part")
             try:
                 with scratch.open("wb") as file:
-                    file.write(body)
+                    file.writelines(body)
                     file.flush()
                     os.fsync(file.fileno())
                 if real.exists():

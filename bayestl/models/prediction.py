@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from bayestl.inference.threads import threads_for
 from bayestl.joint import Asked, JointLabels
 from bayestl.metrics import mean_score
+from bayestl.models.batches import BATCH, Batch, Informants, batches_of, joint_of
 from bayestl.posterior import LOSSES, Posterior
+from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows, feature_rows, fitted_rows, known_labels, match_rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
@@ -61,6 +64,64 @@ class Predictor(ABC):
         check_is_fitted(self, "table_")
         rows, index = self._named_rows(X, observed, observed_std, groups)
         return self._posterior_of(rows, index, noise)
+
+    def posterior_batches(
+        self,
+        X: Any,
+        observed: Any = None,
+        observed_std: Any = None,
+        groups: Any = None,
+        noise: bool = True,
+        size: int = BATCH,
+    ) -> Iterator[Posterior]:
+        """The posterior of the rows of a large table, batch by batch, in bounded memory.
+
+        A row has the numbers that :meth:`posterior` gives it in the whole table: rows of the fitted table are recognised, a
+        label known of one row informs those of all batches, and rows with the same features keep the random numbers of
+        their own.  Beside the batch, memory holds 16 bytes for each row, and the rows with such labels.
+
+        Parameters
+        ----------
+        X : DataFrame, ndarray, path, or iterable of parts
+            The rows: one table; a CSV or Parquet file with the columns of the fitted table, whose rows have no names; or parts
+            of a table, each its features or a dictionary of arguments of :meth:`posterior` (``"X"``, ``"observed"``,
+            ``"observed_std"``, ``"groups"``).  Parts with labels that the model has not learnt from must be iterable
+            twice, such as a list, where labels of one row inform others.  Parts that count their rows, each from 0 or on
+            from the one before, are parts of a table that counts its rows.
+        observed, observed_std, groups
+            Of one table, as for :meth:`posterior`.
+        noise : bool
+            As for :meth:`posterior`.
+        size : int
+            Most rows of a batch.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`posterior`, when the batch is reached.
+
+        Examples
+        --------
+        >>> import numpy as np, bayestl as btl
+        >>> x = np.linspace(0, 1, 20)[:, None]
+        >>> model = btl.IndependentGP(verbose=False).fit(x, np.sin(5 * x[:, 0]))
+        >>> new = np.linspace(0, 1, 10)[:, None]
+        >>> [len(post.mean) for post in model.posterior_batches(new, size=4)]
+        [4, 4, 2]
+        """
+        check_is_fitted(self, "table_")
+        batches, informants = batches_of(self, X, observed, observed_std, groups, size)
+        for batch in batches:
+            yield self._posterior_of_batch(batch, informants, noise)
+
+    def _posterior_of_batch(self, batch: Batch, informants: Informants | None, noise: bool = True) -> Posterior:
+        with threads_for(max(len(batch.names), len(self.table_.x))):
+            return Posterior(joint_of(self, batch, informants), self.tasks_, batch.names, Asked(noise))
+
+    def _informs_others(self) -> bool:
+        """Whether a label known of a row that the model has not learnt from informs other rows, in one of its members."""
+        members: dict[str, Predictor] = getattr(self, "members_", {})
+        return any(m._informs_others() for m in members.values()) if members else True
 
     def complete(self, noise: bool = True) -> Posterior:
         """Posterior of the fitted table: every empty cell predicted from all labels that are there.
@@ -119,6 +180,40 @@ class Predictor(ABC):
         if return_std:
             return self._like_labels(point), self._like_labels(post.std)
         return self._like_labels(point)
+
+    def predict_batches(
+        self,
+        X: Any,
+        loss: str = "squared",
+        return_std: bool = False,
+        observed: Any = None,
+        observed_std: Any = None,
+        groups: Any = None,
+        size: int = BATCH,
+    ) -> Iterator[Any]:
+        """Point predictions of the rows of a large table, batch by batch: what :meth:`predict` returns for each batch.
+
+        The table may be a file or come in parts, as for :meth:`posterior_batches`.
+
+        Raises
+        ------
+        ValueError
+            If the loss is not one of the two.
+
+        Examples
+        --------
+        >>> import numpy as np, bayestl as btl
+        >>> x = np.linspace(0, 1, 20)[:, None]
+        >>> model = btl.IndependentGP(verbose=False).fit(x, np.sin(5 * x[:, 0]))
+        >>> parts = (np.full((3, 1), value) for value in (0.1, 0.9))
+        >>> [batch.round(2).tolist() for batch in model.predict_batches(parts)]
+        [[0.48, 0.48, 0.48], [-0.98, -0.98, -0.98]]
+        """
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be one of {LOSSES}, got {loss!r}")
+        for post in self.posterior_batches(X, observed, observed_std, groups, size=size):
+            point = self._like_labels(post.point(loss))
+            yield (point, self._like_labels(post.std)) if return_std else point
 
     def log_density(
         self,
@@ -201,10 +296,16 @@ class Predictor(ABC):
             If ``observed_std`` is given without ``observed``.
         """
         x, index = self._new_rows(X)
-        known = None
-        if observed is not None:
-            known = known_labels(observed, observed_std, index, "observed", self.tasks_)
-            known = None if known.empty else known
-        elif observed_std is not None:
-            raise ValueError("observed_std= was given without observed=: it holds the standard errors of those labels")
+        known = self._known(index, observed, observed_std)
         return match_rows(self.table_, self.scaler_.features(x), x, index, groups, known), index
+
+    def _known(self, names: pd.Index, observed: Any, observed_std: Any) -> Measured | None:
+        """The labels known of rows, None where there is none."""
+        if observed is None:
+            if observed_std is not None:
+                raise ValueError(
+                    "observed_std= was given without observed=: it holds the standard errors of those labels"
+                )
+            return None
+        known = known_labels(observed, observed_std, names, "observed", self.tasks_)
+        return None if known.empty else known

@@ -6,12 +6,14 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from bayestl.streams import Occurrences
 from bayestl.table.columns import label_frame, read_features, with_names
 from bayestl.table.groups import as_text, counts, encode_groups, plain_name, refuse_other_rows
 from bayestl.table.measured import Measured, same_number
@@ -68,7 +70,8 @@ class Rows(NamedTuple):
 
     The row of the fitted table has its position there as its code; every other row has a code of its own.  ``learnt`` are
     the labels (n, T) that the model has learnt from these rows, ``further`` those known beyond them, ``given`` all those
-    that were passed for this prediction; None for none.
+    that were passed for this prediction; None for none.  ``twin`` (n,): how many of the rows before have the same features,
+    also where these were asked about in an earlier part of the same table; None where that does not matter.
     """
 
     x: np.ndarray
@@ -77,6 +80,18 @@ class Rows(NamedTuple):
     learnt: Measured | None = None
     further: Measured | None = None
     given: Measured | None = None
+    twin: np.ndarray | None = None
+
+    def at(self, rows: np.ndarray) -> Rows:
+        """The rows at the given positions."""
+        fields: Any = (None if v is None else v.at(rows) if isinstance(v, Measured) else v[rows] for v in self)
+        some = Rows(*fields)
+        return some if some.further is None else some._replace(further=_or_none(some.further))
+
+    def before(self, others: Rows) -> Rows:
+        """These rows, and below them others of the same table."""
+        fields: Any = (_joined(a, b, len(self.x), len(others.x)) for a, b in zip(self, others, strict=True))
+        return Rows(*fields)
 
     @property
     def known(self) -> Measured | None:
@@ -106,7 +121,7 @@ class Rows(NamedTuple):
             given = learnt.where(given.same(learnt), given)  # a label that is known with its error, too
             further = _or_none(given.where(lost[:, None], beyond))
             learnt = learnt.hidden(lost[:, None])
-        return Rows(self.x, self.group, _with_new(code, n), learnt, further, self.given)
+        return Rows(self.x, self.group, _with_new(code, n), learnt, further, self.given, self.twin)
 
 
 def fitted_rows(table: Table, scaled: np.ndarray, rows: np.ndarray) -> Rows:
@@ -120,8 +135,37 @@ def unseen_rows(table: Table, scaled: np.ndarray, rows: np.ndarray, known: Measu
     return Rows(scaled[rows], row_groups(table)[rows], len(table.x) + np.arange(len(rows)), None, known, known)
 
 
+@dataclass
+class RowsSoFar:
+    """What is known of a table whose rows are asked about part by part, so that each part is matched as in the whole table.
+
+    ``counted``: names only count the rows; ``whole``: the rows are those of the fitted table, one by one; ``first``: the
+    number of rows before the next part; ``groups``: all groups met, those of the fitted table first.
+    """
+
+    counted: bool
+    whole: bool
+    first: int = 0
+    groups: tuple[Hashable, ...] | None = None
+    occurrences: Occurrences = field(default_factory=Occurrences)
+
+
+def in_place(table: Table, x: np.ndarray, names: pd.Index, counted: bool, first: int = 0) -> bool:
+    """Whether rows are those of the fitted table from the position ``first`` on, one by one."""
+    n, (names, fitted) = len(x), _comparable(table, names, counted)
+    if x.shape[1:] != table.x.shape[1:] or first + n > len(fitted):
+        return False
+    return bool(same_number(x, table.x[first : first + n]).all()) and names.equals(fitted[first : first + n])
+
+
 def match_rows(
-    table: Table, scaled: np.ndarray, x: np.ndarray, names: pd.Index, groups: Any, observed: Measured | None
+    table: Table,
+    scaled: np.ndarray,
+    x: np.ndarray,
+    names: pd.Index,
+    groups: Any,
+    observed: Measured | None,
+    so_far: RowsSoFar | None = None,
 ) -> Rows:
     """Rows for a model fitted to ``table``, recognised where they are rows of it.
 
@@ -137,6 +181,8 @@ def match_rows(
         Groups of the rows; by default a fitted row has the group that it had, any other row none.
     observed : Measured, optional
         Labels known of the rows.
+    so_far : RowsSoFar, optional
+        Of a part of a table, what the parts before have shown, which is brought up to date; by default it is the whole table.
 
     Raises
     ------
@@ -146,18 +192,23 @@ def match_rows(
     n, n_fitted = len(x), len(table.x)
     if groups is not None and table.group is None:
         raise ValueError("groups= was given, but the model was fitted without groups")
-    row = recognise(table, x, names)
+    if so_far is None:
+        so_far = RowsSoFar(counts(names), n == n_fitted and in_place(table, x, names, counts(names)))
+    row = recognise(table, x, names, so_far)
     group = np.full(n, -1)
     fitted_group = row_groups(table)
     if groups is not None:
-        group, _ = encode_groups(groups, names, table.groups)
+        known = table.groups if so_far.groups is None else so_far.groups
+        group, so_far.groups = encode_groups(groups, names, known)
         row = np.where((row >= 0) & (group >= 0) & (fitted_group[row] != group), -1, row)
     group = np.where((group < 0) & (row >= 0), fitted_group[row], group)
+    code, twin = _with_new(row, n_fitted + so_far.first), so_far.occurrences.of(scaled)
+    so_far.first += n
     if (row < 0).all():
-        return Rows(scaled, group, n_fitted + np.arange(n), None, observed, observed)
+        return Rows(scaled, group, code, None, observed, observed, twin)
     learnt = table.labels.at(row).hidden(row[:, None] < 0)
     further = None if observed is None else _or_none(observed.hidden(observed.same(learnt)))
-    return Rows(scaled, group, _with_new(row, n_fitted), learnt, further, observed)
+    return Rows(scaled, group, code, learnt, further, observed, twin)
 
 
 def _or_none(labels: Measured) -> Measured | None:
@@ -165,12 +216,23 @@ def _or_none(labels: Measured) -> Measured | None:
     return None if labels.empty else labels
 
 
-def _with_new(row: np.ndarray, n_fitted: int) -> np.ndarray:
-    """Codes of rows, with a code of its own for each that is not one of the ``n_fitted`` rows (-1)."""
-    return np.where(row >= 0, row, n_fitted + np.arange(len(row)))
+def _joined(a: Any, b: Any, n_a: int, n_b: int) -> Any:
+    """A field of two tables of rows, one below the other; where one has no labels, they are missing there."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.concatenate([a, b])
+    some = a if isinstance(a, Measured) else b
+    if not isinstance(some, Measured):
+        return None
+    of_a, of_b = (Measured.none(n, some.y.shape[1]) if v is None else v for v, n in ((a, n_a), (b, n_b)))
+    return Measured(*map(np.concatenate, zip(of_a, of_b, strict=True)))
 
 
-def recognise(table: Table, x: np.ndarray, names: pd.Index) -> np.ndarray:
+def _with_new(row: np.ndarray, first: int) -> np.ndarray:
+    """Codes of rows, with a code of its own, from ``first`` on, for each that is not one of the fitted rows (-1)."""
+    return np.where(row >= 0, row, first + np.arange(len(row)))
+
+
+def recognise(table: Table, x: np.ndarray, names: pd.Index, so_far: RowsSoFar) -> np.ndarray:
     """Positions (n,) of rows in the fitted table, -1 where a row is not one of them.
 
     The whole fitted table, row by row, is recognised as such.  Of other tables a row is recognised by its name and its
@@ -178,19 +240,24 @@ def recognise(table: Table, x: np.ndarray, names: pd.Index) -> np.ndarray:
     are given twice recognise nothing, nor do names that only count the rows (0, 1, 2, ...) in both tables: two tables that
     were read from files have such names in common, but not their rows.
     """
-    if counts(names) or counts(table.index):
-        names, fitted = _as_saved(names), _as_saved(table.index)
-    else:
-        names, fitted = (pd.Index([as_text(plain_name(n)) for n in v], dtype=object) for v in (names, table.index))
-    if x.shape == table.x.shape and same_number(x, table.x).all() and names.equals(fitted):
-        return np.arange(len(x))
-    if counts(names) and counts(fitted):
+    if so_far.whole:
+        return so_far.first + np.arange(len(x))
+    if so_far.counted and counts(table.index):
         return np.full(len(x), -1)
+    names, fitted = _comparable(table, names, so_far.counted)
     twice = fitted[fitted.duplicated()]
     position = np.where(names.isin(twice), -1, fitted.drop_duplicates(keep=False).get_indexer(names))
     place = np.flatnonzero(~fitted.isin(twice))  # positions of the names that are given once
     position = np.where(position >= 0, place[position] if len(place) else -1, -1)
     return np.where(same_number(x, table.x[position]).all(axis=1), position, -1)
+
+
+def _comparable(table: Table, names: pd.Index, counted: bool) -> tuple[pd.Index, pd.Index]:
+    """The names of rows and those of the fitted table, written alike."""
+    if counted or counts(table.index):
+        return _as_saved(names), _as_saved(table.index)
+    known, fitted = (pd.Index([as_text(plain_name(n)) for n in v], dtype=object) for v in (names, table.index))
+    return known, fitted
 
 
 def _as_saved(names: pd.Index) -> pd.Index:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayestl.cli.app import Jobs, Likelihoods, Notes, Quiet, Seed, printer, user_errors
+from bayestl.cli.app import Dask, Jobs, Likelihoods, Notes, Quiet, Seed, on_cluster, printer, processes, user_errors
 from bayestl.cli.features import Inputs, choose_features
 from bayestl.cli.inputs import (
     ModelName,
@@ -209,11 +209,12 @@ def simulate(
         ),
     ] = None,
     jobs: Jobs = 2,
+    dask: Dask = None,
     quiet: Quiet = False,
     how: Reading = HOW,
 ) -> None:
     """Simulate campaigns on a table whose answers are known: what each model finds, at what cost."""
-    with user_errors():
+    with user_errors(), on_cluster(dask):
         from bayestl import active
         from bayestl.active.goals import from_words
         from bayestl.report.plots import image
@@ -225,7 +226,9 @@ def simulate(
         require_columns(table, names, "--tasks")
         chosen = models_in(models)
         taken = roles(table, names, standard_errors(table, None, names, note), None, None, note)
-        X = Inputs(choose_features(table, features, taken, note), names_in(presets), jobs, not quiet).fit(table)
+        X = Inputs(
+            choose_features(table, features, taken, note), names_in(presets), processes(jobs, dask), not quiet
+        ).fit(table)
         specified = with_costs(names, likelihoods, costs)
         policies: dict[str, active.Policy] = {"random": active.Random()}
         for name in chosen:
@@ -244,7 +247,7 @@ def simulate(
             batch=batch,
             seeds=range(seeds),
             folder=output,
-            n_jobs=jobs,
+            n_jobs=processes(jobs, dask),
             verbose=not quiet,
         )
         typer.echo(str(simulation))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,27 +46,27 @@ def split(text: str, path: Path, how: Reading) -> Sheet:
         If the separator cannot be told, or a row has more or fewer cells than the header.
     """
     lines = list(io.StringIO(text, newline=""))
-    top, separator, assumed, comment = _above(lines, how)
+    top, separator, assumed, comment = above(lines, how)
     separator = how.sep or separator or _separator(lines[top:], path, top)
     if how.sep is None and separator != ",":
         assumed.append(f"cells separated by {SEPARATORS.get(separator, repr(separator))}")
-    records = _records(lines[top:], separator, path, top)
+    found = _records(lines[top:], separator, path, top)
     if comment is not None:
         words = next(iter(_records([comment], separator, path, 0)), (0, []))[1]
-        if records and len(words) == len(records[0][1]) > 1 and any(map(shape, records[0][1])):
-            records.insert(0, (top, words))
+        if found and len(words) == len(found[0][1]) > 1 and any(map(shape, found[0][1])):
+            found.insert(0, (top, words))
             assumed.append(f"the names of the columns are in line {top}, a comment")
-    if not records:
+    if not found:
         raise ValueError(f"{path} has no rows")
-    kept = _without_title(records)
-    if titles := [at for at, cells in records[: len(records) - len(kept)] if any(cells)]:
+    kept = _without_title(found)
+    if titles := [at for at, cells in found[: len(found) - len(kept)] if any(cells)]:
         assumed.append(f"line {', '.join(map(str, titles))} is a title")
     (line, header), *rows = kept
     header, rows, further = _square(header, rows, separator, path)
     return Sheet(header, [cells for _, cells in rows], [at for at, _ in rows], "line", assumed + further, separator)
 
 
-def _above(lines: list[str], how: Reading) -> tuple[int, str | None, list[str], str | None]:
+def above(lines: list[str], how: Reading) -> tuple[int, str | None, list[str], str | None]:
     """How many lines are above the table, the separator that they name, what was assumed, and the last comment."""
     top, separator, comments, last = how.skip_rows, None, 0, None
     if top < len(lines) and (match := _SEP_LINE.fullmatch(lines[top])):
@@ -81,18 +81,19 @@ def _above(lines: list[str], how: Reading) -> tuple[int, str | None, list[str], 
 
 def _records(lines: list[str], separator: str, path: Path, above: int, most: int | None = None) -> Records:
     """The cells of each row with the line of the file on which it begins; blank lines are left out."""
+    return list(islice(records(lines, separator, path, above), most))
 
-    def rows() -> Iterator[tuple[int, list[str]]]:
-        begin = 1
+
+def records(lines: Iterable[str], separator: str, path: Path, above: int) -> Iterator[tuple[int, list[str]]]:
+    """The same, row by row; ``above`` is the number of lines before these."""
+    begin = 1
+    source = (line.strip() for line in lines) if separator == " " else lines
+    reader = csv.reader(source, delimiter=separator, strict=True, skipinitialspace=True)
+    try:
         for cells in reader:
             if any(cell.strip() for cell in cells) or len(cells) > 1:
                 yield above + begin, [cell.strip() for cell in cells]
             begin = reader.line_num + 1
-
-    source = (line.strip() for line in lines) if separator == " " else lines
-    reader = csv.reader(source, delimiter=separator, strict=True, skipinitialspace=True)
-    try:
-        return list(islice(rows(), most))
     except csv.Error as error:
         at = above + reader.line_num
         raise ValueError(
@@ -100,20 +101,20 @@ def _records(lines: list[str], separator: str, path: Path, above: int, most: int
         ) from error
 
 
-def _separator(lines: list[str], path: Path, above: int) -> str:
+def _separator(lines: list[str], path: Path, top: int) -> str:
     """What separates the cells: that for which all rows have as many as the header."""
     found: dict[str, Records] = {}
     for candidate in SEPARATORS:
         try:
-            found[candidate] = _records(lines, candidate, path, above, LOOKED_AT)
+            found[candidate] = _records(lines, candidate, path, top, LOOKED_AT)
         except ValueError:
             continue
-    for candidate, records in found.items():
-        kept = _without_title(records)
+    for candidate, rows in found.items():
+        kept = _without_title(rows)
         widths = {len(cells) for _, cells in kept[1:]} - {0}
         if kept and len(kept[0][1]) > 1 and (widths <= {len(kept[0][1])} or _trailing(kept)):
             return candidate
-    most = {name: max((len(cells) for _, cells in records), default=0) for name, records in found.items()}
+    most = {name: max((len(cells) for _, cells in rows), default=0) for name, rows in found.items()}
     if all(n < 2 for n in most.values()):
         words = [line.split() for line in lines if line.strip()]
         if words and len(words[0]) > 1 and {len(w) for w in words} == {len(words[0])} and len(words) > 1:
@@ -121,11 +122,11 @@ def _separator(lines: list[str], path: Path, above: int) -> str:
         return ","
     fitting = {
         name: (
-            sum(len(cells) == len(records[0][1]) for _, cells in records) if len(records[0][1]) > 1 else 0,
+            sum(len(cells) == len(rows[0][1]) for _, cells in rows) if len(rows[0][1]) > 1 else 0,
             most[name],
         )
-        for name, records in found.items()
-        if records
+        for name, rows in found.items()
+        if rows
     }
     return max(fitting, key=lambda name: fitting[name])
 
@@ -145,14 +146,14 @@ def rows_above(rows: Sequence[Sequence[Any]]) -> int:
     return first if is_titled and has_names and has_numbers else 0
 
 
-def _without_title(records: Records) -> Records:
+def _without_title(rows: Records) -> Records:
     """The rows from the names on."""
-    return records[rows_above([cells for _, cells in records[:LOOKED_AT]]) :]
+    return rows[rows_above([cells for _, cells in rows[:LOOKED_AT]]) :]
 
 
-def _trailing(records: Records) -> bool:
+def _trailing(rows: Records) -> bool:
     """Whether each row ends in a separator that the header lacks."""
-    (_, header), *rows = records
+    (_, header), *rows = rows
     return bool(rows) and all(len(cells) == len(header) + 1 and not cells[-1] for _, cells in rows)
 
 

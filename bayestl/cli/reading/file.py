@@ -7,6 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bayestl.cli.reading.delimited import Sheet, split
 from bayestl.cli.reading.encodings import text_of
@@ -14,6 +15,9 @@ from bayestl.cli.reading.numbers import decimal_sign, shape
 from bayestl.cli.reading.options import HOW, Reading
 from bayestl.cli.reading.table import FileTable, spelled
 from bayestl.cli.reading.writing import PARQUET, suffix
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNREAD = {".xls": "an old Excel file", ".xlsb": "a binary Excel file", ".ods": "a LibreOffice file"}
 
@@ -36,11 +40,11 @@ def read(path: Path, how: Reading = HOW, say: Callable[[str], None] = lambda tex
     elif kind in (".xlsx", ".xlsm"):
         from bayestl.cli.reading import excel
 
-        table = _of_cells(path, excel.sheet(path, how), how)
+        table = of_cells(path, excel.sheet(path, how), how)
     else:
         how.refuse(path, ("sheet",), "a file of text")
         text, assumed = text_of(_bytes(path), path, how.encoding)
-        table = _of_cells(path, split(text, path, how), how)
+        table = of_cells(path, split(text, path, how), how)
         table.assumed[:0] = assumed
     if not len(table):
         raise ValueError(f"{path} has no rows")
@@ -62,8 +66,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _parquet(path: Path, how: Reading) -> FileTable:
-    """The columns of a Parquet file; names of rows become a column."""
-    import numpy as np
+    """The table of a Parquet file."""
     import pandas as pd
 
     how.refuse(path, ("sep", "decimal", "encoding", "sheet"), "a Parquet file")
@@ -73,19 +76,27 @@ def _parquet(path: Path, how: Reading) -> FileTable:
         raise ValueError(f"{path}: Parquet files need the extra: pip install 'bayestl[parquet]'") from error
     except Exception as error:
         raise ValueError(f"{path} cannot be read as Parquet: {error}") from error
+    return of_frame(frame.iloc[how.skip_rows :], path, how.skip_rows)
+
+
+def of_frame(frame: pd.DataFrame, path: Path, first: int) -> FileTable:
+    """The table of rows of a Parquet file, of which ``first`` come before; names of rows become a column."""
+    import numpy as np
+    import pandas as pd
+
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index(names=None if all(frame.index.names) else "Unnamed: 0")
-    frame = frame.reset_index(drop=True).iloc[how.skip_rows :].reset_index(drop=True)
+    frame = frame.reset_index(drop=True)
     frame = frame.set_axis(_names([str(c) for c in frame.columns], path), axis=1)
     for name in frame:
         if isinstance(frame[name].dtype, pd.StringDtype):
             frame[name] = frame[name].astype(object)
         if frame[name].dtype == object:
             frame[name] = frame[name].where(frame[name].notna(), None)
-    return FileTable(path, frame, 1 + how.skip_rows + np.arange(len(frame)), "row")
+    return FileTable(path, frame, 1 + first + np.arange(len(frame)), "row")
 
 
-def _of_cells(path: Path, sheet: Sheet, how: Reading) -> FileTable:
+def of_cells(path: Path, sheet: Sheet, how: Reading) -> FileTable:
     """The table of the cells of a file: rows and nameless columns without any content are left out."""
     import numpy as np
     import pandas as pd

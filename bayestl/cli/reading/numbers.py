@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -98,6 +98,11 @@ def decimal_sign(columns: Iterable[Sequence[Any]], separator: str | None) -> str
     ValueError
         If both signs are possible or both occur.
     """
+    return sign_of(spellings(columns), separator)
+
+
+def spellings(columns: Iterable[Sequence[Any]]) -> dict[str, str]:
+    """Of each way in which numbers are written in columns the first example."""
     example: dict[str, str] = {}
     for column in columns:
         texts = [cell for cell in column if isinstance(cell, str) and not is_missing(cell)]
@@ -109,6 +114,17 @@ def decimal_sign(columns: Iterable[Sequence[Any]], separator: str | None) -> str
                         example.setdefault(kind, text)
                         if kind == certain:
                             break
+    return example
+
+
+def sign_of(example: Mapping[str, str], separator: str | None) -> str:
+    """The decimal sign that examples of :func:`spellings` show.
+
+    Raises
+    ------
+    ValueError
+        If both signs are possible or both occur.
+    """
     comma = example.get("comma") or example.get("comma and thousands")
     point = example.get("point") or example.get("point and thousands")
     if separator in (",", None):

@@ -6,16 +6,16 @@ formulas, names, groups or classes it is text.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayestl.cli.reading.numbers import fault, is_code, is_meant_as_number, is_missing, is_whole, number, numbers
+from bayestl.cli.reading.columns import BOOLEANS, Evidence, Facts
+from bayestl.cli.reading.numbers import fault, is_missing, number, numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """Cells that a message shows."""
-BOOLEANS = {"true": True, "false": False}
 
 
 @dataclass
@@ -39,7 +38,10 @@ class FileTable:
     place: str = "line"
     decimal: str = "."
     assumed: list[str] = field(default_factory=list)
+    facts: dict[str, Facts] | None = None
+    """What the columns hold, where these rows are part of a larger table; else these cells show it."""
     _read: dict[str, list[float | None]] = field(default_factory=dict, repr=False)
+    _facts: dict[str, Facts] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -52,7 +54,20 @@ class FileTable:
     @cached_property
     def kinds(self) -> dict[str, str]:
         """For each column ``"number"``, ``"truth"``, ``"date"``, ``"text"``, ``"limits"``, ``"mixed"`` or ``"empty"``."""
-        return {name: self._kind(name) for name in self.columns}
+        return {name: self.fact(name).kind for name in self.columns}
+
+    def fact(self, name: str) -> Facts:
+        """What a column of the whole table holds."""
+        if self.facts is not None:
+            return self.facts[name]
+        if name not in self._facts:
+            self._facts[name] = self.evidence(name).facts()
+        return self._facts[name]
+
+    def evidence(self, name: str) -> Evidence:
+        """What the cells of a column show."""
+        column = self.cells[name]
+        return Evidence.of(column, self._values(name) if column.dtype == object else None, self.limit)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -74,20 +89,10 @@ class FileTable:
         if kind == "number":
             return self.numbers(name)
         if kind == "truth":
-            truth = column.map(lambda cell: BOOLEANS.get(str(cell).lower(), np.nan))
-            return truth.astype(bool) if truth.notna().all() else truth
+            truth = column.map(lambda cell: BOOLEANS.get(str(cell).lower(), np.nan)).astype(object)
+            return truth.astype(bool) if self.fact(name).full else truth
         if kind == "limits":
             return self.limits(name)
-        if kind == "mixed":
-            return pd.Series(
-                [
-                    spelled(cell) if value is None else value
-                    for cell, value in zip(column, self._values(name), strict=True)
-                ],
-                column.index,
-                dtype=object,
-                name=name,
-            ).fillna(np.nan)
         return self.text(name)
 
     def _values(self, name: str) -> list[float | None]:
@@ -95,38 +100,6 @@ class FileTable:
         if name not in self._read:
             self._read[name] = numbers(list(self.cells[name]), self.decimal)
         return self._read[name]
-
-    def _kind(self, name: str) -> str:
-        from pandas.api import types
-
-        from bayestl.table.cells import is_time
-
-        column = self.cells[name]
-        if column.dtype != object:
-            if types.is_bool_dtype(column):
-                return "truth"
-            if types.is_numeric_dtype(column):
-                return "number" if column.notna().any() else "empty"
-            timed = types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column)
-            return "date" if timed else "text"
-        values = self._values(name)
-        known = [value is None or not math.isnan(value) for value in values]
-        cells = [cell for cell, is_known in zip(column, known, strict=True) if is_known]
-        if not cells:
-            return "empty"
-        if None not in values:
-            return "text" if any(map(is_code, cells)) else "number"
-        if all(isinstance(cell, bool) or str(cell).lower() in BOOLEANS for cell in cells):
-            return "truth"
-        if all(map(is_time, cells)):
-            return "date"
-        others = [cell for cell, value in zip(column, values, strict=True) if value is None]
-        if all(self.limit(cell) is not None for cell in others):
-            return "limits"
-        meant = [cell for cell in cells if is_meant_as_number(cell)]
-        words = set(map(str, cells)) - set(map(str, meant))
-        few_words = len(set(meant)) > max(len(words), 2)  # such as "n.d." in most cells
-        return "mixed" if few_words or 2 * len(meant) >= len(cells) else "text"
 
     def numbers(self, name: str, cure: str = "", limits: str = "") -> pd.Series:
         """A column (n,) as numbers, NaN where it is empty or holds a word for that.
@@ -151,7 +124,7 @@ class FileTable:
             raise ValueError(
                 f"column {name!r} of {self.path.name} holds {self.where(wrong, name)}: no number; {advice}{cure}"
             )
-        if all(map(is_whole, column)):
+        if self.fact(name).whole:
             with suppress(OverflowError):  # beyond 64 bits they are floating-point numbers
                 return pd.Series([int(cell) for cell in column], column.index, dtype="int64", name=name)
         return pd.Series(values, column.index, dtype=float, name=name)
@@ -217,16 +190,13 @@ class FileTable:
         try:
             yield
         except ValueError as error:
-            text = re.sub(r"\brow (\d+)\b(?! \()", self._with_place, str(error))
-            raise ValueError(re.sub(r"\(position (\d+)\)", self._place, text)) from error
+            text = with_places(str(error), self.line_of)
+            position = re.sub(r"\(position (\d+)\)", lambda m: f"({self.line_of(int(m[1])) or m[0][1:-1]})", text)
+            raise ValueError(position) from error
 
-    def _place(self, match: re.Match[str]) -> str:
-        row = int(match[1])
-        return f"({self.place} {self.places[row]})" if row < len(self) else match[0]
-
-    def _with_place(self, match: re.Match[str]) -> str:
-        row = int(match[1])
-        return f"{match[0]} ({self.place} {self.places[row]})" if row < len(self) else match[0]
+    def line_of(self, row: int) -> str | None:
+        """Where in the file a row is, such as ``"line 7"``; None if it is not in the table."""
+        return f"{self.place} {self.places[row]}" if row < len(self) else None
 
     def words_for_empty(self) -> list[str]:
         """Which words were taken for empty cells, for each column of numbers with such words."""
@@ -237,6 +207,16 @@ class FileTable:
                 if words:
                     found.append(f"{', '.join(map(repr, words))} in {name!r}")
         return found
+
+
+def with_places(text: str, line_of: Callable[[int], str | None]) -> str:
+    """A text that names rows by their numbers, with the lines of the file beside them."""
+
+    def placed(match: re.Match[str]) -> str:
+        line = line_of(int(match[1]))
+        return match[0] if line is None else f"{match[0]} ({line})"
+
+    return re.sub(r"\brow (\d+)\b(?! \()", placed, text)
 
 
 def spelled(cell: Any) -> Any:

@@ -222,6 +222,9 @@ class Recalibrated(BayesianModel):
         chances = held[[f"p{k}" for k in range(len(task.classes))]].to_numpy()
         return CLASSES[self.method].fit(chances, held["y"].to_numpy())
 
+    def _informs_others(self) -> bool:
+        return self.member_._informs_others()
+
     def _joint(self, rows: Rows) -> WarpedLabels:
         if self.method == "conformal":
             rows = rows.among(self._split(len(self.table_.x), self.seed_)[0], len(self.table_.x))

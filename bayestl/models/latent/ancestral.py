@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from bayestl.device import tensor, to_numpy
 from bayestl.diagnostics.draws import RowDraws, Variable, chains_of_independent, hyperparameters, stack_draws
 from bayestl.inference.sampled import SampledLatent, systematic
 from bayestl.likelihoods import Gaussian, LabelBlock, Setting
-from bayestl.models.latent.node import MIN_VARIANCE
+from bayestl.models.latent.node import MIN_VARIANCE, row_blocks
 from bayestl.models.latent.prior import LatentGraph, PartData
 from bayestl.streams import RowStreams, spawn, torch_generator, torch_normal
 from bayestl.table.table import Table
@@ -27,7 +27,7 @@ from bayestl.table.task import TaskPart
 PARTICLES = 8
 """Draws of a new row's latent values per draw of the functions, where known labels give them importance weights."""
 MOST_NUMBERS = 20_000_000
-"""Largest size of an array of those draws; for more rows, fewer particles are drawn."""
+"""Largest size of an array of those draws; more rows are drawn in blocks."""
 
 
 @dataclass
@@ -183,6 +183,8 @@ class AncestralLatent(SampledLatent):
         Seed of the draws.
     fitted : ndarray, shape (n,), optional
         Positions of the rows in the training table, -1 for other rows; by default all are others.
+    twin : ndarray, shape (n,), optional
+        How many rows with the same features come before each; by default they are counted among these rows.
     """
 
     def __init__(
@@ -193,44 +195,82 @@ class AncestralLatent(SampledLatent):
         n_draws: int,
         seed: int,
         fitted: np.ndarray | None = None,
+        twin: np.ndarray | None = None,
     ) -> None:
         rows = tensor(np.full(len(x), -1) if fitted is None else fitted, x.device)
-        held = _held(posterior.graph, rows)
-        source = posterior.draws if bool(held.any()) else posterior.functions
-        known = {d.part: d for d in observed or () if d.present.any()}
-        streams = RowStreams(spawn(seed, "latent values"), to_numpy(x), fitted)
-        generator = torch_generator(seed, "functions without labels")
-        of_functions = spawn(seed, "functions")
-        numbers = n_draws * len(x) * len(posterior.graph.names)
-        k = min(PARTICLES, max(1, MOST_NUMBERS // numbers)) if known else 1
-        with torch.no_grad():
-            batches = source(n_draws, of_functions)
-            blocks = [_descend(drawn.repeated(k), x, known, rows, streams, generator) for drawn in batches]
+        streams = RowStreams(spawn(seed, "latent values"), to_numpy(x), fitted, twin)
+        known = [d for d in observed or () if d.present.any()]
+        is_known = np.any([np.zeros(len(x), dtype=bool), *(to_numpy(d.present) for d in known)], axis=0)
+        pieces: list[tuple[np.ndarray, _Piece]] = []
+        for of_kind, k in ((np.flatnonzero(is_known), PARTICLES), (np.flatnonzero(~is_known), 1)):
+            for block in row_blocks(len(of_kind), k * n_draws * len(posterior.graph.names), MOST_NUMBERS):
+                at = of_kind[block]
+                there = tensor(at, x.device)
+                labels = {d.part: d.at(there) for d in known if k > 1}
+                piece = _piece(posterior, x[there], labels, k, n_draws, rows[there], streams.at(at), seed)
+                pieces.append((at, piece))
+        place = np.argsort(np.concatenate([at for at, _ in pieces]))
+        means, variances, values = (np.concatenate([p[i] for _, p in pieces], axis=1)[:, place] for i in range(3))
+        settings = pieces[0][1].settings
+        for part in settings if known else ():
+            of_part = [(len(at), p.settings[part]) for at, p in pieces]
+            noise = [np.broadcast_to(s.noise_of_rows, (len(means), n)) for n, s in of_part]
+            further = [np.broadcast_to(s.further_of_rows, (len(means), n, s.further.shape[-1])) for n, s in of_part]
+            settings[part] = Setting(*(np.concatenate(v, axis=1)[:, place] for v in (noise, further)))  # type: ignore[arg-type]
+        super().__init__(means, variances, values, settings)
+
+
+class _Piece(NamedTuple):
+    """Latent values (S, n, C) of some rows, and the settings of their parts."""
+
+    means: np.ndarray
+    variances: np.ndarray
+    values: np.ndarray
+    settings: dict[TaskPart, Setting]
+
+
+def _piece(
+    posterior: GraphPosterior,
+    x: Tensor,
+    known: Mapping[TaskPart, PartData],
+    k: int,
+    n_draws: int,
+    rows: Tensor,
+    streams: RowStreams,
+    seed: int,
+) -> _Piece:
+    """The latent values of rows, of which either all have a known label or none, with ``k`` particles for each draw."""
+    held = _held(posterior.graph, rows)
+    source = posterior.draws if bool(held.any()) else posterior.functions
+    generator = torch_generator(seed, "functions without labels")
+    with torch.no_grad():
+        batches = source(n_draws, spawn(seed, "functions"))
+        blocks = [_descend(drawn.repeated(k), x, known, rows, streams, generator) for drawn in batches]
+        means, variances, values = (
+            torch.cat([getattr(b, name) for b in blocks]) for name in ("means", "variances", "values")
+        )
+        if known:
+            log_weights = torch.cat([b.log_weights for b in blocks])
+            chosen = systematic(log_weights, len(log_weights) // k, tensor(streams.uniform(1), x.device))
             means, variances, values = (
-                torch.cat([getattr(b, name) for b in blocks]) for name in ("means", "variances", "values")
+                torch.take_along_dim(array, chosen[:, :, None], dim=0) for array in (means, variances, values)
             )
-            if known:
-                log_weights = torch.cat([b.log_weights for b in blocks])
-                chosen = systematic(log_weights, len(log_weights) // k, tensor(streams.uniform(1), x.device))
-                means, variances, values = (
-                    torch.take_along_dim(array, chosen[:, :, None], dim=0) for array in (means, variances, values)
-                )
-                held |= _is_weighted(posterior.graph, known)
-            if bool(held.any()):
-                width = (4 / (3 * len(values))) ** 0.4  # squared, Silverman's rule
-                shrunk = values.mean(dim=0) + math.sqrt(1 - width) * (values - values.mean(dim=0))
-                means = torch.where(held, shrunk, means)
-                variances = torch.where(held, (width * values.var(dim=0)).clamp_min(MIN_VARIANCE), variances)
-        # a row has the noise of the very draws that it was resampled from
-        drawn = slice(None) if not known else to_numpy(chosen)
-        settings = {
-            d.part: Setting(
-                to_numpy(torch.cat([b.noise[d.part] for b in blocks]))[drawn],
-                np.concatenate([b.further[j] for b in blocks])[drawn],
-            )
-            for j, d in enumerate(posterior.graph.data)
-        }
-        super().__init__(to_numpy(means), to_numpy(variances), to_numpy(values), settings)
+            held |= _is_weighted(posterior.graph, known)
+        if bool(held.any()):
+            width = (4 / (3 * len(values))) ** 0.4  # squared, Silverman's rule
+            shrunk = values.mean(dim=0) + math.sqrt(1 - width) * (values - values.mean(dim=0))
+            means = torch.where(held, shrunk, means)
+            variances = torch.where(held, (width * values.var(dim=0)).clamp_min(MIN_VARIANCE), variances)
+    # a row has the noise of the very draws that it was resampled from
+    drawn = slice(None) if not known else to_numpy(chosen)
+    settings = {
+        d.part: Setting(
+            to_numpy(torch.cat([b.noise[d.part] for b in blocks]))[drawn],
+            np.concatenate([b.further[j] for b in blocks])[drawn],
+        )
+        for j, d in enumerate(posterior.graph.data)
+    }
+    return _Piece(to_numpy(means), to_numpy(variances), to_numpy(values), settings)
 
 
 def _held(graph: LatentGraph, rows: Tensor) -> Tensor:

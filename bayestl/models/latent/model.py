@@ -229,13 +229,16 @@ class LatentVariableGP(BayesianModel):
         graph = self._graph(table, Scaler.identity(table), lambda _, k: tensor(np.zeros((1, k))))
         return prior_of_graph(graph, table, seed)
 
+    def _informs_others(self) -> bool:
+        return False
+
     def _joint(self, rows: Rows) -> LabelsOfLatent:
         new = rows.further
         device = self.posterior_.graph.x.device
         data = None if new is None else label_blocks(self.table_, self.scaler_, new, device)
         x, seed = tensor(rows.x, device), spawn(self.seed_, "new rows")
         fitted = rows.fitted(len(self.table_.x))
-        latent = AncestralLatent(self.posterior_, x, data, int(self.n_draws), seed, fitted)
+        latent = AncestralLatent(self.posterior_, x, data, int(self.n_draws), seed, fitted, rows.twin)
         return LabelsOfLatent(latent, self.tasks_, self.scaler_)
 
     def _draws_at_rows(self, n: int, seed: int) -> RowDraws:

@@ -32,6 +32,11 @@ class PartData:
         self.present = ~torch.isnan(y)
         self.block = LabelBlock(y, se2, high)
 
+    def at(self, rows: Tensor) -> PartData:
+        """The labels of the rows at the given positions."""
+        y, se2, high = (v[rows] for v in self.block)
+        return PartData(self.part, y, high, se2)
+
     def of_rows(self, mask: Tensor) -> PartData:
         """The same labels on the rows of a mask (n,), and none on the other rows."""
         y = torch.where(mask, self.block.y, torch.nan)

@@ -128,13 +128,17 @@ class LowRankLinear(BayesianModel):
         blocks = [scaler.block(labels, part, tasks[part.task]) for part in parts]
         return np.column_stack([b[0] for b in blocks]), np.column_stack([b[1] for b in blocks])
 
+    def _informs_others(self) -> bool:
+        return False
+
     def _joint(self, rows: Rows) -> LabelsOfLatent:
         values = self.draws_.values(rows.x)
         noise = self.draws_.noise
         chosen = np.tile(np.arange(len(noise))[:, None], len(rows.x))  # states of the chain for each row
         if (further := rows.further) is not None:
             labels = self._labels(self.table_.parts, self.tasks_, self.scaler_, further)
-            start = RowStreams(spawn(self.seed_, "new rows"), rows.x, rows.fitted(len(self.table_.x))).uniform(1)
+            fitted, seed = rows.fitted(len(self.table_.x)), spawn(self.seed_, "new rows")
+            start = RowStreams(seed, rows.x, fitted, rows.twin).uniform(1)
             chosen = _resampled(values, noise, *labels, start)
             values = np.take_along_axis(values, chosen[:, :, None], axis=0)
         no_further = np.zeros((len(noise), 0))
