@@ -93,16 +93,6 @@ class FileTable:
             return truth.astype(bool) if self.fact(name).full else truth
         if kind == "limits":
             return self.limits(name)
-        if kind == "mixed":
-            return pd.Series(
-                [
-                    spelled(cell) if value is None else value
-                    for cell, value in zip(column, self._values(name), strict=True)
-                ],
-                column.index,
-                dtype=object,
-                name=name,
-            ).fillna(np.nan)
         return self.text(name)
 
     def _values(self, name: str) -> list[float | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def table_bytes(frame: pd.DataFrame, path: Path) -> bytes:
     if kind in PARQUET:
         buffer = io.BytesIO()
         try:
-            frame.to_parquet(buffer, index=False)
+            _one_type_each(frame).to_parquet(buffer, index=False)
         except ImportError as error:
             raise ValueError(f"{path}: Parquet files need the extra: pip install 'bayestl[parquet]'") from error
         return buffer.getvalue()
@@ -58,6 +59,17 @@ def table_bytes(frame: pd.DataFrame, path: Path) -> bytes:
         return _excel(frame, path)
     text = frame.to_csv(index=False, sep="\t" if kind in (".tsv", ".txt") else ",", lineterminator="\n").encode()
     return gzip.compress(text, mtime=0) if path.name.lower().endswith(".gz") else text
+
+
+def _one_type_each(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table without columns of numbers and text: those are text, as a column of a Parquet file has one type."""
+    from bayestl.cli.reading.table import spelled
+
+    objects = [name for name in frame if frame[name].dtype == object]
+    mixed = [
+        name for name in objects if any(isinstance(v, Number) and not isinstance(v, bool) for v in frame[name].dropna())
+    ]
+    return frame.assign(**{name: frame[name].map(spelled, na_action="ignore") for name in mixed})
 
 
 def _excel(frame: pd.DataFrame, path: Path) -> bytes:

@@ -329,7 +329,8 @@ class AutoTransfer(BayesianModel):
             name, model = models[int(position)]
             members[name] = restored(model, table, scaler, state, f"{k}:")
         held = pd.DataFrame({c.removeprefix("held:"): v for c, v in state.items() if c.startswith("held:")})
-        order = [c for c in COLUMNS if c in held] + [c for c in held if c not in COLUMNS]
+        chances = sorted((c for c in held if c not in COLUMNS), key=lambda c: int(c[1:]))  # a file has its own order
+        order = [c for c in COLUMNS if c in held] + chances
         return {
             "members_": members,
             "weights_": pd.DataFrame(state["weights"], pd.Index(list(members), name="model"), self._columns(table)),

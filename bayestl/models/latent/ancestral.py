@@ -205,8 +205,10 @@ class AncestralLatent(SampledLatent):
         for of_kind, k in ((np.flatnonzero(is_known), PARTICLES), (np.flatnonzero(~is_known), 1)):
             for block in row_blocks(len(of_kind), k * n_draws * len(posterior.graph.names), MOST_NUMBERS):
                 at = of_kind[block]
-                labels = {d.part: d.at(at) for d in known if k > 1}
-                pieces.append((at, _piece(posterior, x[at], labels, k, n_draws, rows[at], streams.at(at), seed)))
+                there = tensor(at, x.device)
+                labels = {d.part: d.at(there) for d in known if k > 1}
+                piece = _piece(posterior, x[there], labels, k, n_draws, rows[there], streams.at(at), seed)
+                pieces.append((at, piece))
         place = np.argsort(np.concatenate([at for at, _ in pieces]))
         means, variances, values = (np.concatenate([p[i] for _, p in pieces], axis=1)[:, place] for i in range(3))
         settings = pieces[0][1].settings

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import gpytorch
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,7 +32,7 @@ class PartData:
         self.present = ~torch.isnan(y)
         self.block = LabelBlock(y, se2, high)
 
-    def at(self, rows: np.ndarray) -> PartData:
+    def at(self, rows: Tensor) -> PartData:
         """The labels of the rows at the given positions."""
         y, se2, high = (v[rows] for v in self.block)
         return PartData(self.part, y, high, se2)
