@@ -75,6 +75,7 @@ class Component:
         """The component with more labels, and their log predictive density (a bound on it if they are not Gaussian)."""
         predictive = self.predictive(data.points)
         extra, correction = data.conditioned(self.prior, predictive.mean, predictive.covariance)
+        predictive = self._in_turn(extra, predictive)
         corner, _ = cholesky(predictive.covariance, noise_variance(self.prior, extra))
         n, m = len(self.factor), len(extra)
         factor = self.factor.new_zeros(n + m, n + m)
@@ -85,6 +86,10 @@ class Component:
         )
         component = self._with(extra, predictive, factor, torch.cat([self.whitened, whitened]))
         return component, log_density + correction
+
+    def _in_turn(self, extra: Labels, predictive: Predictive) -> Predictive:
+        """The latent values of further labels, in which the labels of one row may inform those of the next."""
+        return predictive
 
     def _with(self, extra: Labels, predictive: Predictive, factor: Tensor, whitened: Tensor) -> Component:
         """The component with more labels and these arrays."""

@@ -9,6 +9,7 @@ component, which is the best of a few draws and not the posterior of the hyperpa
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from bayestl.inference.gaussian.component import Component
 from bayestl.inference.gaussian.labels import Data
 from bayestl.inference.gaussian.large import inducing
-from bayestl.inference.gaussian.large.component import Summarised
+from bayestl.inference.gaussian.large.component import Kept, Summarised
 from bayestl.inference.gaussian.latent import ExactLatent
 from bayestl.inference.threads import threads_for
 from bayestl.priors.prior import Prior
@@ -39,7 +40,7 @@ class ExactPosterior:
     @classmethod
     @torch.no_grad()
     def of(
-        cls, prior: Prior, data: Data | list[Data], draws: np.ndarray, weights: np.ndarray | None = None
+        cls, prior: Prior, data: Data | Sequence[Data | Kept], draws: np.ndarray, weights: np.ndarray | None = None
     ) -> ExactPosterior:
         """One component per row of ``draws`` (S, P) that can be factorised; ``data`` may be a list, one entry per row.
 
@@ -50,7 +51,7 @@ class ExactPosterior:
         """
         weights = np.ones(len(draws)) if weights is None else weights
         components, component_weights = [], []
-        data_per_draw = data if isinstance(data, list) else [data] * len(draws)
+        data_per_draw = data if isinstance(data, Sequence) else [data] * len(draws)
         with threads_for(max(map(len, data_per_draw))):
             for labels, raw, weight in zip(data_per_draw, draws, weights, strict=True):
                 prior_at_raw = copy.deepcopy(prior)
@@ -100,7 +101,7 @@ class ExactPosterior:
         return ExactLatent(self.components, self.weights, x, group, row)
 
 
-def component_of(prior: Prior, data: Data) -> Component:
+def component_of(prior: Prior, data: Data | Kept) -> Component:
     """The component of a prior at its present hyperparameters: exact, or summarised where there are many labels.
 
     Raises
@@ -108,6 +109,8 @@ def component_of(prior: Prior, data: Data) -> Component:
     torch.linalg.LinAlgError
         If the covariance of the labels cannot be factorised.
     """
+    if isinstance(data, Kept):
+        return Summarised.by(prior, data.summary(prior))
     kind = Summarised if len(data.points.x) > inducing.FULL_LABELS else Component
     return kind.of(prior, data)
 

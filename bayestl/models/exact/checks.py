@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from bayestl import streams
 from bayestl.diagnostics.checks import Check, judge, report_checks
+from bayestl.inference.gaussian.large.agreement import ROWS, agreement
+from bayestl.inference.gaussian.large.component import Summarised
 from bayestl.inference.gaussian.large.inducing import FULL_LABELS
 from bayestl.inference.gaussian.large.neighbours import NEAR
 from bayestl.models.exact.family import Family
@@ -18,6 +21,8 @@ MOST_JITTER = 1e-6
 """Jitter above which the check warns, relative to unit variance."""
 LEAST_NOISE, MOST_NOISE = 1e-3, 0.9
 """Noise standard deviation relative to the labels' standard deviation, outside of which the check warns."""
+MOST_APART = 0.5
+"""Error of the summary of many labels, in standard deviations of the exact answer, above which the check warns."""
 UNUSED = 0.05
 """Change of a function, in standard deviations of its labels, below which it hardly changes along a feature."""
 
@@ -40,15 +45,23 @@ def optimiser_checks(families: Sequence[Family]) -> Iterator[Check]:
 
 
 def size_checks(families: Sequence[Family]) -> Iterator[Check]:
-    """Say of which families not every label is in the covariance matrix, and what stands for them."""
+    """Say of which families not every label is in the covariance matrix, what stands for them, and how well it does."""
     for family in families:
-        if not family.posterior.full:
-            name, n = (
-                ", ".join(dict.fromkeys(p.names[0] for p in family.parts)),
-                len(family.posterior.components[0].labels),
+        component = family.posterior.components[0]
+        if not isinstance(component, Summarised):
+            continue
+        name, n = ", ".join(dict.fromkeys(p.names[0] for p in family.parts)), len(component.labels)
+        advice = f"{n} inducing values and the {NEAR} nearest labels of each function stand for all labels"
+        yield Check("labels summarised", name, float(n), float(FULL_LABELS), judge(False), advice)
+        found = agreement(component, streams.generator(0, "agreement"))
+        names = [name for part in family.parts for name in part.names]
+        for function, error in zip(names, found.error.tolist(), strict=True):
+            far = error > MOST_APART
+            advice = (
+                f"at {ROWS} rows the function is {error:.1f} standard deviations from the exact one given the {found.labels} "
+                f"labels nearest to them: fit fewer rows, at most {FULL_LABELS} labels, such as those nearest to your new rows"
             )
-            advice = f"{n} inducing values and the {NEAR} nearest labels of each function stand for all labels"
-            yield Check("labels summarised", name, float(n), float(FULL_LABELS), judge(False), advice)
+            yield Check("error of the summary, sd", function, error, MOST_APART, judge(far), advice if far else "")
 
 
 def noise_checks(families: Sequence[Family]) -> Iterator[Check]:

@@ -13,6 +13,7 @@ import torch
 
 from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.inference.gaussian.labels import Data, Labels
+from bayestl.inference.gaussian.large.component import Kept, Summarised
 from bayestl.inference.reports import ChainReport, FitReport
 from bayestl.priors.prior import Prior
 from bayestl.priors.vector import get_raw, set_raw
@@ -44,6 +45,9 @@ class Family:
             state["site"] = labels[0].site.numpy()
             state["y"] = np.stack([c.y.numpy() for c in labels])
             state["se2"] = np.stack([c.se2.numpy() for c in labels])
+        for s, c in enumerate(self.posterior.components):
+            if isinstance(c, Summarised):
+                state |= {f"summary {s}.{name}": values.numpy() for name, values in c.arrays().items()}
         r = self.report
         numbers = [r.log_posterior, r.gradient_norm, r.converged, r.n_evaluations, r.n_starts, r.jitter]
         state |= {
@@ -67,10 +71,17 @@ class Family:
         if chain := {k.removeprefix("chain."): v for k, v in state.items() if k.startswith("chain.")}:
             trace = chain.pop("log_density")
             report.chain = ChainReport(trace, **{k: v.item() for k, v in chain.items()})
-        labels: Data | list[Data] = data
+        labels: Data | list[Labels] | list[Kept] = data
         if "site" in state:
             points, site = data.points, torch.from_numpy(state["site"])
             pairs = zip(state["y"], state["se2"], strict=True)
             labels = [Labels(points, torch.from_numpy(y), torch.from_numpy(v), site) for y, v in pairs]
+        elif any(name.startswith("summary ") for name in state):
+            arrays = {name: torch.from_numpy(v) for name, v in state.items() if name.startswith("summary ")}
+            by_draw = (f"summary {s}." for s in range(len(state["draws"])))
+            labels = [
+                Kept(data.points, {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)})
+                for start in by_draw
+            ]
         posterior = ExactPosterior.of(prior, labels, state["draws"], state["weights"])
         return cls(parts, prior, report, posterior)

@@ -4,6 +4,8 @@ import pytest
 
 import bayestl as btl
 from bayestl.inference.gaussian.large import inducing
+from bayestl.models.exact import hyperparameters
+from bayestl.models.exact.family import Family
 
 
 def table(n=500):
@@ -90,13 +92,39 @@ def test_every_label_an_inducing_value_is_exact(monkeypatch, kind, model):
             np.testing.assert_allclose(two.quantile(0.5), one.quantile(0.5), atol=2e-2)
 
 
-def test_a_summarised_model_is_saved_and_repeats(monkeypatch, tmp_path):
-    X, Y = table(200)
-    _, sparse = both(
-        monkeypatch, lambda: btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False), X, Y[["kind"]], 50
-    )
-    sparse.save(tmp_path / "m")
+@pytest.mark.parametrize("columns", [["source"], ["kind"], ["source", "target"]], ids=["numbers", "classes", "zeros"])
+@pytest.mark.parametrize("mode", ["map", "laplace"])
+def test_a_summarised_model_is_saved_and_repeats_without_another_summary(monkeypatch, tmp_path, columns, mode):
+    X, Y = table(150)
+    monkeypatch.setattr(inducing, "FULL_LABELS", 60)
+    monkeypatch.setattr(inducing, "INDUCING", 30)
+    monkeypatch.setattr(hyperparameters, "AVERAGED", 3)
+    tasks = [btl.Task("source"), btl.Task("target", btl.Hurdle())] if "target" in columns else None
+    model = btl.IndependentGP(tasks=tasks, hyperparameters=mode, n_starts=1, verbose=False).fit(X, Y[columns])
+    assert not all(f.posterior.full for f in model.families_)
+    model.save(tmp_path / "m")
+    monkeypatch.setattr(inducing, "summarise", None)
     loaded = btl.load(tmp_path / "m")
-    np.testing.assert_allclose(
-        loaded.posterior(X).probabilities("kind"), sparse.posterior(X).probabilities("kind"), atol=1e-8
+    known = Y[columns[:1]].iloc[:20].rename(index=lambda i: f"new {i}")
+    new = X.iloc[:20].rename(index=lambda i: f"new {i}")
+    for rows, observed in ((X, None), (new, known)):
+        one, two = (m.posterior(rows, observed=observed) for m in (model, loaded))
+        if columns == ["kind"]:
+            np.testing.assert_allclose(two.probabilities("kind"), one.probabilities("kind"), atol=1e-12)
+        else:
+            np.testing.assert_allclose(two.quantile(0.9), one.quantile(0.9), rtol=1e-10)
+
+
+def test_a_summary_of_other_labels_is_refused(monkeypatch):
+    X, Y = table(100)
+    monkeypatch.setattr(inducing, "FULL_LABELS", 60)
+    monkeypatch.setattr(inducing, "INDUCING", 30)
+    small, large = (
+        btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False).fit(X.iloc[:n], Y[["source"]].iloc[:n])
+        for n in (80, 100)
     )
+    arrays = {k.removeprefix("0."): v for k, v in small._state().items()}
+    with pytest.raises(ValueError, match="the summary of the labels is of other labels"):
+        Family.restored(
+            small.families_[0].parts, small.families_[0].prior, large._family_data(large.families_[0]), arrays
+        )

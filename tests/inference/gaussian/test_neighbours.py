@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support.summaries import fitted, rough
 
 import bayestl as btl
 from bayestl.inference.gaussian.large import inducing, neighbours
+from bayestl.inference.gaussian.table_labels import part_data
 from bayestl.priors.processes import Points
 
 KERNELS = {
@@ -14,25 +16,6 @@ KERNELS = {
     "sum of a block and all": btl.Kernel("matern52", ["p"]) + btl.Kernel("rbf"),
     "product": btl.Kernel("rational-quadratic", ["p"]) * btl.Kernel("rbf", ["q"]),
 }
-
-
-def rough(n=240):
-    """Two tasks of a function with more detail than twenty inducing values hold; rows with one label or both."""
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame(rng.uniform(-2, 2, (n, 2)), columns=["p", "q"])
-    f = np.sin(5 * X["p"]) * np.cos(4 * X["q"])
-    Y = pd.DataFrame({"source": f + 0.05 * rng.standard_normal(n), "target": 1.2 * f + 0.1 * rng.standard_normal(n)})
-    Y.loc[rng.permutation(n)[: n // 2], "target"] = np.nan
-    return X, Y
-
-
-def fitted(monkeypatch, X, Y, kernel="matern52", n_inducing=20):
-    """The model of all labels, and the one that summarises them."""
-    model = btl.MultiTaskGP(kernel=kernel, hyperparameters="map", n_starts=1, verbose=False)
-    full = model.fit(X, Y)
-    monkeypatch.setattr(inducing, "FULL_LABELS", 100)
-    monkeypatch.setattr(inducing, "INDUCING", n_inducing)
-    return full, btl.MultiTaskGP(kernel=kernel, hyperparameters="map", n_starts=1, verbose=False).fit(X, Y)
 
 
 @pytest.fixture
@@ -134,4 +117,28 @@ def test_more_labels_never_hurt(monkeypatch):
     assert 0.6 * first > second
     assert 0.6 * second > third
     assert errors[True][2] < 0.9 * min(errors[True][:2])
-    assert "labels summarised" in set(model.diagnose(cv=2, transfer=False)["check"])
+    checks = model.diagnose(cv=2, transfer=False).set_index(["check", "of"])
+    assert "labels summarised" in checks.index.get_level_values("check")
+    assert checks.loc["error of the summary, sd"].loc[["source", "target"], "status"].eq("pass").all()
+
+
+@pytest.mark.parametrize("columns", [["source"], ["source", "target"]], ids=["one task", "both tasks"])
+@pytest.mark.parametrize("n_inducing", [15, 60])
+def test_labels_of_new_rows_given_at_once_are_those_given_in_turn(monkeypatch, new, columns, n_inducing):
+    X, Y = rough(120)
+    _, sparse = fitted(monkeypatch, X, Y, n_inducing=n_inducing)
+    (family,) = sparse.families_
+    monkeypatch.setattr(neighbours, "NEAR", 240)  # all: no label is left out of a longer list of neighbours
+    known = pd.DataFrame({"source": np.linspace(-1, 1, 30), "target": np.linspace(1, -1, 30)})[columns]
+    rows = sparse._rows(new, known.iloc[:8].set_index(new.index[:8]).reindex(new.index))
+    data = part_data(rows, rows.further, sparse.scaler_, sparse.tasks_, family.parts)
+    at_once = family.posterior.condition(data)
+    one_by_one = family.posterior
+    for row in np.unique(data.points.row):
+        one_by_one = one_by_one.condition(data.at(torch.nonzero(data.points.row == row).ravel()))
+    at = tuple(map(torch.from_numpy, rows[:3]))
+    (mean, covariance), (other_mean, other_covariance) = (p.at(*at).moments() for p in (at_once, one_by_one))
+    before, _ = family.posterior.at(*at).moments()
+    assert np.abs(mean - before).max() > 0.1
+    np.testing.assert_allclose(mean, other_mean, atol=1e-6)
+    np.testing.assert_allclose(covariance, other_covariance, atol=1e-6)

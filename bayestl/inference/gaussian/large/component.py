@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,11 +27,30 @@ class Summarised(Component):
     """Cholesky factor (M, M) of the covariance of the inducing values."""
     near: Neighbours
     a: Tensor
+    chosen: Tensor
+    """Positions (M,) of the labels at whose points the inducing values are."""
 
     @classmethod
     def of(cls, prior: Prior, data: Data) -> Summarised:
-        labels, factor, root, near = inducing.summarise(prior, data, inducing.INDUCING)
-        return cls(prior, labels, factor, solve(factor, labels.y), 0.0, root, near, root.new_zeros(0, len(root)))
+        return cls.by(prior, inducing.summarise(prior, data, inducing.INDUCING))
+
+    @classmethod
+    def by(cls, prior: Prior, summary: inducing.Summary) -> Summarised:
+        """The component of a summary that is known."""
+        labels, factor, root, near, chosen = summary
+        none = root.new_zeros(0, len(root))
+        return cls(prior, labels, factor, solve(factor, labels.y), 0.0, root, near, none, chosen)
+
+    def arrays(self) -> dict[str, Tensor]:
+        """What restores the summary of the labels of a fit, by :class:`Kept`."""
+        near = self.near.labels(torch.arange(len(self.near)))
+        return {
+            "chosen": self.chosen,
+            "y": self.labels.y,
+            "factor": self.factor,
+            "near y": near.y,
+            "near variance": near.se2,
+        }
 
     full = False
 
@@ -39,9 +59,9 @@ class Summarised(Component):
             return cross
         return torch.cat([cross, self.a @ torch.linalg.solve_triangular(self.root, cross, upper=False)])
 
-    def _given(self, at: Points) -> Given:
-        """The latent values of rows given the labels near them."""
-        return self.near.given(self.prior, at, self.labels.points, self.root)
+    def _given(self, at: Points, near: Neighbours | None = None, new: int | None = None) -> Given:
+        """The latent values of rows given the labels near them; see :meth:`Neighbours.places`."""
+        return (near or self.near).given(self.prior, at, self.labels.points, self.root, new)
 
     def _half(self, a: Tensor) -> Tensor:
         """``L^-1 cov(labels, a w)`` for features ``a`` (k, M)."""
@@ -51,16 +71,27 @@ class Summarised(Component):
         return self.near.errors(self.prior, rows, others, self.labels.points, self.root)
 
     def predictive(self, points: Points) -> Predictive:
+        return self._predictive(points)
+
+    def _predictive(self, points: Points, near: Neighbours | None = None, new: int | None = None) -> Predictive:
         first, position = _first_of_rows(points.row)
-        given = self._given(points.at(first))
+        given = self._given(points.at(first), near, new)
         a, shift = given.a[position, points.task], given.shift[position, points.task]
         rest = given.rest[position[:, None], points.task[:, None], points.task] * (position[:, None] == position)
         cross = self._half(a)
         return Predictive(cross, cross.T @ self.whitened + shift, a @ a.T - cross.T @ cross + rest, a)
 
+    def _joined(self, extra: Labels) -> Neighbours:
+        return self.near.joined(extra.points, extra.y, noise_variance(self.prior, extra))
+
+    def _in_turn(self, extra: Labels, predictive: Predictive) -> Predictive:
+        if len(torch.unique(extra.points.row)) == 1:
+            return predictive
+        return self._predictive(extra.points, self._joined(extra), len(self.near))
+
     def _with(self, extra: Labels, predictive: Predictive, factor: Tensor, whitened: Tensor) -> Summarised:
         assert predictive.a is not None
-        near = self.near.joined(extra.points, extra.y, noise_variance(self.prior, extra))
+        near = self._joined(extra)
         return replace(self, factor=factor, whitened=whitened, near=near, a=torch.cat([self.a, predictive.a]))
 
     def within_rows(self, at: Points) -> tuple[Tensor, Tensor]:
@@ -81,6 +112,31 @@ class Summarised(Component):
         rows, other_rows = ((points, self._given(points)) for points in (at, others))
         a, b = _by_task(rows[1]), _by_task(other_rows[1])
         return a @ b.T - self._half(a).T @ self._half(b) + self._errors(rows, other_rows)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Labels whose summary is known: the points of the latent values, and the arrays of :meth:`Summarised.arrays`."""
+
+    points: Points
+    arrays: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.points.x)
+
+    def summary(self, prior: Prior) -> inducing.Summary:
+        """The summary under the prior at its hyperparameters then.
+
+        Raises
+        ------
+        ValueError
+            If the arrays are not of these labels.
+        """
+        m = len(self.arrays["chosen"])
+        shapes = {"chosen": (m,), "y": (m,), "factor": (m, m), "near y": (len(self),), "near variance": (len(self),)}
+        if any(tuple(self.arrays[k].shape) != shape for k, shape in shapes.items()):
+            raise ValueError("the summary of the labels is of other labels: fit the model again")
+        return inducing.restored(prior, self.points, self.arrays)
 
 
 def _by_task(given: Given) -> Tensor:

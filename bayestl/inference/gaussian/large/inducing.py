@@ -15,7 +15,7 @@ the row (:class:`RowLabels`).  A prediction adds what the row's own labels and t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +48,8 @@ class Summary(NamedTuple):
     root: Tensor
     """Cholesky factor (M, M) of ``K_uu``."""
     near: Neighbours
+    chosen: Tensor
+    """Positions (M,) of the labels at whose points the inducing values are."""
 
 
 class RowLabels:
@@ -110,8 +112,7 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
     task = points.task.numpy()
     generator = streams.generator(seed, "inducing points")
     chosen = torch.from_numpy(stratified(task, np.arange(len(task)), min(n_inducing, len(task)), generator))
-    at = points.at(chosen).of_functions()
-    root, _ = cholesky(prior.covariance(at, at), torch.full((len(chosen),), JITTER, dtype=torch.float64))
+    at, root = _inducing(prior, points, chosen)
     own = RowLabels(prior, points, at, root)
     linear, precision = _settle(prior, data, own)
     information, linear_u, _ = _gather(own, linear, precision)
@@ -122,10 +123,26 @@ def summarise(prior: Prior, data: Data, n_inducing: int, seed: int = 0) -> Summa
     spread = root @ (vectors * ((1.0 + values) / values).sqrt())
     factor = torch.linalg.qr(spread.T, mode="r").R.T
     factor = factor * factor.diagonal().sign()
-    y = root @ target
-    site = torch.ones(len(chosen), dtype=torch.bool)
     near = Neighbours(prior, points, linear / precision, 1.0 / precision)
-    return Summary(Labels(at, y, torch.zeros_like(y), site), factor, root, near)
+    return Summary(_labels(at, root @ target), factor, root, near, chosen)
+
+
+def restored(prior: Prior, points: Points, arrays: Mapping[str, Tensor]) -> Summary:
+    """The summary of labels at ``points`` from the arrays of a file, without looking at the labels again."""
+    at, root = _inducing(prior, points, arrays["chosen"])
+    near = Neighbours(prior, points, arrays["near y"], arrays["near variance"])
+    return Summary(_labels(at, arrays["y"]), arrays["factor"], root, near, arrays["chosen"])
+
+
+def _inducing(prior: Prior, points: Points, chosen: Tensor) -> tuple[Points, Tensor]:
+    """The points of the inducing values, and the Cholesky factor of their covariance."""
+    at = points.at(chosen).of_functions()
+    return at, cholesky(prior.covariance(at, at), torch.full((len(chosen),), JITTER, dtype=torch.float64))[0]
+
+
+def _labels(at: Points, y: Tensor) -> Labels:
+    """Labels of the inducing values, whose noise is in the factor."""
+    return Labels(at, y, torch.zeros_like(y), torch.ones(len(y), dtype=torch.bool))
 
 
 class _Gathered(NamedTuple):

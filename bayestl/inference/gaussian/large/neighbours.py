@@ -66,6 +66,9 @@ class Neighbours:
         self._trees = self._new_trees(0)
         self._sort_rows()
 
+    def __len__(self) -> int:
+        return len(self._y)
+
     def _new_trees(self, first: int) -> list[tuple[np.ndarray, NearestNeighbors]]:
         """Of each latent function with labels from the position ``first`` on, these and a search for the nearest of them."""
         task = self.points.task[first:].numpy()
@@ -92,12 +95,19 @@ class Neighbours:
     @property
     def joined_labels(self) -> Labels:
         """The labels that were added later, as pseudo-labels."""
-        later = slice(self._first, None)
-        site = torch.ones(len(self._y) - self._first, dtype=torch.bool)
-        return Labels(self.points.at(later), self._y[later], self._variance[later], site)
+        return self.labels(torch.arange(self._first, len(self)))
 
-    def places(self, at: Points) -> np.ndarray:
-        """Positions (n, K) of the labels of n rows and of those near them, -1 where there are fewer."""
+    def labels(self, place: Tensor) -> Labels:
+        """The labels at the given positions, as pseudo-labels."""
+        site = torch.ones(len(place), dtype=torch.bool)
+        return Labels(self.points.at(place), self._y[place], self._variance[place], site)
+
+    def places(self, at: Points, new: int | None = None, count: int | None = None) -> np.ndarray:
+        """Positions (n, K) of the labels of n rows and of the ``count`` of each function near them, -1 where there are fewer.
+
+        Of the labels from the position ``new`` on, each row has those of earlier rows alone: so new rows follow one after
+        another.
+        """
         row = at.row.numpy()
         first, end = (np.searchsorted(self._rows, row, side) for side in ("left", "right"))
         most = int((end - first)[row >= 0].max(initial=0))
@@ -106,13 +116,16 @@ class Neighbours:
         places = [np.where(there, self._by_row[np.minimum(slots, len(self._by_row) - 1)], -1)]
         z, rows = (at.x.detach() * self._metric).numpy(), self.points.row.numpy()
         for of_task, tree in self._trees:
-            near = of_task[tree.kneighbors(z, min(NEAR, len(of_task)), return_distance=False)]
+            near = of_task[tree.kneighbors(z, min(count or NEAR, len(of_task)), return_distance=False)]
             places.append(np.where((rows[near] == row[:, None]) & (row >= 0)[:, None], -1, near))
-        return np.concatenate(places, axis=1)
+        found = np.concatenate(places, axis=1)
+        if new is None:
+            return found
+        return np.where((found >= new) & (rows[found] >= row[:, None]), -1, found)
 
-    def given(self, prior: Prior, at: Points, at_inducing: Points, root: Tensor) -> Given:
+    def given(self, prior: Prior, at: Points, at_inducing: Points, root: Tensor, new: int | None = None) -> Given:
         """The latent values of n rows given the labels near them; ``root`` (M, M) is that of the inducing values."""
-        places = torch.from_numpy(self.places(at))
+        places = torch.from_numpy(self.places(at, new))
         few = torch.arange(len(places)).split(ROWS)
         return Given(
             *map(
