@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from bayestl.cli.app import Dask, Jobs, Quiet, on_cluster, processes, user_errors
-from bayestl.cli.inputs import names_in, sizes_in
+from bayestl.cli.inputs import folds_in, names_in, sizes_in
 from bayestl.cli.outputs import path_in
 from bayestl.files.output import check_folder
 
@@ -26,6 +26,7 @@ class Case(StrEnum):
     molecules = "molecules"
     enthalpies = "enthalpies"
     fidelities = "fidelities"
+    fidelities_of_gaps = "fidelities-of-gaps"
     small_tables = "small-tables"
 
 
@@ -44,6 +45,8 @@ class Options:
     seed: int = 0
     output: Path | None = None
     summary: bool = False
+    targets: list[str] | None = None
+    folds: list[int] | None = None
 
 
 def _no(o: Options) -> Any:
@@ -95,9 +98,11 @@ def _molecules(o: Options) -> Any:
 
 
 def _enthalpies(o: Options) -> Any:
-    """Draws of measured formation enthalpies beside calculated ones."""
+    """Draws of measured formation enthalpies beside calculated ones, or five folds of all."""
     from bayestl.studies import enthalpies
 
+    if o.variant == "full":
+        return enthalpies.full(o.hide, o.repeats or 5, o.only, n_jobs=o.jobs, verbose=o.verbose)
     source = o.variant or "scan"
     return enthalpies.run(source, o.sizes, o.repeats or 10, o.only, n_jobs=o.jobs, verbose=o.verbose)
 
@@ -107,6 +112,18 @@ def _fidelities(o: Options) -> Any:
     from bayestl.studies import fidelities
 
     return fidelities.run(o.variant or "few", o.repeats or 3, o.only, n_jobs=o.jobs, verbose=o.verbose)
+
+
+def _fidelities_of_gaps(o: Options) -> Any:
+    """Five fidelities of the gap in one model: what is missing in the folder, then the scores of all that is there."""
+    from bayestl.studies import gap_fidelities as study
+
+    folder = o.output or study.FOLDER
+    if o.variant == "offsets":
+        return study.offsets(o.sizes[0] if o.sizes else None, verbose=o.verbose)
+    if o.variant is not None:
+        raise ValueError(f"variant must be offsets, or left out, got {o.variant!r}")
+    return study.run(folder, o.targets, o.folds, o.only, o.hide, o.sizes, o.jobs, o.verbose)
 
 
 def _small_tables(o: Options) -> Any:
@@ -128,10 +145,11 @@ RUN: dict[Case, Callable[[Options], Any]] = {
     Case.molecules: _molecules,
     Case.enthalpies: _enthalpies,
     Case.fidelities: _fidelities,
+    Case.fidelities_of_gaps: _fidelities_of_gaps,
     Case.small_tables: _small_tables,
 }
 """The function of each case; its result is printed."""
-WRITTEN = (Case.gap, Case.molecules, Case.enthalpies, Case.fidelities, Case.small_tables)
+WRITTEN = (Case.gap, Case.molecules, Case.enthalpies, Case.fidelities, Case.fidelities_of_gaps, Case.small_tables)
 """Cases whose result has a method ``write`` for a folder."""
 _USED = {
     Case.no: {"hide", "split"},
@@ -139,8 +157,9 @@ _USED = {
     Case.color: {"hide"},
     Case.elements: {"hide"},
     Case.molecules: {"variant", "sizes"},
-    Case.enthalpies: {"variant", "sizes"},
+    Case.enthalpies: {"variant", "sizes", "hide"},
     Case.fidelities: {"variant"},
+    Case.fidelities_of_gaps: {"hide", "variant", "sizes", "targets", "folds"},
     Case.small_tables: {"variant", "sizes", "seed", "summary"},
 }
 """Options that some cases use and others do not."""
@@ -152,6 +171,10 @@ def refuse_unused(case: Case, given: dict[str, Any]) -> None:
         if value is not None and name not in _USED[case]:
             others = ", ".join(c.value for c in Case if name in _USED[c])
             raise ValueError(f"--{name} is for {others}, not for {case.value}")
+    if case is Case.enthalpies and given["variant"] != "full" and given["hide"] is not None:
+        raise ValueError("--hide: draws of enthalpies hide the measurement; it is for enthalpies with --variant full")
+    if case is Case.enthalpies and given["variant"] == "full" and given["sizes"] is not None:
+        raise ValueError("--sizes: with --variant full all enthalpies are used")
     if given["hide"] not in (None, "row", "target"):
         raise ValueError(f"hide must be one of {('row', 'target')}, got {given['hide']!r}")
 
@@ -162,30 +185,43 @@ def reproduce(
         typer.Argument(
             help="no: NO decomposition; gap: band gaps; color: colours; elements: hardness and volumes of the elements; "
             "molecules: small tables with a cheap source; enthalpies: formation enthalpies; fidelities: HSE beside PBE gaps; "
+            "fidelities-of-gaps: five fidelities of the gap in one model, resumed where it ended; "
             "small-tables: all small tables with one call, beside other learners, resumed where it ended."
         ),
     ],
     repeats: Annotated[
         int | None,
         typer.Option(
-            help="no, color, elements: repeats of five folds (10, 4, 4); gap: folds (5) or seeds (5); "
+            help="no, color, elements: repeats of five folds (10, 4, 4); gap: folds (5) or seeds (5); enthalpies --variant full: folds (5); "
             "molecules, enthalpies, fidelities: draws (10, 10, 3); small-tables: draws or repeats.",
             min=1,
         ),
     ] = None,
-    hide: Annotated[str | None, typer.Option(help="no, color, elements: row (default) or target.")] = None,
+    hide: Annotated[
+        str | None,
+        typer.Option(
+            help="no, color, elements: row (default) or target; fidelities-of-gaps, enthalpies --variant full: target (default) or row."
+        ),
+    ] = None,
     variant: Annotated[
         str | None,
         typer.Option(
             help="gap: G0, G1 (default) or G2; molecules: freesolv, polarizability, frameworks (default: these three) or "
-            "coarse; enthalpies: the source scan (default), oqmd or mp; fidelities: few (default) or all labels; small-tables: names of tables, comma-separated."
+            "coarse; enthalpies: the source scan (default), oqmd or mp, or full (all sources, five folds); fidelities: few (default) or all labels; fidelities-of-gaps: offsets (of each functional, no folds); small-tables: names of tables, comma-separated."
         ),
     ] = None,
     sizes: Annotated[
         str | None,
         typer.Option(
-            help="molecules, enthalpies, small-tables: rows with both labels, comma-separated (20,40,80; 100)."
+            help="molecules, enthalpies, small-tables: rows with both labels, comma-separated (20,40,80; 100); "
+            "fidelities-of-gaps: PBE gaps in training (all)."
         ),
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option(help="fidelities-of-gaps: some of expt, hse, gllb_sc, scan, comma-separated.")
+    ] = None,
+    folds: Annotated[
+        str | None, typer.Option(help="fidelities-of-gaps: some of the folds 0 to 4, comma-separated.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="no: kfold (default) or metal.")] = None,
     models: Annotated[str | None, typer.Option(help="Only these models, comma-separated.")] = None,
@@ -196,7 +232,7 @@ def reproduce(
             "--output",
             parser=path_in,
             help="Folder for the predictions behind the figures, and for pictures (gap) or scores of each draw "
-            "(molecules, enthalpies, fidelities); small-tables goes on with what is there.",
+            "(molecules, enthalpies, fidelities); small-tables and fidelities-of-gaps go on with what is there.",
         ),
     ] = None,
     seed: Annotated[
@@ -222,12 +258,14 @@ def reproduce(
             "split": split,
             "seed": seed,
             "summary": summary or None,
+            "targets": targets,
+            "folds": folds,
         }
         refuse_unused(case, given)
         only, numbers = names_in(models) or None, sizes_in(sizes) or None
         options = Options(
             repeats,
-            hide or "row",
+            hide or ("target" if case in (Case.fidelities_of_gaps, Case.enthalpies) else "row"),
             variant,
             "kfold" if split is None else split,
             only,
@@ -237,6 +275,8 @@ def reproduce(
             seed or 0,
             output,
             summary,
+            names_in(targets) or None,
+            folds_in(folds) or None,
         )
         result = RUN[case](options)
         typer.echo(str(result))

@@ -55,6 +55,15 @@ def sizes_in(text: str | None) -> list[int]:
     return [int(name) for name in names]
 
 
+def folds_in(text: str | None) -> list[int]:
+    """The positions of folds in a comma-separated text."""
+    names = names_in(text)
+    for name in names:
+        if not name.isdecimal():
+            raise ValueError(f"--folds: {name!r} is not the number of a fold, from 0 on")
+    return [int(name) for name in names]
+
+
 def require_columns(table: FileTable, names: Sequence[str], what: str) -> None:
     """Refuse names that are not columns; ``what`` is the option that named them."""
     for name in names:

@@ -125,6 +125,12 @@ def test_compare_writes_a_report(table, tmp_path):
         (("reproduce", "molecules", "--variant", "proteins"), "no table 'proteins'"),
         (("reproduce", "enthalpies", "--variant", "pbe"), "source must be one of"),
         (("reproduce", "fidelities", "--variant", "some"), "variant must be one of"),
+        (("reproduce", "fidelities-of-gaps", "--variant", "all"), "variant must be offsets"),
+        (("reproduce", "fidelities-of-gaps", "--folds", "first"), "'first' is not the number of a fold"),
+        (("reproduce", "fidelities-of-gaps", "--folds", "7"), "no fold 7"),
+        (("reproduce", "gap", "--targets", "expt"), "--targets is for fidelities-of-gaps"),
+        (("reproduce", "enthalpies", "--hide", "row"), "--variant full"),
+        (("reproduce", "enthalpies", "--variant", "full", "--sizes", "20"), "all enthalpies are used"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_exit_1(table, arguments, words, tmp_path, monkeypatch):
