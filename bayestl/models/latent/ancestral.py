@@ -320,8 +320,7 @@ def _descend(
     noise = {d.part: graph.noise(d.part).expand(n_draws).clone() for d in graph.data}
     z: dict[int, Tensor] = {}
     for c in graph.order:
-        node = graph.nodes[c]
-        position, part = part_of[c]
+        node, (position, part) = graph.nodes[c], part_of[c]
         if c in drawn.u:
             mean, variance = node.conditional_in_blocks(x, z, drawn.u[c])
         else:
@@ -342,11 +341,9 @@ def _descend(
         z[c] = mean + variance.sqrt() * tensor(streams.normal(n_draws), x.device)
         means[:, :, c], variances[:, :, c], values[:, :, c] = mean, variance, z[c]
         if data is not None and not isinstance(part.likelihood, Gaussian) and c == part.channels[-1]:
-            is_known = data.present
+            is_known, further_of_part = data.present, graph.further(position)
             f = torch.stack([z[k][:, is_known] for k in part.channels], dim=-1)
             block = LabelBlock(*(v[is_known] for v in data.block))
-            log_weights[:, is_known] += part.likelihood.log_density(
-                block, f, graph.noise(part), graph.further(position)
-            )
+            log_weights[:, is_known] += part.likelihood.log_density(block, f, graph.noise(part), further_of_part)
     further = [np.tile(to_numpy(graph.further(j)), (n_draws, 1)) for j in range(len(graph.data))]
     return _Block(means, variances, values, log_weights, noise, further)
