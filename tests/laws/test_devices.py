@@ -54,6 +54,11 @@ def everything(cell, model):
     frames = {"correlation": model.task_correlation()}
     if model._has_leave_one_out():
         frames |= {f"left out, {hide}": model.leave_one_out(hide=hide) for hide in ("target", "row") if model._has_leave_one_out(hide)}  # fmt: skip
+    if devices(model):
+        found |= {"draws": model._draws_at_rows(8, 0).latent}
+        frames["hyperparameters"] = model.hyperparameter_summary(n_draws=8)
+    if hasattr(model, "families_") and not isinstance(model, btl.ChainGP):
+        found |= {"prior draws": model._prior_at_rows(2, 0).latent}
     if isinstance(model, btl.LatentVariableGP):
         frames |= {"latent": model.latent(20), "edges": model.edges(n_draws=20)}
     if isinstance(model, btl.DifferenceGP):
