@@ -15,6 +15,7 @@ import torch
 from support.simulated import simulated_device
 
 import bayestl as btl
+from bayestl.models.latent import by_chains
 from bayestl.priors.processes import Constant
 from laws.test_same_numbers import answers, reference
 
@@ -126,6 +127,23 @@ def test_a_fit_on_a_card_is_the_same(cell):
 @OTHERS
 def test_every_fit_on_a_card_is_the_same(cell):
     check_fit(cell, simulated_device)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the chains have not settled")
+@pytest.mark.cells(lambda c: c.id == "latent, mcmc | gaussian")
+def test_short_chains_on_a_card_are_the_same(cell, monkeypatch):
+    """Before they make much of a last digit."""
+    for name, value in {"WARMUP": 4, "PATIENCE": 0, "STATES_PER_DRAW": 1, "KEPT": slice(None)}.items():
+        monkeypatch.setattr(by_chains, name, value)
+
+    def said(device):
+        model = cell.spec.make(cell.tasks).set_params(n_draws=32, device=device).fit(**cell.train)
+        return answers(cell, model)
+
+    here = said("cpu")
+    with simulated_device():
+        agree(here, said("cuda"))
 
 
 @pytest.mark.cells(lambda c: c.id in REAL)
