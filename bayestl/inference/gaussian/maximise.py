@@ -136,7 +136,7 @@ def fit(
     subset_size : int
         Number of labels in the first stage; tables of up to 1.5 times as many have no separate first stage.
     middle_size : int
-        Number of labels in the stage after it, which tables of more than 1.5 times as many have.
+        Number of labels in the stage after it, which tables of more than 1.5 times as many have where the first is much smaller.
     largest : int
         Largest number of labels in the last stage; for larger tables a subset determines the hyperparameters.
     max_iterations : int
@@ -171,7 +171,7 @@ def fit(
         ascents.append(ascent)
     best = max(ascents, key=lambda a: a.value)
     further = [last] if staged else []
-    if len(last) > 1.5 * middle_size and staged:
+    if staged and len(last) > 1.5 * middle_size > 2 * subset_size:
         further.insert(0, last.subset(middle_size, streams.generator(seed, "middle stage")))
     for labels in further if math.isfinite(best.value) else ():
         stage = in_stage(f"{len(labels)} labels")
