@@ -57,9 +57,9 @@ class Remembered:
     Labels beyond the first ``n`` are computed each time.
     """
 
-    def __init__(self, n: int) -> None:
-        self._slot = torch.full((n,), -1)
-        self._values = torch.empty(0, 0, dtype=torch.float64)
+    def __init__(self, n: int, device: torch.device) -> None:
+        self._slot = torch.full((n,), -1, device=device)
+        self._values = torch.empty(0, 0, dtype=torch.float64, device=device)
         self._used = 0
         self._lock = Lock()
 
@@ -83,7 +83,7 @@ class Remembered:
                     self._values = values.new_empty(min(room, len(self._slot)), values.shape[1])
                 end = self._used + len(new)
                 self._values[self._used : end] = values
-                self._slot[new] = torch.arange(self._used, end)
+                self._slot[new] = torch.arange(self._used, end, device=new.device)
                 self._used = end
             if not len(later):
                 return self._values[self._slot[place]]
@@ -107,7 +107,7 @@ class Neighbours:
         self.points, self._y, self._variance = points, y, variance
         self._metric = _metric(prior, points.x.shape[1]).detach()
         self._first = len(y)
-        self._remembered = Remembered(len(y))
+        self._remembered = Remembered(len(y), y.device)
         self._trees = self._new_trees(0)
         self._sort_rows()
 
