@@ -39,8 +39,10 @@ WRITE = {
     "csv": lambda f, p: f.to_csv(p / "a.csv", index=False),
     "tabs": lambda f, p: f.to_csv(p / "a.tsv", index=False, sep="\t"),
     "packed": lambda f, p: f.to_csv(p / "a.csv.gz", index=False),
-    "semicolons and commas": lambda f, p: f[["name", "number", "whole", "empty"]].assign(more=f["number"] / 3, most=f["number"] / 7).to_csv(
-        p / "a.csv", index=False, sep=";", decimal=","
+    "semicolons and commas": lambda f, p: (
+        f[["name", "number", "whole", "empty"]]
+        .assign(more=f["number"] / 3, most=f["number"] / 7)
+        .to_csv(p / "a.csv", index=False, sep=";", decimal=",")
     ),
     "comments and a title": lambda f, p: (p / "a.csv").write_text("# note\n\nTitle\n" + f.to_csv(index=False)),
     "parquet": lambda f, p: f.drop(columns="truth but one").to_parquet(p / "a.parquet"),
