@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BOOLEANS = {"true": True, "false": False}
-MOST_WORDS = 20_000
+MOST_WORDS = 5_000
 """Different cells of a column that are remembered."""
 
 
