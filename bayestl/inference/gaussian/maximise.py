@@ -11,7 +11,7 @@ scales.  Labels that are not Gaussian enter through pseudo-labels (``inference/g
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +97,7 @@ def fit(
     *,
     seed: int = 0,
     n_starts: int = 3,
-    subset_size: int = 400,
+    subset_sizes: Sequence[int] = (400,),
     largest: int = 3000,
     max_iterations: int = 200,
     tolerance: float = 5e-4,
@@ -115,8 +115,10 @@ def fit(
         Seed for the subset and the further starts.
     n_starts : int
         Number of starts of the optimiser; all but the best are dropped after the first stage.
-    subset_size : int
-        Number of labels in the first stage; tables of up to 1.5 times as many have no separate first stage.
+    subset_sizes : sequence of int
+        Numbers of labels in the first stage, rising; tables of up to 1.5 times the first have no separate first stage.  Of
+        each, all starts are tried, beside the best of the smaller ones; the one that goes on has the highest log posterior
+        given other labels, since with many features the best of a few labels may suit these alone.
     largest : int
         Largest number of labels in the last stage; for larger tables a subset determines the hyperparameters.
     max_iterations : int
@@ -134,24 +136,29 @@ def fit(
     generator = streams.generator(seed, "starts")
     first = get_raw(prior)
     starts = [first] + [_draw_start(prior, generator) for _ in range(n_starts - 1)]
-    staged = len(data) > 1.5 * subset_size
-    small = data.subset(subset_size, streams.generator(seed, "first stage")) if staged else data
-    last = data.subset(largest, streams.generator(seed, "last stage")) if len(data) > largest else data
+    sizes = [n for n in subset_sizes if len(data) > 1.5 * n]
     evaluations = 0
 
-    def in_stage(stage: str) -> Callable | None:
-        return None if callback is None else (lambda i, value: callback(stage, i, value))
-
-    ascents = []
-    for k, start in enumerate(starts):
-        rough = 2 * tolerance if staged else tolerance
-        ascent = _ascend(prior, small, start, max_iterations, rough, in_stage(f"start {k + 1} of {n_starts}"))
+    def ascend(stage: str, labels: Data, start: np.ndarray) -> _Ascent:
+        nonlocal evaluations
+        told = None if callback is None else (lambda i, value: callback(stage, i, value))
+        rough = tolerance if len(labels) > max(sizes, default=0) else 2 * tolerance
+        ascent = _ascend(prior, labels, start, max_iterations, rough, told)
         evaluations += ascent.n_evaluations
-        ascents.append(ascent)
-    best = max(ascents, key=lambda a: a.value)
-    if staged and math.isfinite(best.value):
-        best = _ascend(prior, last, best.raw, max_iterations, tolerance, in_stage(f"{len(last)} labels"))
-        evaluations += best.n_evaluations
+        return ascent
+
+    candidates: list[_Ascent] = []
+    for small in [data.subset(n, streams.generator(seed, "first stage")) for n in sizes] or [data]:
+        ascents = [ascend(f"start {k + 1} of {n_starts}", small, start) for k, start in enumerate(starts)]
+        candidates = [ascend("the best of fewer labels", small, c.raw) for c in candidates if math.isfinite(c.value)]
+        candidates.append(max(ascents, key=lambda a: a.value))
+    best = candidates[0]
+    if len(candidates) > 1:
+        others = data.subset(sizes[-1], streams.generator(seed, "comparison"))
+        best = max(candidates, key=lambda c: value_and_gradient(prior, others, c.raw)[0])
+    if sizes and math.isfinite(best.value):
+        last = data.subset(largest, streams.generator(seed, "last stage")) if len(data) > largest else data
+        best = ascend(f"{len(last)} labels", last, best.raw)
     if not math.isfinite(best.value):
         set_raw(prior, first)
         raise FitError(

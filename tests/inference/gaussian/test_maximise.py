@@ -1,6 +1,7 @@
 """The hyperparameters of highest posterior density."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.priors import sine_labels, single_task_prior
 
@@ -8,6 +9,7 @@ import bayestl as btl
 from bayestl.inference.gaussian import maximise
 from bayestl.inference.gaussian.labels import Labels
 from bayestl.inference.gaussian.maximise import FitError
+from bayestl.models.exact import hyperparameters
 from bayestl.priors.vector import get_raw
 
 
@@ -15,7 +17,7 @@ def test_staged_fit_agrees_with_a_fit_of_all_labels():
     labels = sine_labels(80)
     whole, staged = single_task_prior(), single_task_prior()
     one = maximise.fit(whole, labels, n_starts=1, tolerance=1e-7)
-    two = maximise.fit(staged, labels, n_starts=1, subset_size=20, tolerance=1e-7)
+    two = maximise.fit(staged, labels, n_starts=1, subset_sizes=(20,), tolerance=1e-7)
     assert two.log_posterior == pytest.approx(one.log_posterior, abs=0.01)
     assert one.converged
     assert two.converged
@@ -58,3 +60,18 @@ def test_real_gaps_do_not_run_away(data_folder):
     assert (model.families_[0].prior.mixing.raw_amplitude.exp() < 20).all()
     rho = float(model.families_[0].prior.mixing.rho.detach()[0])
     assert 0.5 < rho * model.scaler_.y_scale[1] / model.scaler_.y_scale[0] < 2.0  # of gaps in eV
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fast_function_that_few_labels_take_as_noise_is_found_in_more(monkeypatch, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.random((600, 10))
+    y = np.sin(9 * x[:, 0]) * np.cos(7 * x[:, 1]) + x[:, 2] + 0.1 * rng.standard_normal(600)
+    monkeypatch.setattr(hyperparameters, "LAPLACE_LABELS", 500)
+    found = {}
+    for sizes in ((60,), (60, 300), ()):
+        monkeypatch.setattr(hyperparameters, "FIRST_OF_MANY", sizes)
+        model = btl.IndependentGP(hyperparameters="map", verbose=False).fit(x, pd.DataFrame({"y": y}))
+        found[sizes] = model.families_[0].report.log_posterior
+    assert found[60, 300] > found[()] - 0.5
+    assert seed not in (0, 1) or found[60,] < found[()] - 100  # what is to be found is lost in few labels alone
