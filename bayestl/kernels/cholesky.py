@@ -31,18 +31,26 @@ def cholesky(covariance: Tensor, noise: Tensor) -> tuple[Tensor, float]:
     for jitter in JITTERS:
         diagonal.add_(jitter * scale - added)
         added = jitter * scale
-        factor, info = torch.linalg.cholesky_ex(shifted)
+        factor, info = torch.linalg.cholesky_ex(shifted.mT)  # by columns, as LAPACK takes it without a transposed copy
         if int(info) == 0 and math.isfinite(float(factor.diagonal().sum())):
             return factor, added
     raise torch.linalg.LinAlgError("covariance is not positive definite")
 
 
 def inverse_from_cholesky(factor: Tensor) -> Tensor:
-    """``(L L')^-1``: with one thread by SciPy's potri, in half the time of torch, whose threads SciPy does not share."""
+    """``(L L')^-1``."""
+    half = half_inverse(factor)
+    return half + half.T
+
+
+def half_inverse(factor: Tensor) -> Tensor:
+    """A matrix that with its transpose adds up to ``(L L')^-1``.
+
+    With one thread it is a triangle by SciPy's potri, in half the time of torch, whose threads SciPy does not share.
+    """
     if torch.get_num_threads() > 1:
-        return torch.cholesky_inverse(factor)
+        return torch.cholesky_inverse(factor).mul_(0.5)
     inverse, _ = scipy.linalg.lapack.dpotri(np.array(factor.numpy(), order="F"), lower=1, overwrite_c=1)
-    half = torch.from_numpy(inverse.T).triu_()
-    full = half + half.T
-    full.diagonal().mul_(0.5)
-    return full
+    half = torch.from_numpy(inverse.T)
+    half.diagonal().mul_(0.5)
+    return half

@@ -186,8 +186,9 @@ class _OnBlock(UnitKernel):
         block1 = x1.index_select(-1, self.columns)
         return self.base.covariance(argument, block1, block1 if x1 is x2 else x2.index_select(-1, self.columns))
 
-    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
-        return self.base.evaluate(argument, x[:, self.columns])
+    def evaluate(self, argument: Tensor, x1: Tensor, x2: Tensor) -> tuple[Tensor, Pull]:
+        block1 = x1[:, self.columns]
+        return self.base.evaluate(argument, block1, block1 if x1 is x2 else x2[:, self.columns])
 
     def metric(self, argument: Tensor, d: int) -> Tensor:
         of_block = self.base.metric(argument, len(self.columns))
@@ -206,9 +207,9 @@ class _Terms(UnitKernel):
         """``k_b(x1_i, x2_j)`` (..., n, m) of each term b."""
         return [t.covariance(a, x1, x2) for t, a in zip(self.terms, arguments.split(self.sizes, dim=-1), strict=True)]
 
-    def evaluate_terms(self, arguments: Tensor, x: Tensor) -> tuple[list[Tensor], list[Pull]]:
-        """``k_b(x_i, x_j)`` (..., n, n) of each term b, and the pull-back of a gradient with respect to it."""
-        pairs = [t.evaluate(a, x) for t, a in zip(self.terms, arguments.split(self.sizes, dim=-1), strict=True)]
+    def evaluate_terms(self, arguments: Tensor, x1: Tensor, x2: Tensor) -> tuple[list[Tensor], list[Pull]]:
+        """``k_b(x1_i, x2_j)`` (..., n, m) of each term b, and the pull-back of a gradient with respect to it."""
+        pairs = [t.evaluate(a, x1, x2) for t, a in zip(self.terms, arguments.split(self.sizes, dim=-1), strict=True)]
         return [value for value, _ in pairs], [pull for _, pull in pairs]
 
     def metrics(self, arguments: Tensor, d: int) -> list[Tensor]:
@@ -235,9 +236,9 @@ class _WeightedSum(_Terms):
         weights, arguments = self.split(argument)
         return reduce(add, map(mul, weights, self.covariances(arguments, x1, x2)))
 
-    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
+    def evaluate(self, argument: Tensor, x1: Tensor, x2: Tensor) -> tuple[Tensor, Pull]:
         weights, arguments = self.split(argument)
-        values, pulls = self.evaluate_terms(arguments, x)
+        values, pulls = self.evaluate_terms(arguments, x1, x2)
 
         def pull(gradient: Tensor) -> Tensor:
             in_weights = torch.stack([(gradient * value).sum(dim=(-2, -1)) for value in values], dim=-1)
@@ -259,8 +260,8 @@ class _Product(_Terms):
     def covariance(self, argument: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
         return reduce(mul, self.covariances(argument, x1, x2))
 
-    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
-        values, pulls = self.evaluate_terms(argument, x)
+    def evaluate(self, argument: Tensor, x1: Tensor, x2: Tensor) -> tuple[Tensor, Pull]:
+        values, pulls = self.evaluate_terms(argument, x1, x2)
 
         def pull(gradient: Tensor) -> Tensor:
             others = [reduce(mul, values[:b] + values[b + 1 :], gradient) for b in range(len(values))]

@@ -1,7 +1,6 @@
 """Stationary kernels ``k(x, x') = phi(r^2)`` of the scaled distance r, length scales partially pooled over features.
 
-The covariance matrix of one set of points, which every step of a fit needs with its gradient, has both in closed form,
-also for many sets of hyperparameters at once (any leading dimensions).
+The covariance matrix, which every step of a fit needs with its gradient, has both in closed form, also for many sets of hyperparameters at once (any leading dimensions).
 
 The length-scale prior scales with the dimension: Hvarfner, Hellsten, Nardi 2024, *Vanilla Bayesian
 optimization performs great in high dimensions* (arXiv 2402.02229).
@@ -33,8 +32,8 @@ white noise already, and the rounding of squared distances, which grows as their
 points."""
 SHORTEST = math.log(LEAST_LENGTH_SCALE)
 Pull = Callable[[Tensor], Tensor]
-"""Pull-back (vector-Jacobian product): from the symmetric gradient with respect to a matrix (..., n, n) to the gradient
-with respect to the argument (..., k) from which the matrix was evaluated."""
+"""Pull-back (vector-Jacobian product): from the gradient with respect to a matrix (..., n, m) to the gradient with respect to
+the argument (..., k) from which the matrix was evaluated."""
 
 
 class _OfSquaredDistance(torch.autograd.Function):
@@ -80,8 +79,8 @@ class UnitKernel(gpytorch.kernels.Kernel, ABC):
         return x1.new_ones(x1.shape[:-1]) if diag else self.covariance(self.argument(), x1, x2)
 
     @abstractmethod
-    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
-        """``k(x_i, x_j)`` (..., n, n) at arguments (..., k), and its :data:`Pull` to the arguments."""
+    def evaluate(self, argument: Tensor, x1: Tensor, x2: Tensor) -> tuple[Tensor, Pull]:
+        """``k(x1_i, x2_j)`` (..., n, m) at arguments (..., k), and its :data:`Pull` to the arguments."""
 
     @abstractmethod
     def metric(self, argument: Tensor, d: int) -> Tensor:
@@ -137,8 +136,8 @@ class Stationary(UnitKernel):
     def metric(self, argument: Tensor, d: int) -> Tensor:
         return (-2.0 * argument[:d].clamp_min(SHORTEST)).exp()
 
-    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
-        d2, pull = _squared_distances(x, argument)
+    def evaluate(self, argument: Tensor, x1: Tensor, x2: Tensor) -> tuple[Tensor, Pull]:
+        d2, pull = _squared_distances(x1, x2, argument)
         value, slope = self.profile(d2)
         return value, lambda gradient: pull(gradient * slope)
 
@@ -148,20 +147,18 @@ def _inverse_lengthscale(log_lengthscale: Tensor) -> Tensor:
     return (-log_lengthscale.clamp_min(SHORTEST)).exp()[..., None, :]
 
 
-def _squared_distances(x: Tensor, log_lengthscale: Tensor) -> tuple[Tensor, Pull]:
-    """``r^2`` between all pairs of points, and its :data:`Pull` to ``log l``."""
-    z = x * _inverse_lengthscale(log_lengthscale)
-    norms = (z * z).sum(-1)
-    pair_norms = norms[..., :, None] + norms[..., None, :]
-    multiply = torch.addmm if z.ndim == 2 else torch.baddbmm
-    d2 = multiply(pair_norms, z, z.mT, alpha=-2.0).clamp_min_(0.0)
-    torch.diagonal(d2, dim1=-2, dim2=-1).zero_()
+def _squared_distances(x1: Tensor, x2: Tensor, log_lengthscale: Tensor) -> tuple[Tensor, Pull]:
+    """``r^2`` between the points of two sets, and its :data:`Pull` to ``log l``."""
+    inverse = _inverse_lengthscale(log_lengthscale)
+    z1 = x1 * inverse
+    z2 = z1 if x1 is x2 else x2 * inverse
 
     def pull(gradient: Tensor) -> Tensor:
-        slope = (z * (gradient @ z - gradient.sum(-1, keepdim=True) * z)).sum(-2)
+        of_first = (z1 * torch.addcmul(gradient @ z2, gradient.sum(-1, keepdim=True), z1, value=-0.5)).sum(-2)
+        slope = of_first - 0.5 * (gradient.sum(-2).unsqueeze(-1) * z2 * z2).sum(-2)
         return slope.mul_(4.0).masked_fill_(log_lengthscale < SHORTEST, 0.0)
 
-    return d2, pull
+    return _between(z1, z2), pull
 
 
 class RBF(Stationary):
@@ -234,9 +231,9 @@ class RationalQuadratic(Stationary):
         alpha = argument[..., -1, None, None].exp()
         return (-alpha * torch.log1p(super().covariance(argument[..., :-1], x1, x2) / (2.0 * alpha))).exp()
 
-    def evaluate(self, argument: Tensor, x: Tensor) -> tuple[Tensor, Pull]:
+    def evaluate(self, argument: Tensor, x1: Tensor, x2: Tensor) -> tuple[Tensor, Pull]:
         alpha = argument[..., -1, None, None].exp()
-        d2, pull_distances = _squared_distances(x, argument[..., :-1])
+        d2, pull_distances = _squared_distances(x1, x2, argument[..., :-1])
         u = d2 / (2.0 * alpha)
         logs = u.log1p()
         value = (-alpha * logs).exp()

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +21,9 @@ from torch import Tensor
 from bayestl.priors.processes import Points, Process
 
 PullTerm = Callable[[Tensor, Tensor], Tensor]
-"""Of a term: from a symmetric gradient in the covariance to that in its argument; that in ``W`` is added in place."""
+"""Of a term: from a gradient in the covariance to that in its argument; that in ``W`` is added in place."""
+TILE = 256
+"""Points of which the covariance with as many others is evaluated at a time, in the cache of a processor."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,40 @@ class Term:
 
     def add(self, total: Tensor, weights: Tensor, argument: Tensor) -> PullTerm:
         """Add ``w_p w_p' o K_p`` to the covariance (..., n, n) in place; the result takes gradients back."""
-        value, pull_value = self.process.evaluate(argument, self.points)
-        w, block = weights[..., self.points.task, self.p], block_index(self.place, self.place)
-        total[block] += (w[..., None] * value).mul_(w[..., None, :])
+        w = weights[..., self.points.task, self.p]
+        n = len(self.points.task)
+        size = TILE if total.ndim == 2 and n >= 2 * TILE else max(n, 1)
+        tiles = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+        pulls = [self._add(total, w, argument, a, b) for i, a in enumerate(tiles) for b in tiles[: i + 1]]
 
         def pull(gradient: Tensor, in_weights: Tensor) -> Tensor:
-            of_block = gradient[block]
-            in_weights[..., self.p].index_add_(-1, self.points.task, 2.0 * ((of_block * value) @ w[..., None])[..., 0])
-            return pull_value((w[..., None] * of_block).mul_(w[..., None, :]))
+            in_w = torch.zeros_like(w)
+            slope = reduce(add, [pull_tile(gradient, in_w) for pull_tile in pulls])
+            in_weights[..., self.p].index_add_(-1, self.points.task, in_w)
+            return slope
+
+        return pull
+
+    def _add(self, total: Tensor, w: Tensor, argument: Tensor, a: slice, b: slice) -> PullTerm:
+        """The part of :meth:`add` of two runs of points, ``a`` and ``b``, and of ``b`` and ``a``."""
+        at = self.points if a == slice(0, len(self.points.task)) else self.points.at(a)
+        value, pull_value = self.process.evaluate(argument, at, at if a == b else self.points.at(b))
+        w_a, w_b, across = w[..., a], w[..., b], block_index(part_of(self.place, a), part_of(self.place, b))
+        back = block_index(part_of(self.place, b), part_of(self.place, a))
+        weighted = (w_a[..., :, None] * value).mul_(w_b[..., None, :])
+        total[across] += weighted
+        if a != b:
+            total[back] += weighted.mT
+
+        def pull(gradient: Tensor, in_w: Tensor) -> Tensor:
+            both = gradient[across] + gradient[back].mT
+            weighted = both * value
+            in_w[..., a] += (weighted @ w_b[..., None])[..., 0]
+            if a == b:
+                both *= 0.5
+            else:
+                in_w[..., b] += (weighted.mT @ w_a[..., None])[..., 0]
+            return pull_value(both.mul_(w_a[..., :, None]).mul_(w_b[..., None, :]))
 
         return pull
 
@@ -62,7 +91,7 @@ class RowTerm(Term):
         total[..., at[i], at[j]] += w[..., i] * w[..., j]
 
         def pull(gradient: Tensor, in_weights: Tensor) -> Tensor:
-            slope = 2.0 * gradient[..., at[i], at[j]] * w[..., j]
+            slope = (gradient[..., at[i], at[j]] + gradient[..., at[j], at[i]]) * w[..., j]
             in_weights[..., self.p].index_add_(-1, self.points.task[i], slope)
             return gradient.new_zeros(*gradient.shape[:-2], 0)
 
@@ -103,7 +132,10 @@ class Assembled(NamedTuple):
 
     covariance: Tensor
     pull: Callable[[Tensor], list[Tensor]]
-    """From a symmetric gradient in the covariance to the gradients in ``W`` and in the argument of each process."""
+    """From a gradient in the covariance, which is symmetric, to the gradients in ``W`` and in the argument of each process.
+
+    Only the sum of a gradient and its transpose counts: it may be twice a triangle, with the diagonal once.
+    """
 
 
 def assemble(n: int, terms: Sequence[Term], weights: Tensor, arguments: Sequence[Tensor]) -> Assembled:
@@ -116,6 +148,11 @@ def assemble(n: int, terms: Sequence[Term], weights: Tensor, arguments: Sequence
         return [in_weights, *(pull_term(gradient, in_weights) for pull_term in pulls)]
 
     return Assembled(total, pull)
+
+
+def part_of(place: slice | Tensor, run: slice) -> slice | Tensor:
+    """The places of a run of points, from those of all."""
+    return place[run] if isinstance(place, Tensor) else slice(place.start + run.start, place.start + run.stop)
 
 
 def block_index(rows: slice | Tensor, columns: slice | Tensor) -> tuple:
@@ -136,4 +173,4 @@ class PriorCovariance(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Any:
-        return None, None, *ctx.pull(0.5 * (grad + grad.mT))
+        return None, None, *ctx.pull(grad)

@@ -1,8 +1,8 @@
 """Unit-variance Gaussian processes ``u_p(x, g, i) ~ GP(0, k_p)`` over features x, groups g and rows i.
 
 They are a smooth function of x, a constant, one value per group and one per row; a prior mixes them linearly to the tasks
-(:class:`~bayestl.priors.prior.Prior`).  Each gives ``k_p`` between any points, and the matrix of one set of points
-together with the pull-back of a gradient (:data:`~bayestl.kernels.stationary.Pull`).
+(:class:`~bayestl.priors.prior.Prior`).  Each gives ``k_p`` between any points, also together with the
+pull-back of a gradient (:data:`~bayestl.kernels.stationary.Pull`).
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Process(gpytorch.Module, ABC):
         """The argument (k,) of :meth:`evaluate`, differentiable in the hyperparameters."""
 
     @abstractmethod
-    def evaluate(self, argument: Tensor, at: Points) -> tuple[Tensor, Pull]:
-        """``k(at_i, at_j)`` (..., n, n) at arguments (..., k), and its pull-back to the arguments."""
+    def evaluate(self, argument: Tensor, a: Points, b: Points) -> tuple[Tensor, Pull]:
+        """``k(a_i, b_j)`` (..., n, m) at arguments (..., k), and its pull-back to the arguments."""
 
 
 class Smooth(Process):
@@ -84,8 +84,8 @@ class Smooth(Process):
     def argument(self) -> Tensor:
         return self.kernel.argument()
 
-    def evaluate(self, argument: Tensor, at: Points) -> tuple[Tensor, Pull]:
-        return self.kernel.evaluate(argument, at.x)
+    def evaluate(self, argument: Tensor, a: Points, b: Points) -> tuple[Tensor, Pull]:
+        return self.kernel.evaluate(argument, a.x, b.x)
 
 
 class _Fixed(Process):
@@ -94,8 +94,8 @@ class _Fixed(Process):
     def argument(self) -> Tensor:
         return torch.zeros(0, dtype=torch.float64)
 
-    def evaluate(self, argument: Tensor, at: Points) -> tuple[Tensor, Pull]:
-        return self.covariance(at, at), lambda gradient: gradient.new_zeros(*gradient.shape[:-2], 0)
+    def evaluate(self, argument: Tensor, a: Points, b: Points) -> tuple[Tensor, Pull]:
+        return self.covariance(a, b), lambda gradient: gradient.new_zeros(*gradient.shape[:-2], 0)
 
 
 class Constant(_Fixed):

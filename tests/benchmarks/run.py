@@ -30,6 +30,7 @@ class Case(StrEnum):
     full_bayes = "full-bayes"
     harm = "harm"
     likelihoods = "likelihoods"
+    peers = "peers"
     recovery = "recovery"
     sbc = "sbc"
     scale = "scale"
@@ -49,19 +50,20 @@ def main(
         typer.Argument(
             help="agreement: variational inference against Markov chains; campaigns: active learning of band gaps; few-shot: many tasks "
             "with few labels; fidelities: optimisation with a cheap source; full-bayes: chains and those of BoTorch; harm: bad sources; "
-            "likelihoods, recovery: known truth; sbc: ranks on simulated tables; scale: a thousand labels to a million; speed: time to fit."
+            "likelihoods, recovery: known truth; peers: time and error beside other libraries; sbc: ranks on simulated tables; scale: a thousand labels to a million; speed: time to fit."
         ),
     ],
     repeats: Annotated[
         int | None,
         typer.Option(
-            help="Tables (sbc, recovery 200, likelihoods 100, harm 40, few-shot 20, full-bayes 3), seeds (campaigns 20, fidelities 5) or "
+            help="Tables (sbc, recovery 200, likelihoods 100, harm 40, few-shot 20, full-bayes 3, peers 3), seeds (campaigns 20, fidelities 5) or "
             "draws (agreement 8000).",
             min=1,
         ),
     ] = None,
     models: Annotated[
-        str | None, typer.Option(help="sbc, campaigns, fidelities, scale (1e3, 1e4 ...): only these, comma-separated.")
+        str | None,
+        typer.Option(help="sbc, campaigns, fidelities, peers, scale (1e3, 1e4 ...): only these, comma-separated."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for the records, and pictures where a case has any.")

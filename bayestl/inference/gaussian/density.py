@@ -16,14 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayestl.kernels.cholesky import cholesky, inverse_from_cholesky
+from bayestl.kernels.cholesky import cholesky, half_inverse
 from bayestl.priors.assemble import Term, assemble
 from bayestl.priors.prior import Prior
 from bayestl.priors.vector import call_at
 
 
 class LogNormalDensity(torch.autograd.Function):
-    """``log N(y | 0, K + diag(v))`` with the closed-form gradient ``(alpha alpha' - (K + diag(v))^-1) / 2``."""
+    """``log N(y | 0, K + diag(v))`` with the closed-form gradient ``(alpha alpha' - (K + diag(v))^-1) / 2``.
+
+    ``K`` is symmetric, and only the sum of the gradient and its transpose is that.
+    """
 
     @staticmethod
     def forward(ctx: Any, covariance: Tensor, noise: Tensor, y: Tensor) -> Tensor:
@@ -35,7 +38,7 @@ class LogNormalDensity(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         factor, alpha = ctx.saved_tensors
-        g = inverse_from_cholesky(factor).mul_(-0.5 * grad).addr_(alpha, alpha, alpha=0.5 * float(grad))
+        g = half_inverse(factor).addr_(alpha, alpha, beta=-float(grad), alpha=0.5 * float(grad))
         return g, g.diagonal(), -alpha * grad
 
 

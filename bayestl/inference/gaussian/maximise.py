@@ -2,8 +2,10 @@
 
     maximise  log p(y | theta) + log p(theta)        over the raw (logarithmic) hyperparameters theta
 
-There are several starts on a small stratified subset, then a fit to all labels from the best of them, until the steps
-gain less than a fixed amount per label.  The marginal likelihood is a multivariate normal density by Cholesky in
+There are several starts on a small stratified subset, then a fit to a larger one from the best of them, and one to all
+labels, until the steps gain less than a fixed amount per label.  What L-BFGS has learnt of the curvature in one stage gives
+the coordinates of the next, ``theta = theta_0 + R z`` with ``R R'`` the inverse Hessian per label, so that a few steps on all
+labels are enough.  The marginal likelihood is a multivariate normal density by Cholesky in
 float64, not by conjugate gradients: below about 10^4 labels these are slower, and do not converge for flat length
 scales.  Labels that are not Gaussian enter through pseudo-labels (``inference/gaussian/sites.py``).
 """
@@ -11,7 +13,7 @@ scales.  Labels that are not Gaussian enter through pseudo-labels (``inference/g
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,7 @@ import scipy.optimize
 
 from bayestl import streams
 from bayestl.inference.gaussian.labels import Data, value_and_gradient
+from bayestl.inference.gaussian.laplace import covariance_root
 from bayestl.inference.reports import FitReport
 from bayestl.inference.threads import threads_for
 from bayestl.priors.prior import Prior
@@ -42,17 +45,31 @@ class _Ascent:
     converged: bool
     message: str
     n_evaluations: int
+    root: np.ndarray
+    """A root of the inverse Hessian of the negative log posterior per label, as the optimiser knows it."""
 
 
 def _ascend(
-    prior: Prior, data: Data, start: np.ndarray, max_iterations: int, tolerance: float, callback: Callable | None
+    prior: Prior,
+    data: Data,
+    start: np.ndarray,
+    root: np.ndarray | None,
+    max_iterations: int,
+    tolerance: float,
+    callback: Callable | None,
 ) -> _Ascent:
-    """The result of L-BFGS-B, stopped when five steps together gain less than ``tolerance`` per label."""
-    n = len(data)
-    best = _Ascent(start, -math.inf, np.zeros_like(start), False, "no finite value", 0)
+    """The result of L-BFGS-B, stopped when five steps together gain less than ``tolerance`` per label.
+
+    In coordinates in which the curvature is known (``root``) three steps are compared with three fifths of it.
+    """
+    n, size = len(data), len(start)
+    steps, least = (5, tolerance) if root is None else (3, 0.6 * tolerance)
+    axes = np.eye(size) if root is None else root
+    best = _Ascent(start, -math.inf, np.zeros_like(start), False, "no finite value", 0, axes)
     recent: list[float] = []
 
-    def objective(raw: np.ndarray) -> tuple[float, np.ndarray]:
+    def objective(z: np.ndarray) -> tuple[float, np.ndarray]:
+        raw = np.clip(start + axes @ z, -RAW_BOUND, RAW_BOUND)
         value, gradient = value_and_gradient(prior, data, raw)
         best.n_evaluations += 1
         if value > best.value:
@@ -61,28 +78,28 @@ def _ascend(
             callback(best.n_evaluations, best.value / n)
         if not math.isfinite(value):
             return 1e10, np.zeros_like(raw)
-        return -value / n, -gradient / n
+        return -value / n, -(np.where(np.abs(raw) < RAW_BOUND, gradient, 0.0) @ axes) / n
 
     def after_step(_: np.ndarray) -> None:
         recent.append(best.value)
-        if len(recent) > 5 and recent[-1] - recent[-6] < tolerance * n:
-            best.converged, best.message = True, "five steps gained less than the tolerance"
+        if len(recent) > steps and recent[-1] - recent[-1 - steps] < least * n:
+            best.converged, best.message = True, f"{steps} steps gained less than the tolerance"
             raise StopIteration
 
-    bounds = [(-RAW_BOUND, RAW_BOUND)] * len(start)
     with threads_for(n):
         result = scipy.optimize.minimize(
             objective,
-            start,
+            np.zeros(size),
             jac=True,
             method="L-BFGS-B",
-            bounds=bounds,
+            bounds=list(zip(-RAW_BOUND - start, RAW_BOUND - start, strict=True)) if root is None else None,
             callback=after_step,
             options={"maxiter": max_iterations, "ftol": 1e-10, "gtol": 1e-6, "maxls": 30},
         )
     if not best.converged and math.isfinite(best.value):
         best.converged = bool(result.success)
         best.message = str(result.message)
+    best.root = axes @ covariance_root(result.hess_inv.todense())
     return best
 
 
@@ -97,7 +114,9 @@ def fit(
     *,
     seed: int = 0,
     n_starts: int = 3,
-    subset_sizes: Sequence[int] = (400,),
+    subset_size: int = 400,
+    middle_size: int = 1000,
+    restart: bool = False,
     largest: int = 3000,
     max_iterations: int = 200,
     tolerance: float = 5e-4,
@@ -115,10 +134,13 @@ def fit(
         Seed for the subset and the further starts.
     n_starts : int
         Number of starts of the optimiser; all but the best are dropped after the first stage.
-    subset_sizes : sequence of int
-        Numbers of labels in the first stage, rising; tables of up to 1.5 times the first have no separate first stage.  Of
-        each, all starts are tried, beside the best of the smaller ones; the one that goes on has the highest log posterior
-        given other labels, since with many features the best of a few labels may suit these alone.
+    subset_size : int
+        Number of labels in the first stage; tables of up to 1.5 times as many have no separate first stage.
+    middle_size : int
+        Number of labels in the stage after it, which tables of more than 1.5 times as many have.
+    restart : bool
+        Whether that stage tries all starts again, beside the best of the first stage; of both ends the one with the higher
+        log posterior given other labels goes on, since with many features the best of a few labels may suit these alone.
     largest : int
         Largest number of labels in the last stage; for larger tables a subset determines the hyperparameters.
     max_iterations : int
@@ -136,29 +158,34 @@ def fit(
     generator = streams.generator(seed, "starts")
     first = get_raw(prior)
     starts = [first] + [_draw_start(prior, generator) for _ in range(n_starts - 1)]
-    sizes = [n for n in subset_sizes if len(data) > 1.5 * n]
+    staged = len(data) > 1.5 * subset_size
+    small = data.subset(subset_size, streams.generator(seed, "first stage")) if staged else data
+    last = data.subset(largest, streams.generator(seed, "last stage")) if len(data) > largest else data
     evaluations = 0
 
-    def ascend(stage: str, labels: Data, start: np.ndarray) -> _Ascent:
+    def ascend(stage: str, labels: Data, start: np.ndarray, root: np.ndarray | None = None) -> _Ascent:
         nonlocal evaluations
         told = None if callback is None else (lambda i, value: callback(stage, i, value))
-        rough = tolerance if len(labels) > max(sizes, default=0) else 2 * tolerance
-        ascent = _ascend(prior, labels, start, max_iterations, rough, told)
+        ascent = _ascend(prior, labels, start, root, max_iterations, (2 - (labels is last)) * tolerance, told)
         evaluations += ascent.n_evaluations
         return ascent
 
-    candidates: list[_Ascent] = []
-    for small in [data.subset(n, streams.generator(seed, "first stage")) for n in sizes] or [data]:
-        ascents = [ascend(f"start {k + 1} of {n_starts}", small, start) for k, start in enumerate(starts)]
-        candidates = [ascend("the best of fewer labels", small, c.raw) for c in candidates if math.isfinite(c.value)]
-        candidates.append(max(ascents, key=lambda a: a.value))
-    best = candidates[0]
-    if len(candidates) > 1:
-        others = data.subset(sizes[-1], streams.generator(seed, "comparison"))
-        best = max(candidates, key=lambda c: value_and_gradient(prior, others, c.raw)[0])
-    if sizes and math.isfinite(best.value):
-        last = data.subset(largest, streams.generator(seed, "last stage")) if len(data) > largest else data
-        best = ascend(f"{len(last)} labels", last, best.raw)
+    def ascend_all(labels: Data) -> list[_Ascent]:
+        return [ascend(f"start {k + 1} of {n_starts}", labels, start) for k, start in enumerate(starts)]
+
+    ascents = ascend_all(small)
+    best = max(ascents, key=lambda a: a.value)
+    if staged and len(last) > 1.5 * middle_size:
+        middle = last.subset(middle_size, streams.generator(seed, "middle stage"))
+        ends = [ascend(f"{len(middle)} labels", middle, best.raw, best.root)] if math.isfinite(best.value) else []
+        if restart or not ends:
+            ascents = ascend_all(middle)
+            others = data.subset(middle_size, streams.generator(seed, "comparison"))
+            ends.append(max(ascents, key=lambda a: a.value))
+            ends.sort(key=lambda a: value_and_gradient(prior, others, a.raw)[0])
+        best = ends[-1]
+    if staged and math.isfinite(best.value):
+        best = ascend(f"{len(last)} labels", last, best.raw, best.root)
     if not math.isfinite(best.value):
         set_raw(prior, first)
         raise FitError(

@@ -283,6 +283,7 @@ class Observations:
         """Gaussian labels and sites with the same posterior; see :class:`~bayestl.inference.gaussian.labels.Data`."""
         if covariance is None:
             covariance = prior.covariance(self.points, self.points)
+            self._start = None  # whatever hyperparameters were tried last: their sites may be far from these
         if mean is None:
             mean = torch.zeros(len(self._rows), dtype=covariance.dtype)
         sites = self.settle(prior, covariance, mean)

@@ -12,6 +12,7 @@ from bayestl.inference.gaussian.labels import Labels, log_marginal_likelihood, l
 from bayestl.kernels.combined import build_kernel
 from bayestl.kernels.stationary import KERNELS
 from bayestl.likelihoods.hyperparameters import Noise
+from bayestl.priors import assemble
 from bayestl.priors.autoregression import Autoregression, Link
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, PerGroup, PerRow, Points, Smooth
@@ -48,9 +49,11 @@ def test_the_subset_holds_rare_tasks_and_keeps_rows_together():
     assert len(shared) >= 2
 
 
+@pytest.mark.parametrize("tile", [4, 256])  # points of which the covariance is evaluated at a time
 @pytest.mark.parametrize("kernel", [*KERNELS, "sum", "product"])
-def test_many_hyperparameters_at_once_are_each_of_them(kernel):
+def test_many_hyperparameters_at_once_are_each_of_them(monkeypatch, kernel, tile):
     """All walkers of a chain take this way; the ones beside it are the same arithmetic, one after another."""
+    monkeypatch.setattr(assemble, "TILE", tile)
     rng = np.random.default_rng(0)
     n, parts = 18, gaussian_parts(2)
     blocks = btl.Kernel("matern52", "a"), btl.Kernel("rational-quadratic", ["a", "b"])
