@@ -116,6 +116,7 @@ def fit(
     n_starts: int = 3,
     subset_size: int = 400,
     middle_size: int = 1000,
+    restart: bool = False,
     largest: int = 3000,
     max_iterations: int = 200,
     tolerance: float = 5e-4,
@@ -137,6 +138,9 @@ def fit(
         Number of labels in the first stage; tables of up to 1.5 times as many have no separate first stage.
     middle_size : int
         Number of labels in the stage after it, which tables of more than 1.5 times as many have where the first is much smaller.
+    restart : bool
+        Whether that stage tries all starts again, beside the best of the first stage; of both ends the one with the higher
+        log posterior given other labels goes on, since with many features the best of a few labels may suit these alone.
     largest : int
         Largest number of labels in the last stage; for larger tables a subset determines the hyperparameters.
     max_iterations : int
@@ -159,25 +163,29 @@ def fit(
     last = data.subset(largest, streams.generator(seed, "last stage")) if len(data) > largest else data
     evaluations = 0
 
-    def in_stage(stage: str) -> Callable | None:
-        return None if callback is None else (lambda i, value: callback(stage, i, value))
-
-    ascents = []
-    for k, start in enumerate(starts):
-        rough = 2 * tolerance if staged else tolerance
-        stage = in_stage(f"start {k + 1} of {n_starts}")
-        ascent = _ascend(prior, small, start, None, max_iterations, rough, stage)
+    def ascend(stage: str, labels: Data, start: np.ndarray, root: np.ndarray | None = None) -> _Ascent:
+        nonlocal evaluations
+        told = None if callback is None else (lambda i, value: callback(stage, i, value))
+        ascent = _ascend(prior, labels, start, root, max_iterations, (2 - (labels is last)) * tolerance, told)
         evaluations += ascent.n_evaluations
-        ascents.append(ascent)
+        return ascent
+
+    def ascend_all(labels: Data) -> list[_Ascent]:
+        return [ascend(f"start {k + 1} of {n_starts}", labels, start) for k, start in enumerate(starts)]
+
+    ascents = ascend_all(small)
     best = max(ascents, key=lambda a: a.value)
-    further = [last] if staged else []
     if staged and len(last) > 1.5 * middle_size > 2 * subset_size:
-        further.insert(0, last.subset(middle_size, streams.generator(seed, "middle stage")))
-    for labels in further if math.isfinite(best.value) else ():
-        stage = in_stage(f"{len(labels)} labels")
-        rough = tolerance if labels is last else 2 * tolerance
-        best = _ascend(prior, labels, best.raw, best.root, max_iterations, rough, stage)
-        evaluations += best.n_evaluations
+        middle = last.subset(middle_size, streams.generator(seed, "middle stage"))
+        ends = [ascend(f"{len(middle)} labels", middle, best.raw, best.root)] if math.isfinite(best.value) else []
+        if restart or not ends:
+            ascents = ascend_all(middle)
+            others = data.subset(middle_size, streams.generator(seed, "comparison"))
+            ends.append(max(ascents, key=lambda a: a.value))
+            ends.sort(key=lambda a: value_and_gradient(prior, others, a.raw)[0])
+        best = ends[-1]
+    if staged and math.isfinite(best.value):
+        best = ascend(f"{len(last)} labels", last, best.raw, best.root)
     if not math.isfinite(best.value):
         set_raw(prior, first)
         raise FitError(

@@ -41,10 +41,6 @@ CHAIN_LABELS = 200
 """Most labels at which the offsets of a difference model are averaged over a chain of hyperparameters."""
 LARGEST, LARGEST_SITES = 3000, 1000
 """Most labels that hyperparameters are fitted to (a random subset of larger tables); fewer for non-Gaussian labels."""
-FIRST, FIRST_OF_MANY = 400, 1000
-"""Labels that the first stage of that fit sees, and of tables with more than :data:`LAPLACE_LABELS`: a function that varies
-fast along a few features looks like noise in few labels, and a fit that has begun so does not find it in more."""
-
 Sampler = Callable[[Prior, Data, int, int], np.ndarray]
 
 
@@ -69,7 +65,7 @@ def fit_family(
             data,
             seed=spawn(seed, "maximum"),
             n_starts=n_starts,
-            subset_size=FIRST_OF_MANY if isinstance(data, Labels) and len(data) > LAPLACE_LABELS else FIRST,
+            restart=isinstance(data, Labels) and len(data) > LAPLACE_LABELS,
             largest=LARGEST_SITES if isinstance(data, Observations) else LARGEST,
             callback=lambda stage, i, value: update(
                 completed=i, description=f"{title}: {stage}, log posterior per label {value:.3f}"

@@ -1,6 +1,9 @@
 """The hyperparameters of highest posterior density."""
 
+from functools import partial
+
 import numpy as np
+import pandas as pd
 import pytest
 from support.priors import sine_labels, single_task_prior
 
@@ -8,7 +11,10 @@ import bayestl as btl
 from bayestl.inference.gaussian import maximise
 from bayestl.inference.gaussian.labels import Labels
 from bayestl.inference.gaussian.maximise import FitError
+from bayestl.models.exact import hyperparameters
 from bayestl.priors.vector import get_raw
+
+FIT = maximise.fit
 
 
 @pytest.mark.parametrize("middle", [40, 1000], ids=["three stages", "two stages"])
@@ -59,3 +65,28 @@ def test_real_gaps_do_not_run_away(data_folder):
     assert (model.families_[0].prior.mixing.raw_amplitude.exp() < 20).all()
     rho = float(model.families_[0].prior.mixing.rho.detach()[0])
     assert 0.5 < rho * model.scaler_.y_scale[1] / model.scaler_.y_scale[0] < 2.0  # of gaps in eV
+
+
+@pytest.mark.slow
+def test_fast_functions_that_few_labels_take_as_noise_are_found_in_more(monkeypatch):
+    gained = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x = rng.random((800, 10))
+        low = (
+            np.sin(9 * x[:, 0]) * np.cos(7 * x[:, 1])
+            + np.abs(np.sin(4 * x[:, 2]))
+            + 0.7 * np.sin(5 * (x[:, 4] + x[:, 5]))
+        )
+        high = 1.2 * low + 0.5 * np.sin(3 * x[:, 4]) + 0.1 * rng.standard_normal(800)
+        Y = pd.DataFrame({"low": low + 0.05 * rng.standard_normal(800), "high": high})
+        Y.iloc[:400, 1] = Y.iloc[400:, 0] = np.nan
+        values = []
+        for restart in (False, True):
+            monkeypatch.setattr(maximise, "fit", partial(FIT, subset_size=200, middle_size=500))
+            monkeypatch.setattr(hyperparameters, "LAPLACE_LABELS", 0 if restart else 10**9)
+            model = btl.DifferenceGP(hyperparameters="map", verbose=False).fit(x, Y)
+            values.append(model.families_[0].report.log_posterior)
+        gained.append(values[1] - values[0])
+    assert min(gained) > -1.0
+    assert sum(gained) > 20.0
