@@ -162,8 +162,7 @@ def value_and_gradient(prior: Prior, data: Data, raw: np.ndarray) -> tuple[float
 def stratified(kind: np.ndarray, rows: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
     """Sorted positions of about ``size`` of N labels: kinds (N,) equally often where possible.
 
-    Half of each kind are of whole rows with several kinds, as far as there are any: only they say what the labels of a row
-    share.  The others are of any rows, which may be unlike these.
+    Whole rows are drawn, those with several kinds first: only they say what the labels of a row share.
     """
     counts = np.bincount(kind)
     quota = np.zeros_like(counts)
@@ -172,11 +171,8 @@ def stratified(kind: np.ndarray, rows: np.ndarray, size: int, generator: np.rand
         quota[t] = min(counts[t], left // (len(counts) - position))
         left -= quota[t]
     _, row, labels_of_row = np.unique(rows, return_inverse=True, return_counts=True)
-    drawn = generator.permutation(len(labels_of_row))
-    several_first = np.lexsort([drawn, -labels_of_row]).argsort()
-    chosen = []
-    for t, k in enumerate(quota):
-        of_kind = np.flatnonzero(kind == t)
-        first, others = np.split(of_kind[np.argsort(several_first[row[of_kind]], kind="stable")], [-(-k // 2)])
-        chosen += [first, others[np.argsort(drawn[row[others]], kind="stable")[: k // 2]]]
+    order = np.lexsort([generator.permutation(len(labels_of_row)), -labels_of_row]).argsort()[row]
+    chosen = [
+        np.flatnonzero(kind == t)[np.argsort(order[kind == t], kind="stable")[: quota[t]]] for t in range(len(counts))
+    ]
     return np.sort(np.concatenate(chosen))
