@@ -60,9 +60,9 @@ class ChainLatent:
         component, path = self._pairs(part)
         where = component[:, None], path[:, None], np.arange(len(self._chain.open))
         moments = []
-        for of_base, of_paths in zip(base, (self._chain.paths.means, self._chain.paths.covariances), strict=True):
+        for of_base, of_paths in zip(base, self._chain.of_paths(part), strict=True):
             values = of_base[component % len(of_base)]
-            values[:, self._chain.open] = of_paths[part][where]
+            values[:, self._chain.open] = of_paths[where]
             moments.append(values)
         means, covariances = moments
         rows = np.flatnonzero(self._chain.informed[:, part.task])
@@ -249,7 +249,8 @@ class ChainLatent:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Means (n, R, L) and covariances of a part's latent values in the drawn components and paths of open rows."""
         index = component[:, None] + half[:, rows], path[:, rows], self._chain.position[rows]
-        return self._chain.paths.means[part][index], self._chain.paths.covariances[part][index]
+        means, covariances = self._chain.of_paths(part)
+        return means[index], covariances[index]
 
 
 def _normal(covariance: np.ndarray, generator: np.random.Generator) -> np.ndarray:

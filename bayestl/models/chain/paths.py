@@ -130,8 +130,10 @@ class ChainPaths:
         self.family = {part: f for f in model.families_ for part in f.parts}
         every = np.arange(len(rows.x))
         self.base = {p: self.at(p, inputs[p.task], every) for p in self.family}
+        self._base_moments: dict[TaskPart, tuple[np.ndarray, np.ndarray]] = {}
         self.open = np.flatnonzero(~self.fixed.all(axis=1))
         self.position = np.searchsorted(self.open, every).clip(max=len(self.open) - 1)
+        self._weights = (self.known & ~self.fixed).any(axis=0)
         self.paths = self._all_paths()
 
     def _informed_from_below(self) -> np.ndarray:
@@ -167,9 +169,11 @@ class ChainPaths:
 
     def base_moments(self, part: TaskPart) -> tuple[np.ndarray, np.ndarray]:
         """Means (S, n, L) and covariances of a part's latent values at the inputs without drawn labels."""
-        n = len(self.x)
-        means, covariances = self.base[part].moments()
-        return means[:, -n:], covariances[:, -n:]
+        if part not in self._base_moments:
+            n = len(self.x)
+            means, covariances = self.base[part].moments()
+            self._base_moments[part] = means[:, -n:], covariances[:, -n:]
+        return self._base_moments[part]
 
     def stand_in(self, t: int) -> float:
         """Weight of a task's regression on an expected source, in rows without the source."""
@@ -207,28 +211,50 @@ class ChainPaths:
             members.append(self._model.tasks_[t].observes.combine(predicted))
         return average(np.array([share, 1 - share]) if share else np.ones(1), members)
 
+    def of_paths(self, part: TaskPart) -> tuple[np.ndarray, np.ndarray]:
+        """Means (S, K, R, L) of a part's latent values on the paths of the open rows, and covariances."""
+        if part not in self.paths.means:
+            few = [np.arange(i, min(i + ROWS, len(self.open))) for i in range(0, len(self.open), ROWS)]
+            labels = self._above(part.task, self.paths)
+            pieces = [self._part_moments(part, self.open[i], None if labels is None else labels[:, i]) for i in few]
+            means, covariances = (np.concatenate(v, axis=2) for v in zip(*pieces, strict=True))
+            self.paths.means[part], self.paths.covariances[part] = means, covariances
+        return self.paths.means[part], self.paths.covariances[part]
+
+    def _above(self, t: int, down: Descent) -> np.ndarray | None:
+        """Labels (K, R) on paths of the task that a task follows, None for a first one."""
+        above = self.above[t]
+        return None if above is None else down.labels[above]
+
+    def _part_moments(self, part: TaskPart, rows: np.ndarray, above: np.ndarray | None) -> tuple[np.ndarray, ...]:
+        """Means (S, K, R, L) and covariances of a part at the given rows, on paths whose labels of the task before are ``above`` (K, R)."""
+        t, k = part.task, PATHS
+        share, drawn = self.stand_in(t), ~self.fixed[rows, t]
+        base = [v[:, rows][:, None] for v in self.base_moments(part)]
+        moments = [
+            np.broadcast_to(v, (len(v), k, *v.shape[2:]))
+            for v in (np.concatenate([b, b]) if share else b for b in base)
+        ]
+        if above is not None and drawn.any():
+            repeated = np.tile(rows[drawn], k)
+            inputs = self._model._drawn_inputs(t, self.x[repeated], above[:, drawn].ravel())
+            moments = [v.copy() for v in moments]
+            for values, at_paths in zip(moments, self._moments(part, inputs, repeated), strict=True):
+                values[-len(at_paths) :, :, drawn] = at_paths.reshape(len(at_paths), k, -1, *at_paths.shape[2:])
+        return tuple(moments)
+
     def _descend(self, rows: np.ndarray, scores: np.ndarray) -> Descent:
-        """The paths of the given rows whose levels are those of normal ``scores`` (K, R, T), tasks in their order."""
+        """The paths of the given rows whose levels are those of normal ``scores`` (K, R, T), tasks in their order.
+
+        Tasks on which no label of the open rows depends are left for :meth:`of_paths`.
+        """
         k, r = scores.shape[:2]
         down = Descent({}, {}, {}, np.zeros((k, r)))
-        for j, (t, above) in enumerate(self.above.items()):
+        for j, t in enumerate(self.order):
             drawn, known = ~self.fixed[rows, t], self.known[rows, t]
-            inputs, repeated = np.empty(0), np.tile(rows[drawn], k)
-            if above is not None and drawn.any():
-                inputs = self._model._drawn_inputs(t, self.x[repeated], down.labels[above][:, drawn].ravel())
-            for part in (p for p in self.family if p.task == t):
-                share = self.stand_in(t)
-                base = [v[:, rows][:, None] for v in self.base_moments(part)]
-                means, covariances = (
-                    np.broadcast_to(v, (len(v), k, *v.shape[2:]))
-                    for v in (np.concatenate([b, b]) if share else b for b in base)
-                )
-                if drawn.any():
-                    means, covariances = means.copy(), covariances.copy()
-                    found = self._moments(part, inputs, repeated)
-                    for values, at_paths in zip((means, covariances), found, strict=True):
-                        values[-len(at_paths) :, :, drawn] = at_paths.reshape(len(at_paths), k, -1, *at_paths.shape[2:])
-                down.means[part], down.covariances[part] = means, covariances
+            if t in self.sources or self._weights[t]:
+                for part in (p for p in self.family if p.task == t):
+                    down.means[part], down.covariances[part] = self._part_moments(part, rows, self._above(t, down))
             down.labels[t] = np.tile(self._labels.y[rows, t], (k, 1))
             if (unknown := ~known).any() and t in self.sources:
                 of_label = self._given(t, down, unknown)
