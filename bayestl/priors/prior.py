@@ -128,8 +128,17 @@ class Prior(gpytorch.Module):
         return reduce(add, (w[..., :, None] * process.covariance(a, b) * v[..., None, :] for process, w, v in terms))
 
     def variance(self, a: Points) -> Tensor:
-        """``var f(a_i)``, shape (len(a),): the processes have unit variance."""
-        return (self.weights() ** 2).sum(1)[a.task]
+        """``var f(a_i)``, shape (len(a),)."""
+        return ((self.weights() ** 2)[a.task] * self._variances(a)).sum(1)
+
+    def within_rows(self, a: Points) -> Tensor:
+        """``cov(f_t, f_u)`` (len(a), C, C) of all functions at each of the rows of some points."""
+        weights = self.weights()
+        return (weights * self._variances(a)[:, None]) @ weights.T
+
+    def _variances(self, a: Points) -> Tensor:
+        """The variance (len(a), P) of each process at each point."""
+        return torch.stack([process.variance(a) for process in self], dim=-1)
 
     def process_covariance(self, p: int, a: Points, b: Points) -> Tensor:
         """``cov(u_p(a_i), f(b_j))``, shape (len(a), len(b))."""

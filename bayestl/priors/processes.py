@@ -62,6 +62,10 @@ class Process(gpytorch.Module, ABC):
     def covariance(self, a: Points, b: Points) -> Tensor:
         """``k(a_i, b_j)``, shape (len(a), len(b)); of points (..., n) and (..., m) shape (..., n, m)."""
 
+    def variance(self, a: Points) -> Tensor:
+        """``k(a_i, a_i)`` (len(a),): one, or zero where there is no such thing at a point."""
+        return a.x.new_ones(len(a.x))
+
     def reaches(self, a: Points, b: Points) -> Tensor:
         """Boolean (len(a),): which of the points may covary with any of the others."""
         return a.x.new_ones(len(a.x), dtype=torch.bool)
@@ -123,6 +127,9 @@ class PerGroup(_Fixed):
         same = (a.group[..., :, None] == b.group[..., None, :]) & ~alone
         return (same | (alone & _same_row(a, b))).to(a.x.dtype)
 
+    def variance(self, a: Points) -> Tensor:
+        return ((a.group >= 0) | (a.row >= 0)).to(a.x.dtype)
+
     def reaches(self, a: Points, b: Points) -> Tensor:
         return ((a.group >= 0) & torch.isin(a.group, b.group)) | _in_rows(a, b)
 
@@ -132,6 +139,9 @@ class PerRow(_Fixed):
 
     def covariance(self, a: Points, b: Points) -> Tensor:
         return _same_row(a, b).to(a.x.dtype)
+
+    def variance(self, a: Points) -> Tensor:
+        return (a.row >= 0).to(a.x.dtype)
 
     def reaches(self, a: Points, b: Points) -> Tensor:
         return _in_rows(a, b)

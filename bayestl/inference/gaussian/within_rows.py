@@ -46,12 +46,12 @@ class Functions:
     """
 
     def __init__(self, prior: Prior, points: Points) -> None:
+        self._prior = prior
         n, weights, terms = len(points.x), prior.weights(), prior.terms(points)
         host = weights.cpu()  # what is decided for each function is decided there
         first = torch.full_like(host[0], n, dtype=torch.long)
         for term in terms:
             first[term.p] = term.place.start if isinstance(term.place, slice) else int(term.place[0])
-        self.shared = weights @ weights.T
         mixing, basis = late(host, first, n)
         self.mixing = mixing.to(weights.device)
         starts = [begins(row, first, n) for row in basis]
@@ -105,7 +105,7 @@ class Functions:
                 for j, h in zip(functions, half, strict=True):
                     for i, g in zip(others, other_half, strict=True):
                         known[:, i, j] = known[:, j, i] = (h * g[:, start - earlier :]).sum(1)
-        return mean @ self.mixing.T, self.shared - self.mixing @ known @ self.mixing.T
+        return mean @ self.mixing.T, self._prior.within_rows(at) - self.mixing @ known @ self.mixing.T
 
 
 def begins(row: Tensor, first: Tensor, n: int) -> int:
