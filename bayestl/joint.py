@@ -77,12 +77,25 @@ class LabelledLatent(Latent, Protocol):
         """The distribution of a part's label; ``setting`` is that of the part in label units, with noise."""
 
 
+@runtime_checkable
+class SomeRows(Latent, Protocol):
+    """Latent values of rows that can be had for some of them alone."""
+
+    def at_rows(self, rows: np.ndarray) -> Latent:
+        """The latent values of the rows at positions (k,)."""
+
+
 class LabelsOfLatent:
     """Labels that arise from an engine's latent values by the likelihoods of the tasks (:class:`JointLabels`)."""
 
     def __init__(self, latent: Latent, tasks: Sequence[Task], scaler: Scaler) -> None:
         self._latent, self._tasks, self._scaler = latent, tuple(tasks), scaler
         self._parts = task_parts(self._tasks)
+
+    def at_rows(self, rows: np.ndarray) -> LabelsOfLatent | None:
+        """The labels of the rows at positions (k,) without the work for the others; None where there is no such way."""
+        latent = self._latent
+        return LabelsOfLatent(latent.at_rows(rows), self._tasks, self._scaler) if isinstance(latent, SomeRows) else None
 
     def marginals(self, asked: Asked) -> list[Predictive]:
         """The predictive distribution of each task's labels."""

@@ -17,7 +17,7 @@ import pandas as pd
 from bayestl.distributions import Predictive
 from bayestl.distributions.at_rows import at_rows
 from bayestl.files.frames import FrameFile
-from bayestl.joint import Asked, JointLabels, Moments
+from bayestl.joint import Asked, JointLabels, LabelsOfLatent, Moments
 from bayestl.table.groups import counts
 from bayestl.table.measured import Measured
 from bayestl.table.new_rows import Rows, RowsSoFar, in_place, match_rows
@@ -105,7 +105,9 @@ def joint_of(model: Predicts, batch: Batch, informants: Informants | None) -> Jo
     place[~informs] = m + np.arange(n - informs.sum())
     others = np.flatnonzero(~informs)
     together = informants.rows.before(rows.at(others)) if len(others) else informants.rows
-    return LabelsAt(model._joint(together), place, m + len(others))
+    whole = model._joint(together)
+    alone = whole.at_rows(place) if isinstance(whole, LabelsOfLatent) else None
+    return LabelsAt(whole, place, m + len(others)) if alone is None else alone
 
 
 def batches_of(

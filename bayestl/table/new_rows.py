@@ -6,6 +6,7 @@ once.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -99,6 +100,15 @@ class Rows(NamedTuple):
         if self.learnt is None or self.further is None:
             return self.further if self.learnt is None else self.learnt
         return self.further.where(self.further.present, self.learnt)
+
+    def further_key(self) -> bytes:
+        """A digest of the rows with labels beyond those learnt, and of these labels."""
+        assert self.further is not None
+        at = self.further.present.any(axis=1)
+        digest = hashlib.sha256()
+        for values in (self.x, self.group, self.row, *self.further):
+            digest.update(np.ascontiguousarray(values[at]).tobytes())
+        return digest.digest()
 
     def fitted(self, n: int) -> np.ndarray:
         """Positions of the rows among the ``n`` fitted ones, -1 for other rows."""

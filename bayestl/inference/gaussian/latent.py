@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayestl.device import to_numpy
+from bayestl.device import tensor, to_numpy
 from bayestl.inference.gaussian.component import Component
 from bayestl.inference.threads import threads_for
 from bayestl.kernels.cholesky import cholesky
@@ -50,6 +50,11 @@ class ExactLatent:
         with torch.no_grad():
             self.noise = np.stack([to_numpy(c.prior.residual.variance()) for c in components])
         self._moments: tuple[np.ndarray, np.ndarray] | None = None
+
+    def at_rows(self, rows: np.ndarray) -> ExactLatent:
+        """The latent values of the rows at positions (k,)."""
+        at = tensor(rows, self._x.device)
+        return ExactLatent(self._components, self.weights, self._x[at], self._group[at], self._row[at])
 
     def setting(self, channel: int, part: int) -> Setting:
         """Noise of a channel and further hyperparameters of the likelihood of its part, in each component."""
@@ -152,6 +157,10 @@ class JoinedLatent:
             for f, (parts, _) in enumerate(families)
             for local, c in enumerate(channel for part in parts for channel in part.channels)
         }
+
+    def at_rows(self, rows: np.ndarray) -> JoinedLatent:
+        """The latent values of the rows at positions (k,)."""
+        return JoinedLatent([(parts, latent.at_rows(rows)) for parts, latent in self._families])
 
     def _place(self, part: TaskPart) -> tuple[ExactLatent, list[int], int]:
         f, _ = self._home[part.channels[0]]

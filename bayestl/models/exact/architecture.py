@@ -130,7 +130,7 @@ class ExactArchitecture(BayesianModel):
         if rows.further is None:
             return family.posterior
         labels = part_data(rows, rows.further, self.scaler_, self.tasks_, family.parts)
-        return family.posterior if labels is None else family.posterior.condition(labels)
+        return family.posterior if labels is None else family.given(labels, rows.further_key())
 
     def _family_inputs(self, family: Family) -> np.ndarray:
         """The inputs (n, k) of a family's functions at the rows of the table."""

@@ -6,7 +6,7 @@ Independent families are fitted separately.  :meth:`Family.state` gives the arra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from bayestl.inference.reports import ChainReport, FitReport
 from bayestl.priors.prior import Prior
 from bayestl.priors.vector import get_raw, set_raw
 from bayestl.table.task import TaskPart
+
+MOST_KEPT = 100_000_000
+"""Most numbers of a posterior given further labels that is kept, 0.8 GB: the parts of a table ask for it again and again."""
 
 
 @dataclass
@@ -31,6 +34,16 @@ class Family:
     posterior: ExactPosterior
     draws: np.ndarray | None = None
     """Draws (S, P) of the raw hyperparameters for reported effects, once they have been computed."""
+    _given: tuple[bytes, ExactPosterior] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def given(self, labels: Data, key: bytes) -> ExactPosterior:
+        """The posterior given further labels; a small one is kept for the next question with the same labels and ``key``."""
+        if self._given is not None and self._given[0] == key:
+            return self._given[1]
+        posterior = self.posterior.condition(labels)
+        small = sum(c.factor.numel() for c in posterior.components) <= MOST_KEPT
+        self._given = (key, posterior) if small else None
+        return posterior
 
     @property
     def channels(self) -> list[int]:
