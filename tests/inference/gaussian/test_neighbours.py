@@ -145,3 +145,30 @@ def test_labels_of_new_rows_given_at_once_are_those_given_in_turn(monkeypatch, n
     assert np.abs(mean - before).max() > 0.1
     np.testing.assert_allclose(mean, other_mean, atol=1e-6)
     np.testing.assert_allclose(covariance, other_covariance, atol=1e-6)
+
+
+@pytest.mark.parametrize("room", [0, 8, 20, 10**6], ids=lambda r: f"room for {r}")
+def test_features_of_labels_are_the_same_kept_or_computed(monkeypatch, room):
+    values = torch.from_numpy(np.random.default_rng(0).standard_normal((30, 3)))
+    monkeypatch.setattr(neighbours, "ROOM", 8 * 3 * room)
+    remembered, computed = neighbours.Remembered(25), []  # five were added later
+
+    def compute(place):
+        computed.append(len(place))
+        return values[place]
+
+    for seed in range(20):
+        place = torch.from_numpy(np.random.default_rng(seed).integers(0, 25 if seed % 3 else 30, (6, 2)))
+        torch.testing.assert_close(remembered.at(place, compute), values[place], rtol=0, atol=0)
+    if room == 10**6:
+        assert sum(computed) <= 25 + 7 * 5
+
+
+def test_predictions_do_not_depend_on_what_is_kept(monkeypatch, new):
+    X, Y = rough()
+    _, sparse = fitted(monkeypatch, X, Y)
+    expected = sparse.posterior(new).std
+    monkeypatch.setattr(neighbours, "ROOM", 0)
+    _, forgetful = fitted(monkeypatch, X, Y)
+    pd.testing.assert_frame_equal(forgetful.posterior(new).std, expected, rtol=1e-9)
+    pd.testing.assert_frame_equal(sparse.posterior(new.iloc[::-1]).std.iloc[::-1], expected, rtol=1e-9)

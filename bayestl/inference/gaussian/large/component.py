@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from bayestl.inference.gaussian.large import inducing
 from bayestl.inference.gaussian.large.neighbours import Given, Neighbours
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Points
+
+BLOCKS = 4
+"""Blocks in which a triangular matrix is multiplied, so that most of its zeros are not."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,15 @@ class Summarised(Component):
 
     def _half(self, a: Tensor) -> Tensor:
         """``L^-1 cov(labels, a w)`` for features ``a`` (k, M)."""
-        return solve(self.factor, self.completed(self.root @ a.T))
+        of_w, m = self._of_features, len(self.root)
+        ends = [m * (i + 1) // BLOCKS for i in range(BLOCKS)]  # of the inducing values it is a triangle
+        blocks = [of_w[i:j, :j] @ a[:, :j].T for i, j in zip([0, *ends], ends, strict=False)]
+        return torch.cat([*blocks, of_w[m:] @ a.T])
+
+    @cached_property
+    def _of_features(self) -> Tensor:
+        """``L^-1 cov(labels, w)``, shape (N, M), the first M rows a lower triangle."""
+        return solve(self.factor, torch.cat([self.root, self.a]))
 
     def _errors(self, rows: tuple[Points, Given], others: tuple[Points, Given]) -> Tensor:
         return self.near.errors(self.prior, rows, others, self.labels.points, self.root)

@@ -10,6 +10,8 @@ kernels have learnt.  Gyger, Furrer, Sigrist 2025, *Vecchia-inducing-points full
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +27,9 @@ NEAR = 10
 """Labels of each latent function near a row."""
 JITTER = 1e-8
 """Jitter of the covariances of the inducing values and of the labels near a row, scaled units."""
-ROWS = 256
+ROOM = 10**9
+"""Bytes for the features of labels that were near any row, for one set of hyperparameters."""
+ROWS = 128
 """Rows of which the features of all labels near them are held at a time."""
 BLOCK = 2048
 """Labels whose covariance with all others is held at a time, for joint draws."""
@@ -46,6 +50,45 @@ class Given(NamedTuple):
     """Positions (n, K) of the labels, 0 where there is none and the gain is zero."""
 
 
+class Remembered:
+    """Features of labels, each computed when a row near it is first predicted, and kept while there is :data:`ROOM` for them.
+
+    Labels beyond the first ``n`` are computed each time.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._slot = torch.full((n,), -1)
+        self._values = torch.empty(0, 0, dtype=torch.float64)
+        self._used = 0
+        self._lock = Lock()
+
+    def at(self, place: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """Features (..., M) of the labels at positions (...); ``compute`` gives those (k, M) of positions (k,)."""
+        unique, position = torch.unique(place, return_inverse=True)
+        n_first = int((unique < len(self._slot)).sum())
+        of_first, later = unique[:n_first], unique[n_first:]
+        with self._lock:
+            new = of_first[self._slot[of_first] < 0]
+            if len(new):
+                values = compute(new)
+                room = ROOM // (8 * values.shape[1])
+                if self._used + len(new) > room:  # the earlier ones make room
+                    self._slot.fill_(-1)
+                    self._used, new = 0, of_first
+                    values = compute(new)
+                if len(new) > room:
+                    return compute(unique)[position]
+                if not len(self._values):
+                    self._values = values.new_empty(min(room, len(self._slot)), values.shape[1])
+                end = self._used + len(new)
+                self._values[self._used : end] = values
+                self._slot[new] = torch.arange(self._used, end)
+                self._used = end
+            if not len(later):
+                return self._values[self._slot[place]]
+            return torch.cat([self._values[self._slot[of_first]], compute(later)])[position]
+
+
 class Neighbours:
     """Labels, and which of them are near any row.
 
@@ -63,6 +106,7 @@ class Neighbours:
         self.points, self._y, self._variance = points, y, variance
         self._metric = _metric(prior, points.x.shape[1]).detach()
         self._first = len(y)
+        self._remembered = Remembered(len(y))
         self._trees = self._new_trees(0)
         self._sort_rows()
 
@@ -139,8 +183,7 @@ class Neighbours:
         n, there = len(place), place >= 0
         place = place.clamp_min(0)
         near, everywhere = self.points.at(place), _every_task(at, n_tasks)
-        unique, position = torch.unique(place, return_inverse=True)
-        a_near = features(prior, self.points.at(unique), at_inducing, root)[position]
+        a_near = self._remembered.at(place, lambda some: features(prior, self.points.at(some), at_inducing, root))
         a = features(prior, _flat(everywhere), at_inducing, root).view(n, n_tasks, -1)
         mask = there.to(a.dtype)
         among = (prior.blocks(near, near) - a_near @ a_near.mT) * mask[:, :, None] * mask[:, None, :]
