@@ -75,7 +75,7 @@ def on_cluster(address: str | None) -> Iterator[None]:
     where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
         client = Client(**where, timeout=SECONDS)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AssertionError) as error:  # the last: a file that is no scheduler file
         raise ClusterError(
             f"no Dask scheduler answers at {address!r} ({type(error).__name__}): start one with `dask scheduler`, and give the address "
             "that it prints, such as tcp://10.0.0.1:8786"

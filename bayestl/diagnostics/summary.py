@@ -28,7 +28,8 @@ def summary_of_hyperparameters(
         for of, values in _entries(variable):
             factor, unit = _unit(name, of, table, scaler)
             ends = np.quantile(factor * values, [0.5 - level / 2, 0.5 + level / 2])
-            rows.append((factor * values.mean(), abs(factor) * values.std(), *ends, unit))
+            std = abs(factor) * values.std() if len(values) > 1 else np.nan
+            rows.append((factor * values.mean(), std, *ends, unit))
             index.append((name, of))
     return pd.DataFrame(
         rows,
@@ -51,8 +52,8 @@ def _unit(name: str, of: str, table: Table, scaler: Scaler) -> tuple[float, str]
     if kind == LENGTHSCALE and of in table.features:
         return float(scaler.x_scale[table.features.index(of)]), "feature"
     for part in table.parts:
-        if of in part.names and kind in SIZES and not part.role:
+        if of in part.names and kind in SIZES and not part.role and part.likelihood.has_noise:
             task = table.tasks[part.task]
             changed = bool(np.any(part.likelihood.log_jacobian(np.full(1, 2.0))))
             return scaler.units(part)[1], f"transformed {task.name}" if changed else task.unit or "label"
-    return 1.0, "label" if kind.startswith(("rho[", "offset[", "group offset[")) else SCALED
+    return 1.0, SCALED

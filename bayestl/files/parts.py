@@ -56,7 +56,8 @@ class Parts:
             earlier = self._run()
             if other := [what for what in run if earlier.get(what) != run[what]]:
                 raise ValueError(
-                    f"{self.folder} holds parts of another run, of another {other[0]}: add --force, or choose another name for the output"
+                    f"{self.folder} holds parts of another run, of another {other[0]}: go on as it was begun, choose another name for the "
+                    "output, or add --force, which removes these parts"
                 )
         self.run = dict(run)
         self.count = 0

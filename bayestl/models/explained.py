@@ -62,10 +62,11 @@ class Explained(Predictor):
         -------
         DataFrame
             Index ``parameter`` and ``of`` (a feature, a task, the position in an array); columns ``mean``, ``std``, ``lower``,
-            ``upper`` (the same number four times where the fit holds it fixed, with ``std`` 0) and ``unit``: that of the
+            ``upper`` (where the fit holds it fixed, all the same number, and ``std`` is NaN) and ``unit``: that of the
             feature, that of the task's labels (of their logarithm or power where the likelihood takes that), or ``scaled``
             where features and labels have mean 0 and variance 1.  The function along whose feature the length scale is large
-            hardly changes with it.
+            hardly changes with it.  A row effect's size has a sign: tasks with different signs are moved in opposite directions.
+            Offsets between levels, in label units, are in ``offsets()``.
 
         Raises
         ------

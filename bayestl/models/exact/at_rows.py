@@ -47,6 +47,8 @@ class Hyperparameters:
     variables: dict[str, Variable]
     fixed: dict[str, Variable]
     """Those of families with one component, as single draws."""
+    effects: dict[str, Variable]
+    """What a model reports of them in label units, such as offsets, given these draws of the hyperparameters."""
 
 
 def posterior_hyperparameters(model: ExactArchitecture, n: int, seed: int) -> Hyperparameters:
@@ -57,7 +59,7 @@ def posterior_hyperparameters(model: ExactArchitecture, n: int, seed: int) -> Hy
     ]
     n_draws = max(len(f.posterior.weights) for f in families)
     n_draws = n if n_draws == 1 else n_draws
-    found = Hyperparameters(families, [], {}, {})
+    found = Hyperparameters(families, [], {}, {}, {})
     for family in families:
         component = resample(family.posterior.weights, n_draws)
         d, alone = model._family_inputs(family).shape[1], len(families) == 1
@@ -68,7 +70,7 @@ def posterior_hyperparameters(model: ExactArchitecture, n: int, seed: int) -> Hy
             found.fixed |= per_component[0]
         else:
             found.variables |= stack_draws([per_component[s] for s in component])
-        found.variables |= model._effects(family, component, generator)
+        found.effects |= model._effects(family, component, generator)
         found.components.append(component)
     return found
 
@@ -79,7 +81,7 @@ def posterior_at_rows(model: ExactArchitecture, n: int, seed: int) -> RowDraws:
     found = posterior_hyperparameters(model, n, seed)
     n_draws = len(found.components[0])
     rows, n_channels = np.arange(len(model.table_.x)), sum(len(p.channels) for p in model.table_.parts)
-    variables = dict(found.variables)
+    variables = found.variables | found.effects
     latent = np.empty((n_draws, len(rows), n_channels))
     settings: dict[TaskPart, Setting] = {}
     for family, component in zip(found.families, found.components, strict=True):
