@@ -152,15 +152,15 @@ RUN: dict[Case, Callable[[Options], Any]] = {
 WRITTEN = (Case.gap, Case.molecules, Case.enthalpies, Case.fidelities, Case.fidelities_of_gaps, Case.small_tables)
 """Cases whose result has a method ``write`` for a folder."""
 _USED = {
-    Case.no: {"hide", "split"},
-    Case.gap: {"variant"},
-    Case.color: {"hide"},
-    Case.elements: {"hide"},
-    Case.molecules: {"variant", "sizes"},
-    Case.enthalpies: {"variant", "sizes", "hide"},
-    Case.fidelities: {"variant"},
+    Case.no: {"repeats", "hide", "split"},
+    Case.gap: {"repeats", "variant"},
+    Case.color: {"repeats", "hide"},
+    Case.elements: {"repeats", "hide"},
+    Case.molecules: {"repeats", "variant", "sizes"},
+    Case.enthalpies: {"repeats", "variant", "sizes", "hide"},
+    Case.fidelities: {"repeats", "variant"},
     Case.fidelities_of_gaps: {"hide", "variant", "sizes", "targets", "folds"},
-    Case.small_tables: {"variant", "sizes", "seed", "summary"},
+    Case.small_tables: {"repeats", "variant", "sizes", "seed", "summary"},
 }
 """Options that some cases use and others do not."""
 
@@ -252,6 +252,7 @@ def reproduce(
         if output is not None:
             check_folder(output)
         given = {
+            "repeats": repeats,
             "hide": hide,
             "variant": variant,
             "sizes": sizes,

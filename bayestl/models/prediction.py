@@ -78,13 +78,14 @@ class Predictor(ABC):
 
         A row has the numbers that :meth:`posterior` gives it in the whole table: rows of the fitted table are recognised, a
         label known of one row informs those of all batches, and rows with the same features keep the random numbers of
-        their own.  Beside the batch, memory holds 16 bytes for each row, and the rows with such labels.
+        their own.  Beside the batch, memory holds 16 bytes for each row, and the rows with such labels.  Draws (``sample``, and
+        ``apply`` of what is no sum of tasks) are other draws of the same distribution where such labels are known.
 
         Parameters
         ----------
         X : DataFrame, ndarray, path, or iterable of parts
-            The rows: one table; a CSV or Parquet file with the columns of the fitted table, whose rows have no names; or parts
-            of a table, each its features or a dictionary of arguments of :meth:`posterior` (``"X"``, ``"observed"``,
+            The rows: one table; a CSV or Parquet file, of which the columns of the features are read and no others (labels,
+            groups and names in it are read by the command ``bayestl predict``); or parts of a table, each its features or a dictionary of arguments of :meth:`posterior` (``"X"``, ``"observed"``,
             ``"observed_std"``, ``"groups"``).  Parts with labels that the model has not learnt from must be iterable
             twice, such as a list, where labels of one row inform others.  Parts that count their rows, each from 0 or on
             from the one before, are parts of a table that counts its rows.
