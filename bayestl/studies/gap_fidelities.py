@@ -37,7 +37,7 @@ from bayestl.table.task import Task
 FOLDER = Path("fidelities-of-gaps")
 """The output folder where none is named."""
 SOURCE, TARGETS = "pbe", ("expt", "hse", "gllb_sc", "scan")
-LEVELS = {"pbe": None, "hse": "pbe", "scan": "pbe", "gllb_sc": "pbe", "expt": "hse"}
+LEVELS = {"pbe": None, "hse": "pbe", "scan": "pbe", "gllb_sc": "pbe", "expt": "pbe"}
 """The fidelity that each one follows."""
 MODELS = ("alone", "PBE", "all")
 """What is known beside the target."""
@@ -128,14 +128,19 @@ def held_out(Y: pd.DataFrame, fold: int) -> dict[str, np.ndarray]:
 
 
 def training_labels(Y: pd.DataFrame, fit: Fit) -> pd.DataFrame:
-    """The labels of a fit: those of its fold hidden, and of the PBE labels as many as it asks for."""
+    """The labels of a fit: those of its fold hidden, and of the PBE labels as many as it asks for.
+
+    These are first those of compositions with another label, which say how the two are related.
+    """
     labels = Y.copy()
     for t, rows in held_out(Y, fit.fold).items():
         columns = [labels.columns.get_loc(t)] if fit.hide == "target" else list(range(labels.shape[1]))
         labels.iloc[rows, columns] = np.nan
     with_pbe = np.flatnonzero(labels[SOURCE].notna())
     if fit.n_pbe and fit.n_pbe < len(with_pbe):
+        others = labels.drop(columns=SOURCE).notna().any(axis=1).to_numpy()[with_pbe]
         order = streams.generator(fit.fold, "PBE labels").permutation(len(with_pbe))
+        order = order[np.argsort(~others[order], kind="stable")]
         labels.iloc[with_pbe[order[fit.n_pbe :]], labels.columns.get_loc(SOURCE)] = np.nan
     return labels
 
