@@ -112,7 +112,7 @@ def test_classes_and_hurdles_are_drawn_too(pattern):
     assert np.isin(y[:, :12, 0], [0, 1]).all()
     positive = y[:, :, 1] > 0
     size = np.log(y[:, :, 1][positive]) - latent[:, :, names.index("gap")][positive]
-    sd = np.array([float(truth.variables["gap.noise"].values[0]) for truth, _ in drawn])
+    sd = np.array([truth.variables["gap.noise"].values.item() for truth, _ in drawn])
     sd = np.broadcast_to(sd[:, None], positive.shape)[positive]
     assert (size / sd).std() == pytest.approx(1, abs=4 / np.sqrt(2 * len(sd)))
 

@@ -151,7 +151,7 @@ def test_labels_of_new_rows_given_at_once_are_those_given_in_turn(monkeypatch, n
 def test_features_of_labels_are_the_same_kept_or_computed(monkeypatch, room):
     values = torch.from_numpy(np.random.default_rng(0).standard_normal((30, 3)))
     monkeypatch.setattr(neighbours, "ROOM", 8 * 3 * room)
-    remembered, computed = neighbours.Remembered(25), []  # five were added later
+    remembered, computed = neighbours.Remembered(25, torch.device("cpu")), []  # five were added later
 
     def compute(place):
         computed.append(len(place))
