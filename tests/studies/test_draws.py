@@ -201,3 +201,43 @@ def test_baselines_run_alone(data_folder):
 def test_unknown_tables_are_named():
     with pytest.raises(ValueError, match="no table 'proteins'"):
         molecules.run(["proteins"], verbose=False)
+
+
+@pytest.mark.parametrize("hide", ["target", "row"])
+def test_all_enthalpies_hold_out_measured_compositions(hide, data_folder, monkeypatch, tmp_path):
+    data = enthalpies.load_formation_enthalpies()
+    some = np.arange(len(data.Y)) % 40 == 0
+    small = data.rows(some)
+    monkeypatch.setattr(enthalpies, "load_formation_enthalpies", lambda: small)
+    monkeypatch.setattr(enthalpies, "IndependentGP", lambda **_: Spy())
+    monkeypatch.setattr(Spy, "posterior", posterior_of("measured"))
+    SEEN.clear()
+    result = enthalpies.full(hide, only=["independent"], n_jobs=1, verbose=False)
+    measured = np.flatnonzero(small.Y["measured"].notna())
+    predictions = result.comparison.predictions
+    assert sorted(predictions["row"]) == list(measured)
+    for training, X, observed in SEEN:
+        assert not set(training.index) & set(X.index)
+        assert len(training) + len(X) == some.sum()
+        if hide == "target":
+            np.testing.assert_array_equal(observed["scan"], small.Y.loc[X.index, "scan"])
+            assert observed["measured"].isna().all()
+        else:
+            assert observed is None
+    by_source = result.by_source
+    assert by_source["scan", "n"].item() == small.Y[["scan", "measured"]].notna().all(axis=1).sum()
+    assert "arXiv" in str(result)
+    result.write(tmp_path)
+    assert len(pd.read_csv(tmp_path / "predictions.csv")) == len(measured)
+
+
+def posterior_of(target):
+    """The method of a :class:`Spy` that predicts a standard normal for one task."""
+
+    def posterior(self, X, observed=None, **_):
+        SEEN.append((self.training, X, observed))
+        n = len(X)
+        normal = NormalMixture(np.ones(1), np.zeros((1, n)), np.ones((1, n)))
+        return GaussianMarginals({target: normal})
+
+    return posterior
