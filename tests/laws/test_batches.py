@@ -29,12 +29,13 @@ def same(cell, posteriors, expected):
     close(cell, found, expected, **tolerance)
 
 
-@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("known", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_batches_are_the_whole_table(cell, known):
     given = asked(cell, several(cell), known)
     same(cell, cell.model.posterior_batches(**given, size=3), whole(cell, known))
 
 
+@pytest.mark.slow
 @pytest.mark.cells(lambda c: not c.spec.slow)
 def test_parts_are_the_whole_table(cell):
     rows = several(cell)
