@@ -72,6 +72,8 @@ class Scores:
         write_output(folder / "cuts.csv", self.cuts.to_csv(index=False))
 
     def __str__(self) -> str:
+        if self.cuts.empty:  # nothing to compare
+            return self.table.round(3).to_string()
         return (
             f"{self.table.round(3).to_string()}\n\n"
             "part of the error alone that is gone; MEGNet: from structures, on other splits\n"
