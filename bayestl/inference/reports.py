@@ -50,7 +50,7 @@ class ChainReport:
     @classmethod
     def restored(cls, arrays: Mapping[str, np.ndarray]) -> ChainReport:
         """The report whose fields these arrays are."""
-        fields: dict[str, Any] = {name: v if v.ndim else v.item() for name, v in arrays.items()}
+        fields: dict[str, Any] = {name: v if name == "log_density" else v.item() for name, v in arrays.items()}
         return cls(**fields)
 
     @property

@@ -280,8 +280,8 @@ def vectorised_chains(
     shortest = SHORTEST_STEP if learn is None else SHORTEST_LEARNT
     starts = np.concatenate([np.zeros((1, len(centre))), generator.standard_normal((chains - 1, len(centre)))])
     state = at(np.repeat(starts, levels, axis=0))
-    while not (finite := np.isfinite(state.likelihood)).all() and np.abs(state.w).max() > 1e-3:
-        state = at(np.where(finite[:, None], state.w, 0.5 * state.w))  # back towards the centre
+    while not (finite := np.isfinite(state.likelihood)).all() and (far := np.abs(state.w[~finite]).max()) > 0:
+        state = at(np.where(finite[:, None], state.w, 0.5 * state.w if far > 1e-3 else 0.0))  # back towards the centre
     for iteration in range(warmup + (1 + patience) * n):
         if learn is not None:
             power = powers * min(1.0, START_POWER + (1.0 - START_POWER) * 4 * iteration / max(warmup, 1))

@@ -69,7 +69,8 @@ def _ascend(
     recent: list[float] = []
 
     def objective(z: np.ndarray) -> tuple[float, np.ndarray]:
-        raw = np.clip(start + axes @ z, -RAW_BOUND, RAW_BOUND)
+        free = start + axes @ z
+        raw = np.clip(free, -RAW_BOUND, RAW_BOUND)
         value, gradient = value_and_gradient(prior, data, raw)
         best.n_evaluations += 1
         if value > best.value:
@@ -78,7 +79,7 @@ def _ascend(
             callback(best.n_evaluations, best.value / n)
         if not math.isfinite(value):
             return 1e10, np.zeros_like(raw)
-        return -value / n, -(np.where(np.abs(raw) < RAW_BOUND, gradient, 0.0) @ axes) / n
+        return -value / n, -(np.where(np.abs(free) <= RAW_BOUND + 1e-9, gradient, 0.0) @ axes) / n
 
     def after_step(_: np.ndarray) -> None:
         recent.append(best.value)

@@ -12,7 +12,7 @@ from bayestl.inference.gaussian import maximise
 from bayestl.inference.gaussian.labels import Labels
 from bayestl.inference.gaussian.maximise import FitError
 from bayestl.models.exact import hyperparameters
-from bayestl.priors.vector import get_raw
+from bayestl.priors.vector import get_raw, set_raw
 
 FIT = maximise.fit
 
@@ -90,3 +90,15 @@ def test_fast_functions_that_few_labels_take_as_noise_are_found_in_more(monkeypa
         gained.append(values[1] - values[0])
     assert min(gained) > -1.0
     assert sum(gained) > 20.0
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_a_start_at_the_bound_leaves_it(side):
+    labels = sine_labels(60)
+    inside, bound = single_task_prior(), single_task_prior()
+    expected = maximise.fit(inside, labels, n_starts=1, tolerance=1e-7)
+    raw = get_raw(bound)
+    raw[0] = side * maximise.RAW_BOUND
+    set_raw(bound, raw)
+    found = maximise.fit(bound, labels, n_starts=1, tolerance=1e-7)
+    assert found.log_posterior == pytest.approx(expected.log_posterior, abs=0.05)
