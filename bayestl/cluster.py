@@ -169,7 +169,9 @@ def _submitted(client: Any, function: Callable[[Any], Any], job: Any) -> Any:
     import cloudpickle
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="(?s)Sending large graph", category=UserWarning)
+        warnings.filterwarnings(
+            "ignore", message="(?s)Sending large graph", category=UserWarning, module="distributed.client$"
+        )
         return client.submit(pickle.loads, cloudpickle.dumps(_Call(function, job)), pure=False)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import typer
 
@@ -129,18 +129,19 @@ class Question:
 
 
 class Handed:
-    """A model on its way to other processes, each of which reads it once."""
+    """A fitted model on its way to other processes, as its arrays, from which each of them makes it once."""
 
     def __init__(self, model: Any) -> None:
-        self._body = pickle.dumps(model)
-        self._digest = hashlib.sha256(self._body).hexdigest()
+        self._kind, self._state, self._key = type(model), model.__getstate__(), uuid4().hex
 
     def model(self) -> Any:
         """The model."""
-        if self._digest not in _READ:
+        if self._key not in _READ:
             _READ.clear()
-            _READ[self._digest] = pickle.loads(self._body)
-        return _READ[self._digest]
+            model: Any = object.__new__(self._kind)
+            model.__setstate__(self._state)
+            _READ[self._key] = model
+        return _READ[self._key]
 
 
 _READ: dict[str, Any] = {}

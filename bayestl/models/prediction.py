@@ -177,10 +177,7 @@ class Predictor(ABC):
         if loss not in LOSSES:
             raise ValueError(f"loss must be one of {LOSSES}, got {loss!r}")
         post = self.posterior(X, observed=observed, observed_std=observed_std, groups=groups)
-        point = post.point(loss)
-        if return_std:
-            return self._like_labels(point), self._like_labels(post.std)
-        return self._like_labels(point)
+        return self._points(post, loss, return_std)
 
     def predict_batches(
         self,
@@ -213,8 +210,12 @@ class Predictor(ABC):
         if loss not in LOSSES:
             raise ValueError(f"loss must be one of {LOSSES}, got {loss!r}")
         for post in self.posterior_batches(X, observed, observed_std, groups, size=size):
-            point = self._like_labels(post.point(loss))
-            yield (point, self._like_labels(post.std)) if return_std else point
+            yield self._points(post, loss, return_std)
+
+    def _points(self, post: Posterior, loss: str, return_std: bool) -> Any:
+        """What :meth:`predict` returns for a posterior."""
+        point = self._like_labels(post.point(loss))
+        return (point, self._like_labels(post.std)) if return_std else point
 
     def log_density(
         self,
