@@ -330,3 +330,20 @@ def skipped(cell: Cell) -> str | None:
 
 
 CELLS = [Cell(model, kind) for model, spec in MODELS.items() for kind in KINDS if not spec.only or kind in spec.only]
+
+
+def _spread() -> frozenset[str]:
+    """Names of a few cells in which each kind of label and each model is at least once."""
+    sound = [c for c in CELLS if skipped(c) is None and not c.spec.slow]
+    chosen: list[Cell] = []
+    for kind in KINDS:
+        of_kind = [c for c in sound if c.kind_name == kind]
+        chosen.append(min(of_kind, key=lambda c: sum(c.model_name == d.model_name for d in chosen)))
+    for model in {c.model_name: c for c in reversed(sound)}.values():
+        if all(model.model_name != c.model_name for c in chosen):
+            chosen.append(model)
+    return frozenset(c.id for c in chosen)
+
+
+SPREAD = _spread()
+"""For laws that take seconds a cell, or that the table's other laws hold for the most part."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from laws.cells import N_NEW
+from laws.cells import N_NEW, SPREAD
 from laws.test_rows import answers, close, mixed
 
 
@@ -29,14 +29,22 @@ def same(cell, posteriors, expected):
     close(cell, found, expected, **tolerance)
 
 
-@pytest.mark.parametrize("known", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_batches_are_the_whole_table(cell, known):
+def check(cell, known):
     given = asked(cell, several(cell), known)
     same(cell, cell.model.posterior_batches(**given, size=3), whole(cell, known))
 
 
+def test_batches_of_rows_with_a_known_label_are_the_whole_table(cell):
+    check(cell, True)
+
+
+@pytest.mark.cells(lambda c: c.id in SPREAD)
+def test_batches_of_rows_without_labels_are_the_whole_table(cell):
+    check(cell, False)
+
+
 @pytest.mark.slow
-@pytest.mark.cells(lambda c: not c.spec.slow)
+@pytest.mark.cells(lambda c: c.id in SPREAD)
 def test_parts_are_the_whole_table(cell):
     rows = several(cell)
     parts = [asked(cell, rows[a:b], True) for a, b in ((0, 1), (1, N_NEW + 2), (N_NEW + 2, None))]

@@ -17,6 +17,7 @@ from support.simulated import simulated_device
 import bayestl as btl
 from bayestl.models.latent import by_chains
 from bayestl.priors.processes import Constant
+from laws.cells import SPREAD
 from laws.test_same_numbers import answers, reference
 
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
@@ -25,7 +26,7 @@ QUICK = {"multi-task | gaussian, std", "difference | hurdle, log-normal", "paire
          "chain | ordinal", "latent, svi | log-normal, std", "low rank | gaussian"}  # fmt: skip
 FITTED = {"difference | gaussian, groups", "independent | log-normal, std"}
 REAL = {*QUICK, *FITTED, "latent, mcmc | gaussian", "chain | categorical", "multi-task | student"}
-OTHERS = pytest.mark.cells(lambda c: c.id not in QUICK | FITTED and not c.spec.slow)
+OTHERS = pytest.mark.cells(lambda c: c.id in SPREAD - QUICK - FITTED)
 
 
 @contextlib.contextmanager
@@ -114,7 +115,7 @@ def test_a_model_from_a_file_says_the_same_on_a_card_and_back(cell, tmp_path):
 
 @pytest.mark.slow
 @OTHERS
-def test_every_model_from_a_file_says_the_same_on_a_card_and_back(cell, tmp_path):
+def test_models_of_all_kinds_from_a_file_say_the_same_on_a_card_and_back(cell, tmp_path):
     check_file(cell, tmp_path, simulated_device)
 
 
@@ -125,7 +126,7 @@ def test_a_fit_on_a_card_is_the_same(cell):
 
 @pytest.mark.slow
 @OTHERS
-def test_every_fit_on_a_card_is_the_same(cell):
+def test_fits_of_all_kinds_on_a_card_are_the_same(cell):
     check_fit(cell, simulated_device)
 
 
