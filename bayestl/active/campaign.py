@@ -19,12 +19,13 @@ from sklearn.base import clone
 
 from bayestl.active.acquisition.batch import Choice, choose_batch, first_batch
 from bayestl.active.acquisition.pool import Pool, candidates
-from bayestl.active.constraints import ElementLimits, check_limits
 from bayestl.active.goals import Function, Goal
 from bayestl.active.ledger.file import Ledger
 from bayestl.active.ledger.schema import SUGGESTED
 from bayestl.active.results import known_quantity, label_table, ledger_entries, progress_table, training_table
 from bayestl.active.settings import (
+    ElementLimits,
+    check_limits,
     check_settings,
     checked_allowed,
     checked_formulas,
