@@ -190,10 +190,8 @@ class Minimise(Maximise):
 
     Parameters
     ----------
-    quantity : str
-        A task, or an expression of tasks such as ``"N2 - NO"``.
-    function : callable, optional
-        Computes the quantity from the labels by task; ``quantity`` is then its name.
+    quantity, function
+        As for :class:`Maximise`.
 
     Examples
     --------
@@ -302,10 +300,8 @@ class Above(Between):
     ----------
     quantity : str
         A task, or an expression of tasks such as ``"N2 - NO"``.
-    lower, upper : float
-        The boundary is ``lower``; an ``upper`` one counts, too, in the units of the quantity.
-    function : callable, optional
-        Computes the quantity from the labels by task; ``quantity`` is then its name.
+    lower, upper, function
+        The boundary ``lower``, in the units of the quantity (an ``upper`` one counts, too); ``function`` as for :class:`Maximise`.
 
     Examples
     --------
@@ -328,10 +324,8 @@ class Learn(Goal):
 
     Parameters
     ----------
-    quantity : str
-        A task, or an expression of tasks such as ``"N2 - NO"``.
-    function : callable, optional
-        Computes the quantity from the labels by task; ``quantity`` is then its name.
+    quantity, function
+        As for :class:`Maximise`.
 
     Examples
     --------

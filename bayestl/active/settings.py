@@ -141,11 +141,13 @@ def checked_formulas(formulas: Any, n: int) -> list[str] | None:
     return texts
 
 
-def checked_limits(most: Any) -> dict[str, int]:
+def checked_limits(most: Any, formulas: Sequence[str] | None) -> dict[str, int]:
     """The largest number of candidates with each element."""
     if not isinstance(most, Mapping | None):
         raise ValueError(f"max_per_element must be a dictionary such as {{'Pb': 3}}, got {most!r}")
-    return dict(most or {})
+    most = dict(most or {})
+    check_limits(most, formulas)
+    return most
 
 
 def _is_number(value: Any) -> bool:

@@ -17,14 +17,13 @@ OF_ALL = {
     "SS01",  # no summary
     "PR01",  # a parameter that is not documented
     "PR02",  # a documented parameter that does not exist
-    "PR03",  # parameters in another order
     "PR07",  # a parameter without a description
     "RT01",  # something comes back, and nothing is said of it
     "RT03",  # what comes back without a description
 }
 EXAMPLE = "EX01"
-NO_CODE = re.compile(r"fetch|load_(?!elements)")
-"""What reads files that have to be downloaded has an example that the tests of docstrings skip."""
+MADE_BY_OTHERS = {"Posterior", "Derived", "Comparison", "Calibration", "Simulation", "Dataset"}
+"""Classes that users do not make: their attributes are documented, not their parameters."""
 
 
 def objects():
@@ -43,21 +42,32 @@ MEMBER_NAMES = [f"{name}.{m}" for name in OBJECTS for m in MEMBERS.get(name.rpar
 
 
 def faults(name, codes):
-    return [f"{code}: {text}" for code, text in validation.validate(name)["errors"] if code in codes]
+    errors = [f"{code}: {text}" for code, text in validation.validate(name)["errors"] if code in codes]
+    return [e for e in errors if not re.fullmatch(r"PR01: Parameters \{'_\w+'\} not documented", e)]  # a private one
 
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_an_object_is_documented(name):
     is_error = inspect.isclass(found(name)) and issubclass(found(name), Exception)
-    assert faults(name, OF_ALL if is_error else OF_ALL | {EXAMPLE}) == []
+    codes = OF_ALL if is_error else OF_ALL | {EXAMPLE}
+    assert faults(name, codes - {"PR01"} if found(name).__name__ in MADE_BY_OTHERS else codes) == []
 
 
 @pytest.mark.parametrize("name", MEMBER_NAMES)
 def test_a_member_is_documented(name):
+    """In sections as an object is or, where a sentence says it all, with each parameter in that."""
     cls, _, member = name.rpartition(".")
-    if isinstance(inspect.getattr_static(found(cls), member, None), property) or not hasattr(found(cls), member):
+    function = inspect.getattr_static(found(cls), member, None)
+    if function is None or not callable(getattr(found(cls), member)):  # a property, or an attribute of instances
+        assert function is None or inspect.getdoc(function)
         return
-    assert faults(name, OF_ALL) == []
+    text = inspect.getdoc(function) or ""
+    if "Parameters\n---" in text:
+        assert faults(name, OF_ALL) == []
+        return
+    assert faults(name, OF_ALL - {"PR01", "RT01"}) == []
+    names = [p for p in inspect.signature(getattr(found(cls), member)).parameters if p not in ("self", "X", "y", "_")]
+    assert [p for p in names if not re.search(rf"\b{p}\b", text)] == []
 
 
 def test_every_public_name_is_in_the_reference():
