@@ -22,6 +22,8 @@ OF_ALL = {
     "RT03",  # what comes back without a description
 }
 EXAMPLE = "EX01"
+OF_REPORTS = {"GL08", "SS01", "PR02", "PR07"}
+"""Of pictures and sections of reports, whose axes and comparisons are the same everywhere: a sentence that says what is shown."""
 MADE_BY_OTHERS = {"Posterior", "Derived", "Comparison", "Calibration", "Simulation", "Dataset"}
 """Classes that users do not make: their attributes are documented, not their parameters."""
 
@@ -50,6 +52,8 @@ def faults(name, codes):
 def test_an_object_is_documented(name):
     is_error = inspect.isclass(found(name)) and issubclass(found(name), Exception)
     codes = OF_ALL if is_error else OF_ALL | {EXAMPLE}
+    if name.startswith("bayestl.report."):
+        codes = OF_REPORTS
     assert faults(name, codes - {"PR01"} if found(name).__name__ in MADE_BY_OTHERS else codes) == []
 
 
@@ -66,6 +70,8 @@ def test_a_member_is_documented(name):
         assert faults(name, OF_ALL) == []
         return
     assert faults(name, OF_ALL - {"PR01", "RT01"}) == []
+    if name.startswith("bayestl.report."):
+        return
     names = [p for p in inspect.signature(getattr(found(cls), member)).parameters if p not in ("self", "X", "y", "_")]
     assert [p for p in names if not re.search(rf"\b{p}\b", text)] == []
 
