@@ -45,6 +45,7 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_param = False  # types are words such as "shape (n, d)", no names to link
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autosummary_context = {"MEMBERS": MEMBERS}
