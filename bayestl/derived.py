@@ -15,7 +15,22 @@ from bayestl.distributions import Marginals, check_probability
 
 @dataclass
 class Derived:
-    """The distribution of a function of several tasks, row by row, from :meth:`Posterior.apply`."""
+    """The distribution of a function of several tasks, row by row, from :meth:`Posterior.apply`.
+
+    Attributes
+    ----------
+    mean, std : Series, shape (n,)
+        Mean and standard deviation of the value, in its own units.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 20)[:, None]
+    >>> Y = pd.DataFrame({"a": np.sin(5 * x[:, 0]), "b": np.sin(5 * x[:, 0]) + 1.0})
+    >>> post = btl.MultiTaskGP(verbose=False).fit(x, Y).complete()
+    >>> float(post.apply(lambda y: y["b"] - y["a"]).mean[3].round(1))
+    1.0
+    """
 
     marginals: Marginals
     index: pd.Index
@@ -42,7 +57,7 @@ class Derived:
         return pd.DataFrame({"lower": self.quantile(tail), "upper": self.quantile(1 - tail)})
 
     def sample(self, n: int, seed: streams.RandomState = 0) -> xr.DataArray:
-        """``n`` draws with dimensions (sample, row), joint over rows."""
+        """``n`` draws with dimensions (sample, row), joint over rows; ``seed`` repeats them."""
         return xr.DataArray(
             self.draw(n, seed), dims=("sample", "row"), coords={"row": np.asarray(self.index)}, name=self.name
         )

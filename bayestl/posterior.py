@@ -50,6 +50,14 @@ class Posterior:
     ----------
     mean, std : DataFrame, shape (n, T)
         Mean and standard deviation of a new label.
+
+    Examples
+    --------
+    >>> import numpy as np, bayestl as btl
+    >>> x = np.linspace(0, 1, 20)[:, None]
+    >>> post = btl.IndependentGP(verbose=False).fit(x, np.sin(5 * x[:, 0])).posterior([[0.2], [0.5]])
+    >>> post.mean.shape, post.sample(100).shape
+    ((2, 1), (100, 2, 1))
     """
 
     def __init__(self, joint: JointLabels, tasks: Sequence[Task], index: pd.Index, asked: Asked = LABELS) -> None:
@@ -211,8 +219,9 @@ class Posterior:
 
         Returns
         -------
-        Weights (S,), means (S, n, T), covariances within rows (S, n, T, T) and noise variances (S, T); None if a task
-        is not Gaussian, or if only draws are available.
+        tuple or None
+            Weights (S,), means (S, n, T), covariances within rows (S, n, T, T) and noise variances (S, T); None if a task
+            is not Gaussian, or if only draws are available.
         """
         return self._joint.moments(self._asked)
 
@@ -225,6 +234,11 @@ class Posterior:
             The labels; of one that is only known to lie in an interval, it is the log probability of the interval.
         Y_std : like Y, optional
             Their known standard errors, which add to the predicted spread.
+
+        Returns
+        -------
+        DataFrame, shape (n, T)
+            In nats.
 
         Raises
         ------
@@ -253,7 +267,7 @@ class Posterior:
         )
 
     def sample(self, n: int = 1000, seed: streams.RandomState = 0) -> xr.DataArray:
-        """``n`` joint draws over rows and tasks with dimensions (sample, row, task), in label units."""
+        """``n`` joint draws over rows and tasks with dimensions (sample, row, task), in label units; ``seed`` repeats them."""
         return xr.DataArray(
             self._draws(n, seed, joint_rows=True),
             dims=("sample", "row", "task"),

@@ -1,13 +1,19 @@
 """Sphinx configuration."""
 
 import shutil
+import sys
 import warnings
 from pathlib import Path
 
+import bayestl
+
 warnings.filterwarnings("ignore", message=".torch.jit", category=DeprecationWarning)
 
-# the notebooks are in a folder beside the docs: a gallery of them is made anew for each build
 here = Path(__file__).parent
+sys.path.insert(0, str(here))
+from members import MEMBERS  # noqa: E402
+
+# the notebooks are in a folder beside the docs: a gallery of them is made anew for each build
 gallery = here / "notebooks"
 gallery.mkdir(exist_ok=True)
 names = []
@@ -15,20 +21,32 @@ for path in sorted((here.parent / "notebooks").glob("*.ipynb")):
     shutil.copy(path, gallery / path.name)
     names.append(path.stem)
 (gallery / "index.md").write_text(
-    "# Notebooks\n\n```{toctree}\n:maxdepth: 1\n\n" + "\n".join(names) + "\n```\n", encoding="utf-8"
+    "# Notebooks\n\nWith their outputs; the files are in the folder `notebooks` of the repository.\n\n"
+    "```{toctree}\n:maxdepth: 1\n\n" + "\n".join(names) + "\n```\n",
+    encoding="utf-8",
 )
+shutil.rmtree(here / "api", ignore_errors=True)  # the pages of objects are made anew, too
 
 project = "bayestl"
-author = "The bayestl developers"
+author = copyright = "The bayestl developers"
+version = release = bayestl.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+extensions += ["sphinx_copybutton", "sphinx_design"]
 extensions += ["sphinx-mathjax-offline"]  # formulas are readable without a network
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "data/README.md"]
+templates_path = ["_templates"]
 html_theme = "furo"
-html_title = "bayestl"
+html_title = f"bayestl {version}"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_show_sourcelink = False
 nb_execution_mode = "off"
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_param = False  # types are words such as "shape (n, d)", no names to link
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+autosummary_context = {"MEMBERS": MEMBERS}
 suppress_warnings = ["config.cache"]

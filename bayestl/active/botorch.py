@@ -303,6 +303,13 @@ def as_botorch(model: Any, outputs: Sequence[str] | str | None = None) -> Botorc
     ------
     ValueError
         For a model that is not exact, labels that are not Gaussian, or an expression that is not linear.
+
+    Examples
+    --------
+    >>> import numpy as np, torch, bayestl as btl
+    >>> model = btl.IndependentGP(verbose=False).fit(np.linspace(0, 1, 20)[:, None], np.linspace(0, 1, 20) ** 2)
+    >>> btl.active.as_botorch(model).posterior(torch.zeros(1, 1).double()).mean.shape
+    torch.Size([1, 1])
     """
     check_is_fitted(model, "table_")
     if not jointly_gaussian(model):

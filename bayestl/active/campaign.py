@@ -19,12 +19,12 @@ from sklearn.base import clone
 
 from bayestl.active.acquisition.batch import Choice, choose_batch, first_batch
 from bayestl.active.acquisition.pool import Pool, candidates
-from bayestl.active.constraints import ElementLimits, check_limits
 from bayestl.active.goals import Function, Goal
 from bayestl.active.ledger.file import Ledger
 from bayestl.active.ledger.schema import SUGGESTED
 from bayestl.active.results import known_quantity, label_table, ledger_entries, progress_table, training_table
 from bayestl.active.settings import (
+    ElementLimits,
     check_settings,
     checked_allowed,
     checked_formulas,
@@ -129,8 +129,7 @@ class Campaign:
         pool = checked_pool(pool)
         check_settings(path, tasks, goal, model, acquisition, budget, seed)
         self.allowed, formulas = checked_allowed(allowed, len(pool)), checked_formulas(formulas, len(pool))
-        limits = checked_limits(max_per_element)
-        check_limits(limits, formulas)
+        limits = checked_limits(max_per_element, formulas)
         self.goal, self.tasks, self.model = goal, list(tasks), clone(model)
         self.budget, self.acquisition, self.seed, self.verbose = budget, acquisition, int(seed), verbose
         self.limits = ElementLimits(limits, formulas)
@@ -317,6 +316,8 @@ class Campaign:
     def tell(self, results: pd.DataFrame) -> None:
         """Add results; when this returns all of them are on disk or, where one is refused, none.
 
+        The result of a suggestion (its number is a column or the index) that was told before is not added again.
+
         Parameters
         ----------
         results : DataFrame
@@ -324,8 +325,6 @@ class Campaign:
             ``cost`` (else the task's): what ``suggest`` returned, with ``value`` added.  The word ``failed`` as the value
             of a number is a measurement that failed: it is paid for and not suggested again.  Or a table with the
             candidates' names as index and one column per task.
-
-        The result of a suggestion (its number is a column or the index) that was told before is not added again.
 
         Raises
         ------

@@ -14,7 +14,6 @@ when the campaign is opened).
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -149,7 +148,20 @@ class _Improve(Goal):
 
 @dataclass(frozen=True)
 class Maximise(_Improve):
-    """Make the quantity as large as possible."""
+    """Make the quantity as large as possible.
+
+    Parameters
+    ----------
+    quantity : str
+        A task, or an expression of tasks such as ``"N2 - NO"``.
+    function : callable, optional
+        Computes the quantity from the labels by task; ``quantity`` is then its name.
+
+    Examples
+    --------
+    >>> Maximise("hardness").words
+    'maximise hardness'
+    """
 
     sign = 1.0
 
@@ -174,7 +186,18 @@ class Maximise(_Improve):
 
 @dataclass(frozen=True)
 class Minimise(Maximise):
-    """Make the quantity as small as possible."""
+    """Make the quantity as small as possible.
+
+    Parameters
+    ----------
+    quantity, function
+        As for :class:`Maximise`.
+
+    Examples
+    --------
+    >>> Minimise("N2 - NO").words
+    'minimise N2 - NO'
+    """
 
     sign = -1.0
 
@@ -185,7 +208,22 @@ class Minimise(Maximise):
 
 @dataclass(frozen=True)
 class Reach(_Improve):
-    """Bring the quantity as near to ``target`` as possible."""
+    """Bring the quantity as near to ``target`` as possible.
+
+    Parameters
+    ----------
+    quantity : str
+        A task, or an expression of tasks such as ``"N2 - NO"``.
+    target : float
+        The wanted value, in the units of the quantity.
+    function : callable, optional
+        Computes the quantity from the labels by task; ``quantity`` is then its name.
+
+    Examples
+    --------
+    >>> Reach("gap", 1.4).words
+    'gap near 1.4'
+    """
 
     target: float = 0.0
 
@@ -203,7 +241,22 @@ class Reach(_Improve):
 
 @dataclass(frozen=True)
 class Between(Goal):
-    """Find as many rows as possible whose quantity lies between ``lower`` and ``upper``."""
+    """Find as many rows as possible whose quantity lies between ``lower`` and ``upper``.
+
+    Parameters
+    ----------
+    quantity : str
+        A task, or an expression of tasks such as ``"N2 - NO"``.
+    lower, upper : float
+        Ends of the range, in the units of the quantity; without one the range is open.
+    function : callable, optional
+        Computes the quantity from the labels by task; ``quantity`` is then its name.
+
+    Examples
+    --------
+    >>> Between("gap", 1.3, 1.5).words
+    'gap between 1.3 and 1.5'
+    """
 
     lower: float = -math.inf
     upper: float = math.inf
@@ -242,6 +295,18 @@ class Above(Between):
     """Separate the rows above ``lower`` from those below: rows on which the model is least certain are measured.
 
     The boundary is learnt; to find rows above a threshold, use ``Between(quantity, lower)``.
+
+    Parameters
+    ----------
+    quantity : str
+        A task, or an expression of tasks such as ``"N2 - NO"``.
+    lower, upper, function
+        The boundary ``lower``, in the units of the quantity (an ``upper`` one counts, too); ``function`` as for :class:`Maximise`.
+
+    Examples
+    --------
+    >>> Above("gap", 1.5).words
+    'whether gap is above 1.5'
     """
 
     def promise(self, predicted: Marginals, best: float) -> np.ndarray:
@@ -255,7 +320,18 @@ class Above(Between):
 
 @dataclass(frozen=True)
 class Learn(Goal):
-    """Learn the quantity over the whole pool: each measurement removes as much variance as possible for its cost."""
+    """Learn the quantity over the whole pool: each measurement removes as much variance as possible for its cost.
+
+    Parameters
+    ----------
+    quantity, function
+        As for :class:`Maximise`.
+
+    Examples
+    --------
+    >>> Learn("gap").words
+    'learn gap'
+    """
 
     def utility(self, y: np.ndarray) -> np.ndarray:
         return np.zeros(np.shape(y))
@@ -270,56 +346,3 @@ class Learn(Goal):
     @property
     def words(self) -> str:
         return f"learn {self.quantity}"
-
-
-GOALS: dict[str, type[Goal]] = {g.__name__: g for g in (Maximise, Minimise, Reach, Between, Above, Learn)}
-_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-_WORDS: tuple[tuple[str, Callable[..., Goal]], ...] = (
-    (r"maximi[sz]e (.+)", lambda q: Maximise(q)),
-    (r"minimi[sz]e (.+)", lambda q: Minimise(q)),
-    (r"learn (.+)", lambda q: Learn(q)),
-    (rf"whether (.+) is above {_NUMBER}", lambda q, v: Above(q, float(v))),
-    (rf"(.+) between {_NUMBER} and {_NUMBER}", lambda q, a, b: Between(q, float(a), float(b))),
-    (rf"(.+) near {_NUMBER}", lambda q, v: Reach(q, float(v))),
-)
-
-
-def from_words(text: str) -> Goal:
-    """A goal from its description on the command line, which is also the form of ``words``.
-
-    Raises
-    ------
-    ValueError
-        For other words, with what may be written.
-
-    Examples
-    --------
-    >>> from_words("gap between 1.3 and 1.5") == Between("gap", 1.3, 1.5)
-    True
-    """
-    for pattern, make in _WORDS:
-        if match := re.fullmatch(pattern, " ".join(text.split()), re.IGNORECASE):
-            return make(*match.groups())
-    raise ValueError(
-        f"the goal {text!r} is none of: maximise Q, minimise Q, Q near 1.4, Q between 1.3 and 1.5, whether Q is above 1.5, "
-        "learn Q (Q a task, or an expression of tasks such as N2 - NO)"
-    )
-
-
-def from_document(document: Mapping[str, Any], function: Function | None = None) -> Goal:
-    """A goal from its JSON value, the inverse of ``document()``.
-
-    Raises
-    ------
-    ValueError
-        For an unknown goal, or where the Python function is missing.
-    """
-    values = dict(document)
-    kind, python = values.pop("goal", None), values.pop("python", False)
-    if kind not in GOALS:
-        raise ValueError(f"unknown goal {kind!r}: one of {sorted(GOALS)} is expected")
-    if python and function is None:
-        raise FunctionMissing(
-            f"the goal's quantity {values.get('quantity')!r} is a Python function, which a ledger does not keep: pass function="
-        )
-    return GOALS[kind](**values, function=function if python else None)

@@ -14,7 +14,29 @@ from bayestl.report.plots import COLOURS, new_axes
 
 
 def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
-    """The quantity of each measured row against the cost spent by then, with the best so far or the goal's range."""
+    """The quantity of each measured row against the cost spent by then, with the best so far or the goal's range.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        The campaign.
+    ax : matplotlib axes, optional
+        Where to draw; default: those of a new figure.
+
+    Returns
+    -------
+    matplotlib axes
+        Those drawn on.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl, tempfile, pathlib
+    >>> pool, path = pd.DataFrame({"x": np.linspace(0, 1, 12)}), pathlib.Path(tempfile.mkdtemp()) / "campaign.db"
+    >>> goal, known = btl.active.Maximise("y"), pd.DataFrame({"y": [0.1, 0.4]})
+    >>> campaign = btl.active.Campaign(pool, [btl.Task("y")], goal, btl.IndependentGP(), path, known=known)
+    >>> len(btl.active.plot_campaign(campaign).collections + btl.active.plot_campaign(campaign).lines) > 0
+    True
+    """
     ax = new_axes(ax, (5.2, 3.4))
     progress = campaign.progress()
     quantity = campaign.goal.quantity
@@ -53,6 +75,30 @@ def plot_simulation(simulation: Simulation, column: str | None = None, ax: Any =
     """The mean over seeds of a column of the records against cost: a line per policy, a band of one standard error.
 
     ``column`` defaults to the criterion of the goal.
+
+    Parameters
+    ----------
+    simulation : Simulation
+        The result of :func:`bayestl.active.simulate`.
+    column : str, optional
+        A column of its records.
+    ax : matplotlib axes, optional
+        Where to draw; default: those of a new figure.
+
+    Returns
+    -------
+    matplotlib axes
+        Those drawn on.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> X = pd.DataFrame({"x": np.linspace(0, 1, 12)})
+    >>> Y, goal = pd.DataFrame({"y": np.sin(5 * X["x"])}), btl.active.Maximise("y")
+    >>> policies = {"random": btl.active.Random()}
+    >>> simulation = btl.active.simulate(X, Y, goal, policies, start=2, budget=3, seeds=[0, 1], verbose=False)
+    >>> btl.active.plot_simulation(simulation).get_xlabel()
+    'cost'
     """
     ax = new_axes(ax, (5.0, 3.6))
     column = column or simulation.criterion

@@ -41,11 +41,35 @@ class Decision:
 
 
 class Policy(ABC):
-    """Base class of policies: from a choice and the evidence so far to a decision."""
+    """Base class of policies: from a choice and the evidence so far to a decision.
+
+    Examples
+    --------
+    >>> from bayestl.active import Policy, Random
+    >>> isinstance(Random(), Policy)
+    True
+    """
 
     @abstractmethod
     def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> Decision:
-        """The decision on up to ``n`` measurements."""
+        """The decision on up to ``n`` measurements.
+
+        Parameters
+        ----------
+        choice : Choice
+            The pool with what may be measured, the goal, the best utility so far and the budget that is left.
+        known : Evidence
+            What is known so far.
+        n : int
+            Most measurements.
+        seed : int
+            Seed of the decision.
+
+        Returns
+        -------
+        Decision
+            What is measured.
+        """
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,17 @@ class Random(Policy):
     """Random rows that lack a label of the quantity.
 
     An optional ``model`` is fitted to them, so that its error can be followed.
+
+    Parameters
+    ----------
+    model : model, optional
+        An unfitted model.
+
+    Examples
+    --------
+    >>> import bayestl as btl
+    >>> btl.active.Random()
+    Random(model=None)
     """
 
     model: Any = None
@@ -79,6 +114,21 @@ class ByModel(Policy):
 
     With ``alone=True`` the model sees only the tasks of the quantity and no other is measured: a policy without
     transfer.
+
+    Parameters
+    ----------
+    model : model
+        An unfitted model.
+    acquisition : str
+        As for :class:`~bayestl.active.Campaign`.
+    alone : bool
+        Whether the model sees the tasks of the quantity only.
+
+    Examples
+    --------
+    >>> import bayestl as btl
+    >>> btl.active.ByModel(btl.IndependentGP(), acquisition="uncertainty").acquisition
+    'uncertainty'
     """
 
     model: Any

@@ -40,6 +40,16 @@ class Simulation:
         ``measured``; for ``Learn``, ``error``: root mean square error over the pool of the model that decided.
     goal : Goal
         The goal of all campaigns.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> X = pd.DataFrame({"x": np.linspace(0, 1, 12)})
+    >>> Y, goal = pd.DataFrame({"y": np.sin(5 * X["x"])}), btl.active.Maximise("y")
+    >>> policies = {"random": btl.active.Random()}
+    >>> simulation = btl.active.simulate(X, Y, goal, policies, start=2, budget=3, seeds=[0, 1], verbose=False)
+    >>> simulation.criterion
+    'regret'
     """
 
     records: pd.DataFrame

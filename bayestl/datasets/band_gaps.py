@@ -29,10 +29,25 @@ def load_experimental_band_gaps(pbe: bool = True) -> Dataset:
     leaves it out.  Rows are in the order of the file, so ``KFold(5, shuffle=True, random_state=18012019)`` gives the
     official folds.
 
+    Parameters
+    ----------
+    pbe : bool
+        Whether to add the task ``pbe_gap``.
+
+    Returns
+    -------
+    Dataset
+        Features, labels, tasks with units, citation and licence.
+
     Raises
     ------
     DataError
         If a file is missing or has another checksum.
+
+    Examples
+    --------
+    >>> import bayestl as btl
+    >>> btl.datasets.load_experimental_band_gaps()  # doctest: +SKIP
     """
     measured = pd.read_csv(fetch(EXPERIMENTAL_GAPS))
     Y = pd.DataFrame({"expt_gap": measured["target"].astype(float)})

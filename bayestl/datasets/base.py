@@ -36,6 +36,12 @@ class Dataset:
         A group for each row.
     Y_std : DataFrame, shape (n, T), optional
         Standard errors of labels, in label units; NaN where not stated.
+
+    Examples
+    --------
+    >>> import bayestl as btl
+    >>> data = btl.datasets.load_elements()  # doctest: +SKIP
+    >>> btl.MultiTaskGP(tasks=data.tasks).fit(data.X, data.Y)  # doctest: +SKIP
     """
 
     name: str
@@ -49,7 +55,7 @@ class Dataset:
     Y_std: pd.DataFrame | None = None
 
     def rows(self, which: np.ndarray) -> Dataset:
-        """The table with the rows of a boolean mask (n,)."""
+        """The table with the rows for which the boolean mask ``which`` (n,) is true."""
         groups = None if self.groups is None else self.groups[which]
         Y_std = None if self.Y_std is None else self.Y_std[which]
         return replace(self, X=self.X[which], Y=self.Y[which], groups=groups, Y_std=Y_std)
@@ -75,10 +81,25 @@ class DataFile:
 def fetch(file: DataFile) -> Path:
     """The path of a data file, after its checksum was found right.
 
+    Parameters
+    ----------
+    file : DataFile
+        Name, SHA-256 and public address.
+
+    Returns
+    -------
+    Path
+        Of the file in the folder of ``BAYESTL_DATA``, or in the user's folder of caches.
+
     Raises
     ------
     DataError
         If the file is not in the folder of ``BAYESTL_DATA``, has another checksum, or cannot be fetched.
+
+    Examples
+    --------
+    >>> from bayestl.datasets.band_gaps import EXPERIMENT
+    >>> fetch(EXPERIMENT)  # doctest: +SKIP
     """
     import_tqdm()
     import pooch

@@ -36,6 +36,11 @@ def load_elements() -> Dataset:
 
     Moduli, hardness and volumes are natural logarithms, since they span decades.  The extra ``materials`` is needed.
 
+    Returns
+    -------
+    Dataset
+        Features, labels, tasks with units, citation and licence.
+
     Examples
     --------
     >>> data = load_elements()

@@ -41,10 +41,20 @@ def load_formation_enthalpies() -> Dataset:
     ``measured`` has standard errors in ``Y_std`` where they are stated (those of 0 are taken as not stated).  The
     measured values of Kim et al. are left out: where both have one, it is nearly always the same measurement.
 
+    Returns
+    -------
+    Dataset
+        Features, labels, tasks with units, citation and licence.
+
     Raises
     ------
     DataError
         If a file is missing or has another checksum.
+
+    Examples
+    --------
+    >>> import bayestl as btl
+    >>> btl.datasets.load_formation_enthalpies()  # doctest: +SKIP
     """
     from bayestl.features import reduced_formula
 

@@ -37,10 +37,20 @@ def load_band_gap_fidelities() -> Dataset:
     (identifiers of unknown energy last).  ``expt`` is the median over the measurements of the composition.  Zeros are
     metals; GLLB-SC gaps were calculated for others only.
 
+    Returns
+    -------
+    Dataset
+        Features, labels, tasks with units, citation and licence.
+
     Raises
     ------
     DataError
         If a file is missing or has another checksum.
+
+    Examples
+    --------
+    >>> import bayestl as btl
+    >>> btl.datasets.load_band_gap_fidelities()  # doctest: +SKIP
     """
     from bayestl.features import reduced_formula
 

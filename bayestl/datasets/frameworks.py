@@ -30,10 +30,20 @@ def load_frameworks() -> Dataset:
     grand canonical Monte Carlo simulation of the mixture.  The 14 features describe pores and composition
     (:data:`FEATURES`).
 
+    Returns
+    -------
+    Dataset
+        Features, labels, tasks with units, citation and licence.
+
     Raises
     ------
     DataError
         If the file is missing or has another checksum.
+
+    Examples
+    --------
+    >>> import bayestl as btl
+    >>> btl.datasets.load_frameworks()  # doctest: +SKIP
     """
     table = pd.read_csv(fetch(FRAMEWORKS))
     X = table.drop(columns=["HF", "LF"]).set_axis(list(FEATURES), axis=1)

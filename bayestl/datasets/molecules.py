@@ -83,6 +83,11 @@ def load_molecules(name: str) -> Dataset:
         If the file is missing or has another checksum.
     ValueError
         For another name.
+
+    Examples
+    --------
+    >>> import bayestl as btl
+    >>> btl.datasets.load_molecules("freesolv")  # doctest: +SKIP
     """
     if name not in MOLECULES:
         raise ValueError(f"no table of molecules {name!r}; the tables are {list(MOLECULES)}")

@@ -31,10 +31,20 @@ def load_no_decomposition() -> Dataset:
     The tasks ``N2``, ``NO`` and ``O2`` are the steps N* + N* -> N2, N* + O* -> NO and O* + O* -> O2.  ``groups`` are
     the metals.
 
+    Returns
+    -------
+    Dataset
+        Features, labels, tasks with units, citation and licence.
+
     Raises
     ------
     DataError
         If the file is missing or has another checksum.
+
+    Examples
+    --------
+    >>> import bayestl as btl
+    >>> btl.datasets.load_no_decomposition()  # doctest: +SKIP
     """
     import_tqdm()
     from pymatgen.core import Element

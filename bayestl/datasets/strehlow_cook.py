@@ -38,10 +38,20 @@ def load_strehlow_cook() -> Dataset:
     ``color`` the class of the first word of its first colour (80 rows, see :data:`COLOURS`), None where no colour is
     recorded.
 
+    Returns
+    -------
+    Dataset
+        Features, labels, tasks with units, citation and licence.
+
     Raises
     ------
     DataError
         If the file is missing or has another checksum.
+
+    Examples
+    --------
+    >>> import bayestl as btl
+    >>> btl.datasets.load_strehlow_cook()  # doctest: +SKIP
     """
     from bayestl.features import FormulaError, parse_formulas
 

@@ -41,6 +41,16 @@ def calibration_table(comparison: Comparison) -> pd.DataFrame:
         test of a uniform probability integral transform (PIT); too small where rows are held out several times.  ``in
         50 %``, ``in 90 %``: coverage of those intervals, for numbers.  ``bias``: mean PIT less one half; positive where
         predictions are too low.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 20)[:, None]
+    >>> Y = pd.DataFrame({"gap": np.sin(5 * x[:, 0])})
+    >>> models = {k: btl.IndependentGP(kernel=k, hyperparameters="map") for k in ("rbf", "exponential")}
+    >>> comparison = btl.compare(models, x, Y, cv=2, verbose=False)
+    >>> btl.evaluation.calibration_table(comparison).columns.tolist()
+    ['labels', 'error', 'p value', 'in 50 %', 'in 90 %', 'bias']
     """
     rows = {}
     for (quantity, model), part in comparison.predictions.groupby(["quantity", "model"], sort=False):

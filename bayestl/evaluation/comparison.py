@@ -46,6 +46,18 @@ class Comparison:
         Number of rows and features of the table.
     shared : DataFrame
         Number of rows with labels of both tasks (T, T); on the diagonal, of the task.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 20)[:, None]
+    >>> Y = pd.DataFrame({"gap": np.sin(5 * x[:, 0])})
+    >>> models = {k: btl.IndependentGP(kernel=k, hyperparameters="map") for k in ("rbf", "exponential")}
+    >>> comparison = btl.compare(models, x, Y, cv=2, verbose=False)
+    >>> comparison.best("gap")
+    'rbf'
+    >>> comparison.table["mae"].columns.tolist()
+    ['mean', 'se']
     """
 
     scores: pd.DataFrame
@@ -115,7 +127,7 @@ class Comparison:
         return str(column.idxmax() if score in HIGHER else column.idxmin())
 
     def doubt(self, quantity: str, model: str) -> str:
-        """What must be said beside a model that is called the best: what its intervals hold, if outside :data:`BELIEVABLE`."""
+        """What must be said beside a ``model`` that is called the best in a ``quantity``: what its intervals hold, if outside :data:`BELIEVABLE`."""
         coverage = self.table.loc[(quantity, model), ("coverage", "mean")]
         if self.classified(quantity) or BELIEVABLE[0] <= coverage <= BELIEVABLE[1]:
             return ""

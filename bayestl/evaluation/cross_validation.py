@@ -82,6 +82,16 @@ def compare(
     ------
     ValueError
         If a target or ``hide`` is unknown, or if every fit failed.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 20)[:, None]
+    >>> Y = pd.DataFrame({"gap": np.sin(5 * x[:, 0])})
+    >>> models = {k: btl.IndependentGP(kernel=k, hyperparameters="map") for k in ("rbf", "exponential")}
+    >>> comparison = btl.compare(models, x, Y, cv=2, verbose=False)
+    >>> comparison.best("gap")
+    'rbf'
     """
     if hide not in HIDE:
         raise ValueError(f"hide must be one of {HIDE}, got {hide!r}")

@@ -46,6 +46,15 @@ class Calibration:
         continuous by random numbers, as a number between 0 and 1.
     failures : list of str
         The tables whose fit raised, with the error.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x, Y = np.linspace(0, 1, 8)[:, None], pd.DataFrame({"gap": np.zeros(8)})
+    >>> model = btl.IndependentGP(hyperparameters="map", n_starts=1)
+    >>> calibration = btl.evaluation.simulate_calibration(model, x, Y, n_tables=2, verbose=False)
+    >>> calibration.table.columns.tolist()
+    ['p value', 'mean', 'spread']
     """
 
     ranks: pd.DataFrame
@@ -125,6 +134,15 @@ def simulate_calibration(
     -----
     The labels of a drawn table are not rescaled, so the fit uses the prior that they were drawn from.  A table whose
     labels cannot be fitted (all of one class) is left out and listed in ``failures``.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x, Y = np.linspace(0, 1, 8)[:, None], pd.DataFrame({"gap": np.zeros(8)})
+    >>> model = btl.IndependentGP(hyperparameters="map", n_starts=1)
+    >>> calibration = btl.evaluation.simulate_calibration(model, x, Y, n_tables=2, verbose=False)
+    >>> len(calibration.ranks)
+    2
     """
     if not (isinstance(n_tables, int | np.integer) and n_tables >= 1):
         raise ValueError(f"n_tables must be a positive integer, got {n_tables!r}")

@@ -143,6 +143,8 @@ def learning_curve(
         Number of random splits; within a split, larger sizes contain the smaller ones.
     test_size : float or int
         Held-out fraction or number of the rows with a label of the target, as in scikit-learn.
+    seed : int
+        Seed of the splits.
 
     Returns
     -------
@@ -154,6 +156,16 @@ def learning_curve(
     ------
     ValueError
         If the target is not a column of ``Y``, or a size is larger than its number of training labels.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 30)[:, None]
+    >>> Y = pd.DataFrame({"dft": np.sin(9 * x[:, 0]), "measured": np.sin(9 * x[:, 0]) + 0.3})
+    >>> models = {"difference": btl.DifferenceGP(["dft", "measured"], hyperparameters="map", n_starts=1)}
+    >>> curve = btl.learning_curve(models, x, Y, "measured", sizes=[5, 10], n_repeats=1, verbose=False)
+    >>> curve["n"].tolist()
+    [5, 10]
     """
     frame = label_frame(Y, len(X))
     if target not in frame:

@@ -116,7 +116,7 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
         return frame[self.columns_]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns that ``transform`` returns."""
+        """Names of the columns that ``transform`` returns; ``input_features`` is not used."""
         check_is_fitted(self, "columns_")
         return np.asarray(self.columns_, dtype=object)
 

@@ -31,10 +31,26 @@ BLOCK = 2048
 def parse_formulas(formulas: pd.Series) -> list[Any]:
     """Pymatgen compositions of a column of formulas, whose cells are text (:func:`element_amounts`) or compositions.
 
+    Parameters
+    ----------
+    formulas : Series, shape (n,)
+        One formula per row.
+
+    Returns
+    -------
+    list of pymatgen.core.Composition
+        One per row.
+
     Raises
     ------
     FormulaError
         For cells that are no formulas: their number, and the value, row and fault of the first three.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> [c.reduced_formula for c in parse_formulas(pd.Series(["Ga4O6", "ZnO"]))]
+    ['Ga2O3', 'ZnO']
     """
     composition = _composition_class()
     refuse_faults(formulas, np.ones(len(formulas), dtype=bool))
@@ -79,10 +95,25 @@ def _composition_class() -> Any:
 def reduced_formula(cell: Any) -> str:
     """The reduced formula, one spelling for all formulas of a composition: ``"Ga2O3"`` for ``"Ga4O6"``.
 
+    Parameters
+    ----------
+    cell : str or Composition
+        A formula.
+
+    Returns
+    -------
+    str
+        The reduced formula.
+
     Raises
     ------
     FormulaError
         If it is no formula (:func:`element_amounts`).
+
+    Examples
+    --------
+    >>> reduced_formula("Ga4O6")
+    'Ga2O3'
     """
     return str(_composition_class()(element_amounts(cell)).get_integer_formula_and_factor()[0])
 

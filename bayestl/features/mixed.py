@@ -186,7 +186,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         return features.fillna(self.medians_)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns that ``transform`` returns."""
+        """Names of the columns that ``transform`` returns; ``input_features`` is not used."""
         check_is_fitted(self, "medians_")
         return np.asarray(self.medians_.index, dtype=object)
 

@@ -50,6 +50,7 @@ def parse_smiles(smiles: pd.Series) -> list[Any]:
     Returns
     -------
     list of rdkit.Chem.Mol
+        One per row.
 
     Raises
     ------
@@ -57,6 +58,12 @@ def parse_smiles(smiles: pd.Series) -> list[Any]:
         For cells that are no molecules, naming the column, and row and value of the first three.
     ImportError
         If RDKit is not installed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> [m.GetNumAtoms() for m in parse_smiles(pd.Series(["CCO", "c1ccccc1"]))]
+    [3, 6]
     """
     chem, _, _ = _rdkit()
     with chem.rdBase.BlockLogs():  # what does not parse is said by the error below

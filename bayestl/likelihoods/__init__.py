@@ -13,7 +13,8 @@ from __future__ import annotations
 from bayestl.likelihoods.base import LabelBlock, LatentBlock, Likelihood, Part, Setting
 from bayestl.likelihoods.classes import Bernoulli, Categorical, Classified, Ordinal
 from bayestl.likelihoods.hurdle import AUTO, SIZES, Hurdle
-from bayestl.likelihoods.numbers import Censored, Gaussian, LogNormal, Positive, PowerNormal, PowerStudentT, StudentT
+from bayestl.likelihoods.numbers import Censored, Gaussian, StudentT
+from bayestl.likelihoods.positive import LogNormal, Positive, PowerNormal, PowerStudentT
 
 __all__ = [
     "AUTO",

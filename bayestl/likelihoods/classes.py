@@ -64,6 +64,16 @@ class Bernoulli(Classified):
     ----------
     classes : pair, optional
         Names of the classes; taken from the column where not given (False before True, else sorted).
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 20)[:, None]
+    >>> colour = np.where(x[:, 0] > 0.5, "white", "dark")
+    >>> tasks = [btl.Task("colour", btl.Bernoulli(["dark", "white"]))]
+    >>> model = btl.IndependentGP(tasks=tasks, verbose=False).fit(x, pd.DataFrame({"colour": colour}))
+    >>> model.predict([[0.9]])["colour"].tolist()
+    ['white']
     """
 
     def __post_init__(self) -> None:
@@ -95,6 +105,16 @@ class Ordinal(Classified):
     ----------
     classes : sequence, optional
         Names of the classes from lowest to highest; taken from the column where that is an ordered categorical.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 20)[:, None]
+    >>> colour = np.array(["clear", "yellow", "brown"])[(2.9 * x[:, 0]).astype(int)]
+    >>> tasks = [btl.Task("colour", btl.Ordinal(["clear", "yellow", "brown"]))]
+    >>> model = btl.IndependentGP(tasks=tasks, verbose=False).fit(x, pd.DataFrame({"colour": colour}))
+    >>> model.predict([[0.9]])["colour"].tolist()
+    ['brown']
     """
 
     def further(self) -> gpytorch.Module:
@@ -140,6 +160,16 @@ class Categorical(Classified):
     -----
     Inference uses ``E[log p(y)] >= m_y - log sum_k exp(m_k + v_k / 2)`` (Blei, Lafferty 2007), whose best Gaussian has
     a diagonal precision at each label, so that the conjugate engine stays exact for that bound.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 20)[:, None]
+    >>> colour = np.array(["red", "white", "blue"])[(2.9 * x[:, 0]).astype(int)]
+    >>> tasks = [btl.Task("colour", btl.Categorical())]
+    >>> model = btl.IndependentGP(tasks=tasks, verbose=False).fit(x, pd.DataFrame({"colour": colour}))
+    >>> model.predict([[0.9]])["colour"].tolist()
+    ['blue']
     """
 
     @property

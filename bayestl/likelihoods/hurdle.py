@@ -14,7 +14,7 @@ from bayestl.distributions import Hurdle as HurdleDistribution
 from bayestl.distributions.base import by_row
 from bayestl.likelihoods.base import LatentBlock, Likelihood, Part, Setting
 from bayestl.likelihoods.classes import Bernoulli
-from bayestl.likelihoods.numbers import LogNormal, Positive, PowerNormal, PowerStudentT
+from bayestl.likelihoods.positive import LogNormal, Positive, PowerNormal, PowerStudentT
 
 NODES = 8
 """Gauss-Legendre nodes over the latent value that decides whether a label is zero, where its size depends on that."""
@@ -42,6 +42,15 @@ class Hurdle(Likelihood):
     size : {"auto", "log-normal", "power-0.5", "power-0.75", "truncated-normal", "power-0.5-t", "power-0.75-t"}
         Distribution of a positive label, from errors in proportion to it to errors that are the same everywhere; "auto"
         takes the one of the first four with the highest evidence on the column.  The last two have heavier tails.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayestl as btl
+    >>> x = np.linspace(0, 1, 20)[:, None]
+    >>> gap = np.where(x[:, 0] > 0.4, x[:, 0], 0.0)  # metals below
+    >>> model = btl.IndependentGP(tasks=[btl.Task("gap", btl.Hurdle())], verbose=False).fit(x, pd.DataFrame({"gap": gap}))
+    >>> float(model.posterior([[0.1]]).quantile(0.5)["gap"][0])
+    0.0
     """
 
     size: str = "auto"

@@ -134,6 +134,7 @@ class BayesianModel(Explained, RegressorMixin, BaseEstimator, ABC):
         Returns
         -------
         self
+            The fitted model.
 
         Raises
         ------
@@ -216,7 +217,7 @@ class BayesianModel(Explained, RegressorMixin, BaseEstimator, ABC):
             return to_arviz(table, self.scaler_, draws, prior_draws, seed, type(self).__name__)
 
     def leave_one_out(self, refit: bool = False, hide: str = "target") -> pd.DataFrame:
-        """Predict every training label from all others (exact models only).
+        """Predict every training label from all others (exact models only; ``refit`` and ``hide`` are described there).
 
         Raises
         ------

@@ -44,11 +44,25 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Any:
         Where the model and those in it compute from now on, as for :class:`IndependentGP`; a file says nothing of where it was
         fitted.  On another device than there, predictions are the same to rounding.
 
+    Returns
+    -------
+    model
+        The fitted model, of the class that was saved.
+
     Raises
     ------
     FileError
         If the folder holds no model, a damaged one, or one that this version cannot read.
     ValueError
         If there is no such device.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, bayestl as btl
+    >>> x = np.linspace(0, 1, 20)[:, None]
+    >>> folder = tempfile.mkdtemp()
+    >>> btl.IndependentGP(verbose=False).fit(x, np.sin(5 * x[:, 0])).save(folder)
+    >>> btl.load(folder).predict([[0.5]]).round(1).tolist()
+    [0.6]
     """
     return read_model(path, device)

@@ -56,6 +56,11 @@ class Predictor(ABC):
         noise : bool
             True: predict a new label, noise included.  False: predict the latent value behind it.
 
+        Returns
+        -------
+        Posterior
+            Of n rows and T tasks, in label units.
+
         Raises
         ------
         ValueError
@@ -133,6 +138,11 @@ class Predictor(ABC):
             True: predict a label, noise included (for a cell with a label: one of a second measurement).  False: predict the
             latent value behind it.
 
+        Returns
+        -------
+        Posterior
+            Of the rows of the fitted table and all tasks, in label units.
+
         Examples
         --------
         >>> import numpy as np, pandas as pd, bayestl as btl
@@ -165,9 +175,19 @@ class Predictor(ABC):
 
         For classes it is the likeliest class (for ordered classes under ``"absolute"`` the median class).
 
+        Parameters
+        ----------
+        X, observed, observed_std, groups
+            The rows and what is known of them, as for :meth:`posterior`.
+        loss : {"squared", "absolute"}
+            Under which the point is best.
+        return_std : bool
+            Whether to return the standard deviations (those of :class:`Posterior`), too.
+
         Returns
         -------
-        DataFrame (n, T), or ndarray (n,) or (n, T) where ``fit`` was given an array; with ``return_std`` a pair.
+        DataFrame, shape (n, T)
+            In label units; ndarray (n,) or (n, T) where ``fit`` was given an array; with ``return_std`` a pair of these.
 
         Raises
         ------
@@ -191,7 +211,8 @@ class Predictor(ABC):
     ) -> Iterator[Any]:
         """Point predictions of the rows of a large table, batch by batch: what :meth:`predict` returns for each batch.
 
-        The table may be a file or come in parts, as for :meth:`posterior_batches`.
+        The table may be a file or come in parts of ``size`` rows at most, as for :meth:`posterior_batches`, which takes
+        ``observed``, ``observed_std`` and ``groups``, too; ``loss`` and ``return_std`` are those of :meth:`predict`.
 
         Raises
         ------
@@ -238,6 +259,11 @@ class Predictor(ABC):
             Their known standard errors, which add to the predicted spread.
         observed, observed_std, groups
             What is known of the rows, as for :meth:`posterior`.
+
+        Returns
+        -------
+        DataFrame, shape (n, T)
+            In nats.
         """
         post = self.posterior(X, observed=observed, observed_std=observed_std, groups=groups)
         return post.log_density(Y, Y_std)

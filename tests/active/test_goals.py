@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bayestl.active import Above, Between, Learn, Maximise, Minimise, Reach
-from bayestl.active.goals import from_document, from_words
+from bayestl.active.words import from_document, from_words
 from bayestl.distributions import Discrete, Empirical, Hurdle, LogNormalMixture, NormalMixture, StudentMixture
 
 MIXTURE = NormalMixture(np.array([0.4, 0.6]), np.array([[0.0, 1.0], [1.0, 3.0]]), np.array([[1.0, 0.5], [0.3, 1.0]]))

@@ -154,7 +154,7 @@ def _begin(
 ) -> Any:
     """A new campaign on the candidates of a table, whose labels are known from the beginning."""
     from bayestl.active import Campaign
-    from bayestl.active.goals import from_words
+    from bayestl.active.words import from_words
 
     require_columns(table, [name] if name else [], "--name")
     there = [n for n in names if n in table.columns]
@@ -216,7 +216,7 @@ def simulate(
     """Simulate campaigns on a table whose answers are known: what each model finds, at what cost."""
     with user_errors(), on_cluster(dask):
         from bayestl import active
-        from bayestl.active.goals import from_words
+        from bayestl.active.words import from_words
         from bayestl.report.plots import image
 
         note, names = Notes(quiet), names_in(tasks)

@@ -17,7 +17,7 @@ from scipy.special import ndtr, ndtri
 from bayestl.distributions import Discrete, NormalMixture, PowerNormalMixture, Predictive
 from bayestl.distributions.base import by_row
 from bayestl.likelihoods import LatentBlock, Setting
-from bayestl.likelihoods.numbers import Positive
+from bayestl.likelihoods.positive import Positive
 from bayestl.models.chain.levels import PATHS
 from bayestl.models.chain.paths import Chain, ChainPaths
 from bayestl.models.chain.rows import ByRow, given_number, particles, smoothed

@@ -243,10 +243,8 @@ class AutoTransfer(BayesianModel):
     def leave_one_out(self, refit: bool = False, hide: str = "target") -> pd.DataFrame:
         """The held-out labels from which the weights and corrections were learnt, predicted by the mixture.
 
-        Parameters
-        ----------
-        refit, hide
-            Only ``hide="target"``; influential labels were predicted by new fits already.
+        The columns are those of every ``leave_one_out``; ``hide`` is ``"target"`` here, and ``refit`` changes nothing:
+        influential labels were predicted by new fits already.
 
         Raises
         ------

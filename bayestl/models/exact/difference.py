@@ -164,7 +164,7 @@ class DifferenceGP(TransferModel):
         )
 
     def offset_draws(self, n: int = 4000) -> pd.DataFrame:
-        """Joint posterior draws of the parameters that :meth:`offsets` summarises, one column per parameter."""
+        """``n`` joint posterior draws of the parameters that :meth:`offsets` summarises, one column per parameter."""
         generator = streams.generator(self.seed_, "offsets")
         offsets: dict[tuple, np.ndarray] = {}
         for family in self.families_:

@@ -253,7 +253,7 @@ class LatentVariableGP(BayesianModel):
         return draws
 
     def latent(self, n_draws: int = 1000) -> pd.DataFrame:
-        """Posterior of every training row's latent values: columns (latent function, "mean"/"std").
+        """Posterior of every training row's latent values: columns (latent function, "mean"/"std"), from ``n_draws``.
 
         In label units (for log-normal and power-normal labels, units of the logarithm or power); classes have no unit.
         """
@@ -268,7 +268,7 @@ class LatentVariableGP(BayesianModel):
         return pd.DataFrame(columns, index=self.table_.index)
 
     def edges(self, level: float = 0.9, n_draws: int = 200) -> pd.DataFrame:
-        """How strongly, and in what shape, each latent function depends on each of its parents.
+        """How strongly, and in what shape, each latent function depends on each parent, by ``n_draws``; intervals of ``level``.
 
         Returns
         -------
@@ -287,12 +287,12 @@ class LatentVariableGP(BayesianModel):
         return edge_table(self._edges(n_draws), self.posterior_.graph.names, self._channel_units(), tail)
 
     def edge_curves(self, level: float = 0.9, n_draws: int = 200) -> pd.DataFrame:
-        """The partial dependence of each latent function on each of its parents, averaged over the rows' other inputs.
+        """The partial dependence of each latent function on each of its parents, averaged over ``n_draws`` and the rows' other inputs.
 
         Returns
         -------
         DataFrame
-            Columns ``task``, ``source``, ``value`` (of the source), ``mean``, ``lower``, ``upper`` (of the task), in
+            Columns ``task``, ``source``, ``value`` (of the source), ``mean``, ``lower``, ``upper`` (of the task, at ``level``), in
             label units as for :meth:`latent`; drawn by :func:`bayestl.report.plots.plot_edge`.
         """
         tail = 0.5 * (1 - check_probability(level, "level"))

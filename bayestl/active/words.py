@@ -1,0 +1,61 @@
+"""Goals from words, as the command line has them, and from JSON, as ledgers do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bayestl.active.goals import Above, Between, Function, FunctionMissing, Goal, Learn, Maximise, Minimise, Reach
+
+GOALS: dict[str, type[Goal]] = {g.__name__: g for g in (Maximise, Minimise, Reach, Between, Above, Learn)}
+_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_WORDS: tuple[tuple[str, Callable[..., Goal]], ...] = (
+    (r"maximi[sz]e (.+)", lambda q: Maximise(q)),
+    (r"minimi[sz]e (.+)", lambda q: Minimise(q)),
+    (r"learn (.+)", lambda q: Learn(q)),
+    (rf"whether (.+) is above {_NUMBER}", lambda q, v: Above(q, float(v))),
+    (rf"(.+) between {_NUMBER} and {_NUMBER}", lambda q, a, b: Between(q, float(a), float(b))),
+    (rf"(.+) near {_NUMBER}", lambda q, v: Reach(q, float(v))),
+)
+
+
+def from_words(text: str) -> Goal:
+    """A goal from its description on the command line, which is also the form of ``words``.
+
+    Raises
+    ------
+    ValueError
+        For other words, with what may be written.
+
+    Examples
+    --------
+    >>> from_words("gap between 1.3 and 1.5") == Between("gap", 1.3, 1.5)
+    True
+    """
+    for pattern, make in _WORDS:
+        if match := re.fullmatch(pattern, " ".join(text.split()), re.IGNORECASE):
+            return make(*match.groups())
+    raise ValueError(
+        f"the goal {text!r} is none of: maximise Q, minimise Q, Q near 1.4, Q between 1.3 and 1.5, whether Q is above 1.5, "
+        "learn Q (Q a task, or an expression of tasks such as N2 - NO)"
+    )
+
+
+def from_document(document: Mapping[str, Any], function: Function | None = None) -> Goal:
+    """A goal from its JSON value, the inverse of ``document()``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown goal, or where the Python function is missing.
+    """
+    values = dict(document)
+    kind, python = values.pop("goal", None), values.pop("python", False)
+    if kind not in GOALS:
+        raise ValueError(f"unknown goal {kind!r}: one of {sorted(GOALS)} is expected")
+    if python and function is None:
+        raise FunctionMissing(
+            f"the goal's quantity {values.get('quantity')!r} is a Python function, which a ledger does not keep: pass function="
+        )
+    return GOALS[kind](**values, function=function if python else None)
