@@ -15,7 +15,7 @@ from bayestl.report.plots import COLOURS, new_axes
 
 def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
     """The quantity of each measured row against the cost spent by then, with the best so far or the goal's range."""
-    ax = new_axes(ax, (5.2, 3.4))
+    ax = new_axes(ax, 3.6)
     progress = campaign.progress()
     quantity = campaign.goal.quantity
     units = {t.name: t.label for t in campaign.tasks}
@@ -54,7 +54,7 @@ def plot_simulation(simulation: Simulation, column: str | None = None, ax: Any =
 
     ``column`` defaults to the criterion of the goal.
     """
-    ax = new_axes(ax, (5.0, 3.6))
+    ax = new_axes(ax, 3.6)
     column = column or simulation.criterion
     last = float(simulation.records.groupby(["policy", "seed"])["cost"].max().min())
     grid = np.linspace(0.0, last, 60)

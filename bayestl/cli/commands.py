@@ -49,15 +49,16 @@ def demo(
 ) -> None:
     """Compare the architectures on the chemical elements and write a report."""
     with user_errors(), on_cluster(dask):
+        from bayestl.report import conclusion_as_text
         from bayestl.studies import demo as study
 
         check_output(check_folder(output) / "report.html")
         say = printer(quiet)
         result = study.run(splits, seed, processes(jobs, dask), verbose=not quiet)
         say("Sparse hardness of the elements; a held-out row keeps its other labels.\n")
-        say(str(result.hardness))
+        say(f"{result.hardness}\n\n{conclusion_as_text(result.hardness)}")
         say(f"\nMeasured volume with {study.KEPT_VOLUMES} measurements, DFT volumes of all elements.\n")
-        say(str(result.volume))
+        say(f"{result.volume}\n\n{conclusion_as_text(result.volume)}")
         path = study.write_report(result, output / "report.html")
         say(f"\nreport: {path}")
 
