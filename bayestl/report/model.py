@@ -96,7 +96,7 @@ def model_sections(model: BayesianModel, predictions: Posterior | None = None) -
         sections.append(dependences)
     if held is not None:
         sections.append(_held_out(model, held))
-    sections.append(_diagnosis(checks))
+    sections.append(diagnosis_section(checks))
     if predictions is not None:
         sections.append(_predictions(predictions))
     return [s for s in sections if s.body]
@@ -203,7 +203,7 @@ def _held_out(model: BayesianModel, held: pd.DataFrame) -> Section:
     return section.terms("leave-one-out", "PIT")
 
 
-def _diagnosis(checks: pd.DataFrame) -> Section:
+def diagnosis_section(checks: pd.DataFrame) -> Section:
     """The checks of ``diagnose()`` with all advice; those that do not pass are told first."""
     section = Section("Diagnosis")
     if checks.empty:

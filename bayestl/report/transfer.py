@@ -49,7 +49,7 @@ def transfer_section(model: BayesianModel, checks: pd.DataFrame) -> Section:
         return section
     gains = gains_in(checks)
     links = gains if len(gains) else correlations_of(correlation)
-    section.text(_in_words(links))
+    section.text(links_in_words(links))
     if len(model.table_.tasks) <= MOST_TASKS:
         shown = (
             "Gain in log density of a task's labels, each from all others, by the labels of the task at the arrow's start, nats."
@@ -68,7 +68,7 @@ def transfer_section(model: BayesianModel, checks: pd.DataFrame) -> Section:
     return section.terms(*(["nats", "leave-one-out"] if len(gains) else []), "correlation")
 
 
-def _in_words(links: pd.DataFrame) -> str:
+def links_in_words(links: pd.DataFrame) -> str:
     """Which links are sure, the strongest first."""
     directed = bool(links["directed"].any())
     sure = links[links["strength"].abs() > 2 * links["se"]]

@@ -29,4 +29,4 @@ def unit_typeset(unit: str) -> str:
     """A unit as it is printed."""
     for pattern, symbol in _SYMBOLS:
         unit = pattern.sub(symbol, unit)
-    return re.sub(r"(?:\^|\*\*)\(?([-+]?\d+)\)?", lambda m: m[1].translate(_RAISED), unit)
+    return re.sub(r"(?:\^|\*\*)(?:\(([-+]?\d+)\)|([-+]?\d+))", lambda m: (m[1] or m[2]).translate(_RAISED), unit)

@@ -120,8 +120,8 @@ def gains_in_words(checks: pd.DataFrame, task: str) -> str:
     for row in checks[(checks["check"] == GAINED) & checks["of"].str.endswith(f" -> {task}")].itertuples():
         source, se = row.of.removesuffix(f" -> {task}"), -row.threshold / 2
         verb = "help" if row.value > 2 * se else "harm" if row.value < -2 * se else "neither help nor harm for sure"
-        said.append(f"labels of {source} {verb} ({plus_minus(row.value, se)} nats over all its labels)")
-    return f"{'; '.join(said)}.".capitalize() if said else ""
+        said.append(f"labels of {source} {verb} ({plus_minus(row.value, se)} nats over all labels of {task})")
+    return "; ".join(said).replace("labels", "Labels", 1) + "." * bool(said)
 
 
 def explained_in_words(checks: pd.DataFrame, task: str) -> str:

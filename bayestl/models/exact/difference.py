@@ -33,8 +33,8 @@ from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.kernels.combined import Covariance
 from bayestl.likelihoods import Gaussian
 from bayestl.likelihoods.hyperparameters import Noise
+from bayestl.models.exact.at_rows import mean_shifts
 from bayestl.models.exact.family import Family
-from bayestl.models.exact.shifts import mean_shifts
 from bayestl.models.exact.transfer import TransferModel
 from bayestl.priors.autoregression import Autoregression, Link, Pairing
 from bayestl.priors.prior import Prior
