@@ -31,7 +31,7 @@ from bayestl.cli.inputs import (
     parents_in,
     require_roles,
 )
-from bayestl.cli.labels import read_errors, read_labels, roles, standard_errors
+from bayestl.cli.labels import called, read_errors, read_labels, roles, shown_names, standard_errors
 from bayestl.cli.outputs import Force, Json, path_in, print_json
 from bayestl.cli.reading import HOW, Reading, read, reads_tables
 from bayestl.files.output import check_output
@@ -119,6 +119,8 @@ def compare(
             )
         from bayestl import report
 
+        if result.whole is not None:
+            result.whole = called(result.whole, shown_names(table, name, inputs.kinds))
         told = report.conclusion_as_text(result)
         print_json(_document(result)) if as_json else typer.echo(f"{result}\n\n{told}")
         if output is not None:
