@@ -43,7 +43,7 @@ def test_compare_reads_limits_for_every_model(table):
     options = ("--tasks", "dft,measured", "--target", "measured", "--folds", "2", "-j", "1", "-q")
     out = invoke("compare", table, *options, "--models", "auto")
     assert out.exit_code == 0, out.output
-    assert "measured: mean over folds" in out.output
+    assert "measured\n" in out.output
     (task,) = evident(pd.read_csv(table)[["dft", "measured"]], None)
     assert (task.name, task.likelihood) == ("measured", btl.Censored())
     assert evident(pd.read_csv(table)[["dft"]], None) is None
