@@ -16,7 +16,7 @@ LEAST_LABELS = 3
 FEW_LABELS = 20
 """Number of labels below which weights and intervals say little."""
 LEVEL = 0.9
-"""Level of the intervals that are spoken of."""
+"""Level of the central intervals whose coverage and width are reported."""
 OFF_P = 0.01
 """Probability of a coverage under right intervals below which they are called wrong."""
 NATS = "nats; 0.69 nats more: twice the density"

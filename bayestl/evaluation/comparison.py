@@ -12,11 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from bayestl.diagnostics.words import plus_minus
+from bayestl.diagnostics.words import LEVEL, plus_minus
 from bayestl.table.table import Table
 
-LEVEL = 0.9
-"""Level of the central intervals whose coverage and width are reported."""
 BELIEVABLE = (0.80, 0.97)
 """Coverage of those intervals between which a model may be called the best without a word on them."""
 HIDDEN = {

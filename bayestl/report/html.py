@@ -126,18 +126,22 @@ def table_html(table: pd.DataFrame, digits: int = 3, best: Sequence[Any] = (), s
     kind = {c: ' class="said"' if c == said else "" for c in shown}
     head = "".join(f"<th{kind[c]}>{html.escape(str(c))}</th>" for c in shown)
     rows = [
-        f"<tr{_class_of(name, row, best)}><th>{html.escape(str(name))}</th>"
+        f"<tr{_class_of(name, row, best)}><th>{html.escape(_name(name))}</th>"
         + "".join(f"<td{kind[c]}>{html.escape(_cell(v, digits))}</td>" for c, v in zip(shown, row, strict=True))
         + "</tr>"
         for name, row in zip(shown.index, shown.itertuples(index=False), strict=True)
     ]
-    corner = html.escape(str(table.index.name or ""))
+    corner = html.escape(_name(tuple(n for n in table.index.names if n)))
     return f'<div class="scroll"><table><tr><th>{corner}</th>{head}</tr>{"".join(rows)}</table></div>'
 
 
 def _class_of(name: Any, row: Any, best: Sequence[Any]) -> str:
     status = getattr(row, "status", "")
     return ' class="best"' if name in best else f' class="{status}"' if status in ("warn", "fail") else ""
+
+
+def _name(name: Any) -> str:
+    return ", ".join(str(part) for part in name if part != "") if isinstance(name, tuple) else str(name)
 
 
 def _cell(value: Any, digits: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bayestl.report.plots.axes import WIDTH
 
-_LINK = re.compile(r'<a xlink:href="([^"]*)"[^>]*>')
+_LINK = re.compile(r"""<a xlink:href=(?:"([^"]*)"|'([^']*)')[^>]*>""")
 _NUMBERED = re.compile(r' id="[A-Za-z0-9]+_\d+"')
 
 
@@ -23,4 +23,9 @@ def to_svg(ax: Any) -> str:
     text = buffer.getvalue()
     text = _NUMBERED.sub("", text[text.index("<svg") :]).replace("#000000", "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return _LINK.sub(r'<g class="point" data-tip="\1"><title>\1</title>', text).replace("</a>", "</g>")
+    return _LINK.sub(_hover, text).replace("</a>", "</g>")
+
+
+def _hover(link: re.Match[str]) -> str:
+    told = (link[1] or link[2] or "").replace('"', "&quot;")
+    return f'<g class="point" data-tip="{told}"><title>{told}</title>'

@@ -6,6 +6,9 @@ import pandas as pd
 
 from bayestl.diagnostics.words import plus_minus
 from bayestl.models.base import BayesianModel
+from bayestl.models.ensembles.auto import AutoTransfer
+from bayestl.models.ensembles.candidates import ALONE
+from bayestl.models.ensembles.held_out import MIXTURE
 from bayestl.report import plots
 from bayestl.report.html import Section
 from bayestl.report.words import GAINED
@@ -29,6 +32,16 @@ def gains_in(checks: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def gains_of(model: BayesianModel) -> pd.DataFrame:
+    """What each of two tasks gains, a label, from the other in a mixture of models; empty for others."""
+    names = model.table_.names
+    rows = []
+    if isinstance(model, AutoTransfer) and len(names) == 2 and ALONE in model.members_:
+        gains = model.scores_.xs(MIXTURE, level="model")
+        rows = [(a, b, gains.loc[b, "gain"], gains.loc[b, "se"], True) for a, b in (names, names[::-1])]
+    return pd.DataFrame(rows, columns=["source", "target", "strength", "se", "directed"])
+
+
 def correlations_of(correlation: pd.DataFrame) -> pd.DataFrame:
     """The correlation of each pair of tasks."""
     std, names = correlation.attrs.get("std"), list(correlation)
@@ -48,11 +61,13 @@ def transfer_section(model: BayesianModel, checks: pd.DataFrame) -> Section:
     if len(correlation) < 2:
         return section
     gains = gains_in(checks)
+    gains, per = (gains, "") if len(gains) else (gains_of(model), " a label")
     links = gains if len(gains) else correlations_of(correlation)
     section.text(links_in_words(links))
     if len(model.table_.tasks) <= MOST_TASKS:
         shown = (
-            "Gain in log density of a task's labels, each from all others, by the labels of the task at the arrow's start, nats."
+            "Gain in log density of a task's labels, each from all others, by the labels of the task at the arrow's start, "
+            f"nats{per}."
             if len(gains)
             else "Correlation of the tasks' functions."
         )

@@ -73,6 +73,10 @@ def test_what_was_chosen_comes_first(two_tasks):
     sections = model_sections(quick_auto("target", budget=1e9).fit(X, Y))
     first = [s.title for s in sections[:4]]
     assert first == ["What was chosen", "The data", "What the tasks share", "The mixture"]
+    shared = "".join(sections[2].body)
+    assert "by the labels of the task at the arrow" in shared
+    assert "nats a label" in shared
+    assert "<th>target, mixture</th>" in "".join(sections[3].body)
     mixture = "".join(sections[3].body)
     for words in ("target, nothing known", "multi-task", "width", "tail"):
         assert words in mixture
