@@ -1,3 +1,4 @@
+import html
 import re
 
 import numpy as np
@@ -43,10 +44,11 @@ def test_transfer_is_drawn_as_sure_as_it_is(n):
 
 def test_a_figure_becomes_an_element_of_the_page():
     ax = plots.new_axes(None)
-    points(ax, [0.0, 1.0, 2.0], [0.0, np.nan, 1.0], ['a <b> & "c"', "gone", "d"], color="C0", label="points")
+    told = ['a <b> & "c"', "gone", "d'", "\"e' "]
+    points(ax, [0.0, 1.0, 2.0, 3.0], [0.0, np.nan, 1.0, 2.0], told, color="C0", label="points")
     shown = to_svg(titled(ax, "title"))
     assert shown.startswith("<svg")
-    assert shown.count("data-tip=") == 2
+    assert [html.unescape(t) for t in re.findall('data-tip="([^"]*)"', shown)] == [t for t in told if t != "gone"]
     assert "gone" not in shown
     assert "<title>a &lt;b&gt; &amp; &quot;c&quot;</title>" in shown
     assert "#000000" not in shown  # in the colour of the page's text
