@@ -81,6 +81,7 @@ def test_what_is_said_of_transfer_is_what_the_paired_difference_says(size, sign,
         assert f"by {100 * (1 - errors['difference'] / errors['independent']):.0f} %" in text
 
 
+@pytest.mark.slow
 def test_equal_models_are_seldom_told_apart():
     """The best of three equal models is called better, or worse, than the task alone at most about as often as it may be."""
     verdicts = [verdict(compared({"independent": 1, "a": 1, "b": 1}, n=40, seed=s), "gap") for s in range(100)]
