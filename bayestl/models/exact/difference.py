@@ -179,7 +179,7 @@ class DifferenceGP(TransferModel):
         >>> import numpy as np, pandas as pd, bayestl as btl
         >>> x = np.linspace(4, 5, 20)[:, None]
         >>> Y = pd.DataFrame({"dft": x[:, 0], "measured": 2 * x[:, 0] - 5})
-        >>> model = btl.DifferenceGP(["dft", "measured"]).fit(x, Y)
+        >>> model = btl.DifferenceGP(["dft", "measured"], hyperparameters="map").fit(x, Y)
         >>> round(float(model.shifts()["mean"].iloc[0]), 1)        # 2 * 4.5 - 5 - 4.5, while the offset is -5
         -0.5
         """
