@@ -34,7 +34,7 @@ from bayestl.active.settings import (
     read_settings,
     settings_of,
 )
-from bayestl.active.suggestions import SuggestionTable, best_or_expected, first_suggestion, suggestion
+from bayestl.active.suggestions import SuggestionTable, best_or_expected, first_suggestion, headline, shown, suggestion
 from bayestl.models.base import BayesianModel
 from bayestl.progress import progress
 from bayestl.streams import spawn
@@ -167,11 +167,10 @@ class Campaign:
             return cls(pool, tasks, goal, model, path, formulas=formulas, verbose=verbose, _ledger=ledger, **options)
 
     def __repr__(self) -> str:
-        results = self.results()
-        return (
-            f"Campaign({self.goal.words}; {len(self.pool)} candidates, {len(results)} results, "
-            f"spent {results['cost'].sum():g}{'' if self.budget is None else f' of {self.budget:g}'})"
-        )
+        return f"Campaign({headline(self)})"
+
+    def _repr_html_(self) -> str:
+        return shown(self)
 
     # -------------------------------------------------------------------------------------------------------- state
 

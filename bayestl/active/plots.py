@@ -37,7 +37,7 @@ def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
     >>> len(btl.active.plot_campaign(campaign).collections + btl.active.plot_campaign(campaign).lines) > 0
     True
     """
-    ax = new_axes(ax, (5.2, 3.4))
+    ax = new_axes(ax, 3.6)
     progress = campaign.progress()
     quantity = campaign.goal.quantity
     units = {t.name: t.label for t in campaign.tasks}
@@ -100,7 +100,7 @@ def plot_simulation(simulation: Simulation, column: str | None = None, ax: Any =
     >>> btl.active.plot_simulation(simulation).get_xlabel()
     'cost'
     """
-    ax = new_axes(ax, (5.0, 3.6))
+    ax = new_axes(ax, 3.6)
     column = column or simulation.criterion
     last = float(simulation.records.groupby(["policy", "seed"])["cost"].max().min())
     grid = np.linspace(0.0, last, 60)

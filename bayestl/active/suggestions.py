@@ -1,7 +1,8 @@
-"""Suggestions as the user sees them: a measurement with its cost, its predicted value and the reason for it."""
+"""Suggestions as the user sees them, each with its cost, its predicted value and the reason for it, and the campaign itself."""
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from bayestl.diagnostics.shown import TextTable
 from bayestl.models.base import BayesianModel
 from bayestl.table.task import Task
 
+SHOWN_ROWS = 10
+"""Most rows of a table in a notebook."""
 LEVEL = 0.9
 """Probability of the interval of the predicted value."""
 
@@ -67,3 +70,28 @@ def suggestion(
         "hit": None if hit is None else float(hit[0]),
         "reason": reason,
     }
+
+
+def headline(campaign: Any) -> str:
+    """Goal, candidates, results and costs in a line."""
+    results, budget = campaign.results(), campaign.budget
+    return (
+        f"{campaign.goal.words}; {len(campaign.pool)} candidates, {len(results)} results, "
+        f"spent {results['cost'].sum():g}{'' if budget is None else f' of {budget:g}'}"
+    )
+
+
+def shown(campaign: Any) -> str:
+    """The headline, the best row, the measured rows from the best down, and the suggestions that are under way."""
+    parts = [f"<p><b>Campaign</b>: {html.escape(headline(campaign))}.</p>"]
+    best, progress, under_way = campaign.best(), campaign.progress(), campaign.suggestions("open")
+    if best is None:
+        parts.append("<p>No candidate is measured yet.</p>")
+    else:
+        parts.append(f"<p>Best so far: {html.escape(str(best['row']))}, {best['value']:.4g}.</p>")
+        ranked = progress.sort_values("utility", ascending=False, kind="stable")[["row", "value", "cost"]]
+        parts.append(ranked.head(SHOWN_ROWS).to_html(index=False, border=0, float_format="{:.4g}".format))
+    if len(under_way):
+        table = under_way[["row", "task", "cost"]].head(SHOWN_ROWS)
+        parts.append(f"<p>{len(under_way)} under way:</p>{table.to_html(border=0, float_format='{:g}'.format)}")
+    return "".join(parts)

@@ -31,7 +31,7 @@ from bayestl.cli.inputs import (
     parents_in,
     require_roles,
 )
-from bayestl.cli.labels import read_errors, read_labels, roles, row_names, standard_errors
+from bayestl.cli.labels import called, read_errors, read_labels, roles, row_names, shown_names, standard_errors
 from bayestl.cli.outputs import Force, check_model_folder, path_in, table_path_in, write
 from bayestl.cli.reading import HOW, Reading, read, reads_tables
 from bayestl.files.output import check_folder, check_output
@@ -49,15 +49,16 @@ def demo(
 ) -> None:
     """Compare the architectures on the chemical elements and write a report."""
     with user_errors(), on_cluster(dask):
+        from bayestl.report import conclusion_as_text
         from bayestl.studies import demo as study
 
         check_output(check_folder(output) / "report.html")
         say = printer(quiet)
         result = study.run(splits, seed, processes(jobs, dask), verbose=not quiet)
         say("Sparse hardness of the elements; a held-out row keeps its other labels.\n")
-        say(str(result.hardness))
+        say(f"{result.hardness}\n\n{conclusion_as_text(result.hardness)}")
         say(f"\nMeasured volume with {study.KEPT_VOLUMES} measurements, DFT volumes of all elements.\n")
-        say(str(result.volume))
+        say(f"{result.volume}\n\n{conclusion_as_text(result.volume)}")
         path = study.write_report(result, output / "report.html")
         say(f"\nreport: {path}")
 
@@ -122,7 +123,10 @@ def fit(
         note.show()
         with table.located():
             fitted.fit(X, Y, Y_std=Y_std, groups=None if groups is None else table.text(groups).to_numpy())
-        fitted.notes_ = {"inputs": {"features": inputs.to_json(), "groups": groups, "name": name, "std": errors}}
+        fitted.notes_ = {
+            "inputs": {"features": inputs.to_json(), "groups": groups, "name": name, "std": errors},
+            "rows": shown_names(table, name, inputs.kinds),
+        }
         fitted.save(output)
         say = printer(quiet)
         if model == ModelName.auto:
@@ -204,6 +208,7 @@ def report(
         if data is None and how != HOW:
             raise ValueError("how a table is read concerns --data: name a table, or leave these options out")
         post = None if data is None else _posterior(fitted, model, data, how, Notes(quiet), not quiet)
+        fitted.table_ = called(fitted.table_, fitted.notes_.get("rows"))
         path = write_model_report(fitted, output, post)
         printer(quiet)(f"report: {path}")
 

@@ -31,7 +31,7 @@ from bayestl.cli.inputs import (
     parents_in,
     require_roles,
 )
-from bayestl.cli.labels import read_errors, read_labels, roles, standard_errors
+from bayestl.cli.labels import called, read_errors, read_labels, roles, shown_names, standard_errors
 from bayestl.cli.outputs import Force, Json, path_in, print_json
 from bayestl.cli.reading import HOW, Reading, read, reads_tables
 from bayestl.files.output import check_output
@@ -117,10 +117,13 @@ def compare(
                 n_jobs=processes(jobs, dask),
                 verbose=not quiet,
             )
-        print_json(_document(result)) if as_json else typer.echo(str(result))
-        if output is not None:
-            from bayestl import report
+        from bayestl import report
 
+        if result.whole is not None:
+            result.whole = called(result.whole, shown_names(table, name, inputs.kinds))
+        told = report.conclusion_as_text(result)
+        print_json(_document(result)) if as_json else typer.echo(f"{result}\n\n{told}")
+        if output is not None:
             path = report.write(output, f"bayestl: {data.name}", report.comparison_sections(result))
             printer(quiet or as_json)(f"\nreport: {path}")
 
@@ -132,5 +135,15 @@ def _document(result: Comparison) -> dict[str, Any]:
         | {score: {"mean": row[score, "mean"], "se": row[score, "se"]} for score in row.index.unique(0)}
         for (quantity, model), row in result.table.iterrows()
     ]
+    from bayestl.evaluation.verdict import verdict
+
     best = {quantity: result.best(quantity) for quantity in result.quantities}
-    return {"hide": result.hide, "units": result.units, "best": best, "scores": scores, "failures": result.failures}
+    as_good = {quantity: list(verdict(result, quantity).as_good) for quantity in result.quantities}
+    return {
+        "hide": result.hide,
+        "units": result.units,
+        "best": best,
+        "as_good": as_good,
+        "scores": scores,
+        "failures": result.failures,
+    }

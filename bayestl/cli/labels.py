@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bayestl.cli.features import few, of_predict
@@ -14,6 +15,8 @@ from bayestl.cli.reading.table import spelled
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bayestl.table.table import Table
 
 _LIKE_ERROR = re.compile(r"[ _-]?(se|sem|sd|err|error|errors|sigma|unc|uncertainty|stddev|stdev|std)\.?", re.IGNORECASE)
 Say = Callable[[str], None]
@@ -155,6 +158,21 @@ def roles(
 def row_names(table: FileTable, name: str | None) -> pd.Series | None:
     """The names (n,) of the rows as text, by which a model knows them again; None without such a column."""
     return None if name is None or name not in table.columns else table.text(name).fillna("")
+
+
+def shown_names(table: FileTable, name: str | None, kinds: Mapping[str, str]) -> list[str] | None:
+    """What rows are called in reports: by the column of names, else the first of formulas or SMILES strings; None without any."""
+    columns = [
+        c for c in (name, *(c for c, kind in kinds.items() if kind in ("formulas", "smiles"))) if c in table.columns
+    ]
+    return list(table.text(columns[0]).fillna("")) if columns else None
+
+
+def called(table: Table, names: Sequence[str] | None) -> Table:
+    """A table whose rows are called so, where such names are known."""
+    import pandas as pd
+
+    return table if not names else replace(table, index=pd.Index(names))
 
 
 def beside(frame: pd.DataFrame, predictions: Mapping[str, Any], say: Say) -> pd.DataFrame:

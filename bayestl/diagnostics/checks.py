@@ -104,8 +104,7 @@ def label_checks(tasks: Sequence[Task], index: pd.Index, held: pd.DataFrame, how
                 else ""
             )
             yield Check(f"variance explained, {how}", task, explained, LEAST_EXPLAINED, judge(unexplained), advice)
-        tail = 2 * np.minimum(pit, 1 - pit)
-        far = labels["row"].to_numpy()[tail < WARN_P / len(labels)]
+        far = labels["row"].to_numpy()[far_off(pit)]
         advice = (
             f"far from their predictions by all others: rows {_row_names(index, far)}; check them, or use StudentT()"
             if len(far)
@@ -116,6 +115,11 @@ def label_checks(tasks: Sequence[Task], index: pd.Index, held: pd.DataFrame, how
         )
         if "sensitivity" in labels and labels["sensitivity"].notna().any():
             yield _influential_check(index, task, labels)
+
+
+def far_off(pit: np.ndarray) -> np.ndarray:
+    """Which of some labels (n,), given their probability integral transforms, are too far from their predictions for chance."""
+    return np.asarray(2 * np.minimum(pit, 1 - pit) < WARN_P / max(len(pit), 1))
 
 
 def _influential_check(index: pd.Index, task: str, held: pd.DataFrame) -> Check:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 
 
@@ -22,12 +23,19 @@ class TextTable(pd.DataFrame):
     def __repr__(self) -> str:
         if list(self.columns) != list(self.whole) or self.empty:
             return str(super().__repr__())
-        lines = self.drop(columns=self.text).to_string(float_format="{:.3g}".format).splitlines()
+        lines = self._told().drop(columns=self.text).to_string(float_format="{:.3g}".format, na_rep="").splitlines()
         heads = len(lines) - len(self)
         below: list[list[str]] = [[] for _ in range(heads)]
         below += [[f"    {text}"] if text else [] for text in self[self.text]]
         return "\n".join(line for row, more in zip(lines, below, strict=True) for line in (row, *more))
 
+    def _told(self) -> pd.DataFrame:
+        """The columns that say something, a missing entry as NaN."""
+        plain = pd.DataFrame(self)
+        return plain.loc[:, plain.notna().any() | (plain.columns == self.text)].fillna(np.nan).infer_objects()
+
     def _repr_html_(self) -> str:
         with pd.option_context("display.max_colwidth", None):
-            return str(super()._repr_html_())
+            if list(self.columns) != list(self.whole) or self.empty:
+                return str(super()._repr_html_())
+            return str(self._told().to_html(border=0, na_rep="", float_format="{:.3g}".format))

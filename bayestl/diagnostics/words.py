@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from bayestl.table.table import Table
 from bayestl.table.task import Task
 
 LEAST_LABELS = 3
 """Number of labels below which nothing is said of them."""
+FEW_LABELS = 20
+"""Number of labels below which weights and intervals say little."""
+LEVEL = 0.9
+"""Level of the central intervals whose coverage and width are reported."""
+OFF_P = 0.01
+"""Probability of a coverage under right intervals below which they are called wrong."""
+NATS = "nats; 0.69 nats more: twice the density"
+"""What a difference of log densities is in."""
 
 
 def data_in_words(table: Table) -> str:
@@ -40,6 +51,22 @@ def inside(held: pd.DataFrame) -> float:
     return float(held["pit"].between(0.05, 0.95).mean())
 
 
+def coverage_is_off(held: float, n: int, level: float = LEVEL) -> int:
+    """-1 where intervals hold too few of ``n`` labels for chance, 1 where too many, 0 where chance may be all."""
+    k = round(held * n)
+    p = stats.binomtest(k, n, level).pvalue if n else 1.0
+    return 0 if p >= OFF_P else -1 if k < level * n else 1
+
+
+def intervals_in_words(held: float, n: int, what: str = "labels") -> str:
+    """What share of ``n`` labels the 90 % intervals hold, and whether that is as it should be."""
+    said = f"90 % intervals hold {100 * held:.0f} % of {n} {what}"
+    if n < FEW_LABELS:
+        return f"{said}, which are too few to judge them"
+    off = coverage_is_off(held, n)
+    return f"{said}, {('so they are too narrow', 'as they should within chance', 'so they are too wide')[off + 1]}"
+
+
 def held_out_in_words(held: pd.DataFrame, task: Task) -> str:
     """How well the labels of a task are predicted from the others."""
     if len(held) < LEAST_LABELS:
@@ -48,7 +75,21 @@ def held_out_in_words(held: pd.DataFrame, task: Task) -> str:
     line = f"{task.name}: each label predicted from all others has a {what} of {error}"
     if task.classes is not None:
         return f"{line}; {len(held)} labels."
-    return f"{line}; 90 % intervals hold {100 * inside(held):.0f} % of {len(held)} labels."
+    return f"{line}; {intervals_in_words(inside(held), len(held))}."
+
+
+def plus_minus(value: float, error: float, sign: str = "±") -> str:
+    """A number with its standard error, both to the second digit of the error.
+
+    Examples
+    --------
+    >>> plus_minus(0.08351, 0.0204), plus_minus(1234.0, 37.0), plus_minus(0.5, float("nan"))
+    ('0.084 ± 0.020', '1234 ± 37', '0.5')
+    """
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.3g}"
+    digits = max(1 - math.floor(math.log10(error)), 0)
+    return f"{value:.{digits}f} {sign} {error:.{digits}f}" if digits < 7 else f"{value:.2g} {sign} {error:.2g}"
 
 
 def _kind(task: Task) -> str:

@@ -6,19 +6,29 @@ All models are scored on the same splits, so differences are taken fold by fold,
 from __future__ import annotations
 
 import html
+import textwrap
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
-LEVEL = 0.9
-"""Level of the central intervals whose coverage and width are reported."""
+from bayestl.diagnostics.words import LEVEL, plus_minus
+from bayestl.table.table import Table
+
 BELIEVABLE = (0.80, 0.97)
 """Coverage of those intervals between which a model may be called the best without a word on them."""
+HIDDEN = {
+    "target": "where the other labels of its row are known",
+    "row": "where no label of its row is known",
+}
+"""What is known of a held-out row, in words."""
 SCORES = ("mae", "rmse", "crps", "nlpd", "coverage", "width", "interval_score", "accuracy", "macro_f1")
 """The scores of a comparison: ``coverage`` is best at :data:`LEVEL`, ``accuracy`` and ``macro_f1`` are
 higher-is-better, the others lower-is-better.  Classes have the last two and ``nlpd`` (the log loss); numbers have all
 but the last two.  A label of which only an interval is known has the error by which the prediction misses the interval, the
 log probability of the interval as log density, and the CRPS outside of it."""
+WIDTH = 100
+"""Characters of a line of text."""
 HIGHER = ("accuracy", "macro_f1")
 """The scores that are higher-is-better."""
 
@@ -46,6 +56,12 @@ class Comparison:
         Number of rows and features of the table.
     shared : DataFrame
         Number of rows with labels of both tasks (T, T); on the diagonal, of the task.
+    whole : Table, optional
+        The table that was split.
+    alone : str
+        The first model in which no task informs another, if there is one.
+    informed : tuple of str
+        The models in which tasks inform each other.
 
     Examples
     --------
@@ -67,6 +83,9 @@ class Comparison:
     failures: list[str] = field(default_factory=list)
     shape: tuple[int, int] = (0, 0)
     shared: pd.DataFrame = field(default_factory=pd.DataFrame)
+    whole: Table | None = None
+    alone: str = ""
+    informed: tuple[str, ...] = ()
 
     @property
     def models(self) -> list[str]:
@@ -112,6 +131,10 @@ class Comparison:
         unit = self.units.get(quantity, "")
         return f"{quantity} ({unit})" if unit else quantity
 
+    def names_of(self, rows: Any) -> list[Any]:
+        """The names of the rows at some positions of the table; where the table is not known, the positions."""
+        return list(rows) if self.whole is None else list(self.whole.index[list(rows)])
+
     def classified(self, quantity: str) -> bool:
         """Whether the quantity is a class."""
         return bool(self.scores.loc[self.scores["quantity"] == quantity, "accuracy"].notna().any())
@@ -141,33 +164,55 @@ class Comparison:
         return f"Comparison({len(self.models)} models, {self.quantities}, {n} folds, hide={self.hide!r})"
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(format_table(self))}</pre>"
+        parts = (
+            f"<h4>{html.escape(self.label(q))}</h4>{score_frame(self, q).to_html(border=0)}" for q in self.quantities
+        )
+        return f"{''.join(parts)}<p>{html.escape(' '.join(notes(self)))}</p>"
+
+
+NUMBER_COLUMNS = {"MAE": "mae", "RMSE": "rmse", "CRPS": "crps", "NLPD": "nlpd", "in 90 %": "coverage", "width": "width"}
+"""The columns in which the scores of a number are shown."""
+CLASS_COLUMNS = {"accuracy": "accuracy", "macro F1": "macro_f1", "log loss": "nlpd"}
+"""The columns in which the scores of a class are shown."""
+
+
+def score_frame(comparison: Comparison, quantity: str, sign: str = "±") -> pd.DataFrame:
+    """The scores of a quantity as texts, one row per model: mean over folds and its standard error."""
+    columns = CLASS_COLUMNS if comparison.classified(quantity) else NUMBER_COLUMNS
+    table = comparison.table.xs(quantity, level="quantity")
+    cells = {
+        shown: [
+            f"{m:.3g}" if score == "width" else plus_minus(m, s, sign)
+            for m, s in zip(table[score, "mean"], table[score, "se"], strict=True)
+        ]
+        for shown, score in columns.items()
+    }
+    return pd.DataFrame(cells, index=list(table.index))
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What the columns are, a sentence each."""
+    classes = [comparison.classified(q) for q in comparison.quantities]
+    said = ["Mean over folds with its standard error."]
+    if not all(classes):
+        said.append(
+            "MAE: mean absolute error of the median; RMSE: root mean squared error of the mean; CRPS: error of the whole predicted "
+            "distribution, in the unit of the label; NLPD: negative log density, nats (0.69 nats less: twice the density); width: "
+            "of the 90 % intervals."
+        )
+    if any(classes):
+        said.append(
+            "Log loss: negative log probability of the true class, nats; macro F1: mean over classes of their F1."
+        )
+    return said
 
 
 def format_table(comparison: Comparison) -> str:
-    """The table as text: one block per quantity, one line per model."""
-    lines = []
-    table = comparison.table
-    width = max(len(m) for m in comparison.models)
+    """The table as text: one block per quantity, one line per model, and what the columns are."""
+    blocks = []
     for quantity in comparison.quantities:
-        title = comparison.label(quantity)
-        lines.append(f"{title}: mean over folds +- standard error")
-        if comparison.classified(quantity):
-            lines.append(f"  {'':{width}}  {'accuracy':>15} {'macro F1':>15} {'log loss':>15}")
-            for model in comparison.models:
-                row = table.loc[(quantity, model)]
-                cells = [f"{row[s, 'mean']:7.4g} +- {row[s, 'se']:<5.2g}" for s in ("accuracy", "macro_f1", "nlpd")]
-                lines.append(f"  {model:{width}}  " + " ".join(f"{c:>15}" for c in cells))
-            lines.append("")
-            continue
-        lines.append(f"  {'':{width}}  {'MAE':>15} {'RMSE':>15} {'CRPS':>15} {'NLPD':>15} {'in 90 %':>13} {'width':>8}")
-        for model in comparison.models:
-            row = table.loc[(quantity, model)]
-            cells = [f"{row[s, 'mean']:7.4g} +- {row[s, 'se']:<5.2g}" for s in ("mae", "rmse", "crps", "nlpd")]
-            cells.append(f"{row['coverage', 'mean']:5.2f} +- {row['coverage', 'se']:<4.2f}")
-            cells.append(f"{row['width', 'mean']:8.3g}")
-            lines.append(
-                f"  {model:{width}}  " + " ".join(f"{c:>15}" for c in cells[:4]) + f" {cells[4]:>13} {cells[5]}"
-            )
-        lines.append("")
-    return "\n".join(lines).rstrip()
+        shown = score_frame(comparison, quantity, "+-")
+        lines = shown.to_string(justify="right").splitlines()
+        blocks.append("\n".join([comparison.label(quantity), *(f"  {line}".rstrip() for line in lines)]))
+    told = (textwrap.fill(note, WIDTH) for note in notes(comparison))
+    return "\n\n".join([*blocks, "\n".join(told)])

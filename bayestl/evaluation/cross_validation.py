@@ -19,7 +19,14 @@ from sklearn.model_selection import KFold, check_cv
 from bayestl import metrics
 from bayestl.distributions import Discrete, Empirical, Hurdle, log_density_of
 from bayestl.evaluation.comparison import LEVEL, SCORES, Comparison
-from bayestl.evaluation.shared_tasks import check_functions, check_models, tasks_of_all, told_of_limits, units_of
+from bayestl.evaluation.shared_tasks import (
+    check_functions,
+    check_models,
+    informs,
+    tasks_of_all,
+    told_of_limits,
+    units_of,
+)
 from bayestl.likelihoods import Censored, Ordinal
 from bayestl.models.whole_table import decided_by
 from bayestl.parallel import in_parallel
@@ -137,7 +144,19 @@ def compare(
     units = units_of(models)
     present = table.present.astype(int)
     shared = pd.DataFrame(present.T @ present, names, names)
-    return Comparison(_summarise(predictions, list(models)), predictions, hide, units, failures, table.x.shape, shared)
+    does = {name: informs(model) and len(names) > 1 for name, model in models.items()}
+    return Comparison(
+        _summarise(predictions, list(models)),
+        predictions,
+        hide,
+        units,
+        failures,
+        table.x.shape,
+        shared,
+        table,
+        next((name for name, informed in does.items() if informed is False and len(names) > 1), ""),
+        tuple(name for name, informed in does.items() if informed),
+    )
 
 
 def splitter_of(cv: Any) -> Any:

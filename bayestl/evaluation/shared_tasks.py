@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from bayestl.likelihoods import Censored
 from bayestl.models.base import BayesianModel
+from bayestl.models.exact.independent import IndependentGP
 from bayestl.table.limits import holds_limits
 from bayestl.table.task import Task
 
@@ -71,6 +72,16 @@ def told_of_limits(model: Any, Y: pd.DataFrame, tasks: Sequence[Task]) -> Any:
         return model
     names = {task.name for task in new}
     return clone(model).set_params(tasks=[*(task for task in given if task.name not in names), *new])
+
+
+def informs(model: Any) -> bool | None:
+    """Whether tasks inform each other in a model; None where that is not known, for it is not one of bayestl."""
+    if not isinstance(model, BayesianModel):
+        return None
+    given = getattr(model, "models", None)
+    inner = [getattr(model, "model", None), *(given.values() if isinstance(given, Mapping) else ())]
+    found = [informs(m) for m in inner if isinstance(m, BayesianModel)]
+    return any(found) if found else not isinstance(model, IndependentGP)
 
 
 def units_of(models: Mapping[str, Any]) -> dict[str, str]:

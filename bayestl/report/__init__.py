@@ -9,17 +9,27 @@ _HOMES = {
     "Section": "html",
     "write": "html",
     "comparison_sections": "comparison",
+    "conclusion_as_text": "words",
     "model_sections": "model",
     "write_model_report": "model",
 }
 
-__all__ = ["Section", "comparison_sections", "model_sections", "plots", "write", "write_model_report"]
+__all__ = [
+    "Section",
+    "comparison_sections",
+    "conclusion_as_text",
+    "model_sections",
+    "plots",
+    "write",
+    "write_model_report",
+]
 
 if TYPE_CHECKING:
     from bayestl.report import plots
     from bayestl.report.comparison import comparison_sections
     from bayestl.report.html import Section, write
     from bayestl.report.model import model_sections, write_model_report
+    from bayestl.report.words import conclusion_as_text
 
 
 def __getattr__(name: str) -> Any:

@@ -1,21 +1,21 @@
-"""The sections of a report on a comparison: the data, a table of scores, relative errors, parity plots and calibration.
+"""The sections of a report on a comparison: what follows from it, the data, scores, predictions against labels, calibration.
 
 ``html.py`` renders them; the command ``bayestl compare -o`` and the demonstration write them to a file.
 """
 
 from __future__ import annotations
 
-import html
-
-import pandas as pd
-
-from bayestl.evaluation.comparison import LEVEL, Comparison
+from bayestl.diagnostics.words import plus_minus
+from bayestl.evaluation.comparison import CLASS_COLUMNS, LEVEL, NUMBER_COLUMNS, Comparison, score_frame
+from bayestl.evaluation.verdict import Verdict, difference, verdict
 from bayestl.report import plots
+from bayestl.report.data import data_section, labelled
 from bayestl.report.html import Section
+from bayestl.report.words import conclusion
 
 
 def comparison_sections(comparison: Comparison, parity: str | None = None) -> list[Section]:
-    """The sections of a report: data, table of scores, relative errors, parity and calibration.
+    """The sections of a report: what follows, data, table of scores, relative errors, parity and calibration.
 
     Parameters
     ----------
@@ -31,67 +31,107 @@ def comparison_sections(comparison: Comparison, parity: str | None = None) -> li
     """
     if not isinstance(comparison, Comparison):
         raise ValueError(f"a Comparison is expected, the result of compare, got {type(comparison).__name__}")
-    data = Section("The data")
-    rows, features = comparison.shape
-    data.text(f"{rows} rows, {features} features. Number of labels of each task, and of rows with labels of two tasks.")
-    labels = [comparison.label(task) for task in comparison.shared]
-    data.frame(comparison.shared.set_axis(labels, axis=1).set_axis(pd.Index(labels, name="task")).astype(str))
-    held_out = "loses all its labels" if comparison.hide == "row" else "keeps the labels of its other tasks"
-    table = Section("Which architecture predicts best")
-    table.text(
-        f"Cross-validation, the same folds for every model; a held-out row {held_out}. Mean over folds ± standard error; "
-        f"the {LEVEL:.0%} interval should hold {LEVEL:.0%} of the labels. The lowest CRPS (for classes the lowest log loss) "
-        "is marked, and where its intervals hold too few or too many labels, that is said beside it."
-    )
-    for quantity in comparison.quantities:
-        table.body.append(f"<h3>{html.escape(comparison.label(quantity))}</h3>{_score_table(comparison, quantity)}")
-    relative = Section("Errors relative to the baseline")
-    numeric = [q for q in comparison.quantities if not comparison.classified(q)]
-    if numeric:
-        relative.figure(
-            plots.plot_comparison(comparison, "mae"), "mean absolute error of each model relative to the first"
-        )
-        relative.figure(plots.plot_comparison(comparison, "crps"), "CRPS of each model relative to the first")
-    if len(numeric) < len(comparison.quantities):
-        relative.figure(plots.plot_comparison(comparison, "nlpd"), "log loss of each model relative to the first")
-    parities, calibration = Section("Predictions against labels"), Section("Calibration")
-    calibration.text("On the diagonal, intervals hold as many labels as their level says; above it they are too wide.")
-    for quantity in comparison.quantities:
-        if quantity in numeric:
-            model = parity or comparison.best(quantity, "crps")
-            alt = f"{quantity}: predicted against label, {model}"
-            parities.figure(plots.plot_parity(comparison, model, quantity), alt)
-        calibration.figure(plots.plot_calibration(comparison, quantity), f"{quantity}: coverage against level")
-    sections = [data, table, relative, *([parities] if numeric else []), calibration]
+    found = {quantity: verdict(comparison, quantity) for quantity in comparison.quantities}
+    sections = [_conclusion(comparison), _data(comparison), _scores(comparison, found), _relative(comparison)]
+    sections += [_parity(comparison, found, parity), _calibration(comparison)]
     if comparison.failures:
         failed = Section("Fits that failed")
         for failure in comparison.failures:
             failed.text(failure)
         sections.append(failed)
-    return sections
+    return [s for s in sections if s.body]
 
 
-def _score_table(comparison: Comparison, quantity: str) -> str:
-    """The scores of a quantity as an HTML table, one row per model, the best one marked."""
-    classified = comparison.classified(quantity)
-    best = comparison.best(quantity, "nlpd" if classified else "crps")
-    names = (
-        ("accuracy", "macro F1", "log loss")
-        if classified
-        else ("MAE", "RMSE", "CRPS", "NLPD", f"in {LEVEL:.0%}", "width")
+def _label(comparison: Comparison, quantity: str) -> str:
+    return labelled(quantity, comparison.units.get(quantity, ""))
+
+
+def _conclusion(comparison: Comparison) -> Section:
+    """What follows, quantity by quantity."""
+    section = Section("What follows")
+    for quantity, said in conclusion(comparison).items():
+        section.heading(_label(comparison, quantity)).conclusion(said)
+    return section
+
+
+def _data(comparison: Comparison) -> Section:
+    """The table, and how many rows have labels of two tasks."""
+    rows, features = comparison.shape
+    section = Section("The data").text(f"{rows} rows, {features} features.")
+    if comparison.whole is not None:
+        section = data_section(comparison.whole)
+    if len(comparison.shared) > 2:
+        section.heading("Rows with labels of two tasks")
+        section.frame(comparison.shared.rename_axis("task"))
+    return section
+
+
+def _scores(comparison: Comparison, found: dict[str, Verdict]) -> Section:
+    """The scores of each quantity, one row per model; those that are best, or cannot be told from the best, are marked."""
+    section = Section("Which model predicts best")
+    held_out = "loses all its labels" if comparison.hide == "row" else "keeps the labels of its other tasks"
+    section.text(
+        f"Cross-validation, the same folds for every model; a held-out row {held_out}. Mean over folds ± standard error."
     )
-    scores = ("accuracy", "macro_f1", "nlpd") if classified else ("mae", "rmse", "crps", "nlpd")
-    head = "".join(f"<th>{h}</th>" for h in ("model", *names))
-    rows = []
-    for model in comparison.models:
-        if (quantity, model) not in comparison.table.index:
+    for quantity, v in found.items():
+        shown = score_frame(comparison, quantity)
+        if comparison.alone in shown.index:
+            against = {m: difference(comparison, quantity, m, comparison.alone) for m in shown.index}
+            shown["against alone"] = [
+                "" if m == comparison.alone else plus_minus(d.mean, d.se) for m, d in against.items()
+            ]
+        told = "best" if v.only_best else "among the best"
+        marked = v.as_good if len(v.as_good) < len(shown) else ()
+        names = [f"{m} ({told})" if m in marked else m for m in shown.index]
+        best = [n for n, m in zip(names, shown.index, strict=True) if m in marked]
+        section.heading(_label(comparison, quantity)).frame(shown.set_axis(names).rename_axis("model"), best=best)
+        doubts = [f"{m}: {doubt}." for m in v.as_good if (doubt := comparison.doubt(quantity, m))]
+        if doubts:
+            section.text("But " + " ".join(doubts))
+        if len(shown) == len(v.as_good) > 1:
+            section.text("None is marked: no model can be told from the one with the lowest score.")
+    classes = [comparison.classified(q) for q in found]
+    words = (["held-out", *NUMBER_COLUMNS, "nats"] if not all(classes) else ["held-out"]) + (
+        [*CLASS_COLUMNS] if any(classes) else []
+    )
+    return section.terms(
+        *words, *(["against alone"] if comparison.alone else []), *(["best"] if len(comparison.models) > 1 else [])
+    )
+
+
+def _relative(comparison: Comparison) -> Section:
+    """The errors of each model relative to the first; nothing for a single model."""
+    section = Section("Errors relative to the first model")
+    classes = [comparison.classified(q) for q in comparison.quantities]
+    scores = ["mae", "crps"] * (not all(classes)) + ["nlpd"] * any(classes)
+    shown = {"mae": "Mean absolute error", "crps": "CRPS", "nlpd": "Log loss"}
+    for score in scores if len(comparison.models) > 1 else ():
+        alt = f"{shown[score]} of each model over that of {comparison.models[0]}; bars: standard error of the difference to it, fold by fold."
+        section.figure(plots.plot_comparison(comparison, score), alt)
+    return section
+
+
+def _parity(comparison: Comparison, found: dict[str, Verdict], parity: str | None) -> Section:
+    """Predictions against labels, and the labels that are far from theirs."""
+    section = Section("Predictions against labels")
+    for quantity, v in found.items():
+        if comparison.classified(quantity):
             continue
-        row = comparison.table.loc[(quantity, model)]
-        cells = [f"{row[s, 'mean']:.3g} ± {row[s, 'se']:.2g}" for s in scores]
-        if not classified:
-            cells += [f"{row['coverage', 'mean']:.2f} ± {row['coverage', 'se']:.2f}", f"{row['width', 'mean']:.3g}"]
-        mark = ' class="best"' if model == best else ""
-        doubt = comparison.doubt(quantity, model) if model == best else ""
-        name = html.escape(f"{model}: {doubt}" if doubt else model)
-        rows.append(f"<tr{mark}><td>{name}</td>{''.join(f'<td>{c}</td>' for c in cells)}</tr>")
-    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+        model = parity or v.best
+        alt = f"{quantity}: median of {model} with its {LEVEL:.0%} interval against the held-out label; on the line both are equal."
+        section.figure(plots.plot_parity(comparison, model, quantity, hover=True), alt.replace("%", " %"))
+    for quantity, v in found.items():
+        if len(v.far):
+            section.heading(f"{_label(comparison, quantity)}: labels far from their predictions by {v.best}")
+            section.frame(
+                v.far.drop(columns="row").set_index("name").rename(columns={"y": "label", "median": "predicted"})
+            )
+    return section
+
+
+def _calibration(comparison: Comparison) -> Section:
+    section = Section("Calibration")
+    for quantity in comparison.quantities:
+        alt = f"{quantity}: share of held-out labels in intervals of each level."
+        section.figure(plots.plot_calibration(comparison, quantity), alt)
+    return section.terms("calibration")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayestl.diagnostics.words import data_in_words, held_out_in_words
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import held_out_labels
 from bayestl.models.ensembles.auto import AutoTransfer
@@ -18,7 +18,10 @@ from bayestl.models.exact.difference import DifferenceGP
 from bayestl.models.latent.model import LatentVariableGP
 from bayestl.posterior import Posterior
 from bayestl.report import plots
+from bayestl.report.data import data_section, labelled, units_typeset
 from bayestl.report.html import Section, write
+from bayestl.report.transfer import transfer_section
+from bayestl.report.words import explained_in_words, gains_in_words, shifts_in_words
 
 SHOWN_ROWS = 60
 """Largest number of predictions that are shown; the file that ``bayestl predict`` writes has all."""
@@ -61,27 +64,26 @@ def write_model_report(
 
 def model_sections(model: BayesianModel, predictions: Posterior | None = None) -> list[Section]:
     """The sections of :func:`write_model_report`."""
-    sections = [_data(model), _shared(model)]
+    small = int(model.table_.present.sum()) <= TRANSFER_LABELS
+    checks = model.diagnose(transfer=small)
+    held = held_out_labels(model) if model._has_leave_one_out() else None
+    chosen = isinstance(model, AutoTransfer)
+    first = chosen_section(model) if isinstance(model, AutoTransfer) else _conclusion(model, held, checks)
+    sections = [first, data_section(model.table_), transfer_section(model, checks)]
     if isinstance(model, AutoTransfer):
-        sections = [chosen_section(model), *sections, _mixture(model)]
+        sections.append(_mixture(model))
     if isinstance(model, StackedModel):
         sections.append(
             Section("Weights of the architectures")
             .text(
-                "Each architecture counts by its weight, which comes from the log density of labels that it had not seen."
+                "Each architecture counts by its weight, which comes from the log density of labels that it had not seen "
+                "(elpd: their sum, nats)."
             )
             .frame(pd.DataFrame({"weight": model.weights_, "elpd": model.elpd_}))
+            .terms("nats")
         )
-    if isinstance(model, DifferenceGP):
-        offsets = model.offsets()
-        sections.append(
-            Section("From one level to the next")
-            .text(
-                "level = rho x previous level + offset + deviation of the group + a smooth difference; 90 % intervals."
-            )
-            .frame(offsets.reset_index().set_index("level"))
-            .figure(plots.plot_offsets(offsets), "posterior of rho and the offsets")
-        )
+    members = model.members_.values() if chosen else [model]
+    sections += [levels_section(m) for m in members if type(m) is DifferenceGP][:1]
     if isinstance(model, LatentVariableGP) and len(edges := model.edges()):
         dependences = Section("How the tasks follow each other")
         dependences.text(
@@ -92,21 +94,66 @@ def model_sections(model: BayesianModel, predictions: Posterior | None = None) -
         for task, source in edges.index:
             dependences.figure(plots.plot_edge(curves, task, source), f"{task} against {source}")
         sections.append(dependences)
-    if model._has_leave_one_out():
-        sections.append(_held_out(model))
-    sections.append(_diagnosis(model))
+    if held is not None:
+        sections.append(_held_out(model, held))
+    sections.append(diagnosis_section(checks))
     if predictions is not None:
         sections.append(_predictions(predictions))
     return [s for s in sections if s.body]
 
 
+def _conclusion(model: BayesianModel, held: pd.DataFrame | None, checks: pd.DataFrame) -> Section:
+    """What follows for each task: how well its labels are predicted from all others, what helps it, what to look at."""
+    section = Section("What follows")
+    section.text(f"{type(model).__name__}: {data_in_words(model.table_)}")
+    for task in model.table_.tasks:
+        said = (
+            []
+            if held is None
+            else [units_typeset(held_out_in_words(held[held["task"] == task.name], task), model.table_)]
+        )
+        said += [
+            sentence
+            for sentence in (gains_in_words(checks, task.name), explained_in_words(checks, task.name))
+            if sentence
+        ]
+        section.conclusion(said) if said else None
+    for _, row in checks[checks["status"] != "pass"].iterrows():
+        section.note(f"{row['check']}, {row['of']}", row["advice"])
+    return section
+
+
+def levels_section(model: DifferenceGP, title: str = "From one level to the next") -> Section:
+    """How each level of a difference model follows from the one before: in the mean of the rows, and as a formula."""
+    section = Section(title)
+    section.text(
+        "level = rho × previous level + offset + deviation of the group + a smooth difference; 90 % intervals."
+    )
+    section.conclusion(shifts_in_words(model.shifts(), {t.name: t for t in model.table_.tasks}))
+    offsets = model.offsets()
+    section.frame(_with_shifts(offsets, model.shifts()).reset_index().set_index("level"))
+    section.figure(
+        plots.plot_offsets(offsets), "Posterior of rho, the offsets (where the level before is 0) and the groups."
+    )
+    return section.terms("rho", "offset", *(["group offset"] if len(model.table_.groups) else []))
+
+
+def _with_shifts(offsets: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
+    """The offsets with a row for the shift of each level behind it."""
+    rows = shifts.droplevel("source").drop(columns=["rows", "at"])
+    rows.index = pd.MultiIndex.from_tuples(
+        [(level, "mean shift", "") for level in rows.index], names=offsets.index.names
+    )
+    both = pd.concat([offsets, rows])
+    return both.sort_index(level="level", sort_remaining=False, kind="stable")
+
+
 def chosen_section(model: AutoTransfer, title: str = "What was chosen") -> Section:
     """What a fitted :class:`~bayestl.AutoTransfer` says of itself, a paragraph for each of its sentences."""
-    section = Section(title)
-    for line in model.summary().replace("\n  ", " ").splitlines():
-        if line.strip():
-            section.text(line)
-    return section
+    text = units_typeset(model.summary().replace("\n  ", " "), model.table_)
+    lines = [line for line in text.splitlines() if line.strip()]
+    how = "From held-out labels of the table to which AutoTransfer is fitted: "
+    return Section(title).text(how + lines[0]).conclusion(lines[1:]).terms("held-out", "nats")
 
 
 def _mixture(model: AutoTransfer) -> Section:
@@ -134,70 +181,39 @@ def _mixture(model: AutoTransfer) -> Section:
     return section
 
 
-def _data(model: BayesianModel) -> Section:
-    """Size of the table, and the unit, labels and likelihood of each task."""
-    table = model.table_
-    section = Section("The data")
-    groups = f", {len(table.groups)} groups" if table.groups else ""
-    section.text(f"{len(table.x)} rows, {len(table.features)} features{groups}; {type(model).__name__}.")
-    return section.frame(
-        pd.DataFrame(
-            {
-                "unit": [t.unit for t in table.tasks],
-                "labels": [str(int(n)) for n in table.present.sum(axis=0)],
-                "likelihood": [type(t.observes).__name__ for t in table.tasks],
-            },
-            index=pd.Index(table.names, name="task"),
-        )
-    )
-
-
-def _shared(model: BayesianModel) -> Section:
-    """The task correlation; empty for a single task."""
-    section = Section("What the tasks share")
-    correlation = model.task_correlation()
-    if len(correlation) > 1:
-        section.text("Correlation of the tasks' functions over the features, with its standard deviation.")
-        section.figure(plots.plot_task_correlation(correlation), "task correlation")
-    return section
-
-
-def _held_out(model: BayesianModel) -> Section:
+def _held_out(model: BayesianModel, held: pd.DataFrame) -> Section:
     """Leave-one-out predictions of each task, and the histogram of their probability integral transforms."""
     section = Section("Each label from all others")
     section.text(
-        "Every label of the table predicted from all others: points on the line are predicted well, and the histogram of their "
-        "probability integral transforms is flat where intervals hold as many labels as their level says."
+        "Every label of the table is predicted from all others (leave-one-out); the names are those far from the line."
     )
-    held = held_out_labels(model)
     for task in model.table_.tasks:
         part = held[held["task"] == task.name]
         if len(part) < 3:
             continue
+        label = labelled(task.name, task.unit)
         if task.classes is None:
-            section.figure(
-                plots.plot_held_out(part, task.label), f"{task.name}: label against its prediction from the others"
-            )
-        transforms = plots.plot_levels(part["pit"].to_numpy(), task.label)
-        section.figure(transforms, f"{task.name}: histogram of probability integral transforms")
-    return section
+            names = list(model.table_.index[part["row"]])
+            alt = f"{task.name}: prediction from all others, with two standard deviations, against the label."
+            section.figure(plots.plot_held_out(part, label, names=names), alt)
+        transforms = plots.plot_levels(part["pit"].to_numpy(), label)
+        section.figure(
+            transforms, f"{task.name}: histogram of probability integral transforms; flat where intervals are right."
+        )
+    return section.terms("leave-one-out", "PIT")
 
 
-def _diagnosis(model: BayesianModel) -> Section:
-    """The checks of ``diagnose()``, advice on those that do not pass first."""
+def diagnosis_section(checks: pd.DataFrame) -> Section:
+    """The checks of ``diagnose()`` with all advice; those that do not pass are told first."""
     section = Section("Diagnosis")
-    small = int(model.table_.present.sum()) <= TRANSFER_LABELS
-    checks = model.diagnose(transfer=small)
     if checks.empty:
         return section
     open_checks = checks[checks["status"] != "pass"]
     verdict = f"{len(open_checks)} to look at" if len(open_checks) else "all passed"
     section.text(f"{len(checks)} checks, {verdict}.")
     for _, row in open_checks.iterrows():
-        section.body.append(
-            f'<p class="note"><b>{html.escape(row["check"])}</b> ({html.escape(row["of"])}): {html.escape(row["advice"])}</p>'
-        )
-    return section.frame(checks.drop(columns="advice").set_index("check"))
+        section.note(f"{row['check']} ({row['of']})", row["advice"])
+    return section.frame(checks.set_index("check"), said="advice").terms("status")
 
 
 def _predictions(predictions: Posterior) -> Section:
@@ -206,10 +222,10 @@ def _predictions(predictions: Posterior) -> Section:
     point, interval = predictions.point("absolute"), predictions.interval(0.9)
     columns: dict[str, Any] = {}
     for task in predictions.tasks:
-        columns[task.label] = point[task.name]
+        columns[labelled(task.name, task.unit)] = point[task.name]
         if task.classes is None:
             ends = interval[task.name].to_numpy()
-            columns[f"{task.label}, 90 %"] = [f"{a:.3g} to {b:.3g}" for a, b in ends]
+            columns[f"{labelled(task.name, task.unit)}, 90 %"] = [f"{a:.3g} to {b:.3g}" for a, b in ends]
         else:
             columns[f"{task.name}, probability"] = predictions.probabilities(task.name).max(axis=1)
     frame = pd.DataFrame(columns)

@@ -25,14 +25,16 @@ from bayestl.models.exact.independent import IndependentGP
 from bayestl.models.exact.multitask import MultiTaskGP
 from bayestl.models.latent.model import LatentVariableGP
 from bayestl.parallel import in_parallel
-from bayestl.report import plots
-from bayestl.report.model import chosen_section
+from bayestl.report.model import chosen_section, levels_section
+from bayestl.report.transfer import transfer_section
 from bayestl.table.task import Task
 
 HARDNESS = ("melting_point", "bulk_modulus", "brinell_hardness", "vickers_hardness")
 VOLUME = ("dft_volume", "measured_volume")
 EXACT = ("independent", "multi-task", "difference")
 """The architectures that the demonstration compares beside the mixture."""
+UNIT_SHIFT = float(np.log(0.602214076))
+"""The logarithm of a cubic angstrom per atom in cubic centimetres per mole."""
 KEPT_VOLUMES = 30
 """Number of measured volumes that the demonstration keeps; the others are hidden, to make the table sparse."""
 
@@ -127,38 +129,28 @@ def sparse_volumes(data: Dataset, seed: int = 0) -> pd.DataFrame:
 def write_report(demonstration: Demonstration, path: str | Path) -> Path:
     """Write the report as one HTML file and return its path."""
     d = demonstration
-    data = report.Section("The data")
-    data.text(
+    about = report.Section("The chemical elements")
+    about.text(
         f"{len(d.data.X)} chemical elements, {d.data.X.shape[1]} features from the periodic table. Source: {d.data.citation}."
     )
-    data.frame(
-        pd.DataFrame(
-            {
-                "unit": [t.unit for t in d.data.tasks],
-                "labels": [str(d.data.Y[t.name].notna().sum()) for t in d.data.tasks],
-            },
-            index=pd.Index([t.name for t in d.data.tasks], name="task"),
-        )
-    )
-    sections = [
-        chosen_section(d.of_hardness, "Sparse hardness: what was chosen"),
-        chosen_section(d.of_volume, "Measured volume: what was chosen"),
-        data,
-    ]
-    for title, comparison, sentence in (
+    sections = [about]
+    for title, comparison, model, sentence in (
         (
             "Sparse hardness",
             d.hardness,
+            d.of_hardness,
             "Brinell and Vickers hardness from melting points, bulk moduli and each other.",
         ),
         (
             "Measured volume",
             d.volume,
+            d.of_volume,
             f"Molar volume with {KEPT_VOLUMES} measurements, helped by DFT volumes of all elements.",
         ),
     ):
         chapter = report.comparison_sections(comparison)
         chapter[0].body.insert(0, f"<p>{sentence}</p>")
+        chapter.insert(1, chosen_section(model))
         for section in chapter:
             section.title = f"{title}: {section.title[0].lower()}{section.title[1:]}"
         sections += chapter
@@ -167,20 +159,21 @@ def write_report(demonstration: Demonstration, path: str | Path) -> Path:
 
 def _transfer(d: Demonstration) -> Iterator[report.Section]:
     """What the tasks of hardness share, and how the measured volume follows from DFT."""
-    multitask, difference = d.of_hardness.members_.get("multi-task"), d.of_volume.members_.get("difference")
-    if multitask is not None:
-        transfer = report.Section("What the tasks share")
-        transfer.text(
-            "Correlation of the tasks' functions, from the multi-task model fitted to all labels, with its standard deviation."
-        )
-        yield transfer.figure(plots.plot_task_correlation(multitask.task_correlation()), "task correlation")
+    yield transfer_section(d.of_hardness, pd.DataFrame(columns=["check", "of", "value", "threshold"]))
+    difference = d.of_volume.members_.get("difference")
     if isinstance(difference, DifferenceGP):
-        offsets = report.Section("From DFT to measurement")
-        offsets.text(
-            "The difference model: measured = rho x DFT + offset + a smooth difference. On logarithms of volumes; "
-            "the change of unit alone, from cubic angstroms per atom to cubic centimetres per mole, is an offset of "
-            "ln 0.602 = -0.507."
-        )
-        table = difference.offsets()
-        offsets.frame(table.reset_index().drop(columns="group").set_index("parameter"))
-        yield offsets.figure(plots.plot_offsets(table), "posterior of rho and the offset")
+        section = levels_section(difference, "From DFT to measurement")
+        yield section.text(unit_in_words(difference.shifts().iloc[0]))
+
+
+def unit_in_words(shift: pd.Series) -> str:
+    """What of the shift between the logarithms of both volumes is the change of unit alone, and whether it is more than that."""
+    held = shift["lower"] <= UNIT_SHIFT <= shift["upper"]
+    verdict = (
+        "holds it, so more than a change of unit is not seen" if held else "does not hold it: the two differ by more"
+    )
+    return (
+        f"From cubic angstroms per atom to cubic centimetres per mole alone, the logarithm shifts by ln {np.exp(UNIT_SHIFT):.3f} = "
+        f"{UNIT_SHIFT:.3f}. The mean shift is {shift['mean']:.3f}; its interval, {shift['lower']:.3f} to "
+        f"{shift['upper']:.3f}, {verdict}."
+    )

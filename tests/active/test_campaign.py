@@ -34,6 +34,20 @@ def test_from_nothing_to_the_best_row(tmp_path):
     assert last["version"] == btl.__version__
 
 
+def test_it_shows_itself_at_every_stage(tmp_path):
+    own = campaign(tmp_path / "c.db", goal=Maximise("exp"), budget=100.0)
+    assert "No candidate is measured yet" in own._repr_html_()
+    asked = own.suggest(2)
+    shown = own._repr_html_()
+    assert "2 under way" in shown
+    assert all(f"<td>{row}</td>" in shown for row in asked["row"])
+    own.tell(answers(asked))
+    if (best := own.best()) is not None:
+        assert f"Best so far: {best['row']}, {best['value']:.4g}" in own._repr_html_()
+    assert f"spent {own.spent:g} of 100" in own._repr_html_()
+    assert "under way" not in own._repr_html_()
+
+
 def test_opened_again_it_goes_on_exactly(tmp_path):
     _, Y = table()
     for name in ("a", "b"):

@@ -15,7 +15,7 @@ def invoke(*arguments):
 @pytest.fixture
 def table(tmp_path, monkeypatch):
     """A CSV with limits, and two quick models to choose from."""
-    models = {"alone": btl.IndependentGP(**QUICK), "multi-task": btl.MultiTaskGP(**QUICK)}
+    models = {"independent": btl.IndependentGP(**QUICK), "multi-task": btl.MultiTaskGP(**QUICK)}
     monkeypatch.setattr("bayestl.models.ensembles.auto.candidates", lambda *_: models)
     monkeypatch.setattr("bayestl.models.ensembles.held_out.FOLDS", 2)
     X, Y = with_limits()
@@ -28,7 +28,7 @@ def test_fit_chooses_and_says_what(table, tmp_path):
     out = invoke("fit", table, "--tasks", "dft,measured", "--target", "measured", "--budget", 600, "-o", tmp_path / "m")
     assert out.exit_code == 0, out.output
     model = btl.load(tmp_path / "m")
-    assert (model.target, model.budget, list(model.members_)) == ("measured", 600, ["alone", "multi-task"])
+    assert (model.target, model.budget, list(model.members_)) == ("measured", 600, ["independent", "multi-task"])
     assert all(line in out.output for line in model.summary().splitlines())
     assert isinstance(model.tasks_[1].observes, btl.Censored)
     out = invoke("predict", tmp_path / "m", table, "-o", tmp_path / "p.csv")
@@ -43,7 +43,7 @@ def test_compare_reads_limits_for_every_model(table):
     options = ("--tasks", "dft,measured", "--target", "measured", "--folds", "2", "-j", "1", "-q")
     out = invoke("compare", table, *options, "--models", "auto")
     assert out.exit_code == 0, out.output
-    assert "measured: mean over folds" in out.output
+    assert "measured\n" in out.output
     (task,) = evident(pd.read_csv(table)[["dft", "measured"]], None)
     assert (task.name, task.likelihood) == ("measured", btl.Censored())
     assert evident(pd.read_csv(table)[["dft"]], None) is None

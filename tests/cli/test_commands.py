@@ -90,7 +90,19 @@ def test_compare_writes_a_report(table, tmp_path):
     )
     assert out.exit_code == 0, out.output
     assert "measured" in out.output
+    assert "90 % intervals hold" in out.output  # what follows
     assert (tmp_path / "r.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("features", ["pressure", "composition:formula"])
+def test_rows_of_a_report_are_called_by_their_formulas_or_their_names(table, tmp_path, features):
+    names = ["--name", "formula"] if features == "pressure" else []
+    common = ("--tasks", "measured", "--features", features, "-q", "-j", "1")
+    out = invoke(
+        "compare", table, *common, *names, "--models", "independent", "--folds", "2", "-o", tmp_path / "r.html"
+    )
+    assert out.exit_code == 0, out.output
+    assert 'data-tip="LiCl: label' in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -27,3 +27,17 @@ def test_a_part_of_the_table_is_shown_as_any_table():
     part = _suggestions(LONG)[["row", "reason"]]
     assert type(part) is pd.DataFrame
     assert repr(part) == repr(pd.DataFrame(part))
+
+
+def test_columns_that_say_nothing_are_not_shown():
+    empty = dict.fromkeys(("predicted", "lower", "upper", "hit", "score"))
+    first = SuggestionTable([dict.fromkeys(SuggestionTable.whole, 1.0) | empty | {"reason": LONG}])
+    half = SuggestionTable([dict(first.iloc[0]), dict(first.iloc[0]) | {"predicted": 2.0}])
+    for shown in (repr(first), first._repr_html_(), repr(half), half._repr_html_()):
+        assert "None" not in shown
+        assert "NaN" not in shown
+        assert "hit" not in shown
+        assert LONG in shown
+    assert "predicted" in repr(half)
+    assert "predicted" not in repr(first)
+    assert list(first.columns) == list(SuggestionTable.whole)  # shown without them, kept with them

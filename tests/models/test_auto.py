@@ -23,7 +23,7 @@ FAST = {"hyperparameters": "map", "n_starts": 1, "verbose": False}
 
 def models(**more):
     fast = FAST | more
-    return {"alone": btl.IndependentGP(**fast), "multi-task": btl.MultiTaskGP(**fast)}
+    return {"independent": btl.IndependentGP(**fast), "multi-task": btl.MultiTaskGP(**fast)}
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +72,16 @@ def test_candidates_suit_the_table():
     def offered(Y, target=None, tasks=None):
         return candidates(build_table(x, Y, tasks=tasks, suggest=False), target)
 
-    assert list(offered(pair[["dft"]])) == ["alone"]
+    assert list(offered(pair[["dft"]])) == ["independent"]
     found = offered(pair, "measured")
-    assert list(found) == ["alone", "multi-task", "paired difference", "difference", "chain"]
+    assert list(found) == ["independent", "multi-task", "paired difference", "difference", "chain"]
     assert found["difference"].levels == ["dft", "measured"]
     unlike = pair.assign(dft=1000 * rng.standard_normal(30))
     assert "paired difference" not in offered(unlike)
     classes = pair.assign(measured=np.where(f > 0, "a", "b"))
-    assert list(offered(classes, "measured")) == ["alone", "multi-task", "chain"]
+    assert list(offered(classes, "measured")) == ["independent", "multi-task", "chain"]
     many = pd.DataFrame({f"y{t}": f for t in range(9)})
-    assert list(offered(many)) == ["alone", "multi-task", "low rank"]
+    assert list(offered(many)) == ["independent", "multi-task", "low rank"]
     wide = np.hstack([rng.standard_normal((250, 9))])
     assert "forests" in candidates(build_table(wide, pd.DataFrame({"y": wide[:, 0]})))
 
@@ -171,7 +171,7 @@ def test_scores_and_summary_say_what_was_held_out(fitted):
     assert scores.loc["multi-task", "gain"] > 2 * scores.loc["multi-task", "se"]
     words = " ".join(fitted.summary().split())
     assert "target 20 (Gaussian)" in words
-    assert "The other tasks help ('multi-task'" in words
+    assert "The other tasks help: 'multi-task'" in words
     assert f"mean absolute error of {scores.loc['mixture', 'error']:.3g}" in words
     gains = fitted.diagnose().set_index("check").loc["transfer (nats gained a label)"]
     assert (gains["of"], gains["status"]) == ("target", "pass")
@@ -184,7 +184,7 @@ def test_a_model_that_cannot_be_fitted_is_left_out_with_the_reason(two_tasks):
     X, Y = two_tasks
     bad = {"latent": btl.LatentVariableGP(graph={"target": ["nothing"]})}
     model = btl.AutoTransfer(models=models() | bad, cv=2, verbose=False).fit(X, Y)
-    assert list(model.members_) == ["alone", "multi-task"]
+    assert list(model.members_) == ["independent", "multi-task"]
     assert "nothing" in model.left_out_["latent"]
     assert "Left out: latent" in model.summary()
     with pytest.raises(ValueError, match="no model could be fitted: ValueError: graph= names 'nothing'"):
@@ -193,7 +193,7 @@ def test_a_model_that_cannot_be_fitted_is_left_out_with_the_reason(two_tasks):
 
 def test_no_model_is_begun_beyond_the_budget(two_tasks, tmp_path):
     model = btl.AutoTransfer(models=models(), cv=2, budget=1e-3, verbose=False).fit(*two_tasks)
-    assert list(model.members_) == ["alone"]
+    assert list(model.members_) == ["independent"]
     assert model.left_out_ == {"multi-task": "not begun within the budget of 0.001 s"}
     model.save(tmp_path / "model")
     back = btl.load(tmp_path / "model")
@@ -205,7 +205,7 @@ def test_no_model_is_begun_beyond_the_budget(two_tasks, tmp_path):
 def test_a_wrapper_reads_labels_as_the_model_inside_does(wrap):
     x, f, _ = columns(30)
     Y = pd.DataFrame({"limit": ["<-1" if v < -1 else f"{v:.3f}" for v in f], "other": f})
-    inside = btl.AutoTransfer(models={"alone": btl.IndependentGP(**FAST)}, cv=2, verbose=False)
+    inside = btl.AutoTransfer(models={"independent": btl.IndependentGP(**FAST)}, cv=2, verbose=False)
     assert isinstance(wrap(inside).fit(x, Y).tasks_[0].likelihood, btl.Censored)
 
 
@@ -231,7 +231,7 @@ def test_few_labels_of_a_task_leave_the_weights_at_their_prior(n, two_tasks):
     Y.iloc[n:, 1] = np.nan
     for cv in (None, 5):
         model = btl.AutoTransfer("target", models(), cv=cv, verbose=False).fit(X, Y)
-        assert list(model.members_) == ["alone", "multi-task"]
+        assert list(model.members_) == ["independent", "multi-task"]
         words = model.summary()
         assert "nan" not in words
         if n < 3:

@@ -10,7 +10,7 @@ QUICK = {"hyperparameters": "map", "n_starts": 1}
 
 def quick_auto(target="measured", **parameters):
     """The tasks alone and a multi-task model, at their best hyperparameters, with two folds of held-out labels."""
-    models = {"alone": btl.IndependentGP(**QUICK), "multi-task": btl.MultiTaskGP(**QUICK)}
+    models = {"independent": btl.IndependentGP(**QUICK), "multi-task": btl.MultiTaskGP(**QUICK)}
     return btl.AutoTransfer(target, models, cv=2, verbose=False, **parameters)
 
 

@@ -114,7 +114,7 @@ class AutoTransfer(BayesianModel):
     >>> Y.loc[::3, "measured"] = np.nan
     >>> model = btl.AutoTransfer(target="measured", verbose=False).fit(x, Y)
     >>> list(model.members_)
-    ['alone', 'multi-task', 'paired difference', 'difference', 'chain']
+    ['independent', 'multi-task', 'paired difference', 'difference', 'chain']
     """
 
     def __init__(

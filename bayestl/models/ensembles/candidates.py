@@ -17,7 +17,7 @@ from bayestl.models.label_evidence import one_quantity
 from bayestl.models.subspace.model import LowRankLinear
 from bayestl.table.table import Table
 
-ALONE = "alone"
+ALONE = "independent"
 """Name of the model in which no task informs another."""
 MOST_LEVELS = 4
 """Most tasks that are put in one order."""

@@ -9,15 +9,21 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from bayestl.diagnostics.words import LEAST_LABELS, data_in_words, error_in_words, inside
+from bayestl.diagnostics.words import (
+    FEW_LABELS,
+    LEAST_LABELS,
+    NATS,
+    data_in_words,
+    error_in_words,
+    inside,
+    intervals_in_words,
+)
 from bayestl.distributions.sinh_arcsinh import SinhArcsinh
 from bayestl.models.ensembles.candidates import ALONE
 from bayestl.models.ensembles.held_out import MIXTURE, Correction
 from bayestl.table.table import Table
 from bayestl.table.task import Task
 
-FEW_LABELS = 20
-"""Number of labels below which weights and intervals say little."""
 FAR = 1e-3
 """Probability of a label as far from its prediction, below which its row is named."""
 WIDTH = 100
@@ -98,22 +104,22 @@ def _transfer(model: Fitted, scores: pd.DataFrame) -> str:
         return "No other task is there to learn from."
     best = others.loc[others["gain"].idxmax()]
     gain, se = best["gain"], best["se"]
-    names = f"{best.name!r}: log density {gain:+.2f} +- {se:.2f} nats a label"
+    names = f"{best.name!r}: log density {gain:+.2f} +- {se:.2f} a label ({NATS})"
     if gain > 2 * se:
-        return f"The other tasks help ({names})."
+        return f"The other tasks help: {names}."
     if gain < -2 * se:
-        return f"The other tasks do not help ({names}), so most weight is with the task alone."
-    return f"Whether the other tasks help cannot be told from these labels ({names})."
+        return f"The other tasks do not help, so most weight is with the task alone: {names}."
+    return f"Whether the other tasks help cannot be told from these labels: {names}."
 
 
 def _intervals(model: Fitted, task: Task) -> str:
     """How the intervals were corrected, and what they hold now."""
     held = model.held_out_[model.held_out_["task"] == task.name]
-    text = f"Its 90 % intervals hold {100 * inside(held):.0f} % of the {len(held)} held-out labels"
+    text = f"Its {intervals_in_words(inside(held), len(held), 'held-out labels')}"
     warp = model.corrections_[task.name]
     if isinstance(warp, SinhArcsinh):
         width = (warp.level_width(0.9) - 1) * 100
-        text += f", after they were made {abs(width):.0f} % {'wider' if width >= 0 else 'narrower'}"
+        text += f"; they were made {abs(width):.0f} % {'wider' if width >= 0 else 'narrower'} for that"
     return text + "."
 
 

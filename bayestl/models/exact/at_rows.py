@@ -6,11 +6,12 @@ The posterior draws go to ArviZ, the prior draws to simulation-based calibration
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 
 from bayestl import streams
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 JOINT_DRAWS = 4000
 """Most latent values (rows times functions) that are drawn jointly; more are drawn row by row."""
+SHIFT_ROWS = 300
+"""Most rows over which a mean shift is taken, evenly chosen."""
 
 
 @dataclass
@@ -194,3 +197,30 @@ def _first_channels(parts: Sequence[TaskPart]) -> Iterator[tuple[int, TaskPart, 
     for j, part in enumerate(parts):
         yield j, part, first
         first += len(part.channels)
+
+
+def mean_shifts(model: ExactArchitecture, parents: Mapping[int, int], level: float, n_draws: int) -> pd.DataFrame:
+    """One row per channel with a parent: over rows with a label of the parent, the parent's mean, and the mean difference to it.
+
+    Unlike an offset, the value at a source of zero, which shares a constant with the smooth difference, the labels tell it well.
+    """
+    table, generator, found = model.table_, streams.generator(model.seed_, "shifts"), {}
+    owner = {c: (part, name) for part in table.parts for c, name in zip(part.channels, part.names, strict=True)}
+    for family in model.families_:
+        for child, parent in ((c, parents[c]) for c in family.channels if c in parents):
+            labelled = np.flatnonzero(table.present[:, owner[parent][0].task])
+            rows = labelled[np.unique(np.linspace(0, len(labelled) - 1, SHIFT_ROWS).astype(int))]
+            weights = family.posterior.weights
+            component = generator.choice(len(weights), size=n_draws, p=weights)
+            draws = model._at_rows(family, rows).draw(component, generator, True)
+            above, below = (_in_units(model, draws, family.channels, owner[c][0], c) for c in (child, parent))
+            shift = (above - below).mean(axis=1)
+            ends = np.quantile(shift, [0.5 - level / 2, 0.5 + level / 2])
+            found[owner[child][1], owner[parent][1]] = (len(rows), below.mean(), shift.mean(), shift.std(), *ends)
+    index = pd.MultiIndex.from_tuples(list(found), names=["level", "source"])
+    return pd.DataFrame(list(found.values()), index, ["rows", "at", "mean", "std", "lower", "upper"])
+
+
+def _in_units(model: ExactArchitecture, draws: np.ndarray, channels: list[int], part: TaskPart, c: int) -> np.ndarray:
+    location, scale = model.scaler_.units(part)
+    return np.asarray(location + scale * draws[:, :, list(channels).index(c)])

@@ -6,10 +6,10 @@
     u_0, delta_l ~ GP,   rho_l ~ N(1, 1),   b_l ~ N(0, 1),   c_{l,g} ~ N(0, tau_l^2),   tau_l ~ HalfNormal(0.5)
 
 on labels scaled to unit variance.  Kennedy, O'Hagan 2000, *Predicting the output from a complex computer code when fast
-approximations are available*; the offsets of groups (methods, laboratories, structure families) are partially pooled.
-For Gaussian labels ``b``, ``c`` and the functions are integrated out exactly; ``rho`` and the scales are
-hyperparameters.  ``e_il`` are row effects, what the features do not say of row i (:mod:`bayestl.priors.rows`); the last level
-has none of its own, since only a second measurement could tell it from noise.
+approximations are available*; the offsets of groups (methods, laboratories, structure families) are partially pooled.  For
+Gaussian labels ``b``, ``c`` and the functions are integrated out exactly; ``rho`` and the scales are hyperparameters.  ``e_il``
+are row effects, what the features do not say of row i (:mod:`bayestl.priors.rows`); the last level has none of its own: only a
+second measurement could tell it from noise.
 
 The paired difference, a model of ``y_target - y_source`` where both labels of a row are known, is its limit in which the
 features say nothing of the source, ``u_0 = 0``, the source's label is exact and ``rho = 1`` in label units: the difference
@@ -33,6 +33,7 @@ from bayestl.inference.gaussian.condition import ExactPosterior
 from bayestl.kernels.combined import Covariance
 from bayestl.likelihoods import Gaussian
 from bayestl.likelihoods.hyperparameters import Noise
+from bayestl.models.exact.at_rows import mean_shifts
 from bayestl.models.exact.family import Family
 from bayestl.models.exact.transfer import TransferModel
 from bayestl.priors.autoregression import Autoregression, Link, Pairing
@@ -162,6 +163,28 @@ class DifferenceGP(TransferModel):
                 "upper": draws.quantile(1.0 - tail),
             }
         )
+
+    def shifts(self, level: float = 0.9, n_draws: int = 1000) -> pd.DataFrame:
+        """By how much each level is above the one that it follows, in the mean over the rows that have a label of that one.
+
+        Unlike ``b``, the value at a source of zero, it lies among the labels.  In the units of :meth:`offsets`.
+
+        Returns
+        -------
+        DataFrame
+            Index (level, source); columns ``rows`` (their number), ``at`` (mean of the source), mean, std, lower, upper.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, bayestl as btl
+        >>> x = np.linspace(4, 5, 20)[:, None]
+        >>> Y = pd.DataFrame({"dft": x[:, 0], "measured": 2 * x[:, 0] - 5})
+        >>> model = btl.DifferenceGP(["dft", "measured"], hyperparameters="map").fit(x, Y)
+        >>> round(float(model.shifts()["mean"].iloc[0]), 1)        # 2 * 4.5 - 5 - 4.5, while the offset is -5
+        -0.5
+        """
+        parents = {child: parent for child, (parent, _) in self._links(self.table_).items()}
+        return mean_shifts(self, parents, check_probability(level, "level"), n_draws)
 
     def offset_draws(self, n: int = 4000) -> pd.DataFrame:
         """``n`` joint posterior draws of the parameters that :meth:`offsets` summarises, one column per parameter."""
