@@ -119,7 +119,7 @@ class Curve:
 def table(
     transfer: bool, n_jobs: int | None = 2, verbose: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Task]]:
-    """Features (all that matminer computes from a composition alone), labels and tasks."""
+    """Features (all presets), labels and tasks."""
     data = load_experimental_band_gaps(pbe=transfer)
     X = CompositionFeatures(PRESETS, n_jobs=n_jobs, verbose=verbose).fit_transform(data.X)
     return X, data.Y, list(data.tasks)
