@@ -201,3 +201,13 @@ def test_commands_name_a_device(command, table, tmp_path, monkeypatch):
     out = CliRunner().invoke(app, [*map(str, run), "--device", "gpu"])
     assert out.exit_code == 1
     assert "device must be 'cpu'" in out.output
+
+
+def test_a_model_that_computes_on_the_processor_refuses_a_card(table, tmp_path):
+    pd.concat(table, axis=1).to_csv(tmp_path / "data.csv", index=False)
+    fit = ["fit", tmp_path / "data.csv", "--tasks", "source,target", "--model", "low-rank", "-o", tmp_path / "model"]
+    with simulated_device():
+        out = CliRunner().invoke(app, [*map(str, fit), "--device", "cuda", "-q"])
+    assert out.exit_code == 1
+    assert "low-rank computes on the processor" in out.output
+    assert not (tmp_path / "model").exists()

@@ -186,7 +186,9 @@ def make_model(
 
     common: dict[str, Any] = {"tasks": tasks, "random_state": seed, "verbose": verbose}
     if name == "low-rank":
-        return btl.LowRankLinear(**common)  # on the processor, whatever the device
+        if device not in ("cpu", "auto"):
+            raise ValueError(f"--device {device}: the model low-rank computes on the processor; leave the option out")
+        return btl.LowRankLinear(**common)
     common["device"] = device
     if name == "auto":
         return btl.AutoTransfer(**of_auto, **common)

@@ -91,6 +91,7 @@ def test_a_rank_counts_the_draws_below_the_truth():
             assert below / 11 < rank < (below + 1) / 11
 
 
+@pytest.mark.slow
 def test_classes_and_hurdles_are_drawn_too(pattern):
     """Of 300 drawn tables: labels follow their latent values as the likelihoods say, within four standard errors."""
     X, _ = pattern

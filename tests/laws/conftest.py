@@ -1,10 +1,13 @@
-"""One fitted cell at a time: tests are sorted by their cell, so that each is fitted once for each worker."""
+"""One fitted cell at a time: tests are sorted by their cell, so that each is fitted once for each worker.
+
+Laws hold on every cell; on those outside :data:`SPREAD` that is for ``make test-slow``.
+"""
 
 from collections.abc import Callable
 
 import pytest
 
-from laws.cells import CELLS, Cell, skipped
+from laws.cells import CELLS, SPREAD, Cell
 
 
 def pytest_generate_tests(metafunc):
@@ -12,14 +15,12 @@ def pytest_generate_tests(metafunc):
         return
     marker = metafunc.definition.get_closest_marker("cells")
     chosen: Callable[[Cell], bool] = marker.args[0] if marker else lambda _: True
-    cells = [c for c in CELLS if chosen(c)]
-    metafunc.parametrize("cell", cells, ids=[c.id for c in cells], indirect=True, scope="session")
+    cells = [pytest.param(c, id=c.id, marks=() if c.id in SPREAD else pytest.mark.slow) for c in CELLS if chosen(c)]
+    metafunc.parametrize("cell", cells, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
 def cell(request):
-    if reason := skipped(request.param):
-        pytest.skip(reason)
     return Cell(request.param.model_name, request.param.kind_name)
 
 

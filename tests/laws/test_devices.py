@@ -22,9 +22,9 @@ from laws.test_same_numbers import answers, reference
 
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 """Tolerance, relative to the largest number of a result."""
-QUICK = {"multi-task | gaussian, std", "difference | hurdle, log-normal", "paired difference | gaussian, groups",
-         "chain | ordinal", "latent, svi | log-normal, std", "low rank | gaussian"}  # fmt: skip
-FITTED = {"difference | gaussian, groups", "independent | log-normal, std"}
+QUICK = {"multi-task | gaussian, std", "difference | hurdle, both, std", "paired difference | log-normal, both", "chain | bernoulli",
+         "latent, svi | student", "low rank | power-normal"}  # fmt: skip
+FITTED = {"difference | gaussian, groups", "independent | positive, std"}
 REAL = {*QUICK, *FITTED, "latent, mcmc | gaussian", "chain | categorical", "multi-task | student"}
 OTHERS = pytest.mark.cells(lambda c: c.id in SPREAD - QUICK - FITTED)
 
@@ -155,7 +155,7 @@ def test_a_real_card_gives_the_same(cell, tmp_path):
             check_fit(cell, real_card)
 
 
-@pytest.mark.cells(lambda c: c.id in {"multi-task | gaussian, std", "latent, svi | gaussian"})
+@pytest.mark.cells(lambda c: c.id in {"multi-task | gaussian, std", "latent, svi | student"})
 def test_copies_and_pickles_stay_on_the_card(cell):
     once = reference(cell)
     with simulated_device() as device:

@@ -43,6 +43,7 @@ def test_every_model_has_named_hyperparameters_and_relevances(fitted, name):
     assert fitted[name].summary().startswith(f"{type(fitted[name]).__name__}: 24 rows, 2 features; labels: source 24")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_in_other_units_the_numbers_are_those_of_the_units(table, fitted, name):
     X, Y = table

@@ -261,6 +261,7 @@ def test_of_several_starts_the_highest_bound_goes_on():
         btl.LatentVariableGP(n_starts=0, **common).fit(X, Y)
 
 
+@pytest.mark.slow
 def test_minibatches_find_what_all_rows_find():
     rng = np.random.default_rng(0)
     X = rng.uniform(-2, 2, (120, 1))

@@ -70,7 +70,7 @@ def labels_of(kind, source):
 
 
 @pytest.mark.parametrize("kind", ["numbers", "outliers", "limits", "zeros", "two classes", "three classes"])
-@pytest.mark.parametrize("model", [btl.IndependentGP, btl.MultiTaskGP])
+@pytest.mark.parametrize("model", [pytest.param(btl.IndependentGP, marks=pytest.mark.slow), btl.MultiTaskGP])
 def test_every_label_an_inducing_value_is_exact(monkeypatch, kind, model):
     X, Y = table(60)
     column, likelihood = labels_of(kind, Y["source"])
