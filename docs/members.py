@@ -10,7 +10,7 @@ MEMBERS = {
         "AutoTransfer": _MODEL,
         "IndependentGP": _MODEL,
         "MultiTaskGP": _MODEL,
-        "DifferenceGP": f"{_MODEL} offsets offset_draws",
+        "DifferenceGP": f"{_MODEL} offsets offset_draws shifts",
         "PairedDifferenceGP": f"{_MODEL} offsets offset_draws",
         "ChainGP": _MODEL,
         "LatentVariableGP": f"{_MODEL} latent edges edge_curves",

@@ -66,8 +66,8 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
     """What the column holds, for messages."""
     packages: ClassVar[tuple[str, ...]]
     """Distributions whose versions change the numbers."""
-    reader: ClassVar[ModuleType | None] = None
-    """The package of this one that reads the texts, if any."""
+    modules: ClassVar[tuple[ModuleType, ...]] = ()
+    """Further modules and packages of this one whose code changes the numbers."""
 
     @abstractmethod
     def _choice(self) -> list[str]:
@@ -131,7 +131,7 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
         distinct = texts[known]
         if all(isinstance(text, str) for text in distinct):  # else the first other one is refused
             distinct = distinct.drop_duplicates()
-        code = _code(self._describe) + ("" if self.reader is None else _code(self.reader))
+        code = _code(self._describe) + "".join(_code(module) for module in self.modules)
 
         def compute() -> pd.DataFrame:
             self._check(X[self.column], known)

@@ -1,4 +1,4 @@
-"""Features of compositions: a scikit-learn transformer from chemical formulas to numbers, by matminer.
+"""Features of compositions: a scikit-learn transformer from chemical formulas to numbers, by matminer and ``charges.py``.
 
 The extra ``materials`` (matminer, pymatgen) is needed.
 """
@@ -15,14 +15,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from bayestl.features import formula
+from bayestl.features import charges, formula
+from bayestl.features.charges import ChargeBalance
 from bayestl.features.column import ColumnFeatures
 from bayestl.features.formula import FormulaError, element_amounts, fault_of, formula_text
 from bayestl.parallel import in_parallel
 from bayestl.progress import import_tqdm
 from bayestl.table.names import SHOWN, cells
 
-PRESETS = ("magpie", "fractions", "stoichiometry", "valence", "deml", "matminer")
+PRESETS = ("magpie", "fractions", "stoichiometry", "valence", "deml", "matminer", "charges")
 """Names of the sets of features."""
 BLOCK = 2048
 """Number of formulas that a worker computes at a time."""
@@ -119,7 +120,9 @@ def reduced_formula(cell: Any) -> str:
 
 
 def _featurizer(preset: str) -> Any:
-    """The matminer featurizer of a preset."""
+    """The featurizer of a preset, matminer's or one like them."""
+    if preset == "charges":
+        return ChargeBalance()
     from matminer.featurizers import composition as mm
 
     if preset == "fractions":
@@ -220,7 +223,8 @@ class CompositionFeatures(ColumnFeatures):
     ----------
     presets : sequence of str
         Some of ``"magpie"`` (statistics of 22 elemental properties), ``"fractions"`` (one column per element),
-        ``"stoichiometry"`` (norms), ``"valence"`` (orbital occupations), ``"deml"``, ``"matminer"``.
+        ``"stoichiometry"`` (norms), ``"valence"`` (orbital occupations), ``"deml"``, ``"matminer"``, ``"charges"`` (odd electrons
+        of the formula unit, octets, and whether oxidation states balance: what tells a metal from a compound with a gap).
     column : str
         The column with the formulas; the other columns are passed through, in front.
     drop_constant : bool
@@ -245,7 +249,7 @@ class CompositionFeatures(ColumnFeatures):
 
     holds = "formulas"
     packages = ("matminer", "pymatgen", "pymatgen-core")
-    reader: ClassVar[ModuleType | None] = formula
+    modules: ClassVar[tuple[ModuleType, ...]] = (formula, charges)
 
     def __init__(
         self,

@@ -280,6 +280,6 @@ def test_features_are_computed_anew_when_formulas_are_read_otherwise(tmp_path, m
     features.fit(["GaAs", "ZnO"])
     features.fit(["GaAs", "ZnO"])
     assert len(list(tmp_path.iterdir())) == 1
-    monkeypatch.setattr(CompositionFeatures, "reader", csv)
+    monkeypatch.setattr(CompositionFeatures, "modules", (csv,))
     features.fit(["GaAs", "ZnO"])
     assert len(list(tmp_path.iterdir())) == 2

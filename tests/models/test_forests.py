@@ -53,3 +53,19 @@ def test_few_labels_make_no_forest():
     features = ForestFeatures(n_classes=3).fit(X, y)
     assert features.forest_ is None
     np.testing.assert_array_equal(features.transform(X[:5]), np.zeros((5, 3)))
+
+
+@pytest.mark.parametrize(("n_features", "share"), [(1, 1.0), (8, 1.0), (20, 0.5), (400, 0.1)])
+def test_a_boosted_tree_chooses_among_a_tenth_of_the_features_or_ten(n_features, share):
+    x = rng.normal(size=(30, n_features))
+    for n_classes, y in ((None, x[:, 0]), (2, (x[:, 0] > 0).astype(float))):
+        boosted = dict(Forest(n_classes).fit(x, y).ensemble_.named_estimators_)["boosted"]
+        assert boosted.max_features == pytest.approx(share)
+
+
+def test_predictions_follow_from_the_seed_alone():
+    y = X[:, 0] + 0.1 * rng.normal(size=60)
+    new = rng.normal(size=X.shape)  # labels of the table are repeated by any seed
+    first, again, other = (Forest(random_state=seed).fit(X, y).predict(new) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()

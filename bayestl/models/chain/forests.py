@@ -30,8 +30,10 @@ TREES = 200
 """Number of randomised trees."""
 SPLIT_FEATURES = 0.3
 """Fraction of the features among which a split of a randomised tree chooses, for numbers; for classes, their square root."""
-BOOSTS, RATE, BOOST_FEATURES = 100, 0.1, 0.3
-"""Boosted trees: their number, the learning rate and the fraction of features."""
+BOOSTS, RATE, LEAF, RIDGE = 300, 0.05, 5, 1.0
+"""Boosted trees: their number, the learning rate, the least labels of a leaf and the penalty of its value."""
+BOOST_SHARE, BOOST_FEATURES = 0.1, 10
+"""A split of a boosted tree chooses among this fraction of the features, and among no fewer than this number of them."""
 LEAST_LABELS = 20
 """With fewer labels there is no forest, and its columns are zero."""
 CLIP = 0.003
@@ -70,7 +72,9 @@ class Forest(BaseEstimator):
         boosted = {
             "max_iter": BOOSTS,
             "learning_rate": RATE,
-            "max_features": BOOST_FEATURES,
+            "min_samples_leaf": LEAF,
+            "l2_regularization": RIDGE,
+            "max_features": min(1.0, max(BOOST_SHARE, BOOST_FEATURES / X.shape[1])),
             "early_stopping": False,
             "random_state": small_seed(self.random_state, "boosted trees"),
         }
