@@ -98,8 +98,8 @@ def fetch(file: DataFile) -> Path:
 
     Examples
     --------
-    >>> from bayestl.datasets.band_gaps import EXPERIMENT
-    >>> fetch(EXPERIMENT)  # doctest: +SKIP
+    >>> from bayestl.datasets.band_gaps import EXPERIMENTAL_GAPS
+    >>> fetch(EXPERIMENTAL_GAPS)  # doctest: +SKIP
     """
     import_tqdm()
     import pooch

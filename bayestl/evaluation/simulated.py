@@ -54,7 +54,7 @@ class Calibration:
     >>> model = btl.IndependentGP(hyperparameters="map", n_starts=1)
     >>> calibration = btl.evaluation.simulate_calibration(model, x, Y, n_tables=2, verbose=False)
     >>> calibration.table.columns.tolist()
-    ['p value', 'mean', 'spread']
+    ['tables', 'p value', 'mean', 'spread']
     """
 
     ranks: pd.DataFrame

@@ -169,6 +169,13 @@ class DifferenceGP(TransferModel):
 
         Unlike ``b``, the value at a source of zero, it lies among the labels.  In the units of :meth:`offsets`.
 
+        Parameters
+        ----------
+        level : float
+            Probability of the intervals.
+        n_draws : int
+            Number of joint draws that they are taken from.
+
         Returns
         -------
         DataFrame
