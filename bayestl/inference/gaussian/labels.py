@@ -8,6 +8,7 @@ it is their log posterior.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -72,8 +73,18 @@ class Labels:
         chosen = stratified(to_numpy(self.points.task), rows, size, generator)
         return self.at(tensor(chosen, self.y.device))
 
+    def blocks(self, size: int, n: int, generator: np.random.Generator) -> Blocks:
+        """Up to ``n`` blocks of about ``size`` of the labels each, no label in two of them."""
+        kind, rows = to_numpy(self.points.task), np.arange(len(self)) if self.rows is None else to_numpy(self.rows)
+        left, found = np.arange(len(self)), list[Labels]()
+        while len(found) < n and len(left):
+            chosen = stratified(kind[left], rows[left], size, generator)
+            found.append(self.at(tensor(left[chosen], self.y.device)))
+            left = np.delete(left, chosen)
+        return Blocks(found)
+
     def evidences(self, prior: Prior, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Log evidence (S,) at raw vectors (S, P), and gradients (S, P); see :meth:`Data.evidences`."""
+        """Log evidence (S,) at raw vectors (S, P), and gradients (S, P); see :meth:`Scored.evidences`."""
         at_once = MAX_ENTRIES // max(len(self) ** 2, 1)
         if len(raws) == 1 or at_once < 2:
             return one_by_one(prior, lambda: log_marginal_likelihood(prior, self), raws)
@@ -102,20 +113,10 @@ class Pseudo(NamedTuple):
     correction: float
 
 
-class Data(Protocol):
-    """Labels of any likelihood, as the Gaussian engine needs them."""
-
-    @property
-    def points(self) -> Points:
-        """The points of the latent values on which the labels depend."""
+class Scored(Protocol):
+    """What has an evidence."""
 
     def __len__(self) -> int: ...
-
-    def to(self, device: torch.device) -> Data:
-        """The labels on a device."""
-
-    def subset(self, size: int, generator: np.random.Generator) -> Data:
-        """About ``size`` of the labels."""
 
     def evidences(self, prior: Prior, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log evidence (S,), or a bound on it, at each vector (S, P) of raw hyperparameters, and the gradients (S, P).
@@ -123,12 +124,47 @@ class Data(Protocol):
         Where the evidence cannot be computed, ``-inf`` and zeros.  ``prior`` is left at any of the vectors.
         """
 
+
+class Data(Scored, Protocol):
+    """Labels of any likelihood, as the Gaussian engine needs them."""
+
+    @property
+    def points(self) -> Points:
+        """The points of the latent values on which the labels depend."""
+
+    def to(self, device: torch.device) -> Data:
+        """The labels on a device."""
+
+    def subset(self, size: int, generator: np.random.Generator) -> Data:
+        """About ``size`` of the labels."""
+
+    def blocks(self, size: int, n: int, generator: np.random.Generator) -> Scored:
+        """Up to ``n`` blocks of about ``size`` of the labels, one where an evidence takes long."""
+
     def conditioned(self, prior: Prior, mean: Tensor | None = None, covariance: Tensor | None = None) -> Pseudo:
         """Gaussian labels with the same posterior, at the hyperparameters of ``prior``.
 
         ``mean`` and ``covariance`` are the prior moments of the latent values at the points, such as those given other
         labels; by default those of ``prior``.
         """
+
+
+class Blocks:
+    """Labels in blocks that are taken as independent, so that their evidence is the product of the blocks' (a composite likelihood).
+
+    Varin, Reid, Firth 2011, *An overview of composite likelihood methods*.
+    """
+
+    def __init__(self, blocks: Sequence[Labels]) -> None:
+        self.blocks = blocks
+
+    def __len__(self) -> int:
+        return sum(map(len, self.blocks))
+
+    def evidences(self, prior: Prior, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log evidence (S,) at raw vectors (S, P), and gradients (S, P); see :meth:`Scored.evidences`."""
+        values, gradients = zip(*(block.evidences(prior, raws) for block in self.blocks), strict=True)
+        return np.sum(values, axis=0), np.sum(gradients, axis=0)
 
 
 def noise_variance(prior: Prior, labels: Labels) -> Tensor:
@@ -145,7 +181,7 @@ def log_marginal_likelihood(prior: Prior, labels: Labels) -> Tensor:
     return LogNormalDensity.apply(covariance, noise_variance(prior, labels), labels.y)
 
 
-def log_posteriors(prior: Prior, data: Data, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def log_posteriors(prior: Prior, data: Scored, raws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Log posterior, evidence plus prior, (S,) at each vector (S, P) of raw hyperparameters, and gradients (S, P)."""
     values, gradients = data.evidences(prior, raws)
     log_priors, prior_gradients = prior.hyperprior.at(raws)
@@ -153,7 +189,7 @@ def log_posteriors(prior: Prior, data: Data, raws: np.ndarray) -> tuple[np.ndarr
     return values + log_priors, np.where(failed[:, None], 0.0, gradients + prior_gradients)
 
 
-def value_and_gradient(prior: Prior, data: Data, raw: np.ndarray) -> tuple[float, np.ndarray]:
+def value_and_gradient(prior: Prior, data: Scored, raw: np.ndarray) -> tuple[float, np.ndarray]:
     """Log posterior at the vector ``raw`` (P,), and its gradient; ``-inf`` and zeros where it cannot be computed."""
     values, gradients = log_posteriors(prior, data, raw[None])
     return float(values[0]), gradients[0]

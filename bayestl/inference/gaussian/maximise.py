@@ -3,7 +3,7 @@
     maximise  log p(y | theta) + log p(theta)        over the raw (logarithmic) hyperparameters theta
 
 There are several starts on a small stratified subset, then a fit to a larger one from the best of them, and one to all
-labels, until the steps gain less than a fixed amount per label.  What L-BFGS has learnt of the curvature in one stage gives
+labels, of larger tables to a few blocks of them, until the steps gain less than a fixed amount per label.  What L-BFGS has learnt of the curvature in one stage gives
 the coordinates of the next, ``theta = theta_0 + R z`` with ``R R'`` the inverse Hessian per label, so that a few steps on all
 labels are enough.  The marginal likelihood is a multivariate normal density by Cholesky in
 float64, not by conjugate gradients: below about 10^4 labels these are slower, and do not converge for flat length
@@ -20,7 +20,7 @@ import numpy as np
 import scipy.optimize
 
 from bayestl import streams
-from bayestl.inference.gaussian.labels import Data, value_and_gradient
+from bayestl.inference.gaussian.labels import Data, Scored, value_and_gradient
 from bayestl.inference.gaussian.laplace import covariance_root
 from bayestl.inference.reports import FitReport
 from bayestl.inference.threads import threads_for
@@ -51,7 +51,7 @@ class _Ascent:
 
 def _ascend(
     prior: Prior,
-    data: Data,
+    data: Scored,
     start: np.ndarray,
     root: np.ndarray | None,
     max_iterations: int,
@@ -119,6 +119,7 @@ def fit(
     middle_size: int = 1000,
     restart: bool = False,
     largest: int = 3000,
+    n_blocks: int = 3,
     max_iterations: int = 200,
     tolerance: float = 5e-4,
     callback: Callback | None = None,
@@ -144,6 +145,8 @@ def fit(
         log posterior given other labels goes on, since with many features the best of a few labels may suit these alone.
     largest : int
         Largest number of labels in the last stage; for larger tables a subset determines the hyperparameters.
+    n_blocks : int
+        Number of such subsets, where labels are Gaussian; they are taken as independent.
     max_iterations : int
         Largest number of iterations of L-BFGS-B in each stage.
     tolerance : float
@@ -161,10 +164,12 @@ def fit(
     starts = [first] + [_draw_start(prior, generator) for _ in range(n_starts - 1)]
     staged = len(data) > 1.5 * subset_size
     small = data.subset(subset_size, streams.generator(seed, "first stage")) if staged else data
-    last = data.subset(largest, streams.generator(seed, "last stage")) if len(data) > largest else data
+    last: Scored = data
+    if len(data) > largest:
+        last = data.blocks(largest, n_blocks, streams.generator(seed, "last stage"))
     evaluations = 0
 
-    def ascend(stage: str, labels: Data, start: np.ndarray, root: np.ndarray | None = None) -> _Ascent:
+    def ascend(stage: str, labels: Scored, start: np.ndarray, root: np.ndarray | None = None) -> _Ascent:
         nonlocal evaluations
         told = None if callback is None else (lambda i, value: callback(stage, i, value))
         ascent = _ascend(prior, labels, start, root, max_iterations, (2 - (labels is last)) * tolerance, told)
@@ -177,7 +182,7 @@ def fit(
     ascents = ascend_all(small)
     best = max(ascents, key=lambda a: a.value)
     if staged and len(last) > 1.5 * middle_size > 2 * subset_size:
-        middle = last.subset(middle_size, streams.generator(seed, "middle stage"))
+        middle = data.subset(middle_size, streams.generator(seed, "middle stage"))
         ends = [ascend(f"{len(middle)} labels", middle, best.raw, best.root)] if math.isfinite(best.value) else []
         if restart or not ends:
             ascents = ascend_all(middle)

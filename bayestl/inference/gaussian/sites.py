@@ -146,6 +146,10 @@ class Observations:
             [p.at(tensor(chosen[kind[chosen] == j] - first[j], self.x.device)) for j, p in enumerate(self.parts)],
         )
 
+    def blocks(self, size: int, n: int, generator: np.random.Generator) -> Observations:
+        """About ``size`` of the labels, whatever ``n``: each evidence is searched for by steps of its own."""
+        return self.subset(size, generator)
+
     def _blocks(self, values: Tensor) -> list[Tensor]:
         """Values (N,) at all points as one block (n, L) per part."""
         blocks, start = [], 0

@@ -102,3 +102,29 @@ def test_a_start_at_the_bound_leaves_it(side):
     set_raw(bound, raw)
     found = maximise.fit(bound, labels, n_starts=1, tolerance=1e-7)
     assert found.log_posterior == pytest.approx(expected.log_posterior, abs=0.05)
+
+
+@pytest.mark.parametrize(("size", "n", "sizes"), [(30, 2, [30, 30]), (30, 9, [30, 30, 20]), (100, 3, [80])])
+def test_blocks_of_labels_share_none_and_their_evidences_add_up(size, n, sizes):
+    labels, prior = sine_labels(80), single_task_prior()
+    blocks = labels.blocks(size, n, np.random.default_rng(0))
+    assert [len(block) for block in blocks.blocks] == sizes
+    assert len(blocks) == len({float(y) for block in blocks.blocks for y in block.y}) == sum(sizes)
+    raws = np.stack([get_raw(prior), get_raw(prior) + 0.3])
+    values, gradients = blocks.evidences(prior, raws)
+    alone = [block.evidences(prior, raws) for block in blocks.blocks]
+    np.testing.assert_allclose(values, sum(v for v, _ in alone))
+    np.testing.assert_allclose(gradients, sum(g for _, g in alone))
+
+
+def test_several_blocks_find_the_hyperparameters_of_all_labels():
+    """Better than one of them does."""
+    far = {1: [], 8: []}
+    for seed in range(5):
+        labels, whole = sine_labels(400, seed), single_task_prior()
+        maximise.fit(whole, labels, n_starts=1)
+        for n_blocks in far:
+            prior = single_task_prior()
+            maximise.fit(prior, labels, n_starts=1, subset_size=50, largest=50, n_blocks=n_blocks)
+            far[n_blocks].append(np.abs(get_raw(prior) - get_raw(whole)).mean())
+    assert np.mean(far[8]) < 0.7 * np.mean(far[1])
