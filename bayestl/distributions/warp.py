@@ -156,7 +156,7 @@ class Conformal:
 
 def _probability(p: Array) -> Array:
     """Probabilities that rounding has left a little above one, in a mixture, become one: a warp of more is NaN."""
-    return np.clip(p, 0.0, 1.0)
+    return np.asarray(np.clip(p, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
