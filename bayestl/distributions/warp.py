@@ -154,6 +154,11 @@ class Conformal:
         return WarpedIntervals(base, self)
 
 
+def _probability(p: Array) -> Array:
+    """Probabilities that rounding has left a little above one, in a mixture, become one: a warp of more is NaN."""
+    return np.asarray(np.clip(p, 0.0, 1.0))
+
+
 @dataclass(frozen=True)
 class Warped:
     """The distribution of a number with the distribution function ``g(F(y))``, F of ``base`` and g the ``warp``."""
@@ -163,15 +168,15 @@ class Warped:
 
     def cdf(self, y: Array) -> Array:
         """``P(Y_i <= y_i)``."""
-        return self.warp.level(self.base.cdf(y))
+        return self.warp.level(_probability(self.base.cdf(y)))
 
     def cdf_below(self, y: Array) -> Array:
         """``P(Y_i < y_i)``."""
-        return self.warp.level(cdf_below(self.base, y))
+        return self.warp.level(_probability(cdf_below(self.base, y)))
 
     def log_density(self, y: Array) -> Array:
         """``log p(y_i)``; at an atom the logarithm of its probability."""
-        above, below = self.base.cdf(y), cdf_below(self.base, y)
+        above, below = _probability(self.base.cdf(y)), _probability(cdf_below(self.base, y))
         atom = self.warp.level(above) - self.warp.level(below)
         smooth = self.base.log_density(y) + self.warp.log_slope(np.where(np.isnan(above), 0.5, above))
         return np.where(above > below, np.log(np.maximum(atom, SMALLEST)), smooth)

@@ -4,6 +4,7 @@ from scipy import integrate, stats
 
 from bayestl import metrics
 from bayestl.distributions import Discrete, Hurdle, LogNormalMixture, NormalMixture, PowerNormalMixture, StudentMixture
+from bayestl.distributions.sinh_arcsinh import SinhArcsinh
 from bayestl.distributions.warp import (
     ClassIsotonic,
     ClassTemperature,
@@ -149,3 +150,24 @@ def test_crps_of_a_distribution_on_both_sides_of_zero():
     y = np.array([0.1, -3.0, 3.5])
     same = Warped(base, Temperature(1.0))
     np.testing.assert_allclose(metrics.crps(y, same), metrics.crps(y, base), rtol=2e-4)
+
+
+@pytest.mark.parametrize("warp", [Temperature(1.2), SinhArcsinh(0.9, 0.7)])
+@pytest.mark.parametrize("n_components", [19, 40])
+def test_rows_far_from_zero_have_draws_and_moments(n_components, warp):
+    """The weights of a mixture add up to a little more than one, by rounding."""
+    rng = np.random.default_rng(n_components)
+    weights = rng.dirichlet(np.full(n_components, 2.0), size=12).T * (1 + 4e-16)
+    means = np.linspace(-400.0, 400.0, 12) + rng.normal(size=(n_components, 12))
+    base = NormalMixture(weights, means, rng.uniform(0.1, 0.8, size=means.shape))
+    warped = warp.apply(base)
+    moved = warped.moved(base.quantile(0.3)[None], np.random.default_rng(0))
+    for values in (
+        warped.mean(),
+        warped.std(),
+        warped.cdf(np.zeros(12)),
+        warped.log_density(means.mean(axis=0)),
+        moved,
+    ):
+        assert np.isfinite(values).all()
+    assert np.abs(warped.mean() - base.mean()).max() < 1
