@@ -19,8 +19,6 @@ LEVEL = 0.9
 """Level of the central intervals whose coverage and width are reported."""
 OFF_P = 0.01
 """Probability of a coverage under right intervals below which they are called wrong."""
-NATS = "nats; 0.69 nats more: twice the density"
-"""What a difference of log densities is in."""
 
 
 def data_in_words(table: Table) -> str:
@@ -64,7 +62,7 @@ def intervals_in_words(held: float, n: int, what: str = "labels") -> str:
     if n < FEW_LABELS:
         return f"{said}, which are too few to judge them"
     off = coverage_is_off(held, n)
-    return f"{said}, {('so they are too narrow', 'as they should within chance', 'so they are too wide')[off + 1]}"
+    return f"{said}, {('so they are too narrow', 'which is right within chance', 'so they are too wide')[off + 1]}"
 
 
 def held_out_in_words(held: pd.DataFrame, task: Task) -> str:

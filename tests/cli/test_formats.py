@@ -71,6 +71,21 @@ def test_a_sheet_with_title_blank_rows_and_blank_columns(tmp_path):
     assert "row 2 is a title" in said[0]
 
 
+@pytest.mark.parametrize("n_blank", [0, 1, 2])
+@pytest.mark.parametrize("write_as", ["xlsx", "csv"])
+def test_a_title_above_a_row_of_units_is_told(tmp_path, n_blank, write_as):
+    """The names are found; the units are refused where numbers are wanted, not the names."""
+    sheet = [["Moduli of oxides"], *[[]] * n_blank, ["compound", "T", "K"], [None, "°C", "GPa"], ["MgO", 900, 148.2]]
+    path = tmp_path / f"t.{write_as}"
+    if write_as == "csv":
+        path.write_text("".join(",".join("" if c is None else str(c) for c in row) + "\n" for row in sheet))
+    else:
+        workbook(path, {"s": sheet})
+    said = []
+    assert read(path, say=said.append).columns == ["compound", "T", "K"]
+    assert "is a title" in " ".join(said)
+
+
 def test_hidden_rows_are_said(tmp_path):
     def hide(book):
         book["s"].row_dimensions[3].hidden = True

@@ -60,7 +60,7 @@ def test_a_table_without_repeats_has_none_and_ranges_are_of_the_labels(two_tasks
 )
 def test_coverage_is_called_off_where_chance_does_not_explain_it(held, n, off):
     assert coverage_is_off(held, n) == off
-    words = ("too narrow", "as they should", "too wide")[off + 1]
+    words = ("too narrow", "right within chance", "too wide")[off + 1]
     assert words in intervals_in_words(held, n)
 
 

@@ -171,7 +171,7 @@ def test_scores_and_summary_say_what_was_held_out(fitted):
     assert scores.loc["multi-task", "gain"] > 2 * scores.loc["multi-task", "se"]
     words = " ".join(fitted.summary().split())
     assert "target 20 (Gaussian)" in words
-    assert "The other tasks help: 'multi-task'" in words
+    assert "The other tasks help: under the model 'multi-task'" in words
     assert f"mean absolute error of {scores.loc['mixture', 'error']:.3g}" in words
     gains = fitted.diagnose().set_index("check").loc["transfer (nats gained a label)"]
     assert (gains["of"], gains["status"]) == ("target", "pass")

@@ -117,7 +117,7 @@ def test_best_is_marked_only_where_the_paired_difference_says_so(sizes):
 @pytest.mark.parametrize(
     ("ratio", "n", "words"),
     [
-        (1.0, 200, "as they should within chance"),
+        (1.0, 200, "which is right within chance"),
         (0.3, 60, "so they are too narrow"),
         (4.0, 200, "so they are too wide"),
         (0.3, 15, "which are too few to judge them"),

@@ -17,6 +17,8 @@ SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 """What may separate cells, the surest sign first, with its name."""
 LOOKED_AT = 2000
 """Rows from which the separator is told."""
+BELOW = 3
+"""Rows below the names among which numbers are looked for: a row of units may come first."""
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _COMMENT = re.compile(r"(#|%|//)(?![\t;|,])")
 
@@ -141,8 +143,8 @@ def rows_above(rows: Sequence[Sequence[Any]]) -> int:
         return first
     is_titled = all(len(row) > begin and row[begin] not in ("", None) for row in titles)
     has_names = all(isinstance(cell, str) and not shape(cell) for cell in full[first])
-    below = next((cells for cells in full[first + 1 :] if cells), [])
-    has_numbers = any(not isinstance(cell, str) or shape(cell) for cell in below)
+    below = [cells for cells in full[first + 1 :] if cells][:BELOW]
+    has_numbers = any(not isinstance(cell, str) or shape(cell) for cells in below for cell in cells)
     return first if is_titled and has_names and has_numbers else 0
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 from bayestl.diagnostics.words import (
     FEW_LABELS,
     LEAST_LABELS,
-    NATS,
     data_in_words,
     error_in_words,
     inside,
@@ -104,7 +103,8 @@ def _transfer(model: Fitted, scores: pd.DataFrame) -> str:
         return "No other task is there to learn from."
     best = others.loc[others["gain"].idxmax()]
     gain, se = best["gain"], best["se"]
-    names = f"{best.name!r}: log density {gain:+.2f} +- {se:.2f} a label ({NATS})"
+    times = f"a held-out label has {np.exp(gain):.2g} times the density that it has without them"
+    names = f"under the model {best.name!r} {times} (a log density of {gain:+.2f} +- {se:.2f} nats)"
     if gain > 2 * se:
         return f"The other tasks help: {names}."
     if gain < -2 * se:
@@ -119,7 +119,7 @@ def _intervals(model: Fitted, task: Task) -> str:
     warp = model.corrections_[task.name]
     if isinstance(warp, SinhArcsinh):
         width = (warp.level_width(0.9) - 1) * 100
-        text += f"; they were made {abs(width):.0f} % {'wider' if width >= 0 else 'narrower'} for that"
+        text += f", after they were made {abs(width):.0f} % {'wider' if width >= 0 else 'narrower'}"
     return text + "."
 
 
