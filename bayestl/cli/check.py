@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -161,10 +162,10 @@ def _lines(found: dict[str, Any], quiet: bool) -> list[str]:
     top += [f"  {c['name']:{width}}  {', '.join(_details(c))}" for c in found["columns"]]
     top.append(f"features by themselves: {', '.join(found['features']) or 'none'}")
     if found["features_if_named"]:
-        top.append(f"features if named: --features {','.join(found['features'] + found['features_if_named'])}")
+        top.append(f"features if named: --features {_option(found['features'] + found['features_if_named'])}")
     for name, why in found["left_out"].items():
         top.append(f"no feature: {name} ({why})")
-    top.append(f"may be labels: {', '.join(found['labels']) or 'none'}")
+    top.append(f"may be labels: {', '.join(found['labels']) or 'none'}; a column that --tasks names is no feature")
     top += [f"standard errors: of {task} in {column}" for task, column in found["standard_errors"].items()]
     again = found["repeated"]
     if again["rows"]:
@@ -174,6 +175,12 @@ def _lines(found: dict[str, Any], quiet: bool) -> list[str]:
             for name, v in again["apart"].items()
         ]
     return top + (lines or ["nothing would be refused"])
+
+
+def _option(names: Sequence[str]) -> str:
+    """Names as the value of an option, as a shell takes it."""
+    cells = ('"' + name.replace('"', '""') + '"' if "," in name or '"' in name else name for name in names)
+    return shlex.quote(",".join(cells))
 
 
 def _details(column: dict[str, Any]) -> list[str]:

@@ -50,7 +50,10 @@ class Question:
     ) -> None:
         document = fitted.notes_.get("inputs")
         if document is None:
-            raise ValueError(f"{model} does not say how its columns are read: it was not written by `bayestl fit`")
+            raise ValueError(
+                f"{model} does not say how its columns are read: it was saved from Python; use it there (bayestl.load), or fit it by "
+                "`bayestl fit`"
+            )
         self.fitted, self.document, self.note = fitted, document, note
         self.inputs = Inputs.from_json(document["features"], verbose)
         self.tasks = {t.name: t.observes for t in fitted.tasks_}

@@ -1,6 +1,7 @@
 """The command ``check``: kinds, empty cells, repeated rows, units, and what would be refused."""
 
 import json
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bayestl.cli import app
+from bayestl.cli.inputs import names_in
 
 N = 12
 
@@ -124,3 +126,16 @@ def test_every_command_that_reads_has_the_same_options(command):
     words = " ".join(invoke(command, "--help").output.split())
     for option in ("--sep", "--decimal", "--encoding", "--skip-rows", "--sheet"):
         assert option in words
+
+
+@pytest.mark.parametrize("name", ["T synth", "T, K", 'the "hot" T', "it's T", "$T", "T"])
+def test_the_features_it_names_are_an_option_as_they_stand(tmp_path, name):
+    """Pasted into a shell they name the columns."""
+    pd.DataFrame({"formula": ["MgO", "CaO", "SrO"], name: [1.5, 2.5, 3.0], "K": [1.0, None, 2.0]}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    out = CliRunner().invoke(app, ["check", str(tmp_path / "t.csv")])
+    [line] = [line for line in out.output.splitlines() if line.startswith("features if named")]
+    option = shlex.split(line.removeprefix("features if named: "))
+    assert option[0] == "--features"
+    assert names_in(option[1]) == [name, "composition:formula"]
