@@ -1,11 +1,15 @@
 """What many tests share: small tables, fitted models, and one thread per worker."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # before torch and NumPy are imported; workers and subprocesses inherit it
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script: subprocesses would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CACHE = tempfile.TemporaryDirectory(prefix="bayestl-cache-", ignore_cleanup_errors=True)  # removed with this process
 os.environ["BAYESTL_CACHE"] = CACHE.name

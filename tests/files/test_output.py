@@ -179,6 +179,7 @@ def test_parquet_is_written_by_its_suffix(tmp_path):
 @pytest.mark.slow
 def test_kills_while_writing_leave_the_earlier_file_or_the_new_one(tmp_path):
     path = tmp_path / "out.csv"
+    path.write_text("0" * 1_000_000)
     code = (
         "import sys; from bayestl.files.output import write_output; k = 0\n"
         "print('ready', flush=True)\n"
