@@ -133,6 +133,11 @@ def verdict(comparison: Comparison, quantity: str) -> Verdict:
     return Verdict(*found, held, len(loss), skill, narrow, middle, beside, far)
 
 
+def verdicts(comparison: Comparison) -> dict[str, Verdict]:
+    """What the held-out labels of each quantity say."""
+    return {quantity: verdict(comparison, quantity) for quantity in comparison.quantities}
+
+
 def _paired(one: pd.Series, other: pd.Series, alpha: float) -> Difference:
     """The difference of two losses of the same rows."""
     d = (one - other).dropna()

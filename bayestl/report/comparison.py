@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bayestl.diagnostics.words import plus_minus
 from bayestl.evaluation.comparison import CLASS_COLUMNS, LEVEL, NUMBER_COLUMNS, Comparison, score_frame
-from bayestl.evaluation.verdict import Verdict, difference, verdict
+from bayestl.evaluation.verdict import Verdict, difference, verdicts
 from bayestl.report import plots
 from bayestl.report.data import data_section, labelled
 from bayestl.report.html import Section
@@ -31,8 +31,8 @@ def comparison_sections(comparison: Comparison, parity: str | None = None) -> li
     """
     if not isinstance(comparison, Comparison):
         raise ValueError(f"a Comparison is expected, the result of compare, got {type(comparison).__name__}")
-    found = {quantity: verdict(comparison, quantity) for quantity in comparison.quantities}
-    sections = [_conclusion(comparison), _data(comparison), _scores(comparison, found), _relative(comparison)]
+    found = verdicts(comparison)
+    sections = [_conclusion(comparison, found), _data(comparison), _scores(comparison, found), _relative(comparison)]
     sections += [_parity(comparison, found, parity), _calibration(comparison)]
     if comparison.failures:
         failed = Section("Fits that failed")
@@ -46,10 +46,10 @@ def _label(comparison: Comparison, quantity: str) -> str:
     return labelled(quantity, comparison.units.get(quantity, ""))
 
 
-def _conclusion(comparison: Comparison) -> Section:
+def _conclusion(comparison: Comparison, found: dict[str, Verdict]) -> Section:
     """What follows, quantity by quantity."""
     section = Section("What follows")
-    for quantity, said in conclusion(comparison).items():
+    for quantity, said in conclusion(comparison, found).items():
         section.heading(_label(comparison, quantity)).conclusion(said)
     return section
 

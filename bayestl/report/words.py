@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayestl.diagnostics.words import FEW_LABELS, coverage_is_off, intervals_in_words, plus_minus
 from bayestl.evaluation.comparison import HIDDEN, WIDTH, Comparison
-from bayestl.evaluation.verdict import LEAST_ROWS, Verdict, verdict
+from bayestl.evaluation.verdict import LEAST_ROWS, Verdict, verdicts
 from bayestl.report.units import unit_typeset
 from bayestl.table.task import Task
 
@@ -19,14 +19,14 @@ MOST_FAR = 6
 """Most rows that are named in a sentence."""
 
 
-def conclusion(comparison: Comparison) -> dict[str, list[str]]:
-    """What a comparison says of each quantity: whether other tasks help, which model to take, and what to trust it for."""
-    return {quantity: _about(comparison, verdict(comparison, quantity)) for quantity in comparison.quantities}
+def conclusion(comparison: Comparison, found: Mapping[str, Verdict]) -> dict[str, list[str]]:
+    """What the verdicts on each quantity say: whether other tasks help, which model to take, and what to trust it for."""
+    return {quantity: _about(comparison, v) for quantity, v in found.items()}
 
 
 def conclusion_as_text(comparison: Comparison) -> str:
     """The conclusion as lines of text, a paragraph for each quantity."""
-    told = (f"{quantity}: {' '.join(said)}" for quantity, said in conclusion(comparison).items())
+    told = (f"{quantity}: {' '.join(said)}" for quantity, said in conclusion(comparison, verdicts(comparison)).items())
     return "\n\n".join(textwrap.fill(text, WIDTH) for text in told)
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from bayestl.evaluation.comparison import SCORES, Comparison
-from bayestl.evaluation.verdict import ALPHA, verdict
+from bayestl.evaluation.verdict import ALPHA, verdict, verdicts
 from bayestl.report import comparison_sections
 from bayestl.report.words import conclusion
 
@@ -52,7 +52,7 @@ def compared(error, spread=None, n=60, seed=0, classified=False, alone="independ
 
 
 def said(comparison):
-    return " ".join(conclusion(comparison)["gap"])
+    return " ".join(conclusion(comparison, verdicts(comparison))["gap"])
 
 
 def section(comparison, title):

@@ -69,9 +69,7 @@ class Labels:
 
     def subset(self, size: int, generator: np.random.Generator) -> Labels:
         """About ``size`` of the labels (see :func:`stratified`)."""
-        rows = np.arange(len(self)) if self.rows is None else to_numpy(self.rows)
-        chosen = stratified(to_numpy(self.points.task), rows, size, generator)
-        return self.at(tensor(chosen, self.y.device))
+        return self.blocks(size, 1, generator).blocks[0]
 
     def blocks(self, size: int, n: int, generator: np.random.Generator) -> Blocks:
         """Up to ``n`` blocks of about ``size`` of the labels each, no label in two of them."""
