@@ -45,7 +45,9 @@ def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
         inside = progress["utility"] > 0
         low, high = (np.clip(v, -1e300, 1e300) for v in (campaign.goal.lower, campaign.goal.upper))
         ends = progress["value"].min(), progress["value"].max()
-        ax.axhspan(max(low, ends[0]), min(high, ends[1]), color=COLOURS[2], alpha=0.15, lw=0, label=campaign.goal.words)
+        ax.axhspan(
+            max(low, ends[0]), min(high, ends[1]), color=COLOURS[2], alpha=0.15, lw=0, label=campaign.goal.description
+        )
         ax.plot(progress["cost"][~inside], progress["value"][~inside], "o", ms=3, color="0.6")
         ax.plot(
             progress["cost"][inside],
@@ -62,7 +64,7 @@ def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
             progress["best"],
             where="post",
             color=COLOURS[0],
-            label=f"best so far ({campaign.goal.words})",
+            label=f"best so far ({campaign.goal.description})",
         )
     ax.set_xlabel("cost")
     ax.set_ylabel(units.get(quantity, quantity))

@@ -77,7 +77,7 @@ class Simulation:
 
     def __str__(self) -> str:
         table = self.summary()
-        return f"{self.goal.words}, at cost {table.attrs['cost']:g}:\n{table.round(3).to_string()}"
+        return f"{self.goal.description}, at cost {table.attrs['cost']:g}:\n{table.round(3).to_string()}"
 
 
 def simulate(

@@ -153,7 +153,7 @@ def test_a_guide_settles_within_the_default_steps(two_tasks):
     assert model.report_.converged
     assert len(model.report_.elbo) < 2000
     checks = model.diagnose(transfer=False).set_index("check")
-    assert checks.loc["bound settled", "status"] == "pass"
+    assert checks.loc["bound converged", "status"] == "pass"
 
 
 def test_a_label_of_the_child_informs_the_parent(fitted):

@@ -138,11 +138,11 @@ def status(
         counts = results["state"].value_counts().to_dict() | {"withdrawn": len(campaign.results("withdrawn"))}
         shown = under_way[["id", "row", "task", "cost", "predicted", "lower", "upper", "hit"]]
         last = results[["id", "row", "task", "value", "cost", "time", "suggestion", "state"]].tail(n)
-        found = list(campaign.found().index) if isinstance(campaign.goal, Between) else None
+        found = list(campaign.hits().index) if isinstance(campaign.goal, Between) else None
         if as_json:
             print_json(
                 {
-                    "goal": campaign.goal.words,
+                    "goal": campaign.goal.description,
                     "candidates": len(campaign.pool),
                     "tasks": [{"name": t.name, "unit": t.unit, "cost": t.cost} for t in campaign.tasks],
                     "results": counts,
