@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,6 +50,7 @@ def demo(
 ) -> None:
     """Compare the architectures on the chemical elements and write a report."""
     with user_errors(), on_cluster(dask):
+        from bayestl.evaluation.figures import write_run
         from bayestl.report import conclusion_as_text
         from bayestl.studies import demo as study
 
@@ -60,6 +62,7 @@ def demo(
         say(f"\nMeasured volume with {study.KEPT_VOLUMES} measurements, DFT volumes of all elements.\n")
         say(f"{result.volume}\n\n{conclusion_as_text(result.volume)}")
         path = study.write_report(result, output / "report.html")
+        write_run(output, result, ["bayestl", *sys.argv[1:]])
         say(f"\nreport: {path}")
 
 

@@ -132,7 +132,6 @@ def test_rows_of_a_report_are_called_by_their_formulas_or_their_names(table, tmp
         (("predict", "nowhere", "TABLE", "-o", "x.csv"), "no model in nowhere"),
         (("compare", "TABLE", "--tasks", "dft", "--models", "forest"), "unknown architecture 'forest'"),
         (("datasets", "gold"), "no table 'gold'"),
-        (("reproduce", "no", "-o", "out"), "files are written by gap"),
         (("reproduce", "molecules", "--sizes", "20,many"), "--sizes: 'many' is not a positive whole number"),
         (("reproduce", "molecules", "--variant", "proteins"), "no table 'proteins'"),
         (("reproduce", "enthalpies", "--variant", "pbe"), "source must be one of"),
