@@ -135,4 +135,4 @@ def run(
             verbose=verbose,
         )
         frames.append(simulation.records)
-    return Result(Simulation(pd.concat(frames, ignore_index=True), GOAL))
+    return Result(Simulation(pd.concat(frames, ignore_index=True), GOAL, "eV"))
