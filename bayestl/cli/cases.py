@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from bayestl.cli.app import Dask, Jobs, Quiet, on_cluster, processes, user_errors
-from bayestl.cli.inputs import folds_in, names_in, sizes_in
+from bayestl.cli.inputs import folds_in, names_in, of_option, sizes_in
 from bayestl.cli.outputs import path_in
 from bayestl.files.output import check_folder
 
@@ -140,6 +140,16 @@ RUN: dict[Case, Callable[[Options], Any]] = {
     Case.small_tables: _small_tables,
 }
 """The function of each case; its result is printed."""
+OF_OPTION = {
+    "no such model": "models",
+    "no model": "models",
+    "no table": "variant",
+    "source must": "variant",
+    "case must": "variant",
+    "no target": "targets",
+    "no fold": "folds",
+}
+"""How errors of the cases begin, and the option that they are about."""
 _USED = {
     Case.no: {"repeats", "hide", "split"},
     Case.gap: {"repeats", "variant"},
@@ -165,7 +175,7 @@ def refuse_unused(case: Case, given: dict[str, Any]) -> None:
     if case is Case.enthalpies and given["variant"] == "full" and given["sizes"] is not None:
         raise ValueError("--sizes: with --variant full all enthalpies are used")
     if given["hide"] not in (None, "row", "target"):
-        raise ValueError(f"hide must be one of {('row', 'target')}, got {given['hide']!r}")
+        raise ValueError(f"--hide must be one of {('row', 'target')}, got {given['hide']!r}")
 
 
 def reproduce(
@@ -251,7 +261,7 @@ def reproduce(
             "folds": folds,
         }
         refuse_unused(case, given)
-        only, numbers = names_in(models) or None, sizes_in(sizes) or None
+        only, numbers = names_in(models, "--models") or None, sizes_in(sizes) or None
         options = Options(
             repeats,
             hide or ("target" if case in (Case.fidelities_of_gaps, Case.enthalpies) else "row"),
@@ -264,12 +274,13 @@ def reproduce(
             seed or 0,
             output,
             summary,
-            names_in(targets) or None,
+            names_in(targets, "--targets") or None,
             folds_in(folds) or None,
         )
         from bayestl.evaluation.figures import write_run
 
-        result = RUN[case](options)
+        with of_option("variant", "split", words=OF_OPTION):
+            result = RUN[case](options)
         typer.echo(str(result))
         if output is not None:
             if hasattr(result, "write"):

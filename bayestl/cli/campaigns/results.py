@@ -206,4 +206,9 @@ def _best_in_words(campaign: Any) -> str:
     best = campaign.best()
     if best is None:
         return "best so far: none is known"
-    return f"best so far: {campaign.goal.quantity} = {best['value']:.4g} at {best['row']}"
+    place = f"{campaign.goal.quantity} = {best['value']:.4g} at {best['row']}"
+    from bayestl.active.goals import Between
+
+    if isinstance(campaign.goal, Between):  # every row in a range counts as much as another
+        return f"{'first in' if best['utility'] else 'nearest so far to'} the range: {place}"
+    return f"best so far: {place}"
