@@ -7,6 +7,7 @@ die, and leaves jobs behind when a loop is interrupted.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import sys
@@ -73,13 +74,17 @@ def on_cluster(address: str | None) -> Iterator[None]:
     except ImportError as error:
         raise ClusterError("a Dask cluster needs the extra: pip install 'bayestl[cluster]'") from error
     where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    failure = ""
     try:
         client = Client(**where, timeout=SECONDS)
     except (OSError, ValueError, TypeError, AssertionError) as error:  # the last: a file that is no scheduler file
+        failure = type(error).__name__
+    if failure:
+        gc.collect()  # the client that has not begun ends here, not while another one begins: that would wait for ever
         raise ClusterError(
-            f"no Dask scheduler answers at {address!r} ({type(error).__name__}): start one with `dask scheduler`, and give the address "
+            f"no Dask scheduler answers at {address!r} ({failure}): start one with `dask scheduler`, and give the address "
             "that it prints, such as tcp://10.0.0.1:8786"
-        ) from error
+        )
     try:
         with parallel_config("dask"):
             yield

@@ -1,5 +1,6 @@
 """Sphinx configuration."""
 
+import re
 import shutil
 import sys
 import warnings
@@ -50,3 +51,12 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autosummary_context = {"MEMBERS": MEMBERS}
 suppress_warnings = ["config.cache"]
+
+
+def setup(app):
+    """Links to the notebooks, which are right in the repository, lead to the pages made of them."""
+
+    def link(app, name, source):
+        source[0] = re.sub(r"\]\(\.\./((?:\.\./)*)notebooks/", r"](\1notebooks/", source[0])
+
+    app.connect("source-read", link)

@@ -23,7 +23,7 @@ MEMBERS = {
         "Derived": "mean std quantile interval sample",
         "Comparison": "models quantities table paired best doubt classified",
         "Calibration": "table p_value",
-        "Campaign": "open names suggest tell withdraw drop results suggestions labels best found progress spent",
+        "Campaign": "open names suggest tell withdraw drop results suggestions labels best hits progress spent",
         "Simulation": "criterion at_cost summary",
         "Policy": "choose",
         "Section": "text frame figure anchor",

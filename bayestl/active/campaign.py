@@ -220,7 +220,7 @@ class Campaign:
         i = self.goal.best_of(known.to_numpy())
         return pd.Series({"row": known.index[i], "value": float(known.iloc[i]), "utility": float(worth[i])})
 
-    def found(self) -> pd.Series:
+    def hits(self) -> pd.Series:
         """The quantity of the measured rows within the goal's range (``Between``)."""
         known = self._quantity()
         return known[self.goal.utility(known.to_numpy()) > 0]

@@ -112,7 +112,7 @@ class Goal(ABC):
 
     @property
     @abstractmethod
-    def words(self) -> str:
+    def description(self) -> str:
         """A description of the goal in plain words, which :func:`from_words` reads."""
 
     def document(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class Maximise(_Improve):
 
     Examples
     --------
-    >>> Maximise("hardness").words
+    >>> Maximise("hardness").description
     'maximise hardness'
     """
 
@@ -180,7 +180,7 @@ class Maximise(_Improve):
         return np.asarray(1.0 - below if self.sign > 0 else below)
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"maximise {self.quantity}"
 
 
@@ -195,14 +195,14 @@ class Minimise(Maximise):
 
     Examples
     --------
-    >>> Minimise("N2 - NO").words
+    >>> Minimise("N2 - NO").description
     'minimise N2 - NO'
     """
 
     sign = -1.0
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"minimise {self.quantity}"
 
 
@@ -221,7 +221,7 @@ class Reach(_Improve):
 
     Examples
     --------
-    >>> Reach("gap", 1.4).words
+    >>> Reach("gap", 1.4).description
     'gap near 1.4'
     """
 
@@ -235,7 +235,7 @@ class Reach(_Improve):
         return predicted.cdf(np.full(n, self.target - best)) - predicted.cdf(np.full(n, self.target + best))
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"{self.quantity} near {self.target:g}"
 
 
@@ -254,7 +254,7 @@ class Between(Goal):
 
     Examples
     --------
-    >>> Between("gap", 1.3, 1.5).words
+    >>> Between("gap", 1.3, 1.5).description
     'gap between 1.3 and 1.5'
     """
 
@@ -286,7 +286,7 @@ class Between(Goal):
         return Between.promise(self, predicted, best)
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"{self.quantity} between {self.lower:g} and {self.upper:g}"
 
 
@@ -305,7 +305,7 @@ class Above(Between):
 
     Examples
     --------
-    >>> Above("gap", 1.5).words
+    >>> Above("gap", 1.5).description
     'whether gap is above 1.5'
     """
 
@@ -314,7 +314,7 @@ class Above(Between):
         return np.asarray(inside * (1 - inside))
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"whether {self.quantity} is above {self.lower:g}"
 
 
@@ -329,7 +329,7 @@ class Learn(Goal):
 
     Examples
     --------
-    >>> Learn("gap").words
+    >>> Learn("gap").description
     'learn gap'
     """
 
@@ -344,5 +344,5 @@ class Learn(Goal):
         return np.asarray(predicted.std())
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"learn {self.quantity}"

@@ -8,9 +8,15 @@ from typing import Any
 import numpy as np
 
 from bayestl.active.campaign import Campaign
-from bayestl.active.goals import Between
+from bayestl.active.goals import Between, Maximise, Minimise, Reach
 from bayestl.active.simulation import Simulation
 from bayestl.report.plots import COLOURS, new_axes
+from bayestl.report.units import typeset
+
+IN_UNITS = (Maximise, Minimise, Reach)
+"""Goals whose utility has the unit of the quantity."""
+TITLES = {"found": "rows found", "regret": "regret", "best": "best so far", "error": "error over the pool"}
+"""Columns of the records as they are written at an axis."""
 
 
 def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
@@ -45,7 +51,9 @@ def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
         inside = progress["utility"] > 0
         low, high = (np.clip(v, -1e300, 1e300) for v in (campaign.goal.lower, campaign.goal.upper))
         ends = progress["value"].min(), progress["value"].max()
-        ax.axhspan(max(low, ends[0]), min(high, ends[1]), color=COLOURS[2], alpha=0.15, lw=0, label=campaign.goal.words)
+        ax.axhspan(
+            max(low, ends[0]), min(high, ends[1]), color=COLOURS[2], alpha=0.15, lw=0, label=campaign.goal.description
+        )
         ax.plot(progress["cost"][~inside], progress["value"][~inside], "o", ms=3, color="0.6")
         ax.plot(
             progress["cost"][inside],
@@ -62,10 +70,10 @@ def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
             progress["best"],
             where="post",
             color=COLOURS[0],
-            label=f"best so far ({campaign.goal.words})",
+            label=f"best so far ({campaign.goal.description})",
         )
     ax.set_xlabel("cost")
-    ax.set_ylabel(units.get(quantity, quantity))
+    ax.set_ylabel(typeset(units.get(quantity, quantity)))
     ax.legend(frameon=False, fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -117,11 +125,9 @@ def plot_simulation(simulation: Simulation, column: str | None = None, ax: Any =
         ax.fill_between(grid, mean - se, mean + se, color=colour, alpha=0.2, lw=0)
         ax.plot(grid, mean, color=colour, label=policy)
     ax.set_xlabel("cost")
-    ax.set_ylabel(
-        {"found": "rows found", "regret": "regret", "best": "best so far", "error": "error over the pool"}.get(
-            column, column
-        )
-    )
+    title = TITLES.get(column, column)
+    in_units = column == "error" or (column in ("regret", "best") and isinstance(simulation.goal, IN_UNITS))
+    ax.set_ylabel(typeset(f"{title} ({simulation.unit})") if simulation.unit and in_units else title)
     ax.legend(frameon=False, fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

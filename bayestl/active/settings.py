@@ -68,7 +68,9 @@ def check_settings(path: Any, tasks: Any, goal: Any, model: Any, acquisition: An
         raise ValueError(f"acquisition must be one of {ACQUISITIONS}, got {acquisition!r}")
     if acquisition in BOTORCH:
         if not isinstance(goal, Maximise):
-            raise ValueError(f"acquisition {acquisition!r} is for Maximise or Minimise, the goal is: {goal.words}")
+            raise ValueError(
+                f"acquisition {acquisition!r} is for Maximise or Minimise, the goal is: {goal.description}"
+            )
         if importlib.util.find_spec("botorch") is None:
             raise ImportError("BoTorch's acquisition functions need the extra: pip install 'bayestl[active]'")
     if isinstance(goal, Learn) and acquisition not in ("auto", "uncertainty"):

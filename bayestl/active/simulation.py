@@ -40,6 +40,8 @@ class Simulation:
         ``measured``; for ``Learn``, ``error``: root mean square error over the pool of the model that decided.
     goal : Goal
         The goal of all campaigns.
+    unit : str
+        The unit of the quantity, if it is a task that has one.
 
     Examples
     --------
@@ -54,6 +56,7 @@ class Simulation:
 
     records: pd.DataFrame
     goal: Goal
+    unit: str = ""
 
     @property
     def criterion(self) -> str:
@@ -77,7 +80,7 @@ class Simulation:
 
     def __str__(self) -> str:
         table = self.summary()
-        return f"{self.goal.words}, at cost {table.attrs['cost']:g}:\n{table.round(3).to_string()}"
+        return f"{self.goal.description}, at cost {table.attrs['cost']:g}:\n{table.round(3).to_string()}"
 
 
 def simulate(
@@ -182,7 +185,10 @@ def simulate(
         frames[k] = records
         if (file := files[k]) is not None:
             write_output(file, records.to_csv(index=False))
-    return Simulation(pd.concat([frames[k] for k in range(len(files))], ignore_index=True), goal)
+    units = {t.name: t.unit for t in chosen}
+    return Simulation(
+        pd.concat([frames[k] for k in range(len(files))], ignore_index=True), goal, units.get(goal.quantity, "")
+    )
 
 
 @dataclass(frozen=True)

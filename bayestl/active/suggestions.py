@@ -56,7 +56,7 @@ def suggestion(
     hit = goal.hit(quantity, choice.best)
     middle = float(quantity.quantile(np.full(1, 0.5))[0])
     predicted = f"{middle:.4g} ± {float(quantity.std()[0]):.2g}"
-    reason = f"{goal.words}: {goal.quantity} predicted {predicted}"
+    reason = f"{goal.description}: {goal.quantity} predicted {predicted}"
     if task.name not in goal.needs(list(at.known.columns)):
         reason = f"for its cost {task.name} says most about {goal.quantity}, now {predicted}"
     return {
@@ -76,7 +76,7 @@ def headline(campaign: Any) -> str:
     """Goal, candidates, results and costs in a line."""
     results, budget = campaign.results(), campaign.budget
     return (
-        f"{campaign.goal.words}; {len(campaign.pool)} candidates, {len(results)} results, "
+        f"{campaign.goal.description}; {len(campaign.pool)} candidates, {len(results)} results, "
         f"spent {results['cost'].sum():g}{'' if budget is None else f' of {budget:g}'}"
     )
 

@@ -21,7 +21,7 @@ _WORDS: tuple[tuple[str, Callable[..., Goal]], ...] = (
 
 
 def from_words(text: str) -> Goal:
-    """A goal from its description on the command line, which is also the form of ``words``.
+    """A goal from its description on the command line, which is also the form of ``Goal.description``.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The command line ``bayestl``: ``app`` with all its commands.
 
-Exit codes: 0 success, 1 an error in the user's input (one clear line, no traceback), 2 a wrong use of a command.
+Exit codes: 0 success, 1 an error in the user's input (one clear line, no traceback), 2 a wrong option.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from bayestl.cli.inputs import LIKELIHOODS
+from bayestl.cli.inputs import LIKELIHOODS, OptionError
 from bayestl.version import __version__
 
 CLOSED_PIPE, INTERRUPTED = 141, 130
@@ -134,7 +134,9 @@ def _close_output() -> None:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """A context that prints errors of the user's input in one line, exit code 1; other errors keep their traceback.
+    """A context that prints errors of the user's input in one line, exit code 1, or 2 where an option is wrong (its name comes first).
+
+    Other errors keep their traceback.
 
     An interrupt and a reader that has gone end the command without a word.
     """
@@ -155,8 +157,9 @@ def user_errors() -> Iterator[None]:
         _close_output()
         raise typer.Exit(1) from error
     except (ValueError, ImportError) as error:
-        _print_error(" ".join(str(error).split()) or type(error).__name__)
-        raise typer.Exit(1) from error
+        text = " ".join(str(error).split()) or type(error).__name__
+        _print_error(text)
+        raise typer.Exit(2 if isinstance(error, OptionError) or text.startswith("--") else 1) from error
 
 
 class Notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from bayestl.cli.app import Dask, Jobs, Quiet, on_cluster, processes, user_errors
-from bayestl.cli.inputs import folds_in, names_in, sizes_in
+from bayestl.cli.inputs import folds_in, names_in, of_option, sizes_in
 from bayestl.cli.outputs import path_in
 from bayestl.files.output import check_folder
 
@@ -53,8 +54,7 @@ def _no(o: Options) -> Any:
     """NO decomposition, with the calibration of its models."""
     from bayestl.studies import no
 
-    result = no.run(o.repeats or 10, o.hide, o.split, o.variant, o.only, n_jobs=o.jobs, verbose=o.verbose)
-    return f"{result}\n\n{_calibration(result.comparison)}"
+    return no.run(o.repeats or 10, o.hide, o.split, o.variant, o.only, n_jobs=o.jobs, verbose=o.verbose)
 
 
 def _gap(o: Options) -> Any:
@@ -70,16 +70,7 @@ def _color(o: Options) -> Any:
     """Colours, with the calibration of the models and the figures of the paper's learner."""
     from bayestl.studies import color
 
-    comparison = color.run(o.hide, o.only, o.repeats or 4, n_jobs=o.jobs, verbose=o.verbose)
-    peers = f"peers on the same splits, as measured beforehand:\n{color.PEERS.to_string()}"
-    return f"{comparison}\n\n{_calibration(comparison)}\n\n{peers}"
-
-
-def _calibration(comparison: Any) -> str:
-    """The calibration table of a comparison as text."""
-    from bayestl.evaluation import calibration_table
-
-    return f"calibration:\n{calibration_table(comparison).round(3).to_string()}"
+    return color.run(o.hide, o.only, o.repeats or 4, n_jobs=o.jobs, verbose=o.verbose)
 
 
 def _elements(o: Options) -> Any:
@@ -149,8 +140,17 @@ RUN: dict[Case, Callable[[Options], Any]] = {
     Case.small_tables: _small_tables,
 }
 """The function of each case; its result is printed."""
-WRITTEN = (Case.gap, Case.molecules, Case.enthalpies, Case.fidelities, Case.fidelities_of_gaps, Case.small_tables)
-"""Cases whose result has a method ``write`` for a folder."""
+OF_OPTION = {
+    "no such model": "models",
+    "no model": "models",
+    "no table": "variant",
+    "source must": "variant",
+    "variant must": "variant",
+    "case must": "variant",
+    "no target": "targets",
+    "no fold": "folds",
+}
+"""How errors of the cases begin, and the option that they are about."""
 _USED = {
     Case.no: {"repeats", "hide", "split", "variant"},
     Case.gap: {"repeats", "variant", "sizes"},
@@ -178,7 +178,7 @@ def refuse_unused(case: Case, given: dict[str, Any]) -> None:
     if case is Case.enthalpies and given["variant"] == "full" and given["sizes"] is not None:
         raise ValueError("--sizes: with --variant full all enthalpies are used")
     if given["hide"] not in (None, "row", "target"):
-        raise ValueError(f"hide must be one of {('row', 'target')}, got {given['hide']!r}")
+        raise ValueError(f"--hide must be one of {('row', 'target')}, got {given['hide']!r}")
 
 
 def reproduce(
@@ -233,8 +233,9 @@ def reproduce(
             "-o",
             "--output",
             parser=path_in,
-            help="Folder for the predictions behind the figures, and for pictures (gap) or scores of each draw "
-            "(molecules, enthalpies, fidelities); small-tables and fidelities-of-gaps go on with what is there.",
+            help="Folder for the printed figures (figures.csv, with the command, version and date in run.json), the predictions behind "
+            "them, pictures (gap) or scores of each draw (molecules, enthalpies, fidelities); small-tables and fidelities-of-gaps go on "
+            "with what is there.",
         ),
     ] = None,
     seed: Annotated[
@@ -249,8 +250,6 @@ def reproduce(
 ) -> None:
     """Run a case of the benchmarks and print its figures with those of other learners."""
     with user_errors(), on_cluster(dask):
-        if output is not None and case not in WRITTEN:
-            raise ValueError(f"--output: files are written by {', '.join(c.value for c in WRITTEN)} only")
         if output is not None:
             check_folder(output)
         given = {
@@ -265,7 +264,7 @@ def reproduce(
             "folds": folds,
         }
         refuse_unused(case, given)
-        only, numbers = names_in(models) or None, sizes_in(sizes) or None
+        only, numbers = names_in(models, "--models") or None, sizes_in(sizes) or None
         options = Options(
             repeats,
             hide or ("target" if case in (Case.fidelities_of_gaps, Case.enthalpies) else "row"),
@@ -278,10 +277,15 @@ def reproduce(
             seed or 0,
             output,
             summary,
-            names_in(targets) or None,
+            names_in(targets, "--targets") or None,
             folds_in(folds) or None,
         )
-        result = RUN[case](options)
+        from bayestl.evaluation.figures import write_run
+
+        with of_option("variant", "split", words=OF_OPTION):
+            result = RUN[case](options)
         typer.echo(str(result))
         if output is not None:
-            result.write(output)
+            if hasattr(result, "write"):
+                result.write(output)
+            write_run(output, result, ["bayestl", *sys.argv[1:]])

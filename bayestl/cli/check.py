@@ -37,7 +37,7 @@ def check(
     """Say what is in a table, and what would be features, labels, or refused; exit code 3 if something would."""
     with user_errors():
         table = read(data, how)
-        labels = names_in(tasks)
+        labels = names_in(tasks, "--tasks")
         require_columns(table, labels, "--tasks")
         found = contents(table, labels)
         if as_json:

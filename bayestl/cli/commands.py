@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from bayestl.cli.app import (
 from bayestl.cli.features import Inputs, choose_features
 from bayestl.cli.inputs import (
     ModelName,
+    OptionError,
     make_model,
     make_tasks,
     names_in,
@@ -49,6 +51,7 @@ def demo(
 ) -> None:
     """Compare the architectures on the chemical elements and write a report."""
     with user_errors(), on_cluster(dask):
+        from bayestl.evaluation.figures import write_run
         from bayestl.report import conclusion_as_text
         from bayestl.studies import demo as study
 
@@ -60,6 +63,7 @@ def demo(
         say(f"\nMeasured volume with {study.KEPT_VOLUMES} measurements, DFT volumes of all elements.\n")
         say(f"{result.volume}\n\n{conclusion_as_text(result.volume)}")
         path = study.write_report(result, output / "report.html")
+        write_run(output, result, ["bayestl", *sys.argv[1:]])
         say(f"\nreport: {path}")
 
 
@@ -104,7 +108,7 @@ def fit(
     with user_errors():
         from bayestl.device import torch_device
 
-        note, names = Notes(quiet), names_in(tasks)
+        note, names = Notes(quiet), names_in(tasks, "--tasks")
         table = read(data, how, note)
         check_model_folder(output, data, force)
         require_roles(table, names, groups, name)
@@ -116,7 +120,9 @@ def fit(
         Y = read_labels(table, named, evident=model == ModelName.auto)
         errors = standard_errors(table, std, names, note)
         taken = roles(table, names, errors, groups, name, note)
-        inputs = Inputs(choose_features(table, features, taken, note), names_in(presets), verbose=not quiet)
+        inputs = Inputs(
+            choose_features(table, features, taken, note), names_in(presets, "--presets"), verbose=not quiet
+        )
         X = inputs.fit(table, row_names(table, name))
         fitted = make_model(model, names, parents, specified, seed, not quiet, device, **of_auto)
         Y, Y_std = Y.set_axis(X.index, axis=0), read_errors(table, errors, X.index)
@@ -206,7 +212,7 @@ def report(
         fitted = btl.load(model)
         check_output(output, [model, *([] if data is None else [data])], force)
         if data is None and how != HOW:
-            raise ValueError("how a table is read concerns --data: name a table, or leave these options out")
+            raise OptionError("how a table is read concerns --data: name a table, or leave these options out")
         post = None if data is None else _posterior(fitted, model, data, how, Notes(quiet), not quiet)
         fitted.table_ = called(fitted.table_, fitted.notes_.get("rows"))
         path = write_model_report(fitted, output, post)
@@ -254,7 +260,7 @@ def datasets(
                 typer.echo(f"{key:24} {(loader.__doc__ or '').strip().splitlines()[0]}")
             return
         if name not in LOADERS:
-            raise ValueError(f"no table {name!r}; the tables are {list(LOADERS)}")
+            raise OptionError(f"no table {name!r}; the tables are {list(LOADERS)}")
         if output is not None:
             check_output(output, replace=force)
         data = LOADERS[name]()

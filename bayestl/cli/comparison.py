@@ -28,6 +28,7 @@ from bayestl.cli.inputs import (
     make_tasks,
     models_in,
     names_in,
+    of_option,
     parents_in,
     require_roles,
 )
@@ -75,7 +76,7 @@ def compare(
         import bayestl as btl
         from bayestl.streams import small_seed
 
-        note, names = Notes(quiet), names_in(tasks)
+        note, names = Notes(quiet), names_in(tasks, "--tasks")
         table = read(data, how, note)
         if output is not None:
             check_output(output, [data], force)
@@ -83,10 +84,13 @@ def compare(
         errors = standard_errors(table, std, names, note)
         taken = roles(table, names, errors, groups, name, note)
         inputs = Inputs(
-            choose_features(table, features, taken, note), names_in(presets), processes(jobs, dask), not quiet
+            choose_features(table, features, taken, note),
+            names_in(presets, "--presets"),
+            processes(jobs, dask),
+            not quiet,
         )
         X = inputs.fit(table)
-        chosen, targets = models_in(models), names_in(target)
+        chosen, targets = models_in(models), names_in(target, "--target")
         parents = parents_in(graph, names, chosen)
         only = targets[0] if len(targets) == 1 else None
         task_list = make_tasks(names, likelihoods)
@@ -102,8 +106,11 @@ def compare(
             cv = GroupKFold(folds, shuffle=True, random_state=small_seed(seed, "folds"))
             texts = table.text(inputs.formulas[0])
             compositions = texts.map(reduced_formula, na_action="ignore").fillna(pd.Series(texts.index.map(str)))
+        rows = len(X) if compositions is None else compositions.nunique()
+        if folds > rows:
+            raise ValueError(f"--folds: {folds} folds need as many rows of different composition; there are {rows}")
         note.show()
-        with table.located():
+        with table.located(), of_option("hide", "target"):
             result = btl.compare(
                 {name: make_model(name, names, parents, task_list, seed, False, target=only) for name in chosen},
                 X,

@@ -43,7 +43,7 @@ class Inputs:
         from bayestl.features.kinds import KINDS
 
         if unknown := [preset for preset in presets if preset not in PRESETS]:
-            raise ValueError(f"unknown preset {unknown[0]!r}; the presets are {list(PRESETS)}")
+            raise ValueError(f"--presets: unknown preset {unknown[0]!r}; the presets are {list(PRESETS)}")
 
         columns: dict[str, Any] = {kind: [name for name in kinds if kinds[name] == kind] for kind in KINDS}
         self.kinds = dict(kinds)
@@ -184,14 +184,14 @@ def choose_features(table: FileTable, spec: str | None, taken: Mapping[str, str]
     ValueError
         If the option names what is no column or cannot be a feature, or no column is left.
     """
-    return _named(table, spec, taken, say) if names_in(spec) else _evident(table, taken, say)
+    return _named(table, spec, taken, say) if names_in(spec, "--features") else _evident(table, taken, say)
 
 
 def _named(table: FileTable, spec: str | None, taken: Mapping[str, str], say: Say) -> dict[str, str]:
     """The features that the option names."""
     kinds: dict[str, str] = {}
     understood = []
-    for item in names_in(spec):
+    for item in names_in(spec, "--features"):
         prefix, sign, rest = item.partition(":")
         told = None
         if item not in table.columns and sign:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,29 @@ class ModelName(StrEnum):
     low_rank = "low-rank"
 
 
-def names_in(text: str | None) -> list[str]:
-    """The names in a comma-separated text, one that holds a comma in double quotes; none where the option was left out.
+class OptionError(ValueError):
+    """An option is wrong: exit code 2."""
+
+
+@contextmanager
+def of_option(*names: str, every: bool = False, words: Mapping[str, str] | None = None) -> Iterator[None]:
+    """A context in which errors that begin with the name of one of the options, or ``every`` one, are those of this option.
+
+    ``words``: how else errors begin, and of which option they are.
+    """
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        beginnings = {f"{n}{sign}": n for n in names for sign in ("" if every else " ", "=")} | dict(words or {})
+        named = next((n for start, n in beginnings.items() if every or text.startswith(start)), None)
+        if named is None or text.startswith("--"):
+            raise
+        raise OptionError(f"--{named}: {text}") from error
+
+
+def names_in(text: str | None, option: str) -> list[str]:
+    """The names in a comma-separated text, one that holds a comma in double quotes; none where the ``option`` was left out.
 
     Raises
     ------
@@ -38,17 +60,15 @@ def names_in(text: str | None) -> list[str]:
     cells = [] if text is None else next(csv.reader([text], skipinitialspace=True), [])
     names = [name for name in map(str.strip, cells) if name]
     if text is not None and not names:
-        raise ValueError(
-            f"an option holds {text!r}, which names nothing: separate names by commas, or leave the option out"
-        )
+        raise ValueError(f"{option}: {text!r} names nothing: separate names by commas, or leave the option out")
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"an option names {twice[0]!r} twice: leave one out")
+        raise ValueError(f"{option} names {twice[0]!r} twice: leave one out")
     return names
 
 
 def sizes_in(text: str | None) -> list[int]:
     """The positive whole numbers in a comma-separated text."""
-    names = names_in(text)
+    names = names_in(text, "--sizes")
     for name in names:
         if not (name.isdecimal() and int(name) > 0):
             raise ValueError(f"--sizes: {name!r} is not a positive whole number")
@@ -57,7 +77,7 @@ def sizes_in(text: str | None) -> list[int]:
 
 def folds_in(text: str | None) -> list[int]:
     """The positions of folds in a comma-separated text."""
-    names = names_in(text)
+    names = names_in(text, "--folds")
     for name in names:
         if not name.isdecimal():
             raise ValueError(f"--folds: {name!r} is not the number of a fold, from 0 on")
@@ -113,7 +133,7 @@ def make_tasks(names: list[str], likelihoods: str | None) -> list[Any] | None:
     import bayestl as btl
 
     chosen = []
-    for pair in names_in(likelihoods):
+    for pair in names_in(likelihoods, "--likelihoods"):
         name, sign, kind = (part.strip() for part in pair.rpartition("="))
         if not sign or name not in names:
             raise ValueError(f"--likelihoods: {pair!r} is not TASK=LIKELIHOOD with a task of {names}")
@@ -125,7 +145,7 @@ def make_tasks(names: list[str], likelihoods: str | None) -> list[Any] | None:
 
 def models_in(text: str) -> list[str]:
     """The architectures named by the option ``--models``."""
-    chosen, allowed = names_in(text), [m.value for m in ModelName]
+    chosen, allowed = names_in(text, "--models"), [m.value for m in ModelName]
     if unknown := [m for m in chosen if m not in allowed]:
         raise ValueError(f"--models: unknown architecture {unknown[0]!r}; there are {allowed}")
     return chosen
@@ -153,12 +173,13 @@ def parents_in(text: str | None, names: list[str], models: Sequence[str]) -> dic
     from bayestl.table.graph import order_graph
 
     parents: dict[str, list[str]] = {}
-    for edge in names_in(text):
+    for edge in names_in(text, "--graph"):
         parent, arrow, child = (part.strip() for part in edge.partition(">"))
         if not (arrow and parent and child):
             raise ValueError(f"--graph: {edge!r} is not PARENT>CHILD")
         parents.setdefault(child, []).append(parent)
-    order_graph(parents, names)
+    with of_option("graph"):
+        order_graph(parents, names)
     return parents
 
 

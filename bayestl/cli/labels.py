@@ -86,7 +86,7 @@ def standard_errors(table: FileTable, option: str | None, tasks: Sequence[str], 
         If the option names no task or column.
     """
     found: dict[str, str] = {}
-    for pair in names_in(option):
+    for pair in names_in(option, "--std"):
         parts = pair.split("=")
         splits = [("=".join(parts[:k]).strip(), "=".join(parts[k:]).strip()) for k in range(1, len(parts))]
         match = next(((task, column) for task, column in splits if task in tasks), None)

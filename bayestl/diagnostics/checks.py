@@ -175,7 +175,7 @@ def report_checks(report: SVIReport | ChainReport, more: str = "ask for more n_d
         yield Check("divergences", "chain", share, MOST_DIVERGENT, judge(many, share > 0.3), advice)
         return
     advice = "" if report.converged else "the bound was still rising: raise max_steps"
-    yield Check("bound settled", "guide", float(report.converged), 1.0, judge(not report.converged), advice)
+    yield Check("bound converged", "guide", float(report.converged), 1.0, judge(not report.converged), advice)
     k, not_converged = report.pareto_k, report.pareto_k > MOST_K
     advice = (
         "some of the posterior is hardly ever drawn, so widths may be too small (common for hundreds of latent "

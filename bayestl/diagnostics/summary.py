@@ -11,6 +11,7 @@ import pandas as pd
 from bayestl.diagnostics.draws import Variable
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
+from bayestl.table.task import TaskPart
 
 SCALED = "scaled"
 """The unit of what is about features and labels with mean 0 and variance 1."""
@@ -53,7 +54,19 @@ def _unit(name: str, of: str, table: Table, scaler: Scaler) -> tuple[float, str]
         return float(scaler.x_scale[table.features.index(of)]), "feature"
     for part in table.parts:
         if of in part.names and kind in SIZES and not part.role and part.likelihood.has_noise:
-            task = table.tasks[part.task]
-            changed = bool(np.any(part.likelihood.log_jacobian(np.full(1, 2.0))))
-            return scaler.units(part)[1], f"transformed {task.name}" if changed else task.unit or "label"
+            return scaler.units(part)[1], unit_of(part, table) or "label"
     return 1.0, SCALED
+
+
+def unit_of(part: TaskPart, table: Table) -> str:
+    """The unit of the latent values of a part: that of its labels, what they were made into, or none."""
+    task = table.tasks[part.task]
+    if part.role or not part.likelihood.has_noise:
+        return ""
+    return f"transformed {task.name}" if np.any(part.likelihood.log_jacobian(np.full(1, 2.0))) else task.unit
+
+
+def channel_labels(table: Table) -> dict[str, str]:
+    """The names of the latent functions with their units, for axes."""
+    units = {name: unit_of(part, table) for part in table.parts for name in part.names}
+    return {name: f"{name} ({unit})" if unit else name for name, unit in units.items()}

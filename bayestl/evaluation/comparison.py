@@ -54,7 +54,7 @@ class Comparison:
         The model, fold and error of each fit that raised.
     shape : (int, int)
         Number of rows and features of the table.
-    shared : DataFrame
+    label_counts : DataFrame
         Number of rows with labels of both tasks (T, T); on the diagonal, of the task.
     whole : Table, optional
         The table that was split.
@@ -82,7 +82,7 @@ class Comparison:
     units: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     shape: tuple[int, int] = (0, 0)
-    shared: pd.DataFrame = field(default_factory=pd.DataFrame)
+    label_counts: pd.DataFrame = field(default_factory=pd.DataFrame)
     whole: Table | None = None
     alone: str = ""
     informed: tuple[str, ...] = ()

@@ -143,7 +143,7 @@ def compare(
     predictions = pd.DataFrame(rows)
     units = units_of(models)
     present = table.present.astype(int)
-    shared = pd.DataFrame(present.T @ present, names, names)
+    label_counts = pd.DataFrame(present.T @ present, names, names)
     does = {name: informs(model) and len(names) > 1 for name, model in models.items()}
     return Comparison(
         _summarise(predictions, list(models)),
@@ -152,7 +152,7 @@ def compare(
         units,
         failures,
         table.x.shape,
-        shared,
+        label_counts,
         table,
         next((name for name, informed in does.items() if informed is False and len(names) > 1), ""),
         tuple(name for name, informed in does.items() if informed),

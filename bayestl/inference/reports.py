@@ -68,7 +68,7 @@ class ChainReport:
         """
         if not self.converged:
             warnings.warn(
-                f"the chains have not settled ({self.message}): ask for more n_draws, or check for labels that are far "
+                f"the chains have not converged ({self.message}): ask for more n_draws, or check for labels that are far "
                 "outside what their noise allows",
                 RuntimeWarning,
                 stacklevel=2,

@@ -60,9 +60,9 @@ def _data(comparison: Comparison) -> Section:
     section = Section("The data").text(f"{rows} rows, {features} features.")
     if comparison.whole is not None:
         section = data_section(comparison.whole)
-    if len(comparison.shared) > 2:
+    if len(comparison.label_counts) > 2:
         section.heading("Rows with labels of two tasks")
-        section.frame(comparison.shared.rename_axis("task"))
+        section.frame(comparison.label_counts.rename_axis("task"))
     return section
 
 

@@ -6,6 +6,7 @@ n_repeats=4, random_state=0)`` over the rows with a colour; the other rows are a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import pandas as pd
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from bayestl.datasets import load_strehlow_cook
+from bayestl.evaluation.calibration import calibration_table
 from bayestl.evaluation.comparison import Comparison
 from bayestl.evaluation.cross_validation import compare
+from bayestl.evaluation.figures import of_comparison
 from bayestl.features import CompositionFeatures
 from bayestl.models.chain.model import ChainGP
 from bayestl.models.exact.difference import DifferenceGP
@@ -30,6 +33,23 @@ PEERS = pd.DataFrame(
     index=["lolo, single task", "lolo, explicit latent, gap unknown", "lolo, explicit latent, gap known"],
 )
 """Scores of the paper's learner on the same splits, as measured beforehand."""
+
+
+@dataclass
+class Result:
+    """The comparison, with its calibration and the figures of the paper's learner."""
+
+    comparison: Comparison
+
+    @property
+    def figures(self) -> pd.DataFrame:
+        """Scores and calibration."""
+        return of_comparison(self.comparison)
+
+    def __str__(self) -> str:
+        calibration = calibration_table(self.comparison).round(3).to_string()
+        peers = f"peers on the same splits, as measured beforehand:\n{PEERS.to_string()}"
+        return f"{self.comparison}\n\ncalibration:\n{calibration}\n\n{peers}"
 
 
 def models(tasks: list[Task], seed: int = 0) -> dict[str, Any]:
@@ -51,7 +71,7 @@ def run(
     seed: int = 0,
     n_jobs: int | None = 2,
     verbose: bool = True,
-) -> Comparison:
+) -> Result:
     """Run the protocol.
 
     Parameters
@@ -78,4 +98,5 @@ def run(
         (np.setdiff1d(np.arange(len(X)), coloured[test]), coloured[test])
         for _, test in folds.split(coloured, data.Y[TARGET].iloc[coloured])
     ]
-    return compare(chosen, X, data.Y, target=TARGET, cv=splits, hide=hide, n_jobs=n_jobs, verbose=verbose)
+    comparison = compare(chosen, X, data.Y, target=TARGET, cv=splits, hide=hide, n_jobs=n_jobs, verbose=verbose)
+    return Result(comparison)

@@ -19,6 +19,7 @@ from bayestl import report
 from bayestl.datasets import Dataset, load_elements
 from bayestl.evaluation.comparison import Comparison
 from bayestl.evaluation.cross_validation import compare
+from bayestl.evaluation.figures import of_comparison
 from bayestl.models.ensembles.auto import AutoTransfer
 from bayestl.models.exact.difference import DifferenceGP
 from bayestl.models.exact.independent import IndependentGP
@@ -48,6 +49,11 @@ class Demonstration:
     volume: Comparison
     of_hardness: AutoTransfer
     of_volume: AutoTransfer
+
+    @property
+    def figures(self) -> pd.DataFrame:
+        """Scores and calibration."""
+        return pd.concat([of_comparison(c) for c in (self.hardness, self.volume)], ignore_index=True)
 
 
 def _tasks(data: Dataset, names: tuple[str, ...]) -> list[Task]:

@@ -224,6 +224,15 @@ class Result:
         parts = {key: c.table.droplevel("quantity")[list(SHOWN)] for key, c in self.comparisons.items()}
         return pd.concat(parts, names=["table", "rows", "model"])
 
+    @property
+    def figures(self) -> pd.DataFrame:
+        """Scores with their standard errors, and the MAE less that of each baseline, draw by draw."""
+        scores, paired = self.to_frame(), self.paired()
+        scores.columns = [score if side == "mean" else f"{score} se" for score, side in scores.columns]
+        for name, column in (("difference", "minus {}"), ("se", "minus {} se")):
+            scores = scores.join(paired[name].unstack("baseline").rename(columns=column.format))
+        return scores
+
     def paired(self, score: str = "mae") -> pd.DataFrame:
         """Differences of each model to each baseline, draw by draw: mean and standard error; below zero is better.
 

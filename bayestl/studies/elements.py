@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pandas as pd
 from sklearn.model_selection import RepeatedKFold
 
 from bayestl.datasets import load_elements
 from bayestl.evaluation.calibration import calibration_table
 from bayestl.evaluation.comparison import Comparison
 from bayestl.evaluation.cross_validation import compare
+from bayestl.evaluation.figures import of_comparison
 from bayestl.models.ensembles.auto import AutoTransfer
 from bayestl.studies import choose
 from bayestl.studies.demo import HARDNESS, VOLUME, hardness_models, volume_models
@@ -25,6 +27,11 @@ class Result:
     """The comparisons for hardness and for volume."""
 
     comparisons: list[Comparison]
+
+    @property
+    def figures(self) -> pd.DataFrame:
+        """Scores and calibration."""
+        return pd.concat([of_comparison(c) for c in self.comparisons], ignore_index=True)
 
     def __str__(self) -> str:
         texts = [f"{c}\n\ncalibration:\n{calibration_table(c).round(3).to_string()}" for c in self.comparisons]

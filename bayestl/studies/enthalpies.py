@@ -21,6 +21,7 @@ from sklearn.model_selection import KFold
 from bayestl.datasets import load_formation_enthalpies
 from bayestl.evaluation.comparison import Comparison
 from bayestl.evaluation.cross_validation import compare
+from bayestl.evaluation.figures import of_comparison
 from bayestl.files.output import write_output
 from bayestl.models.exact.difference import DifferenceGP
 from bayestl.models.exact.independent import IndependentGP
@@ -116,6 +117,11 @@ class Full:
             columns[name, "MAE"] = error[rows].groupby(of_model).mean()
             columns[name, "in 90 %"] = inside[rows].groupby(of_model).mean()
         return pd.DataFrame(columns).loc[self.comparison.models]
+
+    @property
+    def figures(self) -> pd.DataFrame:
+        """Scores and calibration."""
+        return of_comparison(self.comparison)
 
     def __str__(self) -> str:
         return (

@@ -23,6 +23,7 @@ from bayestl import metrics
 from bayestl.datasets import load_experimental_band_gaps
 from bayestl.evaluation.comparison import Comparison
 from bayestl.evaluation.cross_validation import compare
+from bayestl.evaluation.figures import of_comparison
 from bayestl.features import PRESETS, CompositionFeatures
 from bayestl.files.output import write_output
 from bayestl.likelihoods import Hurdle
@@ -74,6 +75,11 @@ class Result:
             f"\n\npeers on the official folds, as measured beforehand:\n{peers}"
         )
 
+    @property
+    def figures(self) -> pd.DataFrame:
+        """Scores, calibration and the checks."""
+        return of_comparison(self.comparison).merge(self.checks, left_on="model", right_index=True)
+
     def write(self, folder: Path) -> None:
         """Write the predictions as CSV, and a picture of predictions against labels and of the calibration."""
         from matplotlib.figure import Figure
@@ -107,6 +113,13 @@ class Curve:
                 cut = (1 - wide[model] / wide["independent"]).groupby("n")
                 columns[model, "cut"], columns[model, "cut +-"] = cut.mean(), cut.sem()
         return pd.DataFrame(columns)
+
+    @property
+    def figures(self) -> pd.DataFrame:
+        """The summary."""
+        return self.summary.set_axis(
+            ["independent", "independent se", "transfer", "transfer se", "cut", "cut se"], axis=1
+        )
 
     def write(self, folder: Path) -> None:
         """Write the curve as CSV and as a picture."""

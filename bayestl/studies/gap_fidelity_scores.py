@@ -66,6 +66,19 @@ class Scores:
         columns = ["hide", "target", "n_pbe", "known beside it", "cut", "+-", "folds", "MEGNet"]
         return pd.DataFrame(rows, columns=columns)
 
+    @property
+    def figures(self) -> pd.DataFrame:
+        """The scores, and the cuts beside them."""
+        return (
+            self.table.reset_index()
+            .rename(columns={"quantity": "target"})
+            .merge(
+                self.cuts.rename(columns={"known beside it": "model"}).drop(columns="folds"),
+                on=["hide", "target", "n_pbe", "model"],
+                how="left",
+            )
+        )
+
     def write(self, folder: Path) -> None:
         """Write the tables as CSV; the predictions are in the folder."""
         write_output(folder / "scores.csv", self.table.to_csv())
@@ -134,6 +147,11 @@ class Offsets:
             for pbe, added in self.beyond(level, np.array([1.0, 4.0])).iterrows():
                 rows[level][f"added at {pbe:g} eV"] = f"{added['mean']:.2f} +- {added['std']:.2f}"
         return pd.DataFrame(rows).T
+
+    @property
+    def figures(self) -> pd.DataFrame:
+        """The table."""
+        return self.table.rename_axis("level")
 
     def __str__(self) -> str:
         return f"non-metals, {int(self.gaps.notna().to_numpy().sum())} gaps\n{self.table.to_string()}"

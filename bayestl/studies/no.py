@@ -14,8 +14,10 @@ import pandas as pd
 from sklearn.model_selection import LeaveOneGroupOut, RepeatedKFold
 
 from bayestl.datasets import Dataset, load_no_decomposition
+from bayestl.evaluation.calibration import calibration_table
 from bayestl.evaluation.comparison import Comparison
 from bayestl.evaluation.cross_validation import compare
+from bayestl.evaluation.figures import of_comparison
 from bayestl.models.exact.difference import DifferenceGP
 from bayestl.models.exact.independent import IndependentGP
 from bayestl.models.exact.multitask import MultiTaskGP
@@ -49,6 +51,11 @@ class Result:
     cancellation: pd.Series
     beside_peers: bool = False
 
+    @property
+    def figures(self) -> pd.DataFrame:
+        """Scores and calibration."""
+        return of_comparison(self.comparison)
+
     def __str__(self) -> str:
         text = str(self.comparison)
         if len(self.cancellation):
@@ -57,7 +64,7 @@ class Result:
         if self.beside_peers:
             peers = PEERS.to_string(na_rep="-")
             text += f"\n\npeers, MAE in eV on the same splits, as measured beforehand:\n{peers}"
-        return text
+        return f"{text}\n\ncalibration:\n{calibration_table(self.comparison).round(3).to_string()}"
 
 
 def models(seed: int = 0, data: Dataset | None = None) -> dict[str, Any]:

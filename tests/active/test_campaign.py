@@ -141,7 +141,7 @@ def test_a_hurdle_and_a_class_can_be_sought(tmp_path):
     assert len(found) == 3
     assert (found["score"] > 0).all()
     own.tell(found.assign(value=[gap[r] for r in found["row"]]))
-    assert set(own.found().index) == set(gap[own.labels()["gap"].notna()][lambda g: g.between(0.5, 0.9)].index)
+    assert set(own.hits().index) == set(gap[own.labels()["gap"].notna()][lambda g: g.between(0.5, 0.9)].index)
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_bad_goals_are_named():
     [Maximise("N2 - NO"), Minimise("a"), Reach("N2", 1.4), Between("N2", -1.5, 2), Above("N2", 0.2), Learn("N2")],
 )
 def test_words_give_the_goal_back(goal):
-    assert from_words(goal.words) == goal
+    assert from_words(goal.description) == goal
     with pytest.raises(ValueError, match="'as good as possible' is none of"):
         from_words("as good as possible")
 

@@ -243,7 +243,7 @@ def test_the_probability_of_a_hit_is_that_of_the_prediction(tmp_path):
         Maximise("exp - dft"),
         Learn("exp"),
     ):
-        own = campaign(tmp_path / f"{goal.words}.db".replace("/", ""), goal, known=Y.iloc[:10])
+        own = campaign(tmp_path / f"{goal.description}.db".replace("/", ""), goal, known=Y.iloc[:10])
         found = own.suggest(3)
         first = found[found["task"] == "exp"].head(1)
         assert found["hit"].isna().all() if isinstance(goal, Learn) else found["hit"].between(0, 1).all()

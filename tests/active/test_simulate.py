@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import bayestl as btl
-from bayestl.active import Between, Learn, Maximise, simulate
+from bayestl.active import Between, Learn, Maximise, Minimise, Reach, simulate
 from bayestl.active.plots import plot_simulation
 from bayestl.active.policies import ByModel, Policy, Random
 from bayestl.studies.peers import lolo_installed
@@ -140,6 +140,22 @@ def test_learning_is_judged_by_the_error_over_the_pool(table):
     assert summary["knowledge"] < summary["chance"]
     assert np.isnan(summary["blind"])
     assert plot_simulation(found).get_ylabel() == "error over the pool"
+
+
+@pytest.mark.parametrize(
+    ("goal", "title"),
+    [
+        (Maximise("exp"), "regret (Å³)"),
+        (Minimise("exp"), "regret (Å³)"),
+        (Reach("exp", 0.5), "regret (Å³)"),
+        (Minimise("exp - dft"), "regret"),
+        (Between("exp", 0.1, 0.5), "rows found"),
+    ],
+)
+def test_what_is_in_the_unit_of_the_quantity_says_so(table, goal, title):
+    tasks = [btl.Task("dft", unit="A^3"), btl.Task("exp", unit="A^3")]
+    found = simulate(*table, goal, {"chance": Random()}, tasks, start=4, budget=2, seeds=[0], verbose=False)
+    assert plot_simulation(found).get_ylabel() == title
 
 
 def test_a_task_beside_the_goal_has_labels_at_the_start():

@@ -71,6 +71,15 @@ class Result:
             lines.append(f"after {measured} measurements: {counts}")
         return "\n".join(lines)
 
+    @property
+    def figures(self) -> pd.DataFrame:
+        """Rows found after some measurements: mean and standard error, one row per policy."""
+        parts = {}
+        for measured in (20, 50, MEASUREMENTS):
+            wide = self.simulation.at_cost(measured * COST)
+            parts[f"after {measured}"], parts[f"after {measured} se"] = wide.mean(), wide.sem()
+        return pd.DataFrame(parts).rename_axis("policy")
+
     def write(self, folder: Path) -> None:
         """Write the records as CSV and the curves as a picture."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,4 +135,4 @@ def run(
             verbose=verbose,
         )
         frames.append(simulation.records)
-    return Result(Simulation(pd.concat(frames, ignore_index=True), GOAL))
+    return Result(Simulation(pd.concat(frames, ignore_index=True), GOAL, "eV"))

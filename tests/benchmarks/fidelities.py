@@ -208,6 +208,13 @@ class Result:
     def __str__(self) -> str:
         return self.table().round(2).to_string()
 
+    @property
+    def figures(self) -> pd.DataFrame:
+        """The table, one row per function and cost."""
+        table = self.table()
+        table.columns = [" ".join(c).strip() if isinstance(c, tuple) else c for c in table.columns]
+        return table
+
     def write(self, folder: Path) -> None:
         """Write the records as CSV."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -265,6 +265,11 @@ class Result:
         table.index = pd.MultiIndex.from_tuples(table.index, names=["labels", "model"])
         return table
 
+    @property
+    def figures(self) -> pd.DataFrame:
+        """The table."""
+        return self.table()
+
     def __str__(self) -> str:
         missing = [f"{name}: not installed (pip install {package})" for name, package in self.absent]
         return "\n".join([self.table().to_string(), *missing])

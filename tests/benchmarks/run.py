@@ -18,6 +18,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bayestl.cli.app import Jobs, Quiet, user_errors
+from bayestl.evaluation.figures import write_run
 
 
 class Case(StrEnum):
@@ -93,8 +94,8 @@ def main(
             output.mkdir(parents=True, exist_ok=True)
             if hasattr(result, "write"):
                 result.write(output)
-            else:
-                result.to_csv(output / f"{case.value}.csv")
+            if hasattr(result, "figures") or hasattr(result, "columns"):
+                write_run(output, result, ["python", "tests/benchmarks/run.py", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ PACKAGE = str(Path(btl.__file__).parent)
 LIMIT = 60
 """Seconds after which a table is given up."""
 FAST = {"hyperparameters": "map", "n_starts": 1, "verbose": False}
-HINTS = ("Hurdle()", "have not settled")
+HINTS = ("Hurdle()", "have not converged")
 """Parts of bayestl's own warnings, which are no faults."""
 SIZES = ("log-normal", "power-0.5", "power-0.75", "truncated-normal", "power-0.5-t", "power-0.75-t", "auto")
 NUMBERS = {

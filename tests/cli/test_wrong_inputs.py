@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from support.wrong_inputs import CASES, COMMANDS, VALID
+from support.wrong_inputs import CASES, COMMANDS, OPTIONS, VALID
 from typer.testing import CliRunner
 
 import bayestl as btl
@@ -99,7 +99,10 @@ def test_wrong_inputs_are_one_line_and_change_nothing(key, step, folder, no_work
         fault = (
             "exit" if out.exit_code not in (1, 2) else "traceback" if not isinstance(out.exception, SystemExit)
             else "lines" if len(lines) != 1 or not lines[0].startswith("error: ") or len(lines[0]) < 18
-            else "stdout" if out.stdout else "changed" if before != after else None
+            else "stdout" if out.stdout else "changed" if before != after
+            else "an option's fault" if out.exit_code == 1 and len(arguments) > 2 and arguments[-1] in OPTIONS.get(arguments[-2], ())
+            else "an input's fault" if out.exit_code == 2 and key != "datasets" and "--" not in lines[0]
+            else None
         )  # fmt: skip
         if fault:
             changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))

@@ -23,7 +23,7 @@ def test_a_sound_fit_passes_everything(fitted, two_tasks):
     X, _ = two_tasks
     found = fitted["multi-task"].diagnose(X_new=X)
     assert (found["status"] == "pass").all(), found[found["status"] != "pass"]
-    assert {"optimiser settled", "jitter", "noise", "outliers", "transfer (nats gained)"} < set(found["check"])
+    assert {"optimiser converged", "jitter", "noise", "outliers", "transfer (nats gained)"} < set(found["check"])
     assert found.set_index(["check", "of"]).loc[("transfer (nats gained)", "source -> target"), "value"] > 0
 
 
@@ -86,8 +86,8 @@ def test_rows_beyond_the_table_are_told_of(two_tasks):
 def test_chains_and_guides_are_judged(two_tasks):
     X, Y = two_tasks
     model = btl.LatentVariableGP({"target": ["source"]}, inference="svi", max_steps=30, verbose=False).fit(X, Y)
-    assert status(model.diagnose(), "bound settled") == "warn"
-    model.report_ = SVIReport(np.zeros(10), True, "settled", 1.5)
+    assert status(model.diagnose(), "bound converged") == "warn"
+    model.report_ = SVIReport(np.zeros(10), True, "converged", 1.5)
     assert status(model.diagnose(), "Pareto k of the guide") == "warn"
     model.report_ = ChainReport(np.zeros(100), 3.0, 5.0, 40, 0.2, 0.01)
     found = model.diagnose()
@@ -148,7 +148,7 @@ def test_members_of_a_stack_are_checked_by_name(two_tasks):
     assert {of.split(":")[0] for of in found["of"]} == {"alone", "shared"}
     recalibrated = btl.Recalibrated(btl.MultiTaskGP(**common), verbose=False).fit(X, Y).diagnose(transfer=False)
     assert not recalibrated["check"].str.contains("calibration").any()
-    assert "optimiser settled" in set(recalibrated["check"])
+    assert "optimiser converged" in set(recalibrated["check"])
 
 
 def test_labels_are_held_out_in_folds_where_there_is_no_leave_one_out(two_tasks):

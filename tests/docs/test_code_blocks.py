@@ -27,7 +27,7 @@ def alike(printed, shown):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p.read_text(encoding="utf-8"))], ids=lambda p: p.stem)
-@pytest.mark.filterwarnings("ignore:the chains have not settled")
+@pytest.mark.filterwarnings("ignore:the chains have not converged")
 def test_the_code_of_a_page_runs_and_prints_what_it_shows(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tables(tmp_path)

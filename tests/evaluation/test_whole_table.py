@@ -79,7 +79,7 @@ EXPECTED = {
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:the chains have not settled")
+@pytest.mark.filterwarnings("ignore:the chains have not converged")
 def test_the_thresholds_are_between_a_fold_and_the_table(table, near):
     X, Y = table
     train, _ = next(iter(KFold(5, shuffle=True, random_state=0).split(X)))

@@ -131,7 +131,7 @@ def test_fits_of_all_kinds_on_a_card_are_the_same(cell):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:the chains have not settled")
+@pytest.mark.filterwarnings("ignore:the chains have not converged")
 @pytest.mark.cells(lambda c: c.id == "latent, mcmc | gaussian")
 def test_short_chains_on_a_card_are_the_same(cell, monkeypatch):
     """Before they make much of a last digit."""

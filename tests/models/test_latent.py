@@ -178,7 +178,7 @@ def test_chains_that_do_not_settle_are_told_of():
     # one narrow direction keeps the steps short, so that the way along the other one takes too long
     ridge = Normal(np.diag([1e2, 1e-4]))
     _, report = vectorised_chains(ridge, np.array([1000.0, 0.0]), np.eye(2), 80, 0, warmup=40, chains=2)
-    with pytest.warns(RuntimeWarning, match="the chains have not settled"):
+    with pytest.warns(RuntimeWarning, match="the chains have not converged"):
         report.warn_unless_converged()
     assert not report.converged
 

@@ -146,6 +146,14 @@ COUNTS = [*NUMBERS, "0", "1.5", "inf", "1e3"]
 """Wrong values by the name of an option or argument; those that are not listed are counts."""
 
 
+OPTIONS = {
+    f"--{name.replace('_', '-')}": values
+    for name, values in WRONG.items()
+    if name not in ("data", "pool", "results", "output", "skip_rows", "encoding", "sheet", "tasks")
+}
+"""Values of options that are wrong whatever the files hold, or name what they do not hold."""
+
+
 def kind_of(command, option):
     """The list of wrong values of an option: by its name, except where that means another thing."""
     if option == "model" and command in ("predict", "report", "diagnose"):
@@ -232,7 +240,6 @@ OTHERS = {
             ("no", "--split", ["nope", "KFold", ""]),
             ("no", "--variant", ["G1"]),
             ("no", "--sizes", ["20"]),
-            ("no", "-o", ["new"]),
             ("no", "--summary", [""]),
             ("color", "--hide", ["nope"]),
             ("color", "--split", ["metal"]),

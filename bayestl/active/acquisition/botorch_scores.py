@@ -33,7 +33,7 @@ def botorch_scores(
         If botorch is not installed.
     """
     if not isinstance(goal, Maximise):
-        raise ValueError(f"acquisition {acquisition!r} is for Maximise or Minimise, the goal is: {goal.words}")
+        raise ValueError(f"acquisition {acquisition!r} is for Maximise or Minimise, the goal is: {goal.description}")
     from botorch.acquisition import LogExpectedImprovement, UpperConfidenceBound, qLogNoisyExpectedImprovement
     from botorch.acquisition.max_value_entropy_search import qLowerBoundMaxValueEntropy
     from botorch.utils.sampling import manual_seed

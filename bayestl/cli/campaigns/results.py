@@ -138,11 +138,11 @@ def status(
         counts = results["state"].value_counts().to_dict() | {"withdrawn": len(campaign.results("withdrawn"))}
         shown = under_way[["id", "row", "task", "cost", "predicted", "lower", "upper", "hit"]]
         last = results[["id", "row", "task", "value", "cost", "time", "suggestion", "state"]].tail(n)
-        found = list(campaign.found().index) if isinstance(campaign.goal, Between) else None
+        found = list(campaign.hits().index) if isinstance(campaign.goal, Between) else None
         if as_json:
             print_json(
                 {
-                    "goal": campaign.goal.words,
+                    "goal": campaign.goal.description,
                     "candidates": len(campaign.pool),
                     "tasks": [{"name": t.name, "unit": t.unit, "cost": t.cost} for t in campaign.tasks],
                     "results": counts,
@@ -206,4 +206,9 @@ def _best_in_words(campaign: Any) -> str:
     best = campaign.best()
     if best is None:
         return "best so far: none is known"
-    return f"best so far: {campaign.goal.quantity} = {best['value']:.4g} at {best['row']}"
+    place = f"{campaign.goal.quantity} = {best['value']:.4g} at {best['row']}"
+    from bayestl.active.goals import Between
+
+    if isinstance(campaign.goal, Between):  # every row in a range counts as much as another
+        return f"{'first in' if best['utility'] else 'nearest so far to'} the range: {place}"
+    return f"best so far: {place}"

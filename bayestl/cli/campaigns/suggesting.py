@@ -15,6 +15,7 @@ from bayestl.cli.inputs import (
     make_tasks,
     models_in,
     names_in,
+    of_option,
     require_columns,
 )
 from bayestl.cli.labels import read_labels, roles, standard_errors
@@ -43,7 +44,7 @@ def with_costs(names: list[str], likelihoods: str | None, costs: str | None) -> 
 
     specified = {t.name: t for t in make_tasks(names, likelihoods) or ()}
     tasks = {name: specified.get(name, btl.Task(name)) for name in names}
-    for pair in names_in(costs):
+    for pair in names_in(costs, "--costs"):
         name, sign, value = (part.strip() for part in pair.rpartition("="))
         try:
             if not sign or name not in tasks:
@@ -107,7 +108,7 @@ def suggest(
                 raise ValueError("--pool begins a campaign: say --tasks and --goal too")
             note = Notes(quiet)
             campaign = _begin(
-                ledger, note, read(pool, how, note), names_in(tasks), goal, name, features, presets, model, with_costs(names_in(tasks), likelihoods, costs),
+                ledger, note, read(pool, how, note), names_in(tasks, "--tasks"), goal, name, features, presets, model, with_costs(names_in(tasks, "--tasks"), likelihoods, costs),
                 budget, acquisition, seed, not quiet,
             )  # fmt: skip
         suggestions = campaign.suggest(n)
@@ -154,33 +155,44 @@ def _begin(
 ) -> Any:
     """A new campaign on the candidates of a table, whose labels are known from the beginning."""
     from bayestl.active import Campaign
-    from bayestl.active.words import from_words
 
     require_columns(table, [name] if name else [], "--name")
     there = [n for n in names if n in table.columns]
     taken = roles(table, there, standard_errors(table, None, there, note), None, name, note)
-    inputs = Inputs(choose_features(table, features, taken, note), names_in(presets), verbose=verbose)
+    inputs = Inputs(choose_features(table, features, taken, note), names_in(presets, "--presets"), verbose=verbose)
     candidates = inputs.fit(table)
     labels = read_labels(table, {t.name: t.likelihood for t in tasks if t.name in there}, evident=False).reindex(
         columns=names
     )
     if name is not None:
         candidates.index = labels.index = table.text(name)
-    campaign = Campaign(
-        candidates,
-        tasks,
-        from_words(goal),
-        make_model(model, names, None, None, seed, verbose),
-        ledger,
-        budget=budget,
-        acquisition=acquisition,
-        formulas=list(table.text(inputs.formulas[0]).fillna("")) if inputs.formulas else None,
-        known=labels if labels.notna().any(axis=None) else None,
-        seed=seed,
-        verbose=verbose,
-    )
+    wish = _goal(goal, names)
+    with of_option("budget", "acquisition"):
+        campaign = Campaign(
+            candidates,
+            tasks,
+            wish,
+            make_model(model, names, None, None, seed, verbose),
+            ledger,
+            budget=budget,
+            acquisition=acquisition,
+            formulas=list(table.text(inputs.formulas[0]).fillna("")) if inputs.formulas else None,
+            known=labels if labels.notna().any(axis=None) else None,
+            seed=seed,
+            verbose=verbose,
+        )
     note.show()
     return campaign
+
+
+def _goal(text: str, tasks: list[str]) -> Any:
+    """The goal of the option ``--goal``, which fits the tasks."""
+    from bayestl.active.words import from_words
+
+    with of_option("goal", every=True):
+        goal = from_words(text)
+        goal.check(tasks)
+    return goal
 
 
 @reads_tables
@@ -216,10 +228,9 @@ def simulate(
     """Simulate campaigns on a table whose answers are known: what each model finds, at what cost."""
     with user_errors(), on_cluster(dask):
         from bayestl import active
-        from bayestl.active.words import from_words
         from bayestl.report.plots import image
 
-        note, names = Notes(quiet), names_in(tasks)
+        note, names = Notes(quiet), names_in(tasks, "--tasks")
         table = read(data, how, note)
         if output is not None:
             check_folder(output)
@@ -227,7 +238,10 @@ def simulate(
         chosen = models_in(models)
         taken = roles(table, names, standard_errors(table, None, names, note), None, None, note)
         X = Inputs(
-            choose_features(table, features, taken, note), names_in(presets), processes(jobs, dask), not quiet
+            choose_features(table, features, taken, note),
+            names_in(presets, "--presets"),
+            processes(jobs, dask),
+            not quiet,
         ).fit(table)
         specified = with_costs(names, likelihoods, costs)
         policies: dict[str, active.Policy] = {"random": active.Random()}
@@ -235,21 +249,22 @@ def simulate(
             model = make_model(name, names, None, None, 0, False)
             policies[name] = active.ByModel(model, alone=name == "independent")
         note.show()
-        simulation = active.simulate(
-            X,
-            read_labels(table, {t.name: t.likelihood for t in specified}, evident=False),
-            from_words(goal),
-            policies,
-            specified,
-            start=start,
-            known=names_in(known),
-            budget=budget,
-            batch=batch,
-            seeds=range(seeds),
-            folder=output,
-            n_jobs=processes(jobs, dask),
-            verbose=not quiet,
-        )
+        with of_option("start", "known", "budget"):
+            simulation = active.simulate(
+                X,
+                read_labels(table, {t.name: t.likelihood for t in specified}, evident=False),
+                _goal(goal, names),
+                policies,
+                specified,
+                start=start,
+                known=names_in(known, "--known"),
+                budget=budget,
+                batch=batch,
+                seeds=range(seeds),
+                folder=output,
+                n_jobs=processes(jobs, dask),
+                verbose=not quiet,
+            )
         typer.echo(str(simulation))
         if output is not None:
             write_output(output / "records.csv", simulation.records.to_csv(index=False))

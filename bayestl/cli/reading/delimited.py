@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bayestl.cli.reading.numbers import shape
+from bayestl.cli.reading.numbers import is_missing, shape
 from bayestl.cli.reading.options import Reading
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
@@ -19,6 +19,24 @@ LOOKED_AT = 2000
 """Rows from which the separator is told."""
 BELOW = 3
 """Rows below the names among which numbers are looked for: a row of units may come first."""
+_SYMBOL = (
+    r"(?:[kMGTmunpfcdµμ]?(?:eV|J|Pa|m|g|mol|s|Hz|W|V|A|K|C|N|L|l|T|F|S|Ω|Ohm|ohm|cal|bar|M|B|D|Wh)|°\s?[CF]|deg\s?C?|degrees?|Å|Å|[Aa]ng(?:strom)?s?|[aA]tm"
+    r"|[tT]orr|min|h|hrs?|days?|hours?|kg|Ry|Ha|Hartree|Debye|rad|ln|log|log10|atoms?|f\.?u\.?|cell|ppm|ppb|a\.?\s?u\.?|arb\.?\s?u(?:nits|\.)?|GPa|HV|HB"
+    r"|[µμ]B|mu_?B|wt\.?\s?%|at\.?\s?%|mol\.?\s?%|vol\.?\s?%|%|percent|‰|1|10)"
+)
+_UNIT = re.compile(
+    rf"\[[^\]]*\]|\([^)]*\)|(?:in\s)?{_SYMBOL}(?:\s?(?:\^|\*\*)?[-−⁻+]?[\d⁰¹²³⁴-⁹]*(?:\s?[/·⋅*.×()]+\s?|\s|\sper\s)?{_SYMBOL})*(?:\^|\*\*)?[-−⁻+]?[\d⁰¹²³⁴-⁹]*\)?"
+)
+"""A unit: text in brackets, or symbols of units with powers between signs of products and quotients."""
+_NO_UNIT = re.compile(r"[-–—/]+|\[?\(?(?:units?|dimensionless|none|text|name|n/a|a)\)?\]?:?|\[[^\]]*\]", re.IGNORECASE)
+"""What may stand in a row of units where there is none."""
+_NOTE = re.compile(
+    r"[*†‡§¶]+\s*\S+\s+\S|(?:sources?|notes?|foot-?notes?|references?|refs?|remarks?|comments?|abbreviations?|legend)\b[^,;]{0,12}[:.]\s*\S"
+    r"|(?:data|values|measured|calculated|taken)\s+(?:are\s+)?(?:from|by|at|with)\s+\S|(?:\[[a-z\d]\]|\(?[a-z\d]\))\s+\S+\s+\S",
+    re.IGNORECASE,
+)
+"""How a note below a table begins."""
+_SENTENCE = re.compile(r"(?=.*[a-z]{3})\S+(?:\s+\S+){2,}", re.DOTALL)
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _COMMENT = re.compile(r"(#|%|//)(?![\t;|,])")
 
@@ -64,7 +82,9 @@ def split(text: str, path: Path, how: Reading) -> Sheet:
     if titles := [at for at, cells in found[: len(found) - len(kept)] if any(cells)]:
         assumed.append(f"line {', '.join(map(str, titles))} is a title")
     (line, header), *rows = kept
+    rows, around = without_margins(header, rows, "line")
     header, rows, further = _square(header, rows, separator, path)
+    assumed += around
     return Sheet(header, [cells for _, cells in rows], [at for at, _ in rows], "line", assumed + further, separator)
 
 
@@ -151,6 +171,63 @@ def rows_above(rows: Sequence[Sequence[Any]]) -> int:
 def _without_title(rows: Records) -> Records:
     """The rows from the names on."""
     return rows[rows_above([cells for _, cells in rows[:LOOKED_AT]]) :]
+
+
+def without_margins(header: Sequence[Any], rows: list[Any], place: str) -> tuple[list[Any], list[str]]:
+    """The rows, each with its place, without a row of units below the names and without notes at the end, and what was left out."""
+    told = []
+    if rows and (units := _units(rows[0][1], [cells for _, cells in rows[1:LOOKED_AT]])):
+        told.append(f"{place} {rows[0][0]} holds units ({', '.join(units)}), which are left out")
+        rows = rows[1:]
+    end = len(rows)
+    while end > 1 and _is_note(rows[end - 1][1], len(header)):
+        end -= 1
+    apart = next((k for k in range(end - 1, 0, -1) if rows[k][0] > rows[k - 1][0] + 1), end)
+    if all(_is_sentence(cells) for _, cells in rows[apart:end]):
+        end = apart
+    if end < len(rows):
+        told.append(f"the text from {place} {rows[end][0]} on is taken for notes and left out")
+    return rows[:end], told
+
+
+def _units(cells: Sequence[Any], below: list[Any]) -> list[str]:
+    """The units in a row below the names; none where it is a row of data.
+
+    Each of its cells is a unit above numbers, or empty, or a word such as ``"unit"`` above text.
+    """
+    units = []
+    for j, cell in enumerate(cells):
+        if cell in ("", None):
+            continue
+        if not isinstance(cell, str) or shape(cell):
+            return []
+        column = [row[j] for row in below if j < len(row) and not is_missing(row[j])]
+        numbers = sum(not isinstance(v, str) or bool(shape(v.lstrip("<>≤≥~ "))) for v in column)
+        if 2 * numbers > len(column) and _UNIT.fullmatch(cell):
+            units.append(cell)
+        elif not _NO_UNIT.fullmatch(cell):
+            return []
+    return units
+
+
+def _is_note(cells: Sequence[Any], width: int) -> bool:
+    """Whether a row is a note below a table: text that begins like one, alone in its row or cut at separators."""
+    full = [cell for cell in cells if cell not in ("", None)]
+    if width < 2 or not full or cells[0] != full[0] or not isinstance(full[0], str):
+        return False
+    return bool(_NOTE.match(full[0])) and (len(full) == 1 or len(cells) != width)
+
+
+def _is_sentence(cells: Sequence[Any]) -> bool:
+    """Whether a row is a text of three words or more in the first column, and nothing else."""
+    full = [cell for cell in cells if cell not in ("", None)]
+    return (
+        len(cells) > 0
+        and len(full) == 1
+        and cells[0] == full[0]
+        and isinstance(full[0], str)
+        and bool(_SENTENCE.fullmatch(full[0]))
+    )
 
 
 def _trailing(rows: Records) -> bool:

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from bayestl.cli.reading.delimited import LOOKED_AT, Sheet, rows_above
+from bayestl.cli.reading.delimited import LOOKED_AT, Sheet, rows_above, without_margins
 from bayestl.cli.reading.options import Reading
 
 
@@ -51,9 +51,19 @@ def sheet(path: Path, how: Reading) -> Sheet:
     if title:
         assumed.append(f"row {', '.join(str(at) for at, _ in rows[:title])} is a title")
     (top, header), *body = rows[title:]
-    _refuse_merged(chosen, top, path)
+    body, around = without_margins(header, body, "row")
+    assumed += around
+    _refuse_merged(chosen, top, body[-1][0] if body else top, path)
     _refuse_uncalculated(chosen, path)
-    width = max((k + 1 for _, cells in rows[title:] for k, cell in enumerate(cells) if cell is not None), default=0)
+    width = max(
+        (
+            k + 1
+            for cells in [header, *(cells for _, cells in body)]
+            for k, cell in enumerate(cells)
+            if cell is not None
+        ),
+        default=0,
+    )
     cells = [row[:width] for _, row in body]
     if hidden := sum(bool(chosen.row_dimensions[at].hidden) for at, _ in body):
         assumed.append(f"{hidden} hidden rows are read too")
@@ -83,10 +93,10 @@ def _plain(cell: Any) -> Any:
     return cell
 
 
-def _refuse_merged(chosen: Any, top: int, path: Path) -> None:
-    """Refuse merged cells at the header and below: all but the first of them are empty."""
+def _refuse_merged(chosen: Any, top: int, last: int, path: Path) -> None:
+    """Refuse merged cells from the header to the last row: all but the first of them are empty."""
     for cells in chosen.merged_cells.ranges:
-        if cells.max_row >= top:
+        if cells.max_row >= top and cells.min_row <= last:
             raise ValueError(
                 f"{path}: the cells {cells.coord} of sheet {chosen.title!r} are merged: divide them and fill each, or begin below them "
                 "with --skip-rows"

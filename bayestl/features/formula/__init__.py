@@ -47,7 +47,7 @@ def element_amounts(formula: Any) -> dict[str, float]:
     >>> element_amounts("nacl")
     Traceback (most recent call last):
     ...
-    bayestl.features.formula.elements.FormulaError: 'nacl' is not read as a formula: 'nacl' is no row of symbols: put words into a column of their own (character 1). Did you mean 'NaCl'?
+    bayestl.features.formula.elements.FormulaError: 'nacl' is not read as a formula: 'nacl' is not made of symbols of elements: correct its capitals, or put words into a column of their own (character 1). Did you mean 'NaCl'?
     """
     amounts, fault = _read(formula)
     if fault:

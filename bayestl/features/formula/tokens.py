@@ -142,7 +142,11 @@ def _symbol(line: str, i: int, place: int, tokens: list[Token]) -> Token:
             raise Fault(f"{letters!r} is a variable: put in its value", place)
     before = re.findall(r"[A-Za-z]*$", line[:i])[0]
     if re.search("[a-z]{3}", before + word):
-        raise Fault(f"{before + word!r} is no row of symbols: put words into a column of their own", place, True)
+        raise Fault(
+            f"{before + word!r} is not made of symbols of elements: correct its capitals, or put words into a column of their own",
+            place,
+            True,
+        )
     if word[0].islower():
         raise Fault("no symbol of an element begins with a small letter", place, True)
     name = word[:2] if word[1:2].islower() else word[0]

@@ -56,7 +56,7 @@ class SVIReport:
         return SVIReport(trace, self.converged and other.converged, f"{self.message}, then {other.message}")
 
 
-def _settled(elbo: list[float], window: int, tolerance: float) -> bool:
+def _converged(elbo: list[float], window: int, tolerance: float) -> bool:
     """Whether the bound gained less than ``tolerance``, or than its Monte Carlo noise, from one window to the next."""
     if len(elbo) < 2 * window:
         return False
@@ -90,7 +90,7 @@ def maximise_elbo(
     parameters : iterable of Tensor
         Leaf tensors, changed in place.
     scale : int
-        Number of labels: the bound counts as settled when a window gains less than 1e-3 nats per label.
+        Number of labels: the bound counts as converged when a window gains less than 1e-3 nats per label.
     steps : int
         Maximum number of steps.
     particles : int
@@ -105,7 +105,7 @@ def maximise_elbo(
 
     parameters = list(parameters)
     trace: list[float] = []
-    n_settled, steps_since, n_failed = 0, 0, 0
+    n_converged, steps_since, n_failed = 0, 0, 0
     generator = torch_generator(seed, "guide")
     with alone_with_pyro():
         elbo = Trace_ELBO(num_particles=particles, vectorize_particles=True, max_plate_nesting=1)
@@ -132,10 +132,10 @@ def maximise_elbo(
             steps_since += 1
             if callback is not None:
                 callback(step + 1, trace[-1] / scale)
-            if steps_since >= 2 * window and _settled(trace, window, 1e-3 * scale):
-                n_settled, steps_since = n_settled + 1, 0
-                if n_settled == 3:
-                    return SVIReport(np.array(trace), True, f"settled after {step + 1} steps")
+            if steps_since >= 2 * window and _converged(trace, window, 1e-3 * scale):
+                n_converged, steps_since = n_converged + 1, 0
+                if n_converged == 3:
+                    return SVIReport(np.array(trace), True, f"converged after {step + 1} steps")
                 for group in adam.param_groups:
                     group["lr"] /= 4.0
     return SVIReport(np.array(trace), False, f"still rising after {steps} steps: raise max_steps")

@@ -19,7 +19,7 @@ STEPS = 10_000
 """Most steps of expectation-maximisation for the weights."""
 PRIOR = 2.0
 """Concentration of the prior on the weights of each model."""
-SETTLED = 1e-10
+TOLERANCE = 1e-10
 """Change of the weights at which it stops."""
 
 
@@ -84,7 +84,7 @@ def stacking_weights(log_density: np.ndarray) -> np.ndarray:
         new = np.exp(joint - logsumexp(joint, axis=1, keepdims=True)).mean(axis=0)
         change = np.abs(new - weights).max()
         weights = new / new.sum()
-        if change < SETTLED:
+        if change < TOLERANCE:
             break
     weights[weights < 1e-4] = 0.0
     return np.asarray(weights / weights.sum())
@@ -109,7 +109,7 @@ def expected_weights(log_density: np.ndarray, prior: float = PRIOR) -> np.ndarra
         new = prior + np.exp(joint - logsumexp(joint, axis=1, keepdims=True)).sum(axis=0)
         change = np.abs(new - counts).max()
         counts = new
-        if change < SETTLED * len(log_density):
+        if change < TOLERANCE * len(log_density):
             break
     return np.asarray(counts / counts.sum())
 

@@ -35,7 +35,7 @@ def optimiser_checks(families: Sequence[Family]) -> Iterator[Check]:
         advice = (
             "" if report.converged else "the hyperparameters were still moving: raise n_starts, or scale the features"
         )
-        yield Check("optimiser settled", name, float(report.converged), 1.0, judge(not report.converged), advice)
+        yield Check("optimiser converged", name, float(report.converged), 1.0, judge(not report.converged), advice)
         if report.chain is not None:
             yield from report_checks(
                 report.chain, "the posterior widths are approximate: compare with hyperparameters='laplace'"

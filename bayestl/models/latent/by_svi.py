@@ -170,7 +170,7 @@ class Guide(torch.nn.Module):
         return u
 
 
-SETTLED = 100
+LAST = 100
 """Number of last steps whose mean bound compares the starts."""
 WEIGHTED = 500
 """Draws from the guide behind the Pareto k of its importance weights."""
@@ -200,7 +200,7 @@ def approximate(
         )
         for k, g in enumerate(starts)
     ]
-    best = int(np.argmax([r.elbo[-SETTLED:].mean() for r in firsts]))
+    best = int(np.argmax([r.elbo[-LAST:].mean() for r in firsts]))
     guide, first = starts[best], firsts[best]
     graph = guide.graph
     graph.requires_grad_(False)

@@ -15,8 +15,10 @@ import torch
 
 from bayestl import streams
 from bayestl.device import tensor, to_numpy
+from bayestl.diagnostics.summary import channel_labels
 from bayestl.models.latent.ancestral import GraphPosterior, complete
 from bayestl.streams import spawn, torch_generator
+from bayestl.table.table import Table
 
 MOST_ROWS = 200
 """Most rows over which a dependence is averaged; of more, a random subset."""
@@ -101,8 +103,8 @@ def edge_table(edges: Sequence[Edge], names: Sequence[str], units: Units, tail: 
     return pd.DataFrame(list(rows.values()), index=index, columns=columns)
 
 
-def curve_table(edges: Sequence[Edge], names: Sequence[str], units: Units, tail: float) -> pd.DataFrame:
-    """The table of ``LatentVariableGP.edge_curves``: the dependence, one row per value of a parent."""
+def curve_table(edges: Sequence[Edge], names: Sequence[str], units: Units, tail: float, table: Table) -> pd.DataFrame:
+    """The table of ``LatentVariableGP.edge_curves``: the dependence, one row per value of a parent; names with units in ``attrs``."""
     curves = []
     for edge in edges:
         (location, scale), (parent_location, parent_scale) = units[edge.child], units[edge.parent]
@@ -116,4 +118,6 @@ def curve_table(edges: Sequence[Edge], names: Sequence[str], units: Units, tail:
         }
         curves.append(pd.DataFrame({"task": names[edge.child], "source": names[edge.parent], **curve}))
     columns = ["task", "source", "value", "mean", "lower", "upper"]
-    return pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=columns)
+    whole = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=columns)
+    whole.attrs["labels"] = channel_labels(table)
+    return whole

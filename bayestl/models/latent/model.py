@@ -296,7 +296,7 @@ class LatentVariableGP(BayesianModel):
             label units as for :meth:`latent`; drawn by :func:`bayestl.report.plots.plot_edge`.
         """
         tail = 0.5 * (1 - check_probability(level, "level"))
-        return curve_table(self._edges(n_draws), self.posterior_.graph.names, self._channel_units(), tail)
+        return curve_table(self._edges(n_draws), self.posterior_.graph.names, self._channel_units(), tail, self.table_)
 
     def _edges(self, n_draws: int) -> list[Edge]:
         with threads_for(len(self.table_.x)):

@@ -11,6 +11,7 @@ import pandas as pd
 from bayestl.diagnostics.checks import far_off
 from bayestl.diagnostics.words import plus_minus
 from bayestl.report.plots.axes import COLOURS, MANY_ROWS, diagonal, name_far, new_axes, points, titled, with_columns
+from bayestl.report.units import typeset
 
 
 def plot_held_out(held: pd.DataFrame, label: str, ax: Any = None, names: Sequence[Any] | None = None) -> Any:
@@ -98,8 +99,9 @@ def plot_edge(model: Any, task: str | None = None, source: str | None = None, ax
     edge = curves[(curves["task"] == child) & (curves["source"] == parent)]
     ax.fill_between(edge["value"], edge["lower"], edge["upper"], color=COLOURS[0], alpha=0.25, lw=0, label="interval")
     ax.plot(edge["value"], edge["mean"], color=COLOURS[0], label="mean")
-    ax.set_xlabel(parent)
-    ax.set_ylabel(f"{child}, given {parent}")
+    labels = curves.attrs.get("labels", {})
+    ax.set_xlabel(typeset(labels.get(parent, parent)))
+    ax.set_ylabel(typeset(labels.get(child, child)))
     return titled(ax)
 
 

@@ -112,6 +112,11 @@ class Summary:
         parts = [*compared, *failed(self.results.failures), *everything(self.scores), "", *notes(self.scores)]
         return "\n".join(parts)
 
+    @property
+    def figures(self) -> pd.DataFrame:
+        """The line of each table, labels in intervals as shares."""
+        return self.table.assign(**{name: self.table[name] / self.table["labels"] for name in LEVELS})
+
     def write(self, folder: Path) -> None:
         """Write the summary as text and as tables, and the picture."""
         from bayestl.studies.small_tables.picture import draw

@@ -98,10 +98,10 @@ def test_chains_that_have_not_converged_go_on_once():
     draws, report = vectorised_chains(TwoChoices(), **start, **common, patience=1)
     assert len(draws) == len(report.log_density) == 40
     assert calls[-1] == (60 if report.converged else 100)
-    unsettled = {**start, "centre": np.array([40.0, 0.0]), "root": 1e-3 * np.eye(2), "warmup": 1}
+    not_converged = {**start, "centre": np.array([40.0, 0.0]), "root": 1e-3 * np.eye(2), "warmup": 1}
     ends = []
-    for seed in range(5):  # 19 of 20 seeds have not settled
-        draws, _ = vectorised_chains(TwoChoices(), **{**unsettled, "seed": seed}, **common, patience=1)
+    for seed in range(5):  # 19 of 20 seeds have not converged
+        draws, _ = vectorised_chains(TwoChoices(), **{**not_converged, "seed": seed}, **common, patience=1)
         assert len(draws) == 40
         ends.append(calls[-1])
     assert set(ends) <= {41, 81}

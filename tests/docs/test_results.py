@@ -1,0 +1,125 @@
+"""The tables of figures come from records, and a run fills the cells of its own command and no others."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import results
+
+from bayestl.evaluation.figures import command_of, write_run
+
+NAMES = sorted(path.stem for path in results.RECORDS.glob("*.csv"))
+FIELD = re.compile(r"\{(\w+)(:[^{}]*)?\}")
+
+
+@pytest.mark.parametrize("page", results.PAGES, ids=lambda p: p.stem)
+def test_a_page_is_what_the_records_say(page):
+    text = page.read_text(encoding="utf-8")
+    assert results.MARKED.search(text)
+    assert results.rendered(text) == text, "python docs/results.py makes it"
+
+
+def test_every_table_of_the_benchmarks_is_made_of_records():
+    text = results.PAGES[0].read_text(encoding="utf-8")
+    assert "\n|" not in results.MARKED.sub("", text)
+
+
+def test_every_record_is_shown():
+    shown = {
+        n for page in results.PAGES for m in results.MARKED.finditer(page.read_text("utf-8")) for n in m[1].split(", ")
+    }
+    assert shown == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_measured_says_how_and_when(name):
+    for row in results.Record.read(name).rows:
+        assert bool(row["run"]) == bool(row["version"]) == bool(row["date"])
+        assert row["run"] == command_of(row["run"].split()) or "'" in row["run"]
+        if row["date"]:
+            results.day(row["date"])
+
+
+def run_of(record, command, rng):
+    """Figures of a command as its record expects them, with a row beside them of something else."""
+    rows = []
+    for row in record.rows:
+        for column in record.titles:
+            where, template = record.made.get(column, ("", ""))
+            if row["run"] == command and template:
+                at = dict(c.split("=", 1) for c in f"{where};{row['where']}".split(";") if c)
+                found = next((r for r in rows if at.items() <= r.items()), None)
+                if found is None:
+                    rows.append(found := at)
+                found |= {f: rng.uniform(1, 9) for f, _ in FIELD.findall(template)}
+    return pd.DataFrame([*rows, dict.fromkeys(rows[0], "other")]) if rows else pd.DataFrame()
+
+
+COMMANDS = sorted({(n, row["run"]) for n in NAMES for row in results.Record.read(n).rows if row["run"]})
+FILLED = [(n, c) for n, c in COMMANDS if results.Record.read(n).made]
+
+
+@pytest.mark.parametrize(("name", "command"), FILLED)
+def test_a_run_fills_the_rows_of_its_command(name, command):
+    record, before = results.Record.read(name), results.Record.read(name)
+    figures = run_of(record, command, np.random.default_rng(0))
+    assert record.take({"command": command, "version": "9", "date": "2031-02-03"}, figures) > 0
+    for row, old in zip(record.rows, before.rows, strict=True):
+        if row["run"] != command:
+            assert row == old
+            continue
+        assert (row["version"], row["date"]) == ("9", "2031-02-03")
+        made = [c for c in record.made if row[c] != old[c]]
+        assert made
+        assert {c for c in row if row[c] != old[c]} <= {*record.made, "version", "date"}
+    assert record.take({"command": f"{command} --other", "version": "9", "date": "2031-02-03"}, figures) == 0
+
+
+def test_a_run_without_a_model_leaves_its_row():
+    record = results.Record.read("enthalpies")
+    before = dict(record.rows[1])
+    figures = run_of(record, record.rows[0]["run"], np.random.default_rng(0))
+    record.take(
+        {"command": before["run"], "version": "9", "date": "2031-02-03"}, figures[figures["model"] != "difference"]
+    )
+    assert record.rows[1] == before
+    with pytest.raises(ValueError, match="one is expected"):
+        record.take({"command": before["run"], "version": "9", "date": "2031-02-03"}, pd.concat([figures, figures]))
+
+
+def test_a_folder_goes_into_the_records_and_the_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(results, "RECORDS", tmp_path)
+    (tmp_path / "few.csv").write_text(
+        "# MAE |  | {mae:.2f} ± {mae_se:.1g} ({in_90:.2f})\nmodel,MAE,peer,run,where,template,version,date\n"
+        "ours,,{few:theirs:MAE()},bayestl reproduce no,model=chain,,,\ntheirs,5 (0.7),,,,,,\n"
+    )
+    folder = tmp_path / "out"
+    folder.mkdir()
+    write_run(
+        folder,
+        pd.DataFrame({"model": ["chain"], "mae": [1.234], "mae se": [np.nan], "in 90 %": [0.9]}),
+        ["bayestl", "reproduce", "no", "-o", str(tmp_path), "-q"],
+    )
+    results.record(folder)
+    day = results.day(json.loads((folder / "run.json").read_text())["date"])
+    page = results.rendered("a\n<!-- results: few -->\nold\n<!-- end -->\nb\n")
+    assert "| ours | 1.23 (0.90) | 0.7 |\n| theirs | 5 (0.7) | |\n" in page
+    assert f"*`bayestl reproduce no`: version 0.1.0, {day}.*\n<!-- end -->\nb" in page
+    assert results.rendered(page) == page
+    assert "1 cells" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("bayestl reproduce no -o x --jobs 2", "bayestl reproduce no"),
+        ("bayestl reproduce no -q --hide target --output=y", "bayestl reproduce no --hide target"),
+        ("python run.py sbc --models latent\\ variable", "python run.py sbc --models 'latent variable'"),
+    ],
+)
+def test_options_that_leave_figures_as_they_are_are_no_part_of_a_command(words, kept):
+    import shlex
+
+    assert command_of(shlex.split(words)) == kept
