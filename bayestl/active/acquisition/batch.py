@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayestl import streams
 from bayestl.active.acquisition.look_ahead import conditioned
-from bayestl.active.acquisition.pool import LOOKAHEAD_ROWS, Pool
+from bayestl.active.acquisition.pool import LOOKAHEAD_ROWS, Pool, observed_labels
 from bayestl.active.acquisition.rates import rates
 from bayestl.active.goals import Goal
 from bayestl.models.base import BayesianModel
@@ -62,8 +62,8 @@ def choose_batch(
 ) -> list[tuple[int, int, float]]:
     """Rows, tasks and scores of up to ``n`` measurements; ``choice`` is changed in place.
 
-    Exact models are conditioned on a few values of each chosen measurement, drawn from its prediction; other models
-    only leave out the rows that are under way.
+    Exact models and chains are conditioned on a few values of each chosen measurement, drawn from its prediction; other
+    models only leave out the rows that are under way.
     """
     generator = streams.generator(seed, "fantasies")
     models = [(model, choice.pool.known)]
@@ -109,10 +109,11 @@ def _fantasies(
     fantasies: list[tuple[BayesianModel, pd.DataFrame]] = []
     n_values = FANTASIES if len(models) == 1 else 1
     for model, known in models:
-        marginal = model.posterior(x).marginal(task)
+        own = known.iloc[[row]]
+        marginal = model.posterior(x, observed=observed_labels(model, own)).marginal(task)
         levels = (generator.permutation(n_values) + generator.uniform(size=n_values)) / n_values
         values = [float(marginal.quantile(np.full(1, level))[0]) for level in levels]
-        copies = conditioned(model, x, task, values)
+        copies = conditioned(model, x, task, values, own)
         fantasies += [(m, _with_label(model, known, row, t, v)) for m, v in zip(copies, values, strict=False)]
     return fantasies
 

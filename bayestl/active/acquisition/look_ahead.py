@@ -121,16 +121,18 @@ def _moment_matched(share: np.ndarray, means: np.ndarray, variances: np.ndarray)
     return NormalMixture(np.ones(1), mean[None], variance[None])
 
 
-def conditioned(model: BayesianModel, x: pd.DataFrame, task: str, values: Sequence[float]) -> list[BayesianModel]:
-    """Copies of an exact model, one per value, each conditioned on one more label of ``task`` at a row ``x`` (1, d).
+def conditioned(
+    model: BayesianModel, x: pd.DataFrame, task: str, values: Sequence[float], known: pd.DataFrame | None = None
+) -> list[BayesianModel]:
+    """Copies of an exact model or a chain, one per value, each conditioned on one more label of ``task`` at a row ``x`` (1, d).
 
-    The list is empty for models whose rows cannot be conditioned on each other without a new fit.
+    ``known`` are the labels of the row (1, T) that are known before.  The list is empty for models whose rows cannot be
+    conditioned on each other without a new fit.
     """
-    if not jointly_gaussian(model):
+    if not isinstance(model, ExactModel):
         return []
-    assert isinstance(model, ExactModel)
     names = [t.name for t in model.tasks_]
-    at = model._rows(x)
+    at = model._rows(x, observed=None if known is None else observed_labels(model, known))
     table = model.table_ if at.row[0] < len(model.table_.x) else model.table_.with_row(*model._new_rows(x))
     copies: list[BayesianModel] = []
     for value in values:
@@ -140,8 +142,6 @@ def conditioned(model: BayesianModel, x: pd.DataFrame, task: str, values: Sequen
             type(model)
         )  # copy.copy would save and restore it; here all but the new label is shared
         fantasy.__dict__.update(model.__dict__)
-        fantasy.table_ = table
-        known = at._replace(further=Measured.of(y), given=Measured.of(y))
-        fantasy.families_ = [replace(f, posterior=model._posterior_with(f, known)) for f in model.families_]
+        fantasy.__dict__.update(model._learning(at, table, Measured.of(y)))
         copies.append(fantasy)
     return copies
