@@ -298,8 +298,9 @@ class Result:
                 ax = axes[row, column]
                 for policy, values in wide.xs(name, level="table")[what].groupby(level="policy", sort=False):
                     mean, se = values.mean(), values.sem()
-                    (line,) = ax.plot(mean.index, mean, label=policy, lw=1.6)
-                    ax.fill_between(mean.index, mean - se, mean + se, color=line.get_color(), alpha=0.15, lw=0)
+                    at = mean.index.to_numpy(dtype=float)
+                    (line,) = ax.plot(at, mean, label=policy, lw=1.6)
+                    ax.fill_between(at, mean - se, mean + se, color=line.get_color(), alpha=0.15, lw=0)
                 ax.set_xlabel("cost" if row else "")
             axes[0, column].set_title(name, fontsize=10)
         axes[0, 0].set_ylabel("regret (standard deviations)")
