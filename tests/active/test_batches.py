@@ -1,13 +1,17 @@
 """What a batch knows of its own choices: every kind of label, known to every model that can be conditioned."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayestl as btl
+from bayestl.active import Above
 from bayestl.active.acquisition.batch import _fantasies
 from bayestl.active.acquisition.look_ahead import conditioned
 from bayestl.active.acquisition.pool import Pool, candidates, observed_labels
+from bayestl.active.acquisition.rates import rates
 
 SETTINGS = {"hyperparameters": "map", "n_starts": 1, "verbose": False}
 MODELS = {
@@ -24,17 +28,20 @@ LIKELIHOODS = {
 }
 
 
-def fitted(model, likelihood, seed=0):
-    """A model of 24 rows with both labels, and a pool of 24 further rows with the cheap one, each twice, 1e-6 apart."""
-    rng = np.random.default_rng(seed)
+def fitted(model, likelihood, known=True):
+    """A model of 24 rows with both labels, and a pool of 24 further rows with the cheap one or none, each twice, 1e-6 apart."""
+    rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (48, 2))
     x = candidates(pd.DataFrame(np.vstack([x, x[24:] + 1e-6]), columns=["a", "b"]))
     f = (np.sin(3 * x["a"]) + x["b"]).to_numpy()
     observes, label = LIKELIHOODS[likelihood]
     labels = pd.DataFrame({"cheap": f + 0.1 * rng.standard_normal(72), "y": label(f)}, x.index)
     labels.loc[x.index[24:], "y"] = np.nan if labels["y"].dtype.kind == "f" else None
+    if not known:
+        labels.loc[x.index[24:], "cheap"] = np.nan
     fit = MODELS[model]([btl.Task("cheap"), btl.Task("y", observes)])
-    return fit.fit(x, labels), Pool(x, labels, labels.isna().to_numpy(), np.ones(2), ["cheap", "y"])
+    labelled = labels.notna().any(axis=1)
+    return fit.fit(x[labelled], labels[labelled]), Pool(x, labels, labels.isna().to_numpy(), np.ones(2), ["cheap", "y"])
 
 
 @pytest.mark.parametrize(("model", "likelihood"), [(m, k) for m in MODELS for k in LIKELIHOODS])
@@ -51,6 +58,17 @@ def test_the_rest_of_a_batch_knows_a_choice(model, likelihood):
     low, high = np.argmin(imagined), np.argmax(imagined)
     assert after[low] < after[high] or imagined[low] == imagined[high]
     assert not np.isclose(after, before, rtol=1e-6).all()
+
+
+@pytest.mark.parametrize(("model", "likelihood"), [("multi-task", "ordered classes"), ("difference", "hurdle")])
+def test_exact_models_look_ahead_at_sources_of_any_label(model, likelihood):
+    """They once never chose a source for its own sake where a label was not Gaussian."""
+    fit, pool = fitted(model, likelihood, known=False)
+    own, goal = pool.at(np.arange(24, 29)), Above("y", 0.2)
+    cheap, dear = (rates(fit, replace(own, costs=np.array([c, 20.0])), goal, 0.0) for c in (0.1, 40.0))
+    assert (cheap[:, 0] > 0).all()
+    assert (dear[:, 0] < cheap[:, 0]).all()
+    assert dear.max(axis=0).argmax() == 1
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "hurdle"])

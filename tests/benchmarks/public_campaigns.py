@@ -235,7 +235,7 @@ class Result:
     def table(self) -> pd.DataFrame:
         """Regret at some costs, its mean over the campaign and the best rows found: means over seeds, standard errors."""
         wide = self._wide()
-        shown = {"regret": (5.0, 10.0, 20.0), "found": (10.0, 27.0)}
+        shown = {"regret": (5.0, 10.0, 27.0), "found": (10.0, 27.0)}
         columns = {f"{what} at {at:g}": wide[what][at] for what, costs in shown.items() for at in costs}
         every = pd.DataFrame(columns | {"mean regret": wide["mean regret"], "mean found": wide["mean found"]})
         grouped = every.groupby(level=["table", "policy"], sort=False)
@@ -262,7 +262,7 @@ class Result:
             index=["table", "policy", "seed"], columns="cost", values=["regret", "found"], sort=False
         ).astype(float)
         for what in ("regret", "found"):
-            areas = np.trapezoid(wide[what].to_numpy(), wide[what].columns.to_numpy(), axis=1)
+            areas = np.trapezoid(wide[what].to_numpy(), wide[what].columns.to_numpy(dtype=float), axis=1)
             wide[(f"mean {what}", "")] = areas / BUDGET
         return wide
 

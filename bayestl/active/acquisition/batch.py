@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayestl import streams
 from bayestl.active.acquisition.look_ahead import conditioned
-from bayestl.active.acquisition.pool import LOOKAHEAD_ROWS, Pool, observed_labels
+from bayestl.active.acquisition.pool import LOOKAHEAD_ROWS, Pool, observed_labels, with_label
 from bayestl.active.acquisition.rates import rates
 from bayestl.active.goals import Goal
 from bayestl.models.base import BayesianModel
@@ -114,17 +114,8 @@ def _fantasies(
         levels = (generator.permutation(n_values) + generator.uniform(size=n_values)) / n_values
         values = [float(marginal.quantile(np.full(1, level))[0]) for level in levels]
         copies = conditioned(model, x, task, values, own)
-        fantasies += [(m, _with_label(model, known, row, t, v)) for m, v in zip(copies, values, strict=False)]
+        fantasies += [(m, with_label(model, known, row, t, v)) for m, v in zip(copies, values, strict=False)]
     return fantasies
-
-
-def _with_label(model: BayesianModel, known: pd.DataFrame, row: int, t: int, value: float) -> pd.DataFrame:
-    """The known labels with one more, which is a position for classes."""
-    classes = model.tasks_[t].classes
-    column = known.iloc[:, t].astype(object)  # classes and limits of numbers are text
-    column.iloc[row] = value if classes is None else classes[int(value)]
-    numbers = pd.api.types.is_numeric_dtype(known.dtypes.iloc[t]) and classes is None
-    return known.assign(**{str(known.columns[t]): column.astype(float) if numbers else column})
 
 
 def first_batch(choice: Choice, tasks: Sequence[str], n: int, seed: int) -> list[tuple[int, int, float]]:

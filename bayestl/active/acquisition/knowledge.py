@@ -8,7 +8,7 @@ without the noise of any label, measured or not, and both are averaged over the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -155,7 +155,7 @@ def covariances(
     pool: Pool,
     goal: Goal,
     targets: np.ndarray,
-    components: Sequence[int] | None = None,
+    components: np.ndarray | None = None,
     rows: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Covariance (n, k, T) of a label of each row and task with the quantity at targets, and its variance (n, T).
@@ -171,7 +171,7 @@ def covariances(
     weights = affine_quantity(goal, model.table_.names)[1] * scale
     covariance = np.zeros((n, len(targets), n_tasks))
     variance = np.empty((n, n_tasks))
-    components = [0] * len(model.families_) if components is None else components
+    components = np.zeros(len(model.families_), dtype=int) if components is None else components
     for family, s in zip(model.families_, components, strict=True):
         c = family.posterior.components[s]
         everywhere = Points(x, torch.zeros_like(row), group, row).to(family.posterior.device)
