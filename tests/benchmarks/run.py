@@ -32,6 +32,7 @@ class Case(StrEnum):
     harm = "harm"
     likelihoods = "likelihoods"
     peers = "peers"
+    public_campaigns = "public-campaigns"
     recovery = "recovery"
     sbc = "sbc"
     scale = "scale"
@@ -51,23 +52,30 @@ def main(
         typer.Argument(
             help="agreement: variational inference against Markov chains; campaigns: active learning of band gaps; few-shot: many tasks "
             "with few labels; fidelities: optimisation with a cheap source; full-bayes: chains and those of BoTorch; harm: bad sources; "
-            "likelihoods, recovery: known truth; peers: time and error beside other libraries; sbc: ranks on simulated tables; scale: a thousand labels to a million; speed: time to fit."
+            "likelihoods, recovery: known truth; peers: time and error beside other libraries; public-campaigns: optimisation of three public tables; sbc: ranks on simulated tables; scale: a thousand labels to a million; speed: time to fit."
         ),
     ],
     repeats: Annotated[
         int | None,
         typer.Option(
-            help="Tables (sbc, recovery 200, likelihoods 100, harm 40, few-shot 20, full-bayes 3, peers 3), seeds (campaigns 20, fidelities 5) or "
+            help="Tables (sbc, recovery 200, likelihoods 100, harm 40, few-shot 20, full-bayes 3, peers 3), seeds (campaigns, public-campaigns 20, fidelities 5) or "
             "draws (agreement 8000).",
             min=1,
         ),
     ] = None,
     models: Annotated[
         str | None,
-        typer.Option(help="sbc, campaigns, fidelities, peers, scale (1e3, 1e4 ...): only these, comma-separated."),
+        typer.Option(
+            help="sbc, campaigns, fidelities, peers, public-campaigns, scale (1e3, 1e4 ...): only these, comma-separated."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for the records, and pictures where a case has any.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder for the records, and pictures where a case has any; campaigns that are finished there are not played again.",
+        ),
     ] = None,
     jobs: Jobs = 2,
     quiet: Quiet = False,
@@ -88,6 +96,8 @@ def main(
                 options[name] = value
         if "n_jobs" in takes:
             options["n_jobs"] = jobs
+        if "folder" in takes and output is not None:
+            options["folder"] = output / "finished"
         result = run(**options)
         typer.echo(result.round(DIGITS.get(case, 3)).to_string() if hasattr(result, "to_string") else str(result))
         if output is not None:

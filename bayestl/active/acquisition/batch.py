@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayestl import streams
 from bayestl.active.acquisition.look_ahead import conditioned
-from bayestl.active.acquisition.pool import LOOKAHEAD_ROWS, Pool
+from bayestl.active.acquisition.pool import LOOKAHEAD_ROWS, Pool, observed_labels, with_label
 from bayestl.active.acquisition.rates import rates
 from bayestl.active.goals import Goal
 from bayestl.models.base import BayesianModel
@@ -62,8 +62,8 @@ def choose_batch(
 ) -> list[tuple[int, int, float]]:
     """Rows, tasks and scores of up to ``n`` measurements; ``choice`` is changed in place.
 
-    Exact models are conditioned on a few values of each chosen measurement, drawn from its prediction; other models
-    only leave out the rows that are under way.
+    Exact models and chains are conditioned on a few values of each chosen measurement, drawn from its prediction; other
+    models only leave out the rows that are under way.
     """
     generator = streams.generator(seed, "fantasies")
     models = [(model, choice.pool.known)]
@@ -109,21 +109,13 @@ def _fantasies(
     fantasies: list[tuple[BayesianModel, pd.DataFrame]] = []
     n_values = FANTASIES if len(models) == 1 else 1
     for model, known in models:
-        marginal = model.posterior(x).marginal(task)
+        own = known.iloc[[row]]
+        marginal = model.posterior(x, observed=observed_labels(model, own)).marginal(task)
         levels = (generator.permutation(n_values) + generator.uniform(size=n_values)) / n_values
         values = [float(marginal.quantile(np.full(1, level))[0]) for level in levels]
-        copies = conditioned(model, x, task, values)
-        fantasies += [(m, _with_label(model, known, row, t, v)) for m, v in zip(copies, values, strict=False)]
+        copies = conditioned(model, x, task, values, own)
+        fantasies += [(m, with_label(model, known, row, t, v)) for m, v in zip(copies, values, strict=False)]
     return fantasies
-
-
-def _with_label(model: BayesianModel, known: pd.DataFrame, row: int, t: int, value: float) -> pd.DataFrame:
-    """The known labels with one more, which is a position for classes."""
-    classes = model.tasks_[t].classes
-    column = known.iloc[:, t].astype(object)  # classes and limits of numbers are text
-    column.iloc[row] = value if classes is None else classes[int(value)]
-    numbers = pd.api.types.is_numeric_dtype(known.dtypes.iloc[t]) and classes is None
-    return known.assign(**{str(known.columns[t]): column.astype(float) if numbers else column})
 
 
 def first_batch(choice: Choice, tasks: Sequence[str], n: int, seed: int) -> list[tuple[int, int, float]]:

@@ -3,16 +3,19 @@
 For the goal ``Learn``, the variance of the quantity that a measurement removes, summed over target rows; for
 ``Maximise`` and ``Minimise`` the knowledge gradient over the pool, exact for a measurement of any task: Frazier,
 Powell, Dayanik 2009, *The knowledge-gradient policy for correlated normal beliefs*.  Both are about the latent quantity,
-without the noise of any label, measured or not.
+without the noise of any label, measured or not, and both are averaged over the sets of hyperparameters of the model.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from scipy.special import ndtr
 
 from bayestl.active.acquisition.pool import (
+    CHUNK,
     TARGET_ROWS,
     Pool,
     lacking_labels,
@@ -23,10 +26,14 @@ from bayestl.active.acquisition.pool import (
 from bayestl.active.expressions import Expression
 from bayestl.active.goals import Goal, Maximise
 from bayestl.device import tensor, to_numpy
+from bayestl.inference.gaussian.latent import coupled
 from bayestl.likelihoods import Gaussian
 from bayestl.models.base import BayesianModel
 from bayestl.models.exact.model import ExactModel, jointly_gaussian
 from bayestl.priors.processes import Points
+
+ALL_DRAWS = 1000
+"""Rows of a task whose knowledge gradient is averaged over all sets of hyperparameters; the likeliest set chooses them."""
 
 
 def knowledge(model: BayesianModel, pool: Pool, goal: Goal) -> np.ndarray:
@@ -39,9 +46,12 @@ def knowledge(model: BayesianModel, pool: Pool, goal: Goal) -> np.ndarray:
         spread = goal.promise(predicted_quantity(model, pool, goal), 0.0)
         return np.where(lacking_labels(pool, goal), spread[:, None] / pool.costs, -np.inf)
     targets = spread_over(len(pool.X), TARGET_ROWS)
-    covariance, variance = covariances(model, pool, goal, targets)
-    reduction = (covariance**2).sum(axis=1) / variance
-    return np.asarray(reduction / pool.costs)
+
+    def reduction(components: np.ndarray, rows: np.ndarray, s: int) -> np.ndarray:
+        covariance, variance = covariances(model, pool, goal, targets, components, rows)
+        return np.asarray((covariance**2).sum(axis=1) / variance)
+
+    return _averaged(model, pool, reduction) / pool.costs
 
 
 def knowledge_gradient(model: BayesianModel, pool: Pool, goal: Goal) -> np.ndarray:
@@ -59,41 +69,65 @@ def knowledge_gradient(model: BayesianModel, pool: Pool, goal: Goal) -> np.ndarr
             "IndependentGP, MultiTaskGP or DifferenceGP: use 'auto'"
         )
     sign = goal.sign
-    posterior = model.posterior(pool.X, observed=observed_labels(model, pool.known), noise=False)
-    predicted = goal.marginals(posterior)
-    mean, sd = sign * predicted.mean(), predicted.std()
-    rivals = np.argsort(-(mean + 2.5 * sd), kind="stable")[:TARGET_ROWS]
-    covariance, variance = covariances(model, pool, goal, rivals)
-    slopes = sign * covariance / np.sqrt(variance)[:, None, :]
-    gradient = np.empty((len(pool.X), len(pool.tasks)))
-    for i in range(len(pool.X)):
-        for t in range(len(pool.tasks)):
-            gradient[i, t] = expected_maximum(mean[rivals], slopes[i, :, t]) if pool.possible[i, t] else -np.inf
-    return gradient
+    moments = model.posterior(pool.X, observed=observed_labels(model, pool.known), noise=False).moments()
+    assert moments is not None
+    constant, slope = affine_quantity(goal, model.table_.names)
+    means = sign * (constant + moments[1] @ slope)
+    sds = np.sqrt(np.einsum("t,sntu,u->sn", slope, moments[2], slope))
+
+    def gradient(components: np.ndarray, rows: np.ndarray, s: int) -> np.ndarray:
+        rivals = np.argsort(-(means[s] + 2.5 * sds[s]), kind="stable")[:TARGET_ROWS]
+        covariance, variance = covariances(model, pool, goal, rivals, components, rows)
+        slopes = sign * covariance / np.sqrt(variance)[:, None, :]
+        return np.stack([expected_maximum(means[s, rivals], of.T) for of in slopes.T], axis=1)
+
+    return np.where(pool.possible, _averaged(model, pool, gradient), -np.inf)
 
 
-def expected_maximum(a: np.ndarray, b: np.ndarray) -> float:
-    """``E[max_j a_j + b_j Z] - max_j a_j`` for a standard normal Z, by the upper envelope of the lines."""
-    order = np.lexsort([a, b])
-    a, b = a[order], b[order]
-    keep = np.append(np.diff(b) > 1e-14 * (np.abs(b).max() + 1e-300), True)
-    a, b = a[keep], b[keep]
-    hull: list[int] = []
-    starts: list[float] = []
-    for j in range(len(a)):
-        while hull:
-            i = hull[-1]
-            start = (a[i] - a[j]) / (b[j] - b[i])
-            if starts[-1] < start:
-                break
-            hull.pop()
-            starts.pop()
-        starts.append(-np.inf if not hull else float(start))
-        hull.append(j)
-    z, slope = np.array(starts[1:]), np.diff(b[hull])
-    s = -np.abs(z)
-    gain = slope * (s * ndtr(s) + np.exp(-0.5 * s**2) / np.sqrt(2 * np.pi))
-    return float(gain.sum()) if len(z) else 0.0
+def _averaged(model: ExactModel, pool: Pool, score: Callable[[np.ndarray, np.ndarray, int], np.ndarray]) -> np.ndarray:
+    """Scores (n, T), averaged over the sets of hyperparameters; zero where no measurement is possible.
+
+    ``score`` takes the component of each family, the rows and the number of the set.  The likeliest set scores all rows
+    and chooses the :data:`ALL_DRAWS` rows of each task that the other sets score; the rest are left at zero.
+    """
+    weights, components = coupled([family.posterior.weights for family in model.families_])
+    rows, scores = np.flatnonzero(pool.possible.any(axis=1)), np.zeros((0, len(pool.tasks)))
+    for k, s in enumerate(np.argsort(-weights, kind="stable")):
+        if k == 1:
+            best = np.unique(np.argsort(-scores, axis=0, kind="stable")[:ALL_DRAWS])
+            rows, scores = rows[best], scores[best]
+        new = weights[s] * score(np.array([c[s] for c in components]), rows, s)
+        scores = new if k == 0 else scores + new
+    every = np.zeros((len(pool.X), len(pool.tasks)))
+    every[rows] = scores
+    return every
+
+
+def expected_maximum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``E[max_j a_j + b_ij Z] - max_j a_j`` (n,) for a standard normal Z, by the upper envelope of k lines for each i.
+
+    ``a`` (k,) are the values of the lines at zero and ``b`` (n, k) their slopes.
+    """
+    order = np.argsort(-a, kind="stable")
+    parts = [_expected_maximum(a[order], part[:, order]) for part in np.split(b, range(CHUNK, len(b), CHUNK))]
+    return np.concatenate(parts)
+
+
+def _expected_maximum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The same for values in descending order: along each envelope from the left, where the flattest line is highest."""
+    gain, rows, line = np.zeros(len(b)), np.arange(len(b)), b.argmin(axis=1)
+    least = 1e-14 * np.abs(b).max(axis=1, initial=0.0, keepdims=True) + 1e-300
+    while len(rows):
+        steeper = b[rows] - b[rows, line][:, None]
+        above = steeper > least[rows]
+        crossing = np.full(steeper.shape, np.inf)
+        np.divide(a[line][:, None] - a, steeper, out=crossing, where=above)
+        z = crossing.min(axis=1)
+        line = np.where(crossing <= z[:, None], steeper, -np.inf).argmax(axis=1)
+        go_on = np.isfinite(z)
+        rows, line, z, rise = rows[go_on], line[go_on], -np.abs(z[go_on]), steeper[go_on, line[go_on]]
+        gain[rows] += rise * (z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
+    return gain
 
 
 def has_closed_form(model: BayesianModel, goal: Goal) -> bool:
@@ -116,28 +150,39 @@ def affine_quantity(goal: Goal, names: list[str]) -> tuple[float, np.ndarray]:
 
 
 @torch.no_grad()
-def covariances(model: BayesianModel, pool: Pool, goal: Goal, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def covariances(
+    model: BayesianModel,
+    pool: Pool,
+    goal: Goal,
+    targets: np.ndarray,
+    components: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Covariance (n, k, T) of a label of each row and task with the quantity at targets, and its variance (n, T).
 
-    Both are posterior ones in label units, at the first set of hyperparameters of the model.
+    Both are posterior ones in label units, at one set of hyperparameters: the first ``components`` of the families by
+    default.  ``rows`` are those of the pool whose labels are meant, all by default.
     """
     assert isinstance(model, ExactModel)
     x, group, row = map(tensor, model._rows(pool.X)[:3])
-    n, n_tasks = len(x), len(pool.tasks)
+    every = np.arange(len(x)) if rows is None else rows
+    n, n_tasks = len(every), len(pool.tasks)
     scale = model.scaler_.y_scale
     weights = affine_quantity(goal, model.table_.names)[1] * scale
     covariance = np.zeros((n, len(targets), n_tasks))
     variance = np.empty((n, n_tasks))
-    for family in model.families_:
-        c = family.posterior.components[0]
+    components = np.zeros(len(model.families_), dtype=int) if components is None else components
+    for family, s in zip(model.families_, components, strict=True):
+        c = family.posterior.components[s]
         everywhere = Points(x, torch.zeros_like(row), group, row).to(family.posterior.device)
         chosen, channels = everywhere.at(tensor(targets, everywhere.x.device)), family.channels
         noise = c.prior.residual.variance()
         for start in range(0, n, c.rows_at_once):
-            rows = slice(start, min(start + c.rows_at_once, n))
-            latent = c.within_rows(everywhere.at(rows))[1].diagonal(dim1=-2, dim2=-1)
-            variance[rows, channels] = scale[channels] ** 2 * to_numpy(latent.clamp_min(1e-12) + noise)
-            between = c.between(everywhere.at(rows), chosen)
+            part = slice(start, min(start + c.rows_at_once, n))
+            here = everywhere.at(tensor(every[part], everywhere.x.device))
+            latent = c.within_rows(here)[1].diagonal(dim1=-2, dim2=-1)
+            variance[part, channels] = scale[channels] ** 2 * to_numpy(latent.clamp_min(1e-12) + noise)
+            between = c.between(here, chosen)
             by_task = to_numpy(between.view(len(channels), -1, len(channels), len(targets)))
-            covariance[rows][:, :, channels] = np.einsum("cidk,d,c->ikc", by_task, weights[channels], scale[channels])
+            covariance[part][:, :, channels] = np.einsum("cidk,d,c->ikc", by_task, weights[channels], scale[channels])
     return covariance, variance

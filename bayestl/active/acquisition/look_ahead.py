@@ -21,12 +21,14 @@ from scipy.special import logsumexp
 
 from bayestl.active.acquisition.knowledge import has_closed_form
 from bayestl.active.acquisition.pool import (
+    CONDITIONED_ROWS,
     LOOKAHEAD_ROWS,
     NODES,
     Pool,
     lacking_labels,
     observed_labels,
     predicted_quantity,
+    with_label,
 )
 from bayestl.active.goals import Goal
 from bayestl.distributions import NormalMixture
@@ -51,28 +53,24 @@ def look_ahead_rates(model: BayesianModel, pool: Pool, goal: Goal, best: float) 
     worth = np.where(lacking & one_lacking[:, None], rate[:, None], 0.0)
     rows = np.argsort(-rate, kind="stable")[:LOOKAHEAD_ROWS]
     rows = rows[attainable[rows]]
+    one_by_one = jointly_gaussian(model) and not has_closed_form(model, goal)
     for t, cost in enumerate(pool.costs):
         unknown = pool.known.iloc[rows, t].isna().to_numpy()
         sources = rows[pool.possible[rows, t] & ~(lacking[rows, t] & one_lacking[rows]) & unknown]
+        if one_by_one:
+            sources = sources[:CONDITIONED_ROWS]
         if len(sources):
             after = cost_left[sources] - np.where(lacking[sources, t], cost, 0.0)
-            promises = _promises_after(model, pool.at(sources), goal, best, t)
-            if promises is None:
-                continue
+            promises = (_promises_one_by_one if one_by_one else _promises_after)(model, pool.at(sources), goal, best, t)
             gain = np.maximum(promises, best_rate * after).mean(axis=0)
             worth[sources, t] = gain / (cost + after)
     return worth
 
 
-def _promises_after(model: BayesianModel, pool: Pool, goal: Goal, best: float, t: int) -> np.ndarray | None:
-    """The goal's promise (K, n) for each row after a measurement of its task ``t``, at K equally likely values.
-
-    None for exact models of labels that are not Gaussian: they would be conditioned on the values of all rows at once.
-    """
+def _promises_after(model: BayesianModel, pool: Pool, goal: Goal, best: float, t: int) -> np.ndarray:
+    """The goal's promise (K, n) for each row after a measurement of its task ``t``, at K equally likely values."""
     if has_closed_form(model, goal):
         return np.stack([goal.promise(m, best) for m in _quantity_after(model, pool, goal, t)])
-    if jointly_gaussian(model):
-        return None
     marginal = model.posterior(pool.X, observed=observed_labels(model, pool.known)).marginal(pool.tasks[t])
     promises = []
     for level in NODES:
@@ -82,6 +80,19 @@ def _promises_after(model: BayesianModel, pool: Pool, goal: Goal, best: float, t
         observed[pool.tasks[t]] = value if classes is None else [classes[int(k)] for k in value]
         promises.append(goal.promise(predicted_quantity(model, replace(pool, known=observed), goal), best))
     return np.stack(promises)
+
+
+def _promises_one_by_one(model: BayesianModel, pool: Pool, goal: Goal, best: float, t: int) -> np.ndarray:
+    """The same for exact models without a closed form: they would be conditioned on the values of all rows at once."""
+    promises = np.empty((len(NODES), len(pool.X)))
+    for i in range(len(pool.X)):
+        own = pool.at(np.array([i]))
+        marginal = model.posterior(own.X).marginal(pool.tasks[t])
+        values = [float(marginal.quantile(np.full(1, level))[0]) for level in NODES]
+        for k, copy in enumerate(conditioned(model, own.X, pool.tasks[t], values)):
+            after = replace(own, known=with_label(model, own.known, 0, t, values[k]))
+            promises[k, i] = goal.promise(predicted_quantity(copy, after, goal), best)[0]
+    return promises
 
 
 def _quantity_after(model: BayesianModel, pool: Pool, goal: Goal, t: int) -> list[NormalMixture]:
@@ -121,16 +132,18 @@ def _moment_matched(share: np.ndarray, means: np.ndarray, variances: np.ndarray)
     return NormalMixture(np.ones(1), mean[None], variance[None])
 
 
-def conditioned(model: BayesianModel, x: pd.DataFrame, task: str, values: Sequence[float]) -> list[BayesianModel]:
-    """Copies of an exact model, one per value, each conditioned on one more label of ``task`` at a row ``x`` (1, d).
+def conditioned(
+    model: BayesianModel, x: pd.DataFrame, task: str, values: Sequence[float], known: pd.DataFrame | None = None
+) -> list[BayesianModel]:
+    """Copies of an exact model or a chain, one per value, each conditioned on one more label of ``task`` at a row ``x`` (1, d).
 
-    The list is empty for models whose rows cannot be conditioned on each other without a new fit.
+    ``known`` are the labels of the row (1, T) that are known before.  The list is empty for models whose rows cannot be
+    conditioned on each other without a new fit.
     """
-    if not jointly_gaussian(model):
+    if not isinstance(model, ExactModel):
         return []
-    assert isinstance(model, ExactModel)
     names = [t.name for t in model.tasks_]
-    at = model._rows(x)
+    at = model._rows(x, observed=None if known is None else observed_labels(model, known))
     table = model.table_ if at.row[0] < len(model.table_.x) else model.table_.with_row(*model._new_rows(x))
     copies: list[BayesianModel] = []
     for value in values:
@@ -140,8 +153,6 @@ def conditioned(model: BayesianModel, x: pd.DataFrame, task: str, values: Sequen
             type(model)
         )  # copy.copy would save and restore it; here all but the new label is shared
         fantasy.__dict__.update(model.__dict__)
-        fantasy.table_ = table
-        known = at._replace(further=Measured.of(y), given=Measured.of(y))
-        fantasy.families_ = [replace(f, posterior=model._posterior_with(f, known)) for f in model.families_]
+        fantasy.__dict__.update(model._learning(at, table, Measured.of(y)))
         copies.append(fantasy)
     return copies

@@ -20,6 +20,8 @@ NODES = np.array([0.05, 0.275, 0.5, 0.725, 0.95])
 """Quantile levels of a measurement's predictive distribution at which look-ahead evaluates it."""
 LOOKAHEAD_ROWS = 300
 """Number of most promising rows for which look-ahead is computed."""
+CONDITIONED_ROWS = 8
+"""The same where the model is conditioned on each row by itself."""
 TARGET_ROWS = 400
 """Largest number of rows of the pool over which knowledge is summed or maximised."""
 CHUNK = 2048
@@ -69,6 +71,15 @@ def spread_over(n: int, k: int) -> np.ndarray:
 def observed_labels(model: BayesianModel, known: pd.DataFrame) -> pd.DataFrame | None:
     """Labels to pass as ``observed=`` for rows of the pool; None for exact models, which were fitted to these rows."""
     return None if jointly_gaussian(model) or known.isna().all().all() else known
+
+
+def with_label(model: BayesianModel, known: pd.DataFrame, row: int, t: int, value: float) -> pd.DataFrame:
+    """The known labels with one more, which is a position for classes."""
+    classes = model.tasks_[t].classes
+    column = known.iloc[:, t].astype(object)  # classes and limits of numbers are text
+    column.iloc[row] = value if classes is None else classes[int(value)]
+    numbers = pd.api.types.is_numeric_dtype(known.dtypes.iloc[t]) and classes is None
+    return known.assign(**{str(known.columns[t]): column.astype(float) if numbers else column})
 
 
 def predicted_quantity(model: BayesianModel, pool: Pool, goal: Goal) -> Marginals:

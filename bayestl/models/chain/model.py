@@ -14,7 +14,7 @@ With ``inputs="forest"`` the features enter through cross-fitted predictions of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from bayestl.kernels.combined import Covariance, with_sources
 from bayestl.models.base import BayesianModel
 from bayestl.models.chain.forests import ForestFeatures
 from bayestl.models.chain.latent import ChainLatent
+from bayestl.models.chain.rows import with_rows
 from bayestl.models.exact.family import Family
 from bayestl.models.exact.transfer import TransferModel
 from bayestl.models.parameters import entry
@@ -281,14 +282,30 @@ class ChainGP(TransferModel):
     def _prior_at_table(self, table: Table, seed: int) -> RowDraws:
         return BayesianModel._prior_at_table(self, table, seed)  # inputs are labels, which a prior draw does not have
 
-    def _latent(self, rows: Rows) -> JoinedLatent | ChainLatent:
+    def _inputs_at(self, rows: Rows) -> tuple[dict[int, np.ndarray], np.ndarray]:
+        """The inputs (n, k) of each task at rows, and the labels (n, T) known of them."""
         missing = np.full((len(rows.x), len(self.tasks_)), np.nan)
         y = missing if rows.known is None else rows.known.numbers
         inputs: dict[int, np.ndarray] = {}
-        follows = self._follows(self.table_)
-        for t, before in follows.items():
+        for t, before in self._follows(self.table_).items():
             expected = self._expectations(before, inputs, (rows.group, rows.row), self.families_)
             inputs[t] = self.inputs_[t].of(rows.x, self._source(self.table_, self.scaler_, t, y, expected))
+        return inputs, y
+
+    def _learning(self, rows: Rows, table: Table, further: Measured) -> dict[str, Any]:
+        known = further if rows.known is None else further.where(further.present, rows.known)
+        inputs, _ = self._inputs_at(rows._replace(learnt=None, further=known))
+        families = []
+        for f in self.families_:
+            of_rows = rows._replace(x=inputs[f.parts[0].task], further=further, given=further)
+            families.append(replace(f, posterior=self._posterior_with(f, of_rows)))
+        labels = Measured(*(with_rows(v, rows.row, new) for v, new in zip(table.labels, known, strict=True)))
+        of_table = {t: with_rows(x, rows.row, inputs[t]) for t, x in self.table_inputs_.items()}
+        return {"table_": replace(table, labels=labels), "families_": families, "table_inputs_": of_table}
+
+    def _latent(self, rows: Rows) -> JoinedLatent | ChainLatent:
+        inputs, y = self._inputs_at(rows)
+        follows = self._follows(self.table_)
         if np.isnan(y[:, list({t for t in follows.values() if t is not None})]).any():
             return ChainLatent(self, rows, inputs)
         by_family = [(f, inputs[f.parts[0].task]) for f in self.families_]

@@ -139,3 +139,10 @@ def _nodes(n: int) -> tuple[np.ndarray, np.ndarray]:
         return nodes[:, None], np.log(mass / mass.sum())
     uniform = qmc.Sobol(n, scramble=True, rng=np.random.default_rng(0)).random(DRAWS)
     return ndtri(np.clip(uniform, 1e-9, 1 - 1e-9)), np.full(DRAWS, -np.log(DRAWS))
+
+
+def with_rows(values: np.ndarray, rows: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The values (n, k) with others at some rows, also at the one below the last."""
+    longer = np.vstack([values, np.empty((max(rows.max() + 1 - len(values), 0), values.shape[1]))])
+    longer[rows] = new
+    return longer

@@ -6,6 +6,7 @@ A subclass defines its prior (``_prior``) and which tasks inform each other (``_
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -35,6 +36,8 @@ from bayestl.models.exact.leave_one_out import held_out
 from bayestl.priors.processes import PerRow, Smooth
 from bayestl.priors.vector import get_raw, set_raw
 from bayestl.streams import spawn
+from bayestl.table.measured import Measured
+from bayestl.table.new_rows import Rows
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
@@ -107,6 +110,12 @@ class ExactModel(ExactArchitecture):
 
     def _leaves_out_honestly(self) -> bool:
         return self._has_leave_one_out() and all(len(f.posterior.draws) > 1 for f in self.families_)
+
+    def _learning(self, rows: Rows, table: Table, further: Measured) -> dict[str, Any]:
+        """What changes when further labels of some rows of ``table`` are learnt at the same hyperparameters."""
+        known = rows._replace(further=further, given=further)
+        families = [replace(f, posterior=self._posterior_with(f, known)) for f in self.families_]
+        return {"table_": table, "families_": families}
 
     def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
         yield from optimiser_checks(self.families_)
