@@ -53,7 +53,7 @@ def _no(o: Options) -> Any:
     """NO decomposition, with the calibration of its models."""
     from bayestl.studies import no
 
-    result = no.run(o.repeats or 10, o.hide, o.split, o.only, n_jobs=o.jobs, verbose=o.verbose)
+    result = no.run(o.repeats or 10, o.hide, o.split, o.variant, o.only, n_jobs=o.jobs, verbose=o.verbose)
     return f"{result}\n\n{_calibration(result.comparison)}"
 
 
@@ -152,7 +152,7 @@ RUN: dict[Case, Callable[[Options], Any]] = {
 WRITTEN = (Case.gap, Case.molecules, Case.enthalpies, Case.fidelities, Case.fidelities_of_gaps, Case.small_tables)
 """Cases whose result has a method ``write`` for a folder."""
 _USED = {
-    Case.no: {"repeats", "hide", "split"},
+    Case.no: {"repeats", "hide", "split", "variant"},
     Case.gap: {"repeats", "variant"},
     Case.color: {"repeats", "hide"},
     Case.elements: {"repeats", "hide"},
@@ -206,7 +206,7 @@ def reproduce(
     variant: Annotated[
         str | None,
         typer.Option(
-            help="gap: G0, G1 (default) or G2; molecules: freesolv, polarizability, frameworks (default: these three) or "
+            help="no: cohesion, with further properties of the metals; gap: G0, G1 (default) or G2; molecules: freesolv, polarizability, frameworks (default: these three) or "
             "coarse; enthalpies: the source scan (default), oqmd or mp, or full (all sources, five folds); fidelities: few (default) or all labels; fidelities-of-gaps: offsets (of each functional, no folds); small-tables: names of tables, comma-separated."
         ),
     ] = None,

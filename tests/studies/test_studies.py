@@ -30,6 +30,8 @@ def test_the_protocol_runs_on_a_few_folds(data_folder):
         no.run(only=["forest"], verbose=False)
     with pytest.raises(ValueError, match="split must be"):
         no.run(split="random", verbose=False)
+    with pytest.raises(ValueError, match="variant must be cohesion, or left out, got 'metals'"):
+        no.run(variant="metals", verbose=False)
 
 
 def test_speed_tables_are_the_protocol():
