@@ -56,7 +56,9 @@ def _integral(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     width[:, [0, -1]] *= 0.5
     width[:, -1] += 1.0  # beyond the last point one minus the product falls as exp(-t)
     top = high - ABOVE
-    rate = (mean[:, :, None] + sd[:, :, None] * z - top[:, :, None]).exp()[:, :, None] * (top - t).exp()[:, None, :, None]
+    rate = (mean[:, :, None] + sd[:, :, None] * z - top[:, :, None]).exp()[:, :, None] * (top - t).exp()[
+        :, None, :, None
+    ]
     below = (-rate).exp_()
     cdf = (below @ weights).clamp_min_(1e-200)
     others = cdf.log()

@@ -10,7 +10,8 @@ import bayestl as btl
 from bayestl.inference.gaussian.component import Component
 from bayestl.inference.gaussian.sites import Observations, PartLabels
 from bayestl.kernels.stationary import KERNELS
-from bayestl.likelihoods import LabelBlock, LatentBlock, Setting, softmax as quadrature
+from bayestl.likelihoods import LabelBlock, LatentBlock, Setting
+from bayestl.likelihoods import softmax as quadrature
 from bayestl.likelihoods.softmax import ExpectedLogSumExp
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, Points, Smooth
