@@ -158,8 +158,8 @@ class Categorical(Classified):
 
     Notes
     -----
-    Inference uses ``E[log p(y)] >= m_y - log sum_k exp(m_k + v_k / 2)`` (Blei, Lafferty 2007), whose best Gaussian has
-    a diagonal precision at each label, so that the conjugate engine stays exact for that bound.
+    Inference uses ``E[log p(y)] = m_y - E[log sum_k exp(f_k)]`` with the latent values of a label independent, by
+    quadrature (``likelihoods/softmax.py``).  The best Gaussian then has a diagonal precision at each label.
 
     Examples
     --------
@@ -185,8 +185,10 @@ class Categorical(Classified):
     def expected_log_density(
         self, labels: LabelBlock, mean: Tensor, variance: Tensor, noise: Tensor, further: Tensor
     ) -> Tensor:
+        from bayestl.likelihoods.softmax import ExpectedLogSumExp
+
         mean_observed = mean.gather(1, labels.y.long()[:, None])[:, 0]
-        return mean_observed - (mean + 0.5 * variance).logsumexp(1)
+        return mean_observed - ExpectedLogSumExp.apply(mean, variance)
 
     def predictive(self, latent: LatentBlock, setting: Setting) -> Discrete:
         normal = _class_draws(self.n_latent)

@@ -26,6 +26,7 @@ class Case(StrEnum):
 
     agreement = "agreement"
     campaigns = "campaigns"
+    classes = "classes"
     few_shot = "few-shot"
     fidelities = "fidelities"
     full_bayes = "full-bayes"
@@ -50,7 +51,7 @@ def main(
     case: Annotated[
         Case,
         typer.Argument(
-            help="agreement: variational inference against Markov chains; campaigns: active learning of band gaps; few-shot: many tasks "
+            help="agreement: variational inference against Markov chains; campaigns: active learning of band gaps; classes: quadrature beside chains of latent values; few-shot: many tasks "
             "with few labels; fidelities: optimisation with a cheap source; full-bayes: chains and those of BoTorch; harm: bad sources; "
             "likelihoods, recovery: known truth; peers: time and error beside other libraries; public-campaigns: optimisation of three public tables; sbc: ranks on simulated tables; scale: a thousand labels to a million; speed: time to fit."
         ),
@@ -58,7 +59,7 @@ def main(
     repeats: Annotated[
         int | None,
         typer.Option(
-            help="Tables (sbc, recovery 200, likelihoods 100, harm 40, few-shot 20, full-bayes 3, peers 3), seeds (campaigns, public-campaigns 20, fidelities 5) or "
+            help="Tables (sbc, recovery 200, likelihoods 100, harm 40, few-shot 20, full-bayes 3, peers 3, classes 10), seeds (campaigns, public-campaigns 20, fidelities 5) or "
             "draws (agreement 8000).",
             min=1,
         ),
