@@ -99,27 +99,21 @@ class Curve:
     records: pd.DataFrame
 
     def __str__(self) -> str:
-        return self.summary.round(3).to_string()
-
-    @property
-    def summary(self) -> pd.DataFrame:
-        """Mean absolute error over seeds with its standard error, and the fraction that each kind of transfer saves."""
-        wide = self.records.pivot(index=["n", "seed"], columns="model", values="mae")
-        columns = {}
-        for model in dict.fromkeys(self.records["model"]):
-            mae = wide[model].groupby("n")
-            columns[model, "MAE"], columns[model, "+-"] = mae.mean(), mae.sem()
-            if model != "independent":
-                cut = (1 - wide[model] / wide["independent"]).groupby("n")
-                columns[model, "cut"], columns[model, "cut +-"] = cut.mean(), cut.sem()
-        return pd.DataFrame(columns)
+        return self.figures.round(3).to_string(index=False, na_rep="")
 
     @property
     def figures(self) -> pd.DataFrame:
-        """The summary."""
-        return self.summary.set_axis(
-            ["independent", "independent se", "transfer", "transfer se", "cut", "cut se"], axis=1
-        )
+        """Mean absolute error over seeds and the fraction that transfer saves, with standard errors; a row per size and model."""
+        wide = self.records.pivot(index=["n", "seed"], columns="model", values="mae")
+        parts = []
+        for model in dict.fromkeys(self.records["model"]):
+            mae = wide[model].groupby("n")
+            part = pd.DataFrame({"model": model, "mae": mae.mean(), "mae se": mae.sem()})
+            if model != "independent":
+                cut = (1 - wide[model] / wide["independent"]).groupby("n")
+                part = part.assign(cut=cut.mean(), **{"cut se": cut.sem()})
+            parts.append(part)
+        return pd.concat(parts).reset_index().sort_values("n", kind="stable", ignore_index=True)
 
     def write(self, folder: Path) -> None:
         """Write the curve as CSV and as a picture."""
