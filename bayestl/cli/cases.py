@@ -54,7 +54,7 @@ def _no(o: Options) -> Any:
     """NO decomposition, with the calibration of its models."""
     from bayestl.studies import no
 
-    return no.run(o.repeats or 10, o.hide, o.split, o.only, n_jobs=o.jobs, verbose=o.verbose)
+    return no.run(o.repeats or 10, o.hide, o.split, o.variant, o.only, n_jobs=o.jobs, verbose=o.verbose)
 
 
 def _gap(o: Options) -> Any:
@@ -62,7 +62,7 @@ def _gap(o: Options) -> Any:
     from bayestl.studies import gap
 
     if o.variant == "G2":
-        return gap.scarcity(n_seeds=o.repeats or 5, n_jobs=o.jobs, verbose=o.verbose)
+        return gap.scarcity(o.sizes, o.only, o.repeats or 5, n_jobs=o.jobs, verbose=o.verbose)
     return gap.run(o.variant or "G1", o.only, o.repeats or 5, n_jobs=o.jobs, verbose=o.verbose)
 
 
@@ -151,8 +151,8 @@ OF_OPTION = {
 }
 """How errors of the cases begin, and the option that they are about."""
 _USED = {
-    Case.no: {"repeats", "hide", "split"},
-    Case.gap: {"repeats", "variant"},
+    Case.no: {"repeats", "hide", "split", "variant"},
+    Case.gap: {"repeats", "variant", "sizes"},
     Case.color: {"repeats", "hide"},
     Case.elements: {"repeats", "hide"},
     Case.molecules: {"repeats", "variant", "sizes"},
@@ -172,6 +172,8 @@ def refuse_unused(case: Case, given: dict[str, Any]) -> None:
             raise ValueError(f"--{name} is for {others}, not for {case.value}")
     if case is Case.enthalpies and given["variant"] != "full" and given["hide"] is not None:
         raise ValueError("--hide: draws of enthalpies hide the measurement; it is for enthalpies with --variant full")
+    if case is Case.gap and given["variant"] != "G2" and given["sizes"] is not None:
+        raise ValueError("--sizes: the folds of G0 and G1 use all measured gaps; it is for gap with --variant G2")
     if case is Case.enthalpies and given["variant"] == "full" and given["sizes"] is not None:
         raise ValueError("--sizes: with --variant full all enthalpies are used")
     if given["hide"] not in (None, "row", "target"):
@@ -205,7 +207,7 @@ def reproduce(
     variant: Annotated[
         str | None,
         typer.Option(
-            help="gap: G0, G1 (default) or G2; molecules: freesolv, polarizability, frameworks (default: these three) or "
+            help="no: cohesion, with further properties of the metals; gap: G0, G1 (default) or G2; molecules: freesolv, polarizability, frameworks (default: these three) or "
             "coarse; enthalpies: the source scan (default), oqmd or mp, or full (all sources, five folds); fidelities: few (default) or all labels; fidelities-of-gaps: offsets (of each functional, no folds); small-tables: names of tables, comma-separated."
         ),
     ] = None,
@@ -213,7 +215,7 @@ def reproduce(
         str | None,
         typer.Option(
             help="molecules, enthalpies, small-tables: rows with both labels, comma-separated (20,40,80; 100); "
-            "fidelities-of-gaps: PBE gaps in training (all)."
+            "gap --variant G2: measured gaps in training (50,100,200,400,800); fidelities-of-gaps: PBE gaps in training (all)."
         ),
     ] = None,
     targets: Annotated[

@@ -6,6 +6,8 @@ The features of a surface are properties of its metal, its facet and the coordin
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -25,11 +27,19 @@ _COORDINATION = {"111": 9.0, "211": 7.0, "110": 7.0, "311": 7.0, "532": 6.0}
 _STEPS = {("N2", "N*", "N*"): "N2", ("NO", "N*", "O*"): "NO", ("O2", "O*", "O*"): "O2"}
 
 
-def load_no_decomposition() -> Dataset:
+def load_no_decomposition(cohesion: bool = False) -> Dataset:
     """Activation energies of three steps of NO decomposition on 10 metals x 5 facets (Falsig et al. 2014, by DFT).
 
     The tasks ``N2``, ``NO`` and ``O2`` are the steps N* + N* -> N2, N* + O* -> NO and O* + O* -> O2.  ``groups`` are
     the metals.
+
+    Parameters
+    ----------
+    cohesion : bool
+        Add five properties of the pure metal that matminer installs: Miedema's work function (V), electron density (cube
+        root, in d.u.) and molar volume (cm^3/mol; de Boer et al. 1988, Cohesion in Metals), the cohesive energy (eV/atom)
+        and the number of d electrons.  They stand in for the centre of the d band, which decides how strongly a metal binds
+        N and O.
 
     Returns
     -------
@@ -64,6 +74,7 @@ def load_no_decomposition() -> Dataset:
     surfaces = [(metal, facet) for metal in metals for facet in sorted(_COORDINATION)]
     index = pd.Index([f"{m}({f})" for m, f in surfaces], name="surface")
     features = []
+    further = _cohesion() if cohesion else None
     for metal, facet in surfaces:
         element = Element(metal)
         features.append(
@@ -76,6 +87,7 @@ def load_no_decomposition() -> Dataset:
                 "melting_point": float(element.melting_point or np.nan),
                 **{f"facet_{f}": float(f == facet) for f in sorted(_COORDINATION)},
                 "coordination": _COORDINATION[facet],
+                **({} if further is None else further(metal)),
             }
         )
     Y = pd.DataFrame([values.get(s, {}) for s in surfaces], index=index, columns=["N2", "NO", "O2"], dtype=float)
@@ -89,3 +101,24 @@ def load_no_decomposition() -> Dataset:
         CATAPP.address,
         pd.Series([m for m, _ in surfaces], index=index, name="metal"),
     )
+
+
+def _cohesion() -> Callable[[str], dict[str, float]]:
+    """What the tables of matminer say of the cohesion of a metal."""
+    from matminer.utils.data import CohesiveEnergyData, MagpieData
+    from pymatgen.core import Element
+
+    with (files("matminer.utils.data_files") / "Miedema.csv").open(encoding="utf-8") as file:
+        miedema = pd.read_csv(file, index_col="element")
+    energies, magpie = CohesiveEnergyData(), MagpieData()
+
+    def of(metal: str) -> dict[str, float]:
+        return {
+            "work_function": float(miedema.loc[metal, "electronegativity"]),
+            "electron_density": float(miedema.loc[metal, "electron_density"]) ** (1 / 3),
+            "molar_volume": float(miedema.loc[metal, "molar_volume"]),
+            "cohesive_energy": float(energies.get_elemental_property(metal)),
+            "d_electrons": float(magpie.get_elemental_property(Element(metal), "NdValence")),
+        }
+
+    return of

@@ -96,6 +96,7 @@ def run(
     n_repeats: int = 10,
     hide: str = "row",
     split: str = "kfold",
+    variant: str | None = None,
     only: list[str] | None = None,
     seed: int = 0,
     n_jobs: int | None = 2,
@@ -111,6 +112,8 @@ def run(
         Whether a held-out surface loses all labels (then ``N2 - NO`` is scored too) or keeps those of the other steps.
     split : {"kfold", "metal"}
         Random folds, or leave one metal out.
+    variant : "cohesion", optional
+        Features of the protocol, or also properties of the pure metals (:func:`load_no_decomposition`).
     only : list of str, optional
         Names of the models to run; by default all.
     seed : int
@@ -123,11 +126,13 @@ def run(
     Raises
     ------
     ValueError
-        For another split, or a name that is not among the models.
+        For another split or variant, or a name that is not among the models.
     """
     if split not in ("kfold", "metal"):
         raise ValueError(f"split must be kfold or metal, got {split!r}")
-    data = load_no_decomposition()
+    if variant not in (None, "cohesion"):
+        raise ValueError(f"variant must be cohesion, or left out, got {variant!r}")
+    data = load_no_decomposition(cohesion=variant == "cohesion")
     chosen = choose(models(seed, data), only)
     cv = RepeatedKFold(n_splits=5, n_repeats=n_repeats, random_state=0) if split == "kfold" else LeaveOneGroupOut()
     comparison = compare(

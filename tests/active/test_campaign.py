@@ -1,9 +1,7 @@
 """What a campaign promises: sound suggestions, nothing lost, two at a time, everything again after opening."""
 
 import multiprocessing
-import os
 import random
-import signal
 import sqlite3
 import time
 
@@ -11,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.campaigns import TASKS, answers, campaign, model, table
+from support.processes import Worker, suggest_and_tell, tell
 
 import bayestl as btl
 from bayestl.active import Between, Campaign, Learn, LedgerError, Maximise, plot_campaign
@@ -203,33 +202,17 @@ def test_bad_campaigns_are_named(tmp_path):
             Campaign(pool, TASKS, Maximise("exp"), model(), tmp_path / "x.db", **kwargs)
 
 
-def _tell_until_killed(path, start, pipe):
-    own = Campaign.open(path, verbose=False)
-    for i in range(start, 10_000):
-        own.tell(pd.DataFrame({"row": [f"m{i % 40}"], "task": ["exp"], "value": [float(i)]}))
-        os.write(pipe, i.to_bytes(4, "little"))
-
-
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="Windows")
 def test_a_kill_at_any_point_loses_nothing_that_was_acknowledged(tmp_path):
     path = tmp_path / "c.db"
     campaign(path)
     acknowledged: list[int] = []
-    context = multiprocessing.get_context("fork")
     delay = random.Random(0)
     for _ in range(50):
-        read, write = os.pipe()
-        process = context.Process(target=_tell_until_killed, args=(path, len(acknowledged), write))
-        process.start()
-        os.close(write)
-        acknowledged += [int.from_bytes(os.read(read, 4), "little")]  # it is in its loop now
+        worker = Worker(tell, path, len(acknowledged))
+        said = [worker.hear()]  # it is in its loop now
         time.sleep(delay.uniform(0, 0.05))
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        while rest := os.read(read, 4):
-            acknowledged.append(int.from_bytes(rest, "little"))
-        os.close(read)
+        acknowledged += [int.from_bytes(i, "little") for i in said + worker.kill()]
         values = Campaign.open(path, verbose=False).results()["value"].tolist()
         assert values[: len(acknowledged)] == [float(i) for i in acknowledged]
         acknowledged = [int(v) for v in values]  # what was written but not acknowledged counts too
@@ -238,24 +221,15 @@ def test_a_kill_at_any_point_loses_nothing_that_was_acknowledged(tmp_path):
     assert len(acknowledged) >= 50
 
 
-def _suggest_and_tell(path, times):
-    own = Campaign.open(path, verbose=False)
-    for _ in range(times):
-        own.tell(answers(own.suggest(2)))
-
-
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="Windows")
 def test_two_processes_share_a_ledger(tmp_path):
     path = tmp_path / "c.db"
     campaign(path)  # from nothing: no model is fitted in the forks
-    context = multiprocessing.get_context("fork")
-    both = [context.Process(target=_suggest_and_tell, args=(path, 1)) for _ in range(2)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join()
-        assert process.exitcode == 0
+    both = [Worker(suggest_and_tell, path, 1) for _ in range(2)]
+    for worker in both:
+        worker.hear()
+        worker.process.join()
+        assert worker.process.exitcode == 0
     own = Campaign.open(path, verbose=False)
     pairs = own.suggestions()[["row", "task"]]
     assert not pairs.duplicated().any()

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import random
-import signal
 import sqlite3
 import time
 from collections import Counter
@@ -13,12 +12,12 @@ import pandas as pd
 import pytest
 from support.campaigns import answers, campaign, table
 from support.ledgers import bytes_damaged, content_damaged, copied, interrupted, state
+from support.processes import Worker, begin, tell_suggest_withdraw
 
 import bayestl as btl
 from bayestl.active import Between, Campaign, Learn, LedgerError
 
-needs_fork = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-forks = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+needs_server = pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="Windows")
 
 
 @pytest.fixture(scope="module")
@@ -179,46 +178,10 @@ def test_names_of_files_are_taken_as_they_are(tmp_path, name):
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
-def _work_until_killed(path, start, pipe, seed):
-    """Tell, suggest and withdraw, and say of each when it is done."""
-    own, draw = Campaign.open(path, verbose=False), random.Random(seed)
-    for i in range(start, start + 10_000):
-        kind = draw.choice(["tell", "tell", "suggest", "withdraw"])
-        if kind == "tell":
-            own.tell(
-                pd.DataFrame(
-                    {
-                        "row": [f"m{(i + k) % 40}" for k in (0, 7)],
-                        "task": ["exp", "dft"],
-                        "value": [float(i), -float(i)],
-                    }
-                )
-            )
-        elif kind == "suggest":
-            own.ledger.suggest([{**PICK, "row": i, "score": float(i)}], None, "none", i)
-        else:
-            known = own.results("known")["id"].tolist()
-            own.withdraw(known[-1:])
-            kind, i = "withdraw", known[-1] if known else 0
-        os.write(pipe, f"{kind} {i}\n".encode())
-
-
-PICK = {
-    "task": "another",
-    "cost": 1.0,
-    "predicted": None,
-    "lower": None,
-    "upper": None,
-    "hit": None,
-    "reason": "a test",
-}
-
-
-@needs_fork
-@forks
-@pytest.mark.parametrize("times", [15, pytest.param(500, marks=pytest.mark.slow)])
+@needs_server
+@pytest.mark.parametrize("times", [15, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_kill_loses_tears_and_doubles_nothing(tmp_path, times):
-    path, delay, context = tmp_path / "c.db", random.Random(0), multiprocessing.get_context("fork")
+    path, delay = tmp_path / "c.db", random.Random(0)
     campaign(path)
     told: list[int] = []
     start = 0
@@ -228,18 +191,11 @@ def test_a_kill_loses_tears_and_doubles_nothing(tmp_path, times):
             for file in tmp_path.iterdir():
                 file.unlink()
             campaign(path)
-        read, write = os.pipe()
-        process = context.Process(target=_work_until_killed, args=(path, start, write, k))
-        process.start()
-        os.close(write)
-        said = os.read(read, 1)
+        worker = Worker(tell_suggest_withdraw, path, start, k)
+        said = [worker.hear()]
         time.sleep(delay.uniform(0, 0.03))
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        while rest := os.read(read, 1 << 16):
-            said += rest
-        os.close(read)
-        done = [line.split() for line in said.decode().splitlines() if line]
+        said += worker.kill()
+        done = [line.decode().split() for line in said]
         told += [int(i) for kind, i in done if kind == "tell"]
         own = Campaign.open(path, verbose=False)
         results = own.ledger.table("results")
@@ -258,18 +214,16 @@ def test_a_kill_loses_tears_and_doubles_nothing(tmp_path, times):
         assert {p.name for p in tmp_path.iterdir()} <= {"c.db", "c.db-journal"}
 
 
-@needs_fork
-@forks
+@needs_server
 def test_a_kill_while_a_campaign_begins_leaves_nothing_under_its_name_or_all(tmp_path):
-    context, delay = multiprocessing.get_context("fork"), random.Random(0)
+    delay = random.Random(0)
     begun = 0
     for k in range(12):
         path = tmp_path / f"{k}.db"
-        process = context.Process(target=campaign, args=(path,))
-        process.start()
+        worker = Worker(begin, path)
+        worker.hear()
         time.sleep(delay.uniform(0, 0.04))
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
+        worker.kill()
         if path.exists():
             begun += 1
             assert len(Campaign.open(path, verbose=False).pool) == 40

@@ -51,6 +51,20 @@ def test_no_decomposition(data_folder):
     assert data.X.shape == (50, 12)
     assert data.groups.nunique() == 10
     assert data.Y.loc["Pd(111)", "O2"] == 0.61
+    further = datasets.load_no_decomposition(cohesion=True)
+    pd.testing.assert_frame_equal(further.X[data.X.columns], data.X)
+    pd.testing.assert_frame_equal(further.Y, data.Y)
+    palladium = further.X.drop(columns=data.X.columns).loc["Pd(111)"]
+    expected = {
+        "work_function": 5.45,
+        "electron_density": 1.67,
+        "molar_volume": 8.90,
+        "cohesive_energy": 3.89,
+        "d_electrons": 10,
+    }
+    pd.testing.assert_series_equal(
+        palladium, pd.Series(expected), check_names=False, rtol=0.001
+    )  # de Boer et al., Kittel
 
 
 def test_a_missing_or_changed_file_is_named(monkeypatch, tmp_path):

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import results
 
-from bayestl.evaluation.figures import command_of, write_run
+from bayestl.evaluation.figures import command_of, figures, write_run
+from bayestl.studies.gap import Curve
 
 NAMES = sorted(path.stem for path in results.RECORDS.glob("*.csv"))
 FIELD = re.compile(r"\{(\w+)(:[^{}]*)?\}")
@@ -75,6 +76,20 @@ def test_a_run_fills_the_rows_of_its_command(name, command):
         assert made
         assert {c for c in row if row[c] != old[c]} <= {*record.made, "version", "date"}
     assert record.take({"command": f"{command} --other", "version": "9", "date": "2031-02-03"}, figures) == 0
+
+
+def test_the_curve_of_gaps_has_what_its_record_needs():
+    records = pd.DataFrame(
+        [(n, seed, model, 0.3 + seed / 10) for n in (50, 100) for seed in (0, 1) for model in ("independent", "chain")],
+        columns=["n", "seed", "model", "mae"],
+    )
+    record = results.Record.read("gap-G2")
+    assert (
+        record.take({"command": record.rows[0]["run"], "version": "9", "date": "2031-02-03"}, figures(Curve(records)))
+        == 6
+    )
+    assert [row["date"] for row in record.rows[:3]] == ["2031-02-03", "2031-02-03", "2026-11-24"]
+    assert record.rows[0]["cut by transfer"] == "0.00 ± 0.00"
 
 
 def test_a_run_without_a_model_leaves_its_row():

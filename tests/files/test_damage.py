@@ -99,9 +99,9 @@ def test_damaged_models_are_refused(saved, tmp_path):
 
 @pytest.mark.slow
 def test_damaged_models_of_all_kinds_are_refused(saved, tmp_path):
-    counts = damage(saved, [*MODELS, *MORE], 280, tmp_path)
+    counts = damage(saved, [*MODELS, *MORE], 140, tmp_path)
     print(*(f"{kind}, {end}: {k}" for (kind, end), k in sorted(counts.items())), sum(counts.values()), sep="\n")
-    assert sum(counts.values()) > 5000
+    assert sum(counts.values()) > 2500
 
 
 def test_every_bit_of_a_header_matters(saved, tmp_path):
