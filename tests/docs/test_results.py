@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import results
+from typer.testing import CliRunner
 
+from bayestl.cli import app, cases
 from bayestl.evaluation.figures import command_of, figures, write_run
 from bayestl.studies.gap import Curve
 
@@ -138,3 +140,14 @@ def test_options_that_leave_figures_as_they_are_are_no_part_of_a_command(words, 
     import shlex
 
     assert command_of(shlex.split(words)) == kept
+
+
+@pytest.mark.parametrize("case", ["no", "color", "elements", "molecules"])
+def test_reproduce_leaves_its_figures_with_the_command(case, tmp_path, monkeypatch):
+    monkeypatch.setitem(cases.RUN, cases.Case(case), lambda o: pd.DataFrame({"model": ["a"], "mae": [1.5]}))
+    arguments = ["reproduce", case, "--repeats", "2", "-o", str(tmp_path / "out"), "-q"]
+    monkeypatch.setattr("sys.argv", ["bayestl", *arguments])
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (run["command"], run["version"]) == (f"bayestl reproduce {case} --repeats 2", "0.1.0")
+    assert pd.read_csv(tmp_path / "out" / "figures.csv").to_dict("list") == {"model": ["a"], "mae": [1.5]}
