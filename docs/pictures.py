@@ -35,7 +35,9 @@ def readme() -> None:
     ):
         plots.plot_parity(comparison, name, VOLUME[1], ax=ax)
         error = comparison.table["mae"].loc[(VOLUME[1], name), "mean"]
+        ax.set_title("", loc="left")
         ax.set_title(f"{title}: error {error:.2f}", fontsize=10)
+        ax.legend(frameon=False, fontsize=7.5, loc="upper left", handletextpad=0.1)
         ax.set_xlabel("measured volume, ln(cm³/mol)")
         ax.set_ylabel("predicted")
     plots.plot_task_correlation(hardness, ax=right)

@@ -115,7 +115,7 @@ def fit(
         of_auto = options_of_auto(model.value, names, target, budget)
         torch_device(device, 0)  # before the features, which may take minutes
         parents = parents_in(graph, names, [model.value])
-        specified = make_tasks(names, likelihoods)
+        specified = make_tasks(names, likelihoods, table.units)
         named = dict.fromkeys(names) | {t.name: t.likelihood for t in specified or ()}
         Y = read_labels(table, named, evident=model == ModelName.auto)
         errors = standard_errors(table, std, names, note)

@@ -93,7 +93,7 @@ def compare(
         chosen, targets = models_in(models), names_in(target, "--target")
         parents = parents_in(graph, names, chosen)
         only = targets[0] if len(targets) == 1 else None
-        task_list = make_tasks(names, likelihoods)
+        task_list = make_tasks(names, likelihoods, table.units)
         named = dict.fromkeys(names) | {t.name: t.likelihood for t in task_list or ()}
         Y = read_labels(table, named, evident=ModelName.auto in chosen)
         if ModelName.auto in chosen:

@@ -128,19 +128,20 @@ LIKELIHOODS = {
 """Names of the likelihoods on the command line, with their classes."""
 
 
-def make_tasks(names: list[str], likelihoods: str | None) -> list[Any] | None:
-    """Tasks with the likelihoods named by the option; None without any."""
+def make_tasks(names: list[str], likelihoods: str | None, units: Mapping[str, str] | None = None) -> list[Any] | None:
+    """Tasks with the likelihoods named by the option and the units that the file tells; None without any."""
     import bayestl as btl
 
-    chosen = []
+    chosen = {name: btl.Task(name, unit=unit) for name, unit in (units or {}).items() if name in names}
     for pair in names_in(likelihoods, "--likelihoods"):
         name, sign, kind = (part.strip() for part in pair.rpartition("="))
         if not sign or name not in names:
             raise ValueError(f"--likelihoods: {pair!r} is not TASK=LIKELIHOOD with a task of {names}")
         if kind not in LIKELIHOODS:
             raise ValueError(f"--likelihoods: no likelihood {kind!r}; there are {list(LIKELIHOODS)}")
-        chosen.append(btl.Task(name, getattr(btl, LIKELIHOODS[kind])()))
-    return chosen or None
+        unit = chosen[name].unit if name in chosen else ""
+        chosen[name] = btl.Task(name, getattr(btl, LIKELIHOODS[kind])(), unit)
+    return [chosen[name] for name in names if name in chosen] or None
 
 
 def models_in(text: str) -> list[str]:

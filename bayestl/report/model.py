@@ -150,7 +150,7 @@ def _with_shifts(offsets: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
 
 def chosen_section(model: AutoTransfer, title: str = "What was chosen") -> Section:
     """What a fitted :class:`~bayestl.AutoTransfer` says of itself, a paragraph for each of its sentences."""
-    text = units_typeset(model.summary().replace("\n  ", " "), model.table_)
+    text = units_typeset(model.summary().replace("\n  ", " ").replace("+-", "±"), model.table_)
     lines = [line for line in text.splitlines() if line.strip()]
     how = "From held-out labels of the table to which AutoTransfer is fitted: "
     return Section(title).text(how + lines[0]).conclusion(lines[1:]).terms("held-out", "nats")

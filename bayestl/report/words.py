@@ -58,7 +58,7 @@ def _transfer(comparison: Comparison, v: Verdict) -> str:
         return ""
     unit = _unit(comparison, v.quantity)
     what = _error(comparison, v)
-    models = f"{v.informed!r} against {comparison.alone!r}, {HIDDEN[comparison.hide]}"
+    models = f"{v.informed!r} against {comparison.alone!r}, mean over held-out labels, {HIDDEN[comparison.hide]}"
     pair = f"{_number(v.error.one)} against {_number(v.error.other)}{unit}"
     told = v.error.sign == v.score.sign
     if v.score.sign < 0:

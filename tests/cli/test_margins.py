@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from bayestl.cli.inputs import make_tasks
 from bayestl.cli.reading import read
 
 UNITS = [
@@ -83,6 +84,15 @@ def test_rows_of_data_are_kept(tmp_path, ending):
     for k, (row, blank) in enumerate(itertools.product(LAST, (True, False))):
         table = read(written(tmp_path / f"last-{k}.{ending}", [*ROWS, *([None] if blank else []), row]))
         assert list(table.text("formula"))[-1] == row[0], row
+
+
+def test_units_of_the_file_are_those_of_the_tasks(tmp_path):
+    units = read(written(tmp_path / "a.csv", [["", "[eV]", "in K"], *ROWS])).units
+    assert units == {"gap": "eV", "temperature": "K"}
+    tasks = make_tasks(["temperature", "gap"], "gap=censored", units)
+    assert [(t.name, t.unit, t.likelihood is None) for t in tasks] == [("temperature", "K", True), ("gap", "eV", False)]
+    assert make_tasks(["gap"], None, {}) is None
+    assert read(written(tmp_path / "b.csv", [["", "-", "W/(m K)"], *ROWS])).units == {"temperature": "W/(m K)"}
 
 
 def test_text_columns_alone_have_no_units(tmp_path):

@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import results
+from typer.testing import CliRunner
 
-from bayestl.evaluation.figures import command_of, write_run
+from bayestl.cli import app, cases
+from bayestl.evaluation.figures import command_of, figures, write_run
+from bayestl.studies.gap import Curve
 
 NAMES = sorted(path.stem for path in results.RECORDS.glob("*.csv"))
 FIELD = re.compile(r"\{(\w+)(:[^{}]*)?\}")
@@ -77,6 +80,20 @@ def test_a_run_fills_the_rows_of_its_command(name, command):
     assert record.take({"command": f"{command} --other", "version": "9", "date": "2031-02-03"}, figures) == 0
 
 
+def test_the_curve_of_gaps_has_what_its_record_needs():
+    records = pd.DataFrame(
+        [(n, seed, model, 0.3 + seed / 10) for n in (50, 100) for seed in (0, 1) for model in ("independent", "chain")],
+        columns=["n", "seed", "model", "mae"],
+    )
+    record = results.Record.read("gap-G2")
+    assert (
+        record.take({"command": record.rows[0]["run"], "version": "9", "date": "2031-02-03"}, figures(Curve(records)))
+        == 6
+    )
+    assert [row["date"] for row in record.rows[:3]] == ["2031-02-03", "2031-02-03", "2026-11-24"]
+    assert record.rows[0]["cut by transfer"] == "0.00 ± 0.00"
+
+
 def test_a_run_without_a_model_leaves_its_row():
     record = results.Record.read("enthalpies")
     before = dict(record.rows[1])
@@ -123,3 +140,14 @@ def test_options_that_leave_figures_as_they_are_are_no_part_of_a_command(words, 
     import shlex
 
     assert command_of(shlex.split(words)) == kept
+
+
+@pytest.mark.parametrize("case", ["no", "color", "elements", "molecules"])
+def test_reproduce_leaves_its_figures_with_the_command(case, tmp_path, monkeypatch):
+    monkeypatch.setitem(cases.RUN, cases.Case(case), lambda o: pd.DataFrame({"model": ["a"], "mae": [1.5]}))
+    arguments = ["reproduce", case, "--repeats", "2", "-o", str(tmp_path / "out"), "-q"]
+    monkeypatch.setattr("sys.argv", ["bayestl", *arguments])
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (run["command"], run["version"]) == (f"bayestl reproduce {case} --repeats 2", "0.1.0")
+    assert pd.read_csv(tmp_path / "out" / "figures.csv").to_dict("list") == {"model": ["a"], "mae": [1.5]}

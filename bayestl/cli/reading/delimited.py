@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +52,8 @@ class Sheet(NamedTuple):
     """What ``places`` are: ``"line"`` or ``"row"``."""
     assumed: list[str]
     separator: str | None = None
+    units: Mapping[int, str] = {}
+    """What a row of units says of a column, by its position."""
 
 
 Records = list[tuple[int, list[str]]]
@@ -82,10 +84,11 @@ def split(text: str, path: Path, how: Reading) -> Sheet:
     if titles := [at for at, cells in found[: len(found) - len(kept)] if any(cells)]:
         assumed.append(f"line {', '.join(map(str, titles))} is a title")
     (line, header), *rows = kept
-    rows, around = without_margins(header, rows, "line")
+    rows, around, units = without_margins(header, rows, "line")
     header, rows, further = _square(header, rows, separator, path)
     assumed += around
-    return Sheet(header, [cells for _, cells in rows], [at for at, _ in rows], "line", assumed + further, separator)
+    places = [at for at, _ in rows]
+    return Sheet(header, [cells for _, cells in rows], places, "line", assumed + further, separator, units)
 
 
 def above(lines: list[str], how: Reading) -> tuple[int, str | None, list[str], str | None]:
@@ -173,11 +176,11 @@ def _without_title(rows: Records) -> Records:
     return rows[rows_above([cells for _, cells in rows[:LOOKED_AT]]) :]
 
 
-def without_margins(header: Sequence[Any], rows: list[Any], place: str) -> tuple[list[Any], list[str]]:
-    """The rows, each with its place, without a row of units below the names and without notes at the end, and what was left out."""
+def without_margins(header: Sequence[Any], rows: list[Any], place: str) -> tuple[list[Any], list[str], dict[int, str]]:
+    """The rows, each with its place, without a row of units below the names and without notes at the end, what was found, and the units."""
     told = []
-    if rows and (units := _units(rows[0][1], [cells for _, cells in rows[1:LOOKED_AT]])):
-        told.append(f"{place} {rows[0][0]} holds units ({', '.join(units)}), which are left out")
+    if units := _units(rows[0][1], [cells for _, cells in rows[1:LOOKED_AT]]) if rows else {}:
+        told.append(f"{place} {rows[0][0]} holds units ({', '.join(units.values())})")
         rows = rows[1:]
     end = len(rows)
     while end > 1 and _is_note(rows[end - 1][1], len(header)):
@@ -187,26 +190,26 @@ def without_margins(header: Sequence[Any], rows: list[Any], place: str) -> tuple
         end = apart
     if end < len(rows):
         told.append(f"the text from {place} {rows[end][0]} on is taken for notes and left out")
-    return rows[:end], told
+    return rows[:end], told, units
 
 
-def _units(cells: Sequence[Any], below: list[Any]) -> list[str]:
-    """The units in a row below the names; none where it is a row of data.
+def _units(cells: Sequence[Any], below: list[Any]) -> dict[int, str]:
+    """The units in a row below the names, by position; none where it is a row of data.
 
     Each of its cells is a unit above numbers, or empty, or a word such as ``"unit"`` above text.
     """
-    units = []
+    units: dict[int, str] = {}
     for j, cell in enumerate(cells):
         if cell in ("", None):
             continue
         if not isinstance(cell, str) or shape(cell):
-            return []
+            return {}
         column = [row[j] for row in below if j < len(row) and not is_missing(row[j])]
         numbers = sum(not isinstance(v, str) or bool(shape(v.lstrip("<>≤≥~ "))) for v in column)
         if 2 * numbers > len(column) and _UNIT.fullmatch(cell):
-            units.append(cell)
+            units[j] = re.sub(r"^in\s|^\[(.*)\]$|^\(([^()]*)\)$", r"\1\2", cell).strip()
         elif not _NO_UNIT.fullmatch(cell):
-            return []
+            return {}
     return units
 
 

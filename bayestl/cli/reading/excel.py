@@ -51,7 +51,7 @@ def sheet(path: Path, how: Reading) -> Sheet:
     if title:
         assumed.append(f"row {', '.join(str(at) for at, _ in rows[:title])} is a title")
     (top, header), *body = rows[title:]
-    body, around = without_margins(header, body, "row")
+    body, around, units = without_margins(header, body, "row")
     assumed += around
     _refuse_merged(chosen, top, body[-1][0] if body else top, path)
     _refuse_uncalculated(chosen, path)
@@ -67,7 +67,7 @@ def sheet(path: Path, how: Reading) -> Sheet:
     cells = [row[:width] for _, row in body]
     if hidden := sum(bool(chosen.row_dimensions[at].hidden) for at, _ in body):
         assumed.append(f"{hidden} hidden rows are read too")
-    return Sheet(header[:width], cells, [at for at, _ in body], "row", assumed)
+    return Sheet(header[:width], cells, [at for at, _ in body], "row", assumed, units=units)
 
 
 def _chosen(book: Any, path: Path, name: str | None) -> tuple[Any, list[str]]:

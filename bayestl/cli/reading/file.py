@@ -126,7 +126,8 @@ def of_cells(path: Path, sheet: Sheet, how: Reading) -> FileTable:
         assumed.append("decimal commas")
     cells = {name: pd.Series(list(column), dtype=object) for name, column in zip(names, chosen, strict=True)}
     places = np.array([sheet.places[i] for i in kept], dtype=int)
-    return FileTable(path, pd.DataFrame(cells), places, sheet.place, decimal, assumed)
+    units = {name: sheet.units[j] for name, j in zip(names, full, strict=True) if sheet.units.get(j, "-") != "-"}
+    return FileTable(path, pd.DataFrame(cells), places, sheet.place, decimal, assumed, units)
 
 
 def _names(header: list[str], path: Path, positions: list[int] | None = None) -> list[str]:

@@ -38,6 +38,8 @@ class FileTable:
     place: str = "line"
     decimal: str = "."
     assumed: list[str] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)
+    """Units of columns, from a row of units."""
     facts: dict[str, Facts] | None = None
     """What the columns hold, where these rows are part of a larger table; else these cells show it."""
     _read: dict[str, list[float | None]] = field(default_factory=dict, repr=False)
