@@ -62,7 +62,7 @@ def _gap(o: Options) -> Any:
     from bayestl.studies import gap
 
     if o.variant == "G2":
-        return gap.scarcity(n_seeds=o.repeats or 5, n_jobs=o.jobs, verbose=o.verbose)
+        return gap.scarcity(o.sizes, o.only, o.repeats or 5, n_jobs=o.jobs, verbose=o.verbose)
     return gap.run(o.variant or "G1", o.only, o.repeats or 5, n_jobs=o.jobs, verbose=o.verbose)
 
 
@@ -153,7 +153,7 @@ WRITTEN = (Case.gap, Case.molecules, Case.enthalpies, Case.fidelities, Case.fide
 """Cases whose result has a method ``write`` for a folder."""
 _USED = {
     Case.no: {"repeats", "hide", "split", "variant"},
-    Case.gap: {"repeats", "variant"},
+    Case.gap: {"repeats", "variant", "sizes"},
     Case.color: {"repeats", "hide"},
     Case.elements: {"repeats", "hide"},
     Case.molecules: {"repeats", "variant", "sizes"},
@@ -173,6 +173,8 @@ def refuse_unused(case: Case, given: dict[str, Any]) -> None:
             raise ValueError(f"--{name} is for {others}, not for {case.value}")
     if case is Case.enthalpies and given["variant"] != "full" and given["hide"] is not None:
         raise ValueError("--hide: draws of enthalpies hide the measurement; it is for enthalpies with --variant full")
+    if case is Case.gap and given["variant"] != "G2" and given["sizes"] is not None:
+        raise ValueError("--sizes: the folds of G0 and G1 use all measured gaps; it is for gap with --variant G2")
     if case is Case.enthalpies and given["variant"] == "full" and given["sizes"] is not None:
         raise ValueError("--sizes: with --variant full all enthalpies are used")
     if given["hide"] not in (None, "row", "target"):
@@ -214,7 +216,7 @@ def reproduce(
         str | None,
         typer.Option(
             help="molecules, enthalpies, small-tables: rows with both labels, comma-separated (20,40,80; 100); "
-            "fidelities-of-gaps: PBE gaps in training (all)."
+            "gap --variant G2: measured gaps in training (50,100,200,400,800); fidelities-of-gaps: PBE gaps in training (all)."
         ),
     ] = None,
     targets: Annotated[

@@ -13,6 +13,7 @@ from bayestl.datasets import load_elements
 from bayestl.evaluation.calibration import calibration_table
 from bayestl.evaluation.comparison import Comparison
 from bayestl.evaluation.cross_validation import compare
+from bayestl.models.ensembles.auto import AutoTransfer
 from bayestl.studies import choose
 from bayestl.studies.demo import HARDNESS, VOLUME, hardness_models, volume_models
 
@@ -45,7 +46,7 @@ def run(
     hide : {"target", "row"}
         Whether a held-out element keeps its other labels (``"target"``) or loses all.
     only : list of str, optional
-        Names of the models to run; by default the exact ones.
+        Names of the models to run; by default the exact ones.  ``"auto"`` is :class:`~bayestl.AutoTransfer` of all tasks.
     n_repeats : int
         Repeats of the five folds.
     seed : int
@@ -62,7 +63,8 @@ def run(
         labels = data.Y[list(names)]
         rows = labels.notna().any(axis=1)
         tasks = [task for task in data.tasks if task.name in names]
-        chosen = choose(models(tasks, seed), only or ["independent", "multi-task", "difference"])
+        auto = AutoTransfer(tasks=tasks, random_state=seed, verbose=False)
+        chosen = choose(models(tasks, seed) | {"auto": auto}, only or ["independent", "multi-task", "difference"])
         comparisons.append(
             compare(
                 chosen,

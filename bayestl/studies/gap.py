@@ -10,6 +10,7 @@ G2  only n training rows keep their measured gap: the curve of the error against
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,20 +97,16 @@ class Curve:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """Mean absolute error over seeds with its standard error, and the fraction that transfer saves."""
+        """Mean absolute error over seeds with its standard error, and the fraction that each kind of transfer saves."""
         wide = self.records.pivot(index=["n", "seed"], columns="model", values="mae")
-        mean, se = wide.groupby("n").mean(), wide.groupby("n").sem()
-        cut = (1 - wide["transfer"] / wide["independent"]).groupby("n")
-        return pd.DataFrame(
-            {
-                "independent": mean["independent"],
-                "+-": se["independent"],
-                "transfer": mean["transfer"],
-                "+- ": se["transfer"],
-                "cut": cut.mean(),
-                "cut +-": cut.sem(),
-            }
-        )
+        columns = {}
+        for model in dict.fromkeys(self.records["model"]):
+            mae = wide[model].groupby("n")
+            columns[model, "MAE"], columns[model, "+-"] = mae.mean(), mae.sem()
+            if model != "independent":
+                cut = (1 - wide[model] / wide["independent"]).groupby("n")
+                columns[model, "cut"], columns[model, "cut +-"] = cut.mean(), cut.sem()
+        return pd.DataFrame(columns)
 
     def write(self, folder: Path) -> None:
         """Write the curve as CSV and as a picture."""
@@ -200,16 +197,44 @@ def run(
     return Result(case, comparison, checks(comparison))
 
 
-def scarcity(sizes: tuple[int, ...] = SIZES, n_seeds: int = 5, n_jobs: int | None = 2, verbose: bool = True) -> Curve:
-    """Run G2: the error on the held-out fold against the number of measured gaps in training."""
+def scarcity(
+    sizes: Sequence[int] | None = None,
+    only: list[str] | None = None,
+    n_seeds: int = 5,
+    n_jobs: int | None = 2,
+    verbose: bool = True,
+) -> Curve:
+    """Run G2: the error on the held-out fold against the number of measured gaps in training.
+
+    Parameters
+    ----------
+    sizes : sequence of int, optional
+        Numbers of measured gaps in training (50 to 800).
+    only : list of str, optional
+        Ways of transfer, of ``"chain"`` and ``"difference"``; by default both.  The model without transfer always runs.
+    n_seeds : int
+        Draws of the measured gaps; each has a fold of its own.
+    n_jobs : int, optional
+        Processes, as in joblib.
+    verbose : bool
+        Progress on a terminal.
+    """
     X, Y, tasks = table(True, n_jobs, verbose)
-    jobs = [(n, seed) for seed in range(n_seeds) for n in sizes]
+    ways = list(choose(_ways(tasks, 0), only))
+    jobs = [(ways, n, seed) for seed in range(n_seeds) for n in sizes or SIZES]
     calls = [(X, Y, tasks, *job) for job in jobs]
     per_job = in_parallel(_scarce, calls, n_jobs, "scarcity", verbose)
     return Curve(pd.DataFrame([record for records in per_job for record in records]))
 
 
-def _scarce(X: pd.DataFrame, Y: pd.DataFrame, tasks: list[Task], n: int, seed: int) -> list[dict[str, Any]]:
+def _ways(tasks: list[Task], seed: int) -> dict[str, Any]:
+    common: dict[str, Any] = {"tasks": tasks, "random_state": seed, "verbose": False, "n_starts": 1}
+    return {"chain": ChainGP([SOURCE, TARGET], **common), "difference": DifferenceGP([SOURCE, TARGET], **common)}
+
+
+def _scarce(
+    X: pd.DataFrame, Y: pd.DataFrame, tasks: list[Task], ways: list[str], n: int, seed: int
+) -> list[dict[str, Any]]:
     """Scores on the held-out fold with transfer and without, for ``n`` measured gaps in training."""
     folds = list(OFFICIAL.split(X))
     train, test = folds[seed % len(folds)]
@@ -217,14 +242,13 @@ def _scarce(X: pd.DataFrame, Y: pd.DataFrame, tasks: list[Task], n: int, seed: i
     few = Y.iloc[train].copy()
     few.loc[~np.isin(train, chosen), TARGET] = np.nan
     measured = few[TARGET].notna()
-    common: dict[str, Any] = {"random_state": seed, "verbose": False}
-    with_source = ChainGP([SOURCE, TARGET], tasks=tasks, **common).fit(X.iloc[train], few)
-    alone = ChainGP([TARGET], tasks=tasks[1:], **common).fit(X.iloc[train][measured], few.loc[measured, [TARGET]])
+    alone = ChainGP([TARGET], tasks=tasks[1:], random_state=seed, verbose=False)
+    alone.fit(X.iloc[train][measured], few.loc[measured, [TARGET]])
     known = Y.iloc[test].assign(**{TARGET: np.nan})
-    predictions = {
-        "transfer": with_source.posterior(X.iloc[test], observed=known).marginal(TARGET),
-        "independent": alone.posterior(X.iloc[test]).marginal(TARGET),
-    }
+    predictions = {"independent": alone.posterior(X.iloc[test]).marginal(TARGET)}
+    for way in ways:
+        model = _ways(tasks, seed)[way].fit(X.iloc[train], few)
+        predictions[way] = model.posterior(X.iloc[test], observed=known).marginal(TARGET)
     truth = Y[TARGET].iloc[test].to_numpy()
     return [
         {

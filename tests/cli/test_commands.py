@@ -142,6 +142,7 @@ def test_rows_of_a_report_are_called_by_their_formulas_or_their_names(table, tmp
         (("reproduce", "fidelities-of-gaps", "--folds", "7"), "no fold 7"),
         (("reproduce", "gap", "--targets", "expt"), "--targets is for fidelities-of-gaps"),
         (("reproduce", "enthalpies", "--hide", "row"), "--variant full"),
+        (("reproduce", "gap", "--sizes", "100"), "--variant G2"),
         (("reproduce", "enthalpies", "--variant", "full", "--sizes", "20"), "all enthalpies are used"),
     ],
 )

@@ -69,11 +69,12 @@ def test_the_curve_of_scarcity_is_summarised_and_written(tmp_path):
             {"n": n, "seed": seed, "model": model, "mae": error + 0.01 * rng.uniform(), "crps": 0.1, "nlpd": 0.2}
             for n in (50, 100)
             for seed in range(3)
-            for model, error in (("transfer", 0.3), ("independent", 0.6))
+            for model, error in (("independent", 0.6), ("chain", 0.3), ("difference", 0.15))
         ]
     )
     curve = gap.Curve(records)
-    assert curve.summary["cut"].between(0.45, 0.55).all()
+    assert curve.summary["chain", "cut"].between(0.45, 0.55).all()
+    assert curve.summary["difference", "cut"].between(0.7, 0.8).all()
     assert "independent" in str(curve)
     curve.write(tmp_path / "new")
     assert pd.read_csv(tmp_path / "new" / "gap-G2.csv").shape == records.shape
