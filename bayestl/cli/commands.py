@@ -29,6 +29,7 @@ from bayestl.cli.inputs import (
     make_model,
     make_tasks,
     names_in,
+    of_option,
     options_of_auto,
     parents_in,
     require_roles,
@@ -127,7 +128,7 @@ def fit(
         fitted = make_model(model, names, parents, specified, seed, not quiet, device, **of_auto)
         Y, Y_std = Y.set_axis(X.index, axis=0), read_errors(table, errors, X.index)
         note.show()
-        with table.located():
+        with table.located(), of_option("budget"):
             fitted.fit(X, Y, Y_std=Y_std, groups=None if groups is None else table.text(groups).to_numpy())
         fitted.notes_ = {
             "inputs": {"features": inputs.to_json(), "groups": groups, "name": name, "std": errors},

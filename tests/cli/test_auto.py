@@ -60,5 +60,5 @@ def test_compare_reads_limits_for_every_model(table):
 )
 def test_options_of_the_choice_are_checked(table, tmp_path, options, words):
     out = invoke("fit", table, "--tasks", "dft,measured", "-o", tmp_path / "m", *options)
-    assert out.exit_code == 1
+    assert out.exit_code == 2
     assert words in " ".join(out.output.split())

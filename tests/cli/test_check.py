@@ -77,7 +77,7 @@ def test_the_labels_that_are_named(path):
     assert found["labels"] == ["zero", "gap (eV)"]
     assert found["features"] == ["p (bar)"]
     out = invoke("check", path, "--tasks", "Gap")
-    assert (out.exit_code, out.output.count("\n")) == (1, 1)
+    assert (out.exit_code, out.output.count("\n")) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_compare_takes_no_names_and_groups_for_features(path, tmp_path):
     assert out.exit_code == 0, out.output
     assert "left out of the features: 'Nr' (row numbers), 'T [K]' (constant), 'day' (dates)" in out.output
     refused = invoke("compare", path, *columns, "--groups", "gap (eV)")
-    assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
+    assert (refused.exit_code, refused.output.count("\n")) == (2, 1)
 
 
 @pytest.mark.parametrize("command", ["check", "fit", "predict", "compare", "report", "suggest", "tell", "simulate"])
