@@ -91,7 +91,7 @@ def test_the_curve_of_gaps_has_what_its_record_needs():
         == 6
     )
     assert [row["date"] for row in record.rows[:3]] == ["2031-02-03", "2031-02-03", "2026-11-24"]
-    assert record.rows[0]["cut by transfer"] == "0.00 ± 0.00"
+    assert record.rows[0]["cut"] == "0.00 ± 0.00"
 
 
 def test_a_run_without_a_model_leaves_its_row():
