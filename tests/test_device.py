@@ -208,6 +208,6 @@ def test_a_model_that_computes_on_the_processor_refuses_a_card(table, tmp_path):
     fit = ["fit", tmp_path / "data.csv", "--tasks", "source,target", "--model", "low-rank", "-o", tmp_path / "model"]
     with simulated_device():
         out = CliRunner().invoke(app, [*map(str, fit), "--device", "cuda", "-q"])
-    assert out.exit_code == 1
+    assert out.exit_code == 2
     assert "low-rank computes on the processor" in out.output
     assert not (tmp_path / "model").exists()

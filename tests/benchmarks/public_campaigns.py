@@ -247,7 +247,8 @@ class Result:
     def figures(self) -> pd.DataFrame:
         """The table with one name a column."""
         return self.table().set_axis(
-            [" ".join(filter(None, (what, "se" if side == "se" else ""))) for what, side in self.table().columns], axis=1
+            [" ".join(filter(None, (what, "se" if side == "se" else ""))) for what, side in self.table().columns],
+            axis=1,
         )
 
     def differences(self) -> pd.DataFrame:

@@ -138,4 +138,4 @@ def test_the_features_it_names_are_an_option_as_they_stand(tmp_path, name):
     [line] = [line for line in out.output.splitlines() if line.startswith("features if named")]
     option = shlex.split(line.removeprefix("features if named: "))
     assert option[0] == "--features"
-    assert names_in(option[1]) == [name, "composition:formula"]
+    assert names_in(option[1], "--features") == [name, "composition:formula"]

@@ -169,7 +169,7 @@ def test_what_cannot_be_a_feature_is_refused(tmp_path, spec, words):
     [("a, b", ["a", "b"]), ('"a, b",c', ["a, b", "c"]), (None, []), ('"say ""x""",', ['say "x"'])],
 )
 def test_names_with_commas_are_quoted(text, names):
-    assert names_in(text) == names
+    assert names_in(text, "--features") == names
 
 
 @pytest.mark.parametrize("kind", ["numbers", "categories", "formulas", "smiles"])
