@@ -91,7 +91,7 @@ def run(
     """
     data = load_strehlow_cook()
     chosen = choose(models(list(data.tasks), seed), only)
-    X = CompositionFeatures(("charges",), n_jobs=n_jobs, verbose=verbose).fit_transform(data.X)
+    X = CompositionFeatures(("magpie", "fractions"), n_jobs=n_jobs, verbose=verbose).fit_transform(data.X)
     coloured = np.flatnonzero(data.Y[TARGET].notna())
     folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=n_repeats, random_state=0)
     splits = [
