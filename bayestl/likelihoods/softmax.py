@@ -46,15 +46,15 @@ class ExpectedLogSumExp(torch.autograd.Function):
 
 def _integral(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The expectation (n,) and its derivatives (n, K) in means and variances."""
-    z, weights = (mean.new_tensor(v) for v in np.polynomial.hermite_e.hermegauss(NODES))
+    z, weights = (torch.from_numpy(v).to(mean) for v in np.polynomial.hermite_e.hermegauss(NODES))
     weights = weights / weights.sum()
     sd = variance.clamp_min(1e-12).sqrt()
     low = (mean - SPREAD * sd).amax(1, keepdim=True) - BELOW
     high = (mean + SPREAD * sd).amax(1, keepdim=True) + ABOVE + math.log(mean.shape[1])
     t = low + (high - low) * torch.linspace(0.0, 1.0, STEPS, dtype=mean.dtype, device=mean.device)
     width = ((high - low) / (STEPS - 1)).expand(-1, STEPS).clone()
-    width[:, [0, -1]] *= 0.5
-    width[:, -1] += 1.0  # beyond the last point one minus the product falls as exp(-t)
+    width[:, 0] *= 0.5
+    width[:, -1] = 0.5 * width[:, -1] + 1.0  # beyond the last point one minus the product falls as exp(-t)
     top = high - ABOVE
     rate = (mean[:, :, None] + sd[:, :, None] * z - top[:, :, None]).exp()[:, :, None] * (top - t).exp()[
         :, None, :, None
