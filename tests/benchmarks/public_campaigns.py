@@ -246,10 +246,8 @@ class Result:
     @property
     def figures(self) -> pd.DataFrame:
         """The table with one name a column."""
-        return self.table().set_axis(
-            [" ".join(filter(None, (what, "se" if side == "se" else ""))) for what, side in self.table().columns],
-            axis=1,
-        )
+        table = self.table()
+        return table.set_axis([f"{what} se" if side == "se" else what for what, side in table.columns], axis=1)
 
     def differences(self) -> pd.DataFrame:
         """bayestl minus each other policy, paired by seed: mean regret and mean number found, with standard errors."""

@@ -10,6 +10,7 @@ import random
 import pandas as pd
 
 from bayestl.active import Campaign
+from support.campaigns import answers, campaign
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["bayestl.active.campaign", "bayestl.models.exact.difference", "bayestl.posterior"])
@@ -88,15 +89,11 @@ def tell_suggest_withdraw(path, start, seed, say):
 
 
 def begin(path, say):
-    from support.campaigns import campaign
-
     say(b"!")
     campaign(path)
 
 
 def suggest_and_tell(path, times, say):
-    from support.campaigns import answers
-
     own = Campaign.open(path, verbose=False)
     for _ in range(times):
         own.tell(answers(own.suggest(2)))
