@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import textwrap
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,8 @@ from scipy import stats
 from bayestl.table.table import Table
 from bayestl.table.task import Task
 
+WIDTH = 88
+"""Longest line of text that is printed, in characters."""
 LEAST_LABELS = 3
 """Number of labels below which nothing is said of them."""
 FEW_LABELS = 20
@@ -19,6 +23,11 @@ LEVEL = 0.9
 """Level of the central intervals whose coverage and width are reported."""
 OFF_P = 0.01
 """Probability of a coverage under right intervals below which they are called wrong."""
+
+
+def wrapped(paragraphs: Iterable[str], indent: str = "", between: str = "\n") -> str:
+    """Paragraphs of printed text, none of whose lines is longer than :data:`WIDTH`."""
+    return between.join(textwrap.fill(text, WIDTH, subsequent_indent=indent) for text in paragraphs)
 
 
 def data_in_words(table: Table) -> str:

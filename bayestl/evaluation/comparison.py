@@ -6,13 +6,12 @@ All models are scored on the same splits, so differences are taken fold by fold,
 from __future__ import annotations
 
 import html
-import textwrap
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from bayestl.diagnostics.words import LEVEL, plus_minus
+from bayestl.diagnostics.words import LEVEL, plus_minus, wrapped
 from bayestl.table.table import Table
 
 BELIEVABLE = (0.80, 0.97)
@@ -27,8 +26,6 @@ SCORES = ("mae", "rmse", "crps", "nlpd", "coverage", "width", "interval_score", 
 higher-is-better, the others lower-is-better.  Classes have the last two and ``nlpd`` (the log loss); numbers have all
 but the last two.  A label of which only an interval is known has the error by which the prediction misses the interval, the
 log probability of the interval as log density, and the CRPS outside of it."""
-WIDTH = 100
-"""Characters of a line of text."""
 HIGHER = ("accuracy", "macro_f1")
 """The scores that are higher-is-better."""
 
@@ -214,5 +211,4 @@ def format_table(comparison: Comparison) -> str:
         shown = score_frame(comparison, quantity, "+-")
         lines = shown.to_string(justify="right").splitlines()
         blocks.append("\n".join([comparison.label(quantity), *(f"  {line}".rstrip() for line in lines)]))
-    told = (textwrap.fill(note, WIDTH) for note in notes(comparison))
-    return "\n\n".join([*blocks, "\n".join(told)])
+    return "\n\n".join([*blocks, wrapped(notes(comparison))])

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from bayestl import streams
 from bayestl.diagnostics.draws import Variable
 from bayestl.diagnostics.summary import summary_of_hyperparameters
-from bayestl.diagnostics.words import data_in_words, held_out_in_words
+from bayestl.diagnostics.words import data_in_words, held_out_in_words, wrapped
 from bayestl.distributions import Discrete, Predictive, check_probability
 from bayestl.inference.threads import threads_for
 from bayestl.models.prediction import Predictor
@@ -38,7 +38,7 @@ class Explained(Predictor):
         if self._has_leave_one_out():
             held = self.leave_one_out()
             lines += [held_out_in_words(held[held["task"] == task.name], task) for task in self.tasks_]
-        return "\n".join(lines)
+        return wrapped(lines, indent="  ")
 
     @abstractmethod
     def leave_one_out(self) -> pd.DataFrame:

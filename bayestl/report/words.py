@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 
 import pandas as pd
 
-from bayestl.diagnostics.words import FEW_LABELS, coverage_is_off, intervals_in_words, plus_minus
-from bayestl.evaluation.comparison import HIDDEN, WIDTH, Comparison
+from bayestl.diagnostics.words import FEW_LABELS, coverage_is_off, intervals_in_words, plus_minus, wrapped
+from bayestl.evaluation.comparison import HIDDEN, Comparison
 from bayestl.evaluation.verdict import LEAST_ROWS, Verdict, verdicts
 from bayestl.report.units import unit_typeset
 from bayestl.table.task import Task
@@ -27,7 +26,7 @@ def conclusion(comparison: Comparison, found: Mapping[str, Verdict]) -> dict[str
 def conclusion_as_text(comparison: Comparison) -> str:
     """The conclusion as lines of text, a paragraph for each quantity."""
     told = (f"{quantity}: {' '.join(said)}" for quantity, said in conclusion(comparison, verdicts(comparison)).items())
-    return "\n\n".join(textwrap.fill(text, WIDTH) for text in told)
+    return wrapped(told, between="\n\n")
 
 
 def _about(comparison: Comparison, v: Verdict) -> list[str]:

@@ -76,9 +76,11 @@ def test_summary_says_the_error_and_what_intervals_hold(fitted):
     held = model.leave_one_out().query("task == 'target'")
     error = (held["mean"] - held["y"]).abs().mean()
     inside = 100 * ((held["pit"] > 0.05) & (held["pit"] < 0.95)).mean()
-    line = model.summary().splitlines()[-1]
-    assert f"mean absolute error of {error:.3g};" in line
-    assert f"hold {inside:.0f} % of {len(held)} labels" in line
+    lines = model.summary().splitlines()
+    said = " ".join(" ".join(lines).split())
+    assert f"mean absolute error of {error:.3g};" in said
+    assert f"hold {inside:.0f} % of {len(held)} labels" in said
+    assert max(map(len, lines)) <= 88
 
 
 @pytest.mark.parametrize("call", ["hyperparameter_summary", "feature_relevance", "summary"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ from bayestl.diagnostics.words import (
     error_in_words,
     inside,
     intervals_in_words,
+    wrapped,
 )
 from bayestl.distributions.sinh_arcsinh import SinhArcsinh
 from bayestl.models.ensembles.candidates import ALONE
@@ -25,8 +25,6 @@ from bayestl.table.task import Task
 
 FAR = 1e-3
 """Probability of a label as far from its prediction, below which its row is named."""
-WIDTH = 100
-"""Characters of a line."""
 
 
 class Fitted(Protocol):
@@ -50,7 +48,7 @@ def summary_of(model: Fitted, positions: Sequence[int]) -> str:
         lines += ["", *_about(model, table.tasks[t], int(counts[t]))]
     if model.left_out_:
         lines += ["", "Left out: " + "; ".join(f"{name} ({why})" for name, why in model.left_out_.items()) + "."]
-    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)
+    return wrapped(lines, indent="  ")
 
 
 def _about(model: Fitted, task: Task, n: int) -> list[str]:
