@@ -1,15 +1,19 @@
-"""Tables with a column of sentences, which pandas would cut off."""
+"""Tables whose last column is of sentences, which pandas would cut off."""
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
+LAST_CELL = re.compile(r"<(t[hd])>(?=[^\n]*\n *</tr>)")
+"""The beginning of the last cell of each row of a table in HTML."""
+
 
 class TextTable(pd.DataFrame):
-    """A table that, printed, shows every column, and the sentences of one of them in full below their row."""
+    """A table that, printed, shows every column, and the sentences of the last one in full below their row."""
 
     text: ClassVar[str]
     """The column of sentences."""
@@ -38,4 +42,5 @@ class TextTable(pd.DataFrame):
         with pd.option_context("display.max_colwidth", None):
             if list(self.columns) != list(self.whole) or self.empty:
                 return str(super()._repr_html_())
-            return str(self._told().to_html(border=0, na_rep="", float_format="{:.3g}".format))
+            shown = self._told().to_html(border=0, na_rep="", float_format="{:.3g}".format)
+        return LAST_CELL.sub(r'<\1 style="text-align: left">', str(shown))
