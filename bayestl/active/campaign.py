@@ -35,6 +35,7 @@ from bayestl.active.settings import (
     settings_of,
 )
 from bayestl.active.suggestions import SuggestionTable, best_or_expected, first_suggestion, headline, shown, suggestion
+from bayestl.active.words import unit_of
 from bayestl.models.base import BayesianModel
 from bayestl.progress import progress
 from bayestl.streams import spawn
@@ -131,6 +132,7 @@ class Campaign:
         self.allowed, formulas = checked_allowed(allowed, len(pool)), checked_formulas(formulas, len(pool))
         limits = checked_limits(max_per_element, formulas)
         self.goal, self.tasks, self.model = goal, list(tasks), clone(model)
+        self.unit = unit_of(goal, self.tasks)
         self.budget, self.acquisition, self.seed, self.verbose = budget, acquisition, int(seed), verbose
         self.limits = ElementLimits(limits, formulas)
         self._model_name = type(model).__name__

@@ -24,10 +24,14 @@ _SYMBOL = (
     r"|[tT]orr|min|h|hrs?|days?|hours?|kg|Ry|Ha|Hartree|Debye|rad|ln|log|log10|atoms?|f\.?u\.?|cell|ppm|ppb|a\.?\s?u\.?|arb\.?\s?u(?:nits|\.)?|GPa|HV|HB"
     r"|[µμ]B|mu_?B|wt\.?\s?%|at\.?\s?%|mol\.?\s?%|vol\.?\s?%|%|percent|‰|1|10)"
 )
-_UNIT = re.compile(
-    rf"\[[^\]]*\]|\([^)]*\)|(?:in\s)?{_SYMBOL}(?:\s?(?:\^|\*\*)?[-−⁻+]?[\d⁰¹²³⁴-⁹]*(?:\s?[/·⋅*.×()]+\s?|\s|\sper\s)?{_SYMBOL})*(?:\^|\*\*)?[-−⁻+]?[\d⁰¹²³⁴-⁹]*\)?"
-)
-"""A unit: text in brackets, or symbols of units with powers between signs of products and quotients."""
+_SYMBOLS = rf"{_SYMBOL}(?:\s?(?:\^|\*\*)?[-−⁻+]?[\d⁰¹²³⁴-⁹]*(?:\s?[/·⋅*.×()]+\s?|\s|\sper\s)?{_SYMBOL})*(?:\^|\*\*)?[-−⁻+]?[\d⁰¹²³⁴-⁹]*\)?"
+"""Symbols of units with powers between signs of products and quotients."""
+_UNIT = re.compile(rf"\[[^\]]*\]|\([^)]*\)|(?:in\s)?{_SYMBOLS}")
+"""A unit: text in brackets, or symbols."""
+_IN_NAME = re.compile(rf".*?[^\s/·(\[]\s*(?:\((?:in\s)?({_SYMBOLS})\)|\[(?:in\s)?({_SYMBOLS})\])")
+"""The name of a column with its unit in brackets at its end."""
+_OTHER = re.compile(rf"\d+|[BCFNS]|(?!{_SYMBOL}$)(?:[A-Z][a-z]?\d*)+")
+"""What in brackets is as likely a number or a formula, such as that of an adsorbate, as a unit."""
 _NO_UNIT = re.compile(r"[-–—/]+|\[?\(?(?:units?|dimensionless|none|text|name|n/a|a)\)?\]?:?|\[[^\]]*\]", re.IGNORECASE)
 """What may stand in a row of units where there is none."""
 _NOTE = re.compile(
@@ -57,6 +61,17 @@ class Sheet(NamedTuple):
 
 
 Records = list[tuple[int, list[str]]]
+
+
+def unit_in(name: str) -> str:
+    """The unit in brackets at the end of a column's name; nothing where the brackets hold something else.
+
+    >>> unit_in("gap (eV)"), unit_in("rho [g cm^-3]"), unit_in("site (a)"), unit_in("energy (N)")
+    ('eV', 'g cm^-3', '', '')
+    """
+    match = _IN_NAME.fullmatch(name.strip())
+    unit = (match[1] or match[2]).strip() if match else ""
+    return "" if _OTHER.fullmatch(unit) else unit
 
 
 def split(text: str, path: Path, how: Reading) -> Sheet:

@@ -115,7 +115,7 @@ class TableParts:
         for start in range(0, len(whole), self.size):
             rows = slice(start, start + self.size)
             yield lambda rows=rows: FileTable(  # type: ignore[misc]
-                whole.path, whole.cells.iloc[rows], whole.places[rows], whole.place, whole.decimal
+                whole.path, whole.cells.iloc[rows], whole.places[rows], whole.place, whole.decimal, units=whole.units
             )
 
     def _parts(self) -> Iterator[Callable[[], FileTable]]:
@@ -171,7 +171,8 @@ class TableParts:
             while block := list(islice(cells, self.size)):
                 if any(len(row) != n for _, row in block):
                     raise _Irregular
-                yield Sheet(head.header, [row for _, row in block], [at for at, _ in block], "line", [], head.separator)
+                places = [at for at, _ in block]
+                yield Sheet(head.header, [row for _, row in block], places, "line", [], head.separator, head.units)
 
     def _begin(self, lines: list[str]) -> None:
         """Read the beginning as if it were all of the file."""
