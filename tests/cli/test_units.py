@@ -14,7 +14,7 @@ from bayestl import active
 from bayestl.cli import app, commands, comparison
 from bayestl.cli.campaigns import suggesting
 from bayestl.cli.reading import TableParts, read
-from bayestl.cli.reading.delimited import unit_in
+from bayestl.cli.reading.margins import unit_in
 
 WAYS = {"row": ("dft", "measured"), "names": ("dft (A^3)", "measured [A^3]")}
 

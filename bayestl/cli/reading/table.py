@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayestl.cli.reading.columns import BOOLEANS, Evidence, Facts
-from bayestl.cli.reading.delimited import unit_in
+from bayestl.cli.reading.margins import unit_in
 from bayestl.cli.reading.numbers import fault, is_missing, number, numbers
 
 if TYPE_CHECKING:
