@@ -7,7 +7,8 @@
 A record is ``docs/data/results/NAME.csv``: the cells of the table as they are shown, and behind them for each row ``run`` (the command), ``where``
 (the row of ``figures.csv``, such as ``model=chain``), ``template``, ``version`` and ``date``.  A row without a version was measured
 by others, or refers to other records.  Lines ``# COLUMN | where | template`` on top say how a column is made:
-``{mae:.3f} ± {mae_se:.3f}``; the template of a row goes before that of a column, and their ``where`` add up.  In a cell,
+``{mae:.3f} ± {mae_se:.3f}``; the template of a row goes before that of a column, and their ``where`` add up.  There,
+``model=multi-task|difference;least=mae`` is the one of two rows whose ``mae`` is least.  In a cell,
 ``{no:DifferenceGP:N2}`` is the first number of that column of a record, in the first row that begins so,
 and ``{no:DifferenceGP:N2()}`` the first one in brackets.
 """
@@ -91,7 +92,10 @@ def chosen(figures: pd.DataFrame, where: str) -> dict[str, Any]:
     found = figures
     for condition in filter(None, where.split(";")):
         column, value = condition.split("=", 1)
-        found = found[found[column].astype(str) == value]
+        if column == "least":
+            found = found.sort_values(value, key=pd.to_numeric).head(1)
+        else:
+            found = found[found[column].astype(str).isin(value.split("|"))]
     if len(found) > 1:
         raise ValueError(f"{len(found)} rows of the figures have {where.strip(';')!r}: one is expected")
     if found.empty:
