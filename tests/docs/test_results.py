@@ -27,6 +27,27 @@ def test_a_page_is_what_the_records_say(page):
     assert results.rendered(text) == text, "python docs/results.py makes it"
 
 
+def prose(text):
+    """A page without code, tables of records, other tables, links and sentences with figures of records."""
+    text = re.sub(r"^```.*?^```|^\|.*?$|\]\([^)]*\)|`[^`]*`", "", results.MARKED.sub("", text), flags=re.M | re.S)
+    for sentence in results.SENTENCES:
+        text = results.with_figures(sentence).sub("", text)
+    return text
+
+
+def test_figures_in_sentences_come_from_records():
+    benchmarks, readme = (page.read_text(encoding="utf-8") for page in results.PAGES)
+    first_screen = benchmarks[: benchmarks.index("\n## Speed")]
+    of_no_record = {"3.11", "0.7", "0.1.0"}  # of Python, twice in nats, of bayestl
+    assert set(re.findall(r"\d[\d.]*\.\d+", prose(readme) + prose(first_screen))) <= of_no_record
+    for sentence in results.SENTENCES:
+        assert len(results.with_figures(sentence).findall(benchmarks + readme)) == 1, sentence
+        figure = results.REFERENCE.search(sentence)[0]
+        stale = readme.replace(results.filled(sentence), sentence.replace(figure, "9.99"))
+        assert stale != readme
+        assert results.rendered(stale) == readme
+
+
 def test_every_table_of_the_benchmarks_is_made_of_records():
     text = results.PAGES[0].read_text(encoding="utf-8")
     assert "\n|" not in results.MARKED.sub("", text)
@@ -132,8 +153,8 @@ def test_a_benchmark_leaves_what_its_table_needs(name, tmp_path, monkeypatch):
     (tmp_path / f"{name}.csv").write_bytes((results.RECORDS / f"{name}.csv").read_bytes())
     monkeypatch.setattr(results, "RECORDS", tmp_path)
     command = record.rows[0]["run"]
-    write_run(tmp_path, result, command.split())
-    results.record(tmp_path)
+    write_run(tmp_path / "out", result, command.split())
+    results.record(tmp_path / "out")
     for row, old in zip(results.Record.read(name).rows, record.rows, strict=True):
         changed = {c for c in record.made if row[c] != old[c]}
         assert changed == ({c for c in record.made if old[c]} if row["run"] == command else set())
