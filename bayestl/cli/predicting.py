@@ -22,8 +22,7 @@ from bayestl.cli.inputs import similar
 from bayestl.cli.labels import beside, other_units, read_errors, read_labels, row_names
 from bayestl.cli.outputs import write
 from bayestl.cli.reading import FileTable, Reading, TableParts
-from bayestl.cli.reading.joining import join, part_bytes
-from bayestl.cli.reading.writing import EXCEL, suffix
+from bayestl.cli.reading.writing import EXCEL, join, part_bytes, suffix
 from bayestl.files.parts import Parts
 from bayestl.models.batches import informing, matched
 from bayestl.parallel import in_parallel

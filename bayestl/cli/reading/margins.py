@@ -32,6 +32,12 @@ _NOTE = re.compile(
 )
 """How a note below a table begins."""
 _SENTENCE = re.compile(r"(?=.*[a-z]{3})\S+(?:\s+\S+){2,}", re.DOTALL)
+
+
+class TooMany(Exception):
+    """More rows than can be kept may be notes."""
+
+
 Row = tuple[int, Sequence[Any]]
 """Where a row is in its file, and its cells."""
 
@@ -103,7 +109,7 @@ def above_notes(rows: Iterable[Row], width: int, found: list[int]) -> Iterator[R
 
     Raises
     ------
-    OverflowError
+    TooMany
         If more rows than can be kept may be notes.
     """
     kept: list[Row] = []
@@ -114,7 +120,7 @@ def above_notes(rows: Iterable[Row], width: int, found: list[int]) -> Iterator[R
         elif len(kept) <= LOOKED_AT:
             kept.append(row)
         else:
-            raise OverflowError(f"more than {LOOKED_AT} rows may be notes")
+            raise TooMany
     end = end_of(kept, width)
     yield from kept[:end]
     found += [at for at, _ in kept[end : end + 1]]

@@ -18,7 +18,7 @@ from bayestl.cli.reading.columns import Evidence, Facts
 from bayestl.cli.reading.delimited import Sheet, above, records, split
 from bayestl.cli.reading.encodings import FOREIGN
 from bayestl.cli.reading.file import left_out, of_cells, of_frame, read
-from bayestl.cli.reading.margins import LOOKED_AT, above_notes
+from bayestl.cli.reading.margins import LOOKED_AT, TooMany, above_notes
 from bayestl.cli.reading.numbers import sign_of, spellings
 from bayestl.cli.reading.options import HOW, Reading
 from bayestl.cli.reading.table import FileTable, with_places
@@ -46,7 +46,7 @@ class TableParts:
             if not path.is_file() or suffix(path) not in (*TEXT, *PARQUET) or path.stat().st_size < 1 << 16:
                 raise _Irregular
             evidence = self._scan()
-        except (_Irregular, UnicodeError, OSError, EOFError, OverflowError, ValueError):
+        except (_Irregular, UnicodeError, OSError, EOFError, TooMany, ValueError):
             self._whole = read(path, how, say)
             self.facts = {name: self._whole.fact(name) for name in self._whole.columns}
             self.n = len(self._whole)
