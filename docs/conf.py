@@ -6,9 +6,6 @@ import sys
 import warnings
 from pathlib import Path
 
-from sphinx import addnodes
-from sphinx.domains.python import PyObject
-
 import bayestl
 
 warnings.filterwarnings("ignore", message=".torch.jit", category=DeprecationWarning)
@@ -50,7 +47,7 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 napoleon_google_docstring = False
 napoleon_use_rtype = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]  # a list, as that of parameters
 napoleon_use_param = False  # types are words such as "shape (n, d)", no names to link
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
@@ -70,16 +67,6 @@ def setup(app):
     def shorten(app, what, name, obj, options, signature, returns):
         return public(signature), returns
 
-    def unlink(app, doctree):
-        """The word shape in the type of an attribute is no object."""
-        for node in list(doctree.findall(addnodes.pending_xref)):
-            if node.get("reftarget") == "shape":
-                node.replace_self(node.children)
-
-    for field in PyObject.doc_field_types:
-        if field.name == "variable":
-            field.label = "Attributes"
     app.connect("source-read", link)
     app.connect("autodoc-process-docstring", describe, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", shorten)
-    app.connect("doctree-read", unlink)
