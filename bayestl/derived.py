@@ -19,8 +19,10 @@ class Derived:
 
     Attributes
     ----------
-    mean, std : Series, shape (n,)
-        Mean and standard deviation of the value, in its own units.
+    mean : Series, shape (n,)
+        Mean of the value, in its own units.
+    std : Series, shape (n,)
+        Its standard deviation.
 
     Examples
     --------

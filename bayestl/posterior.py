@@ -48,8 +48,10 @@ class Posterior:
 
     Attributes
     ----------
-    mean, std : DataFrame, shape (n, T)
-        Mean and standard deviation of a new label.
+    mean : DataFrame, shape (n, T)
+        Mean of a new label.
+    std : DataFrame, shape (n, T)
+        Its standard deviation.
 
     Examples
     --------

@@ -13,6 +13,7 @@ warnings.filterwarnings("ignore", message=".torch.jit", category=DeprecationWarn
 here = Path(__file__).parent
 sys.path.insert(0, str(here))
 from members import MEMBERS  # noqa: E402
+from parameters import described, public  # noqa: E402
 
 # the notebooks are in a folder beside the docs: a gallery of them is made anew for each build
 gallery = here / "notebooks"
@@ -46,6 +47,7 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_custom_sections = [("Attributes", "params_style")]  # a list, as that of parameters
 napoleon_use_param = False  # types are words such as "shape (n, d)", no names to link
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
@@ -54,9 +56,17 @@ suppress_warnings = ["config.cache"]
 
 
 def setup(app):
-    """Links to the notebooks, which are right in the repository, lead to the pages made of them."""
+    """Links to the notebooks lead to the pages made of them; parameters are described on every page that has them."""
 
     def link(app, name, source):
         source[0] = re.sub(r"\]\(\.\./((?:\.\./)*)notebooks/", r"](\1notebooks/", source[0])
 
+    def describe(app, what, name, obj, options, lines):
+        lines[:] = described(lines)
+
+    def shorten(app, what, name, obj, options, signature, returns):
+        return public(signature), returns
+
     app.connect("source-read", link)
+    app.connect("autodoc-process-docstring", describe, priority=400)  # before napoleon
+    app.connect("autodoc-process-signature", shorten)

@@ -7,9 +7,11 @@
 A record is ``docs/data/results/NAME.csv``: the cells of the table as they are shown, and behind them for each row ``run`` (the command), ``where``
 (the row of ``figures.csv``, such as ``model=chain``), ``template``, ``version`` and ``date``.  A row without a version was measured
 by others, or refers to other records.  Lines ``# COLUMN | where | template`` on top say how a column is made:
-``{mae:.3f} ± {mae_se:.3f}``; the template of a row goes before that of a column, and their ``where`` add up.  In a cell,
-``{no:DifferenceGP:N2}`` is the first number of that column of a record, in the first row that begins so,
-and ``{no:DifferenceGP:N2()}`` the first one in brackets.
+``{mae:.3f} ± {mae_se:.3f}``; the template of a row goes before that of a column, and their ``where`` add up.  There,
+``model=multi-task|difference;least=mae`` is the one of two rows whose ``mae`` is least.  In a cell,
+``{no:DifferenceGP:N2}`` is the first number of that column of a record, in the first row that begins so or whose ``where`` is that,
+``{no:DifferenceGP:N2()}`` the first one in brackets, and ``{-no:...}`` has no sign.  Sentences between the tables have
+such figures too: :data:`SENTENCES`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,12 @@ HERE = Path(__file__).parent
 RECORDS, PAGES = HERE / "data" / "results", (HERE / "benchmarks.md", HERE.parent / "README.md")
 HIDDEN = ["run", "where", "template", "version", "date"]
 MARKED = re.compile(r"^<!-- results: ([\w ,-]+) -->\n(.*?)^<!-- end -->\n", re.MULTILINE | re.DOTALL)
-REFERENCE = re.compile(r"\{([\w-]+):([^{}:]+):([^{}:]+?)(\(\))?\}")
+REFERENCE = re.compile(r"\{(-?)(\w[\w-]*):([^{}:]+):([^{}:]+?)(\(\))?\}")
+SENTENCES = (
+    "of 39 Vickers hardnesses 90 % intervals held {elements:quantity=vickers_hardness;model=multi-task:in 90 %}",
+    "costs up to {-harm:source=half opposed;model=difference:gain per new label} nats a label",
+)
+"""Parts of sentences of the pages, with the figures in them; every one stands in a page."""
 
 
 @dataclass
@@ -91,7 +98,10 @@ def chosen(figures: pd.DataFrame, where: str) -> dict[str, Any]:
     found = figures
     for condition in filter(None, where.split(";")):
         column, value = condition.split("=", 1)
-        found = found[found[column].astype(str) == value]
+        if column == "least":
+            found = found.sort_values(value, key=pd.to_numeric).head(1)
+        else:
+            found = found[found[column].astype(str).isin(value.split("|"))]
     if len(found) > 1:
         raise ValueError(f"{len(found)} rows of the figures have {where.strip(';')!r}: one is expected")
     if found.empty:
@@ -108,13 +118,15 @@ def filled(cell: str) -> str:
     """A cell whose references are replaced by what they refer to."""
 
     def number(match: re.Match[str]) -> str:
-        name, label, column, brackets = match.groups()
+        sign, name, label, column, brackets = match.groups()
         record = Record.read(name)
         first = record.titles[0]
         for row in record.rows:
-            if row[first].replace("*", "").startswith(label):
-                return re.search(r"(?<=\()[\d.]+" if brackets else r"-?\d[\d.]*", row[column])[0]
-        raise ValueError(f"{match[0]}: the record {name} has no such row")
+            if row[first].replace("*", "").startswith(label) or row["where"] == label:
+                pattern = r"(?<=\()[\d.]+" if brackets else r"\d[\d.]*" if sign else r"-?\d[\d.]*"
+                if found := re.search(pattern, row[column]):
+                    return found[0]
+        raise ValueError(f"{match[0]}: the record {name} has no such figure")
 
     return REFERENCE.sub(number, cell)
 
@@ -153,8 +165,17 @@ def table(names: str) -> str:
 
 
 def rendered(text: str) -> str:
-    """A page whose tables are made anew."""
+    """A page whose tables, and figures in :data:`SENTENCES`, are made anew."""
+    for sentence in SENTENCES:
+        if (pattern := with_figures(sentence)).search(text):
+            text = pattern.sub(filled(sentence), text)
     return MARKED.sub(lambda m: f"<!-- results: {m[1]} -->\n{table(m[1])}<!-- end -->\n", text)
+
+
+def with_figures(sentence: str) -> re.Pattern[str]:
+    """One of :data:`SENTENCES` with any figures in it; its words may be in two lines."""
+    words = REFERENCE.sub("FIGURE", sentence).split()
+    return re.compile(r"\s".join(map(re.escape, words)).replace("FIGURE", r"\d[\d.]*\d"))
 
 
 def record(folder: Path) -> None:

@@ -35,6 +35,7 @@ from bayestl.active.settings import (
     settings_of,
 )
 from bayestl.active.suggestions import SuggestionTable, best_or_expected, first_suggestion, headline, shown, suggestion
+from bayestl.active.words import unit_of
 from bayestl.models.base import BayesianModel
 from bayestl.progress import progress
 from bayestl.streams import spawn
@@ -130,7 +131,7 @@ class Campaign:
         check_settings(path, tasks, goal, model, acquisition, budget, seed)
         self.allowed, formulas = checked_allowed(allowed, len(pool)), checked_formulas(formulas, len(pool))
         limits = checked_limits(max_per_element, formulas)
-        self.goal, self.tasks, self.model = goal, list(tasks), clone(model)
+        self.goal, self.tasks, self.model, self.unit = goal, list(tasks), clone(model), unit_of(goal, tasks)
         self.budget, self.acquisition, self.seed, self.verbose = budget, acquisition, int(seed), verbose
         self.limits = ElementLimits(limits, formulas)
         self._model_name = type(model).__name__
@@ -218,7 +219,8 @@ class Campaign:
             return None
         worth = self.goal.utility(known.to_numpy())
         i = self.goal.best_of(known.to_numpy())
-        return pd.Series({"row": known.index[i], "value": float(known.iloc[i]), "utility": float(worth[i])})
+        row, value, utility = known.index[i], float(known.iloc[i]), float(worth[i])
+        return pd.Series({"row": row, "value": value, "utility": utility}, dtype=object)
 
     def hits(self) -> pd.Series:
         """The quantity of the measured rows within the goal's range (``Between``)."""

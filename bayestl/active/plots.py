@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from bayestl.active.campaign import Campaign
-from bayestl.active.goals import Between, Maximise, Minimise, Reach
+from bayestl.active.goals import Between
 from bayestl.active.simulation import Simulation
+from bayestl.active.words import in_words
 from bayestl.report.plots import COLOURS, new_axes
-from bayestl.report.units import typeset
+from bayestl.report.units import typeset, unit_typeset
+from bayestl.table.task import labelled
 
-IN_UNITS = (Maximise, Minimise, Reach)
-"""Goals whose utility has the unit of the quantity."""
 TITLES = {"found": "rows found", "regret": "regret", "best": "best so far", "error": "error over the pool"}
 """Columns of the records as they are written at an axis."""
 
@@ -45,15 +45,12 @@ def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
     """
     ax = new_axes(ax, 3.6)
     progress = campaign.progress()
-    quantity = campaign.goal.quantity
-    units = {t.name: t.label for t in campaign.tasks}
+    wanted = in_words(campaign.goal, unit_typeset(campaign.unit))
     if isinstance(campaign.goal, Between):
         inside = progress["utility"] > 0
         low, high = (np.clip(v, -1e300, 1e300) for v in (campaign.goal.lower, campaign.goal.upper))
         ends = progress["value"].min(), progress["value"].max()
-        ax.axhspan(
-            max(low, ends[0]), min(high, ends[1]), color=COLOURS[2], alpha=0.15, lw=0, label=campaign.goal.description
-        )
+        ax.axhspan(max(low, ends[0]), min(high, ends[1]), color=COLOURS[2], alpha=0.15, lw=0, label=wanted)
         ax.plot(progress["cost"][~inside], progress["value"][~inside], "o", ms=3, color="0.6")
         ax.plot(
             progress["cost"][inside],
@@ -70,10 +67,10 @@ def plot_campaign(campaign: Campaign, ax: Any = None) -> Any:
             progress["best"],
             where="post",
             color=COLOURS[0],
-            label=f"best so far ({campaign.goal.description})",
+            label=f"best so far ({wanted})",
         )
     ax.set_xlabel("cost")
-    ax.set_ylabel(typeset(units.get(quantity, quantity)))
+    ax.set_ylabel(typeset(labelled(campaign.goal.quantity, campaign.unit)))
     ax.legend(frameon=False, fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -126,8 +123,7 @@ def plot_simulation(simulation: Simulation, column: str | None = None, ax: Any =
         ax.plot(grid, mean, color=colour, label=policy)
     ax.set_xlabel("cost")
     title = TITLES.get(column, column)
-    in_units = column == "error" or (column in ("regret", "best") and isinstance(simulation.goal, IN_UNITS))
-    ax.set_ylabel(typeset(f"{title} ({simulation.unit})") if simulation.unit and in_units else title)
+    ax.set_ylabel(typeset(labelled(title, simulation.unit)) if simulation.has_unit(column) else title)
     ax.legend(frameon=False, fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -19,13 +19,14 @@ import pandas as pd
 from bayestl import streams
 from bayestl.active.acquisition.batch import Choice
 from bayestl.active.acquisition.pool import Pool, candidates
-from bayestl.active.goals import Between, Goal, Learn
+from bayestl.active.goals import Between, Goal, Learn, Maximise, Minimise, Reach
 from bayestl.active.policies import Evidence, Policy
+from bayestl.active.words import in_words, unit_of
 from bayestl.files.output import write_output
 from bayestl.parallel import in_parallel
 from bayestl.streams import spawn
 from bayestl.table.columns import decide, encode, label_frame, read_features
-from bayestl.table.task import Task, match_tasks
+from bayestl.table.task import Task, labelled, match_tasks
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Simulation:
     goal : Goal
         The goal of all campaigns.
     unit : str
-        The unit of the quantity, if it is a task that has one.
+        The unit of the quantity, if its tasks have one.
 
     Examples
     --------
@@ -63,6 +64,12 @@ class Simulation:
         """The column of the records by which the goal is judged: ``found``, ``error`` or ``regret``."""
         return "found" if isinstance(self.goal, Between) else "error" if isinstance(self.goal, Learn) else "regret"
 
+    def has_unit(self, column: str) -> bool:
+        """Whether a column of the records is in the unit of the quantity."""
+        return column == "error" or (
+            column in ("regret", "best") and isinstance(self.goal, Maximise | Minimise | Reach)
+        )
+
     def at_cost(self, cost: float, column: str = "found") -> pd.DataFrame:
         """Values of a column when ``cost`` was spent: a row per seed, a column per policy."""
         before = self.records[self.records["cost"] <= cost + 1e-9]
@@ -79,8 +86,9 @@ class Simulation:
         return summary
 
     def __str__(self) -> str:
-        table = self.summary()
-        return f"{self.goal.description}, at cost {table.attrs['cost']:g}:\n{table.round(3).to_string()}"
+        table, column = self.summary(), self.criterion
+        shown = table.rename(columns={column: labelled(column, self.unit)}) if self.has_unit(column) else table
+        return f"{in_words(self.goal, self.unit)}, at cost {table.attrs['cost']:g}:\n{shown.round(3).to_string()}"
 
 
 def simulate(
@@ -185,10 +193,7 @@ def simulate(
         frames[k] = records
         if (file := files[k]) is not None:
             write_output(file, records.to_csv(index=False))
-    units = {t.name: t.unit for t in chosen}
-    return Simulation(
-        pd.concat([frames[k] for k in range(len(files))], ignore_index=True), goal, units.get(goal.quantity, "")
-    )
+    return Simulation(pd.concat([frames[k] for k in range(len(files))], ignore_index=True), goal, unit_of(goal, chosen))
 
 
 @dataclass(frozen=True)

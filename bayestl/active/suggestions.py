@@ -12,9 +12,11 @@ import numpy as np
 from bayestl.active.acquisition.batch import Choice
 from bayestl.active.acquisition.pool import observed_labels, predicted_quantity
 from bayestl.active.ledger.schema import SUGGESTED
+from bayestl.active.words import in_words, unit_of
 from bayestl.diagnostics.shown import TextTable
 from bayestl.models.base import BayesianModel
-from bayestl.table.task import Task
+from bayestl.report.units import typeset, unit_typeset
+from bayestl.table.task import Task, labelled
 
 SHOWN_ROWS = 10
 """Most rows of a table in a notebook."""
@@ -55,8 +57,9 @@ def suggestion(
     quantity = goal.marginals(posterior, at.known)
     hit = goal.hit(quantity, choice.best)
     middle = float(quantity.quantile(np.full(1, 0.5))[0])
-    predicted = f"{middle:.4g} ± {float(quantity.std()[0]):.2g}"
-    reason = f"{goal.description}: {goal.quantity} predicted {predicted}"
+    unit = unit_of(goal, tasks)
+    predicted = f"{middle:.4g} ± {float(quantity.std()[0]):.2g} {unit}".rstrip()
+    reason = f"{in_words(goal, unit)}: {goal.quantity} predicted {predicted}"
     if task.name not in goal.needs(list(at.known.columns)):
         reason = f"for its cost {task.name} says most about {goal.quantity}, now {predicted}"
     return {
@@ -76,7 +79,7 @@ def headline(campaign: Any) -> str:
     """Goal, candidates, results and costs in a line."""
     results, budget = campaign.results(), campaign.budget
     return (
-        f"{campaign.goal.description}; {len(campaign.pool)} candidates, {len(results)} results, "
+        f"{in_words(campaign.goal, campaign.unit)}; {len(campaign.pool)} candidates, {len(results)} results, "
         f"spent {results['cost'].sum():g}{'' if budget is None else f' of {budget:g}'}"
     )
 
@@ -88,8 +91,10 @@ def shown(campaign: Any) -> str:
     if best is None:
         parts.append("<p>No candidate is measured yet.</p>")
     else:
-        parts.append(f"<p>Best so far: {html.escape(str(best['row']))}, {best['value']:.4g}.</p>")
+        value = f"{best['value']:.4g} {unit_typeset(campaign.unit)}".rstrip()
+        parts.append(f"<p>Best so far: {html.escape(str(best['row']))}, {html.escape(value)}.</p>")
         ranked = progress.sort_values("utility", ascending=False, kind="stable")[["row", "value", "cost"]]
+        ranked = ranked.rename(columns={"value": typeset(labelled("value", campaign.unit))})
         parts.append(ranked.head(SHOWN_ROWS).to_html(index=False, border=0, float_format="{:.4g}".format))
     if len(under_way):
         table = under_way[["row", "task", "cost"]].head(SHOWN_ROWS)

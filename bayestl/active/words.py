@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from bayestl.active.expressions import Expression
 from bayestl.active.goals import Above, Between, Function, FunctionMissing, Goal, Learn, Maximise, Minimise, Reach
+from bayestl.table.task import Task
 
 GOALS: dict[str, type[Goal]] = {g.__name__: g for g in (Maximise, Minimise, Reach, Between, Above, Learn)}
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
@@ -40,6 +42,25 @@ def from_words(text: str) -> Goal:
         f"the goal {text!r} is none of: maximise Q, minimise Q, Q near 1.4, Q between 1.3 and 1.5, whether Q is above 1.5, "
         "learn Q (Q a task, or an expression of tasks such as N2 - NO)"
     )
+
+
+def unit_of(goal: Goal, tasks: Iterable[Task]) -> str:
+    """The unit of a goal's quantity: that of the task or, for a sum or difference, the one that all its tasks have; else none."""
+    units = {t.name: t.unit for t in tasks}
+    if goal.quantity in units or goal.function is not None:
+        return units.get(goal.quantity, "")
+    expression = Expression(goal.quantity, list(units))
+    shared = {units[name] for name in expression.used}
+    return shared.pop() if len(shared) == 1 and expression.linear(list(units)) is not None else ""
+
+
+def in_words(goal: Goal, unit: str) -> str:
+    """The description of a goal, its numbers with the unit of its quantity.
+
+    >>> in_words(Between("gap", 1.3, 1.5), "eV"), in_words(Maximise("gap"), "eV")
+    ('gap between 1.3 and 1.5 eV', 'maximise gap')
+    """
+    return f"{goal.description} {unit if isinstance(goal, Reach | Between | Above) else ''}".rstrip()
 
 
 def from_document(document: Mapping[str, Any], function: Function | None = None) -> Goal:

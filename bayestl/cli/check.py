@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,6 @@ from bayestl.cli.reading.numbers import is_missing, number
 
 REFUSED = 3
 """Exit code where something in the table would be refused."""
-_UNIT = re.compile(r".*?[\[(]([^\[\]()]+)[\])]\s*")
 _OF_PREFIX = {"composition": "formula", "molecules": "SMILES", "categories": "text, categories"}
 
 
@@ -107,7 +105,6 @@ def _column(table: FileTable, name: str, prefix: str | None, other: str | None) 
     values = table.plain(name)
     known = values.dropna()
     numbers = [v for v in known if isinstance(v, float | int) and not isinstance(v, bool)] if kind != "truth" else []
-    unit = _UNIT.fullmatch(name)
     odd = None
     if kind == "text":
         odd = misprint(table, name)
@@ -118,7 +115,7 @@ def _column(table: FileTable, name: str, prefix: str | None, other: str | None) 
     return {
         "name": name,
         "kind": words,
-        "unit": unit[1] if unit else None,
+        "unit": table.units.get(name),
         "empty": int(values.isna().sum()),
         "distinct": int(known.astype(str).nunique()),
         "zeros": sum(v == 0 for v in numbers),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayestl.table.table import Table
+    from bayestl.table.task import Task
 
 _LIKE_ERROR = re.compile(r"[ _-]?(se|sem|sd|err|error|errors|sigma|unc|uncertainty|stddev|stdev|std)\.?", re.IGNORECASE)
 Say = Callable[[str], None]
@@ -104,6 +105,18 @@ def standard_errors(table: FileTable, option: str | None, tasks: Sequence[str], 
             found[task] = column
             say(f"{column!r} is taken for the standard errors of {task!r}")
     return found
+
+
+def other_units(units: Mapping[str, str], tasks: Iterable[Task], where: str, say: Say) -> None:
+    """Say which tasks a file has in another unit than ``where`` they are known."""
+    from bayestl.report.units import unit_typeset
+
+    for task in tasks:
+        there = units.get(task.name, "")
+        if there and task.unit and unit_typeset(there) != unit_typeset(task.unit):
+            say(
+                f"{task.name!r} is in {there} in this file and in {task.unit} in {where}: numbers are taken as they are"
+            )
 
 
 def like_errors(table: FileTable, tasks: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:

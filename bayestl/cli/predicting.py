@@ -19,11 +19,10 @@ import typer
 from bayestl.cli.app import Notes, printer
 from bayestl.cli.features import OF_PREDICT, Inputs
 from bayestl.cli.inputs import similar
-from bayestl.cli.labels import beside, read_errors, read_labels, row_names
+from bayestl.cli.labels import beside, other_units, read_errors, read_labels, row_names
 from bayestl.cli.outputs import write
 from bayestl.cli.reading import FileTable, Reading, TableParts
-from bayestl.cli.reading.joining import join, part_bytes
-from bayestl.cli.reading.writing import EXCEL, suffix
+from bayestl.cli.reading.writing import EXCEL, join, part_bytes, suffix
 from bayestl.files.parts import Parts
 from bayestl.models.batches import informing, matched
 from bayestl.parallel import in_parallel
@@ -58,7 +57,7 @@ class Question:
         self.inputs = Inputs.from_json(document["features"], verbose)
         self.tasks = {t.name: t.observes for t in fitted.tasks_}
         self.known = [n for n in self.tasks if n in columns] if not ignore_labels else []
-        self.filled, self.far = Counter[str](), dict[str, list[Any]]()
+        self.filled, self.far, self.units = Counter[str](), dict[str, list[Any]](), dict[str, str]()
         further = {"group": document["groups"], "name": document["name"]}
         absent = {n: "label" for n in self.tasks if not ignore_labels} | {c: what for what, c in further.items() if c}
         rest = [c for c in columns if c not in self.inputs.kinds and c not in absent]
@@ -76,9 +75,11 @@ class Question:
         for name, (n, *example) in self.inputs.far(part, self.fitted).items():
             self.far.setdefault(name, [0, *example])[0] += n
         self._labels(part)
+        self.units = part.units
 
     def tell(self) -> None:
-        """Note what was counted."""
+        """Note what was counted, and labels in another unit than that of the model."""
+        other_units(self.units, (t for t in self.fitted.tasks_ if t.name in self.known), "the model", self.note)
         if self.filled:
             words = [f"{name!r} ({n})" for name, n in self.filled.items()]
             self.note(f"empty cells get the median of the fitted table: {', '.join(words)}")

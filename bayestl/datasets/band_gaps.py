@@ -37,7 +37,7 @@ def load_experimental_band_gaps(pbe: bool = True) -> Dataset:
     Returns
     -------
     Dataset
-        Features, labels, tasks with units, citation and licence.
+        ``X`` (4604, 1): ``formula``.  ``Y`` (4604, 2): ``pbe_gap`` and ``expt_gap`` in eV.  With tasks, citation and licence.
 
     Raises
     ------

@@ -30,8 +30,12 @@ class Dataset:
         Labels, NaN or None where not measured.
     tasks : tuple of Task
         The label columns with likelihoods, units and costs.
-    citation, licence, address : str
-        Source of the data.
+    citation : str
+        What to cite.
+    licence : str
+        Terms of use.
+    address : str
+        Where the data are from.
     groups : Series, shape (n,), optional
         A group for each row.
     Y_std : DataFrame, shape (n, T), optional

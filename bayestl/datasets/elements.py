@@ -39,7 +39,10 @@ def load_elements() -> Dataset:
     Returns
     -------
     Dataset
-        Features, labels, tasks with units, citation and licence.
+        ``X`` (95, 13): numbers from the periodic table, one row an element.  ``Y`` (95, 10): ``melting_point`` and
+        ``boiling_point`` in K, ``bulk_modulus``, ``youngs_modulus`` and ``rigidity_modulus`` in ln GPa, ``mohs_hardness`` (ln),
+        ``brinell_hardness`` and ``vickers_hardness`` in ln MPa, ``dft_volume`` in ln A^3/atom, ``measured_volume`` in ln cm^3/mol.
+        With tasks, citation and licence.
 
     Examples
     --------

@@ -44,7 +44,8 @@ def load_formation_enthalpies() -> Dataset:
     Returns
     -------
     Dataset
-        Features, labels, tasks with units, citation and licence.
+        ``X`` (2586, 1): ``formula``.  ``Y`` (2586, 4): ``mp``, ``oqmd``, ``scan`` and ``measured`` in eV/atom, and ``Y_std``.  With
+        tasks, citation and licence.
 
     Raises
     ------

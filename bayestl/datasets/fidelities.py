@@ -40,7 +40,8 @@ def load_band_gap_fidelities() -> Dataset:
     Returns
     -------
     Dataset
-        Features, labels, tasks with units, citation and licence.
+        ``X`` (39096, 1): ``formula``.  ``Y`` (39096, 5): ``pbe``, ``hse``, ``gllb_sc``, ``scan`` and ``expt`` in eV.  With tasks,
+        citation and licence.
 
     Raises
     ------

@@ -33,7 +33,7 @@ def load_frameworks() -> Dataset:
     Returns
     -------
     Dataset
-        Features, labels, tasks with units, citation and licence.
+        ``X`` (608, 14) and ``Y`` (608, 2): ``henry`` and ``monte_carlo``, ratios without a unit.  With tasks, citation and licence.
 
     Raises
     ------

@@ -44,7 +44,8 @@ def load_no_decomposition(cohesion: bool = False) -> Dataset:
     Returns
     -------
     Dataset
-        Features, labels, tasks with units, citation and licence.
+        ``X`` (50, 12), with ``cohesion`` (50, 17): numbers of the metal and the facet.  ``Y`` (50, 3): ``N2``, ``NO`` and ``O2``
+        in eV.  With groups, tasks, citation and licence.
 
     Raises
     ------

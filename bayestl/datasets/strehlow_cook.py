@@ -41,7 +41,7 @@ def load_strehlow_cook() -> Dataset:
     Returns
     -------
     Dataset
-        Features, labels, tasks with units, citation and licence.
+        ``X`` (505, 1): ``formula``.  ``Y`` (505, 2): ``band_gap`` in eV, and ``color``, a class.  With tasks, citation and licence.
 
     Raises
     ------

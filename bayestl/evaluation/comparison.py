@@ -13,6 +13,7 @@ import pandas as pd
 
 from bayestl.diagnostics.words import LEVEL, plus_minus, wrapped
 from bayestl.table.table import Table
+from bayestl.table.task import labelled
 
 BELIEVABLE = (0.80, 0.97)
 """Coverage of those intervals between which a model may be called the best without a word on them."""
@@ -125,8 +126,7 @@ class Comparison:
 
     def label(self, quantity: str) -> str:
         """The name of a quantity with its unit, for tables and axes."""
-        unit = self.units.get(quantity, "")
-        return f"{quantity} ({unit})" if unit else quantity
+        return labelled(quantity, self.units.get(quantity, ""))
 
     def names_of(self, rows: Any) -> list[Any]:
         """The names of the rows at some positions of the table; where the table is not known, the positions."""

@@ -85,7 +85,8 @@ def one_quantity(table: Table, a: int, b: int) -> bool:
     """Whether two tasks of numbers seem to be one quantity from two sources: close in size and in the order of the rows."""
     both = table.present[:, a] & table.present[:, b]
     tasks = table.tasks[a], table.tasks[b]
-    if tasks[0].unit != tasks[1].unit or any(t.classes is not None for t in tasks) or both.sum() < LEAST_LABELS:
+    units = {t.unit for t in tasks} - {""}
+    if len(units) > 1 or any(t.classes is not None for t in tasks) or both.sum() < LEAST_LABELS:
         return False
     y = table.y[both][:, [a, b]]
     if not np.isfinite(y).all():

@@ -39,7 +39,7 @@ class Predictor(ABC):
     ) -> Posterior:
         """Joint posterior of the labels of rows: new ones, or rows of the fitted table, which are recognised.
 
-        A row of the fitted table is recognised by its name and its features (``docs/architectures.md``); a label that was
+        A row of the fitted table is recognised by its name and its features, both exactly equal; a label that was
         learnt from counts once, another value is a second measurement.
 
         Parameters

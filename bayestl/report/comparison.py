@@ -9,8 +9,9 @@ from bayestl.diagnostics.words import plus_minus
 from bayestl.evaluation.comparison import CLASS_COLUMNS, LEVEL, NUMBER_COLUMNS, Comparison, score_frame
 from bayestl.evaluation.verdict import Verdict, difference, verdicts
 from bayestl.report import plots
-from bayestl.report.data import data_section, labelled
+from bayestl.report.data import data_section
 from bayestl.report.html import Section
+from bayestl.report.units import typeset
 from bayestl.report.words import conclusion
 
 
@@ -43,7 +44,7 @@ def comparison_sections(comparison: Comparison, parity: str | None = None) -> li
 
 
 def _label(comparison: Comparison, quantity: str) -> str:
-    return labelled(quantity, comparison.units.get(quantity, ""))
+    return typeset(comparison.label(quantity))
 
 
 def _conclusion(comparison: Comparison, found: dict[str, Verdict]) -> Section:

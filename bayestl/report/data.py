@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bayestl.diagnostics.facts import label_patterns, repeated_rows, tasks_of
 from bayestl.report.html import Section
-from bayestl.report.units import typeset, unit_typeset
+from bayestl.report.units import unit_typeset
 from bayestl.table.table import Table
 
 
@@ -36,11 +36,6 @@ def data_section(table: Table, title: str = "The data") -> Section:
             )
         )
     return section
-
-
-def labelled(name: str, unit: str) -> str:
-    """The name of a quantity with its unit, typeset."""
-    return typeset(f"{name} ({unit})") if unit else name
 
 
 def units_typeset(text: str, table: Table) -> str:

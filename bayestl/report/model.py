@@ -18,9 +18,10 @@ from bayestl.models.exact.difference import DifferenceGP
 from bayestl.models.latent.model import LatentVariableGP
 from bayestl.posterior import Posterior
 from bayestl.report import plots
-from bayestl.report.data import data_section, labelled, units_typeset
+from bayestl.report.data import data_section, units_typeset
 from bayestl.report.html import Section, write
 from bayestl.report.transfer import transfer_section
+from bayestl.report.units import typeset
 from bayestl.report.words import explained_in_words, gains_in_words, shifts_in_words
 
 SHOWN_ROWS = 60
@@ -191,7 +192,7 @@ def _held_out(model: BayesianModel, held: pd.DataFrame) -> Section:
         part = held[held["task"] == task.name]
         if len(part) < 3:
             continue
-        label = labelled(task.name, task.unit)
+        label = typeset(task.label)
         if task.classes is None:
             names = list(model.table_.index[part["row"]])
             alt = f"{task.name}: prediction from all others, with two standard deviations, against the label."
@@ -222,10 +223,10 @@ def _predictions(predictions: Posterior) -> Section:
     point, interval = predictions.point("absolute"), predictions.interval(0.9)
     columns: dict[str, Any] = {}
     for task in predictions.tasks:
-        columns[labelled(task.name, task.unit)] = point[task.name]
+        columns[typeset(task.label)] = point[task.name]
         if task.classes is None:
             ends = interval[task.name].to_numpy()
-            columns[f"{labelled(task.name, task.unit)}, 90 %"] = [f"{a:.3g} to {b:.3g}" for a, b in ends]
+            columns[f"{typeset(task.label)}, 90 %"] = [f"{a:.3g} to {b:.3g}" for a, b in ends]
         else:
             columns[f"{task.name}, probability"] = predictions.probabilities(task.name).max(axis=1)
     frame = pd.DataFrame(columns)

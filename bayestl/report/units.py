@@ -21,8 +21,8 @@ def typeset(text: str) -> str:
     >>> typeset("V_0^2 (ln A^3/atom)"), unit_typeset("mol^-1 cm^3")
     ('V_0^2 (ln Å³/atom)', 'mol⁻¹ cm³')
     """
-    name, bracket, unit = text.rpartition(" (")
-    return f"{name} ({unit_typeset(unit)}" if bracket and unit.endswith(")") else text
+    match = re.fullmatch(r"(.* [(\[])(.+)([)\]])", text, re.DOTALL)
+    return f"{match[1]}{unit_typeset(match[2])}{match[3]}" if match else text
 
 
 def unit_typeset(unit: str) -> str:

@@ -65,7 +65,12 @@ class Task:
     @property
     def label(self) -> str:
         """Name and unit, for axes and tables."""
-        return f"{self.name} ({self.unit})" if self.unit else self.name
+        return labelled(self.name, self.unit)
+
+
+def labelled(name: str, unit: str) -> str:
+    """A name with its unit, once: ``"gap (eV)"`` from ``"gap"`` and ``"gap (eV)"`` alike."""
+    return f"{name} ({unit})" if unit and not name.rstrip().endswith((f"({unit})", f"[{unit}]")) else name
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,20 @@ def test_it_shows_itself_at_every_stage(tmp_path):
     assert "under way" not in own._repr_html_()
 
 
+def test_it_shows_the_unit_of_its_quantity(tmp_path):
+    pool, known = pd.DataFrame({"x": np.linspace(0, 1, 9)}), pd.DataFrame({"v": [1.25, 2.5]})
+    tasks, goal, model = [btl.Task("v", unit="A^3")], Between("v", 2.0, 3.0), btl.IndependentGP(verbose=False)
+    own = Campaign(pool, tasks, goal, model, tmp_path / "c.db", known=known)
+    assert "v between 2 and 3 A^3" in repr(own)
+    shown = own._repr_html_()
+    assert "Best so far: 1, 2.5 Å³" in shown  # not 1.0
+    assert "<th>value (Å³)</th>" in shown
+    assert Campaign.open(tmp_path / "c.db").unit == own.unit == "A^3"
+    axes = btl.active.plot_campaign(own)
+    assert axes.get_ylabel() == "v (Å³)"
+    assert "v between 2 and 3 Å³" in axes.get_legend_handles_labels()[1]
+
+
 def test_opened_again_it_goes_on_exactly(tmp_path):
     _, Y = table()
     for name in ("a", "b"):

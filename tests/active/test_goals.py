@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from bayestl.active import Above, Between, Learn, Maximise, Minimise, Reach
-from bayestl.active.words import from_document, from_words
+from bayestl.active.words import from_document, from_words, in_words, unit_of
 from bayestl.distributions import Discrete, Empirical, Hurdle, LogNormalMixture, NormalMixture, StudentMixture
+from bayestl.table.task import Task
 
 MIXTURE = NormalMixture(np.array([0.4, 0.6]), np.array([[0.0, 1.0], [1.0, 3.0]]), np.array([[1.0, 0.5], [0.3, 1.0]]))
 
@@ -107,3 +108,24 @@ def test_words_give_the_goal_back(goal):
 def test_the_best_of_a_range_is_in_it_or_the_nearest(values, best):
     assert Between("gap", 3, 5).best_of(np.array(values)) == best
     assert Maximise("gap").best_of(np.array(values)) == int(np.argmax(values))
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit"),
+    [
+        ("a", "eV"), ("c", "K"), ("d", ""), ("a - b", "eV"), ("2 * a - b / 2 + 1", "eV"), ("a - c", ""), ("a - d", ""), ("a * b", ""),
+        ("abs(a)", ""), ("`e (eV)` - a", "eV"), ("e (eV)", "eV"),
+    ],
+)  # fmt: skip
+def test_a_quantity_has_the_unit_of_its_tasks(quantity, unit):
+    tasks = [Task("a", unit="eV"), Task("b", unit="eV"), Task("c", unit="K"), Task("d"), Task("e (eV)", unit="eV")]
+    assert unit_of(Maximise(quantity), tasks) == unit
+    assert unit_of(Maximise("a", function=lambda y: y["a"] ** 2), tasks[1:]) == ""
+
+
+def test_numbers_of_a_goal_are_said_with_their_unit():
+    for goal in (Reach("gap", 1.4), Between("gap", 1.3, 1.5), Above("gap", 1.5)):
+        assert in_words(goal, "eV") == f"{goal.description} eV"
+        assert in_words(goal, "") == goal.description
+    for goal in (Maximise("gap"), Minimise("gap"), Learn("gap")):
+        assert in_words(goal, "eV") == goal.description

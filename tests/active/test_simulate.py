@@ -148,7 +148,8 @@ def test_learning_is_judged_by_the_error_over_the_pool(table):
         (Maximise("exp"), "regret (Å³)"),
         (Minimise("exp"), "regret (Å³)"),
         (Reach("exp", 0.5), "regret (Å³)"),
-        (Minimise("exp - dft"), "regret"),
+        (Minimise("exp - 2 * dft + 1"), "regret (Å³)"),
+        (Minimise("exp * dft"), "regret"),
         (Between("exp", 0.1, 0.5), "rows found"),
     ],
 )

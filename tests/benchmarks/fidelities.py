@@ -210,10 +210,15 @@ class Result:
 
     @property
     def figures(self) -> pd.DataFrame:
-        """The table, one row per function and cost."""
+        """The table, one row per function, cost and model."""
         table = self.table()
-        table.columns = [" ".join(c).strip() if isinstance(c, tuple) else c for c in table.columns]
-        return table
+        columns = {"log10 regret": table["log10 regret"].stack(), "se": table["se"].stack()}
+        long = pd.DataFrame(columns).rename_axis(index={None: "model"})
+        if "its se" in table:
+            of_ours = long.index.get_level_values("model") == "bayestl"
+            for column, name in (("bayestl less BoTorch", "less BoTorch"), ("its se", "less BoTorch se")):
+                long[name] = table[column].reindex(long.index.droplevel("model")).where(of_ours).to_numpy()
+        return long
 
     def write(self, folder: Path) -> None:
         """Write the records as CSV."""

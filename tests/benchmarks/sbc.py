@@ -37,6 +37,11 @@ class Result:
     def __str__(self) -> str:
         return "\n\n".join(f"{name}\n{calibration}" for name, calibration in self.calibrations.items())
 
+    @property
+    def figures(self) -> pd.DataFrame:
+        """A row per model: least and greatest p value and spread of latent values and of hyperparameters, and the p value of all."""
+        return pd.DataFrame([_figures(name, calibration) for name, calibration in self.calibrations.items()])
+
     def write(self, folder: Path) -> None:
         """Write the ranks of each model as CSV and as a picture."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,6 +49,16 @@ class Result:
             stem = f"sbc-{name.replace(' ', '-')}"
             calibration.ranks.to_csv(folder / f"{stem}.csv", index_label="table")
             plots.plot_ranks(calibration).figure.savefig(folder / f"{stem}.png", dpi=130)
+
+
+def _figures(name: str, calibration: Calibration) -> dict[str, Any]:
+    table = calibration.table
+    of_rows = table.index.str.contains(", row ")
+    found: dict[str, Any] = {"model": name, "tables": len(calibration.ranks)}
+    for what, part in (("latent", table[of_rows]), ("hyperparameters", table[~of_rows])):
+        for column, said in (("p value", "p"), ("spread", "spread")):
+            found |= {f"{what} {said} least": part[column].min(), f"{what} {said} greatest": part[column].max()}
+    return found | {"p": calibration.p_value}
 
 
 def pattern() -> tuple[pd.DataFrame, pd.DataFrame]:

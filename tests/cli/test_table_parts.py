@@ -67,6 +67,62 @@ def test_parts_are_the_table(tmp_path, how):
     assert [len(part) for part in parts.after(3)] == [len(part) for part in parts][3:]
 
 
+PADDED = ",,"
+ENDS = {
+    "padded": ["* measured at 300 K,,", "Source: Smith 2020,,"],
+    "alone": ["* measured at 300 K", "Source: Smith 2020"],
+    "cut at its comma": ["Source: Smith, Journal, 2020, 5"],
+    "below a padded empty row": [PADDED, "All gaps were measured in air.,,", "Thanks to the north laboratory,,"],
+    "below a blank line": ["", "All gaps were measured in air.,,", "* by hand,,"],
+    "with empty rows around": [PADDED, PADDED, "Note: all by hand,,", PADDED, PADDED],
+    "only empty rows": [PADDED, PADDED],
+    "with a comma in quotes": ['"Source: Smith, Journal, 2020",,'],
+    "a sentence without an empty row": ["All gaps were measured in air.,,"],
+    "an empty row and a name": [PADDED, "MgO,,"],
+    "a row of data after all": ["* measured at 300 K,,", "Note: by hand,,", PADDED, "MgO,1.5,300"],
+    "many notes": [f"[{i}] Smith et al.,," for i in range(900)],
+    "nothing": [],
+}
+AMONG = {
+    "nothing": [],
+    "a note": ["* a sample with a name,,"],
+    "a sentence and empty rows": [PADDED, PADDED, "some more rows follow,,", PADDED, "* still more,,"],
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_notes_and_units_of_parts_are_those_of_the_whole(tmp_path, end):
+    for k, (among, at) in enumerate(
+        zip([*AMONG, "a note", "a sentence and empty rows"], (1, 1995, 2499, 1, 1995), strict=True)
+    ):
+        units = "text,[eV],in K\n" if k % 2 else ""
+        rows = [f"sample number-{i:05},{i / 7:.9f},{i % 40 + 300}" for i in range(2500)]
+        rows[at:at] = AMONG[among]
+        path = tmp_path / f"{k}.csv"
+        path.write_text("name,gap,temperature\n" + units + "\n".join([*rows, *ENDS[end]]) + "\n")
+        notes, at_once = [], []
+        whole, parts = read(path, say=at_once.append), TableParts(path, say=notes.append, size=700)
+        assert parts._whole is None
+        assert notes == at_once
+        pd.testing.assert_frame_equal(pd.concat([part.frame for part in parts]), whole.frame)
+        np.testing.assert_array_equal(np.concatenate([part.places for part in parts]), whole.places)
+        assert next(iter(parts)).units == whole.units == ({"gap": "eV", "temperature": "K"} if units else {})
+        is_told = end not in ("nothing", "only empty rows", "an empty row and a name", "a row of data after all")
+        if end != "a sentence without an empty row":  # which is below one of AMONG
+            assert ("taken for notes" in " ".join(notes)) == is_told
+
+
+def test_more_rows_than_can_be_kept_are_read_whole(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"a sentence number {i},{i}," if i < 20 else f"a sentence number {i},," for i in range(5000)]
+    path.write_text("name,gap,temperature\n" + "\n".join(rows) + "\n")
+    said, at_once = [], []
+    parts = TableParts(path, say=said.append, size=700)
+    assert parts._whole is not None
+    assert len(read(path, say=at_once.append)) == parts.n == 5000
+    assert said == at_once
+
+
 IRREGULAR = {
     "another encoding": lambda text: (text + "\u00e9" + "," * 14 + "\n").encode("latin1"),
     "a nameless column": lambda text: text.replace("number", "", 1).encode(),

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -168,3 +170,17 @@ def test_feature_mistakes_are_named():
     with pytest.raises(ValueError, match="unknown preset 'oqmd'"):
         CompositionFeatures(["oqmd"], verbose=False).fit(["GaAs"])
     assert reduced_formula("Ga4O6") == reduced_formula("Ga2O3")
+
+
+SHAPES = [n for n in datasets.LOADERS if n not in ("freesolv", "polarizability")]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_loader_says_the_shapes_and_units_of_its_table(name, data_folder):
+    data, said = datasets.LOADERS[name](), " ".join(datasets.LOADERS[name].__doc__.split())
+    shapes = [tuple(map(int, found)) for found in re.findall(r"\((\d+), (\d+)\)", said.partition("Returns")[2])]
+    assert shapes[0] == data.X.shape
+    assert shapes[-1] == data.Y.shape
+    for task in data.tasks:
+        assert f"``{task.name}``" in said
+        assert task.unit in said

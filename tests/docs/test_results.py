@@ -1,5 +1,6 @@
 """The tables of figures come from records, and a run fills the cells of its own command and no others."""
 
+import itertools
 import json
 import re
 
@@ -7,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import results
+from benchmarks import fidelities, sbc
 from typer.testing import CliRunner
 
 from bayestl.cli import app, cases
 from bayestl.evaluation.figures import command_of, figures, write_run
+from bayestl.evaluation.simulated import Calibration
 from bayestl.studies.gap import Curve
 
 NAMES = sorted(path.stem for path in results.RECORDS.glob("*.csv"))
@@ -22,6 +25,27 @@ def test_a_page_is_what_the_records_say(page):
     text = page.read_text(encoding="utf-8")
     assert results.MARKED.search(text)
     assert results.rendered(text) == text, "python docs/results.py makes it"
+
+
+def prose(text):
+    """A page without code, tables of records, other tables, links and sentences with figures of records."""
+    text = re.sub(r"^```.*?^```|^\|.*?$|\]\([^)]*\)|`[^`]*`", "", results.MARKED.sub("", text), flags=re.M | re.S)
+    for sentence in results.SENTENCES:
+        text = results.with_figures(sentence).sub("", text)
+    return text
+
+
+def test_figures_in_sentences_come_from_records():
+    benchmarks, readme = (page.read_text(encoding="utf-8") for page in results.PAGES)
+    first_screen = benchmarks[: benchmarks.index("\n## Speed")]
+    of_no_record = {"3.11", "0.7", "0.1.0"}  # of Python, twice in nats, of bayestl
+    assert set(re.findall(r"\d[\d.]*\.\d+", prose(readme) + prose(first_screen))) <= of_no_record
+    for sentence in results.SENTENCES:
+        assert len(results.with_figures(sentence).findall(benchmarks + readme)) == 1, sentence
+        figure = results.REFERENCE.search(sentence)[0]
+        stale = readme.replace(results.filled(sentence), sentence.replace(figure, "9.99"))
+        assert stale != readme
+        assert results.rendered(stale) == readme
 
 
 def test_every_table_of_the_benchmarks_is_made_of_records():
@@ -52,7 +76,8 @@ def run_of(record, command, rng):
         for column in record.titles:
             where, template = record.made.get(column, ("", ""))
             if row["run"] == command and template:
-                at = dict(c.split("=", 1) for c in f"{where};{row['where']}".split(";") if c)
+                pairs = [c.split("=", 1) for c in f"{where};{row['where']}".split(";") if c]
+                at = {k: v.split("|")[0] for k, v in pairs if k != "least"}
                 found = next((r for r in rows if at.items() <= r.items()), None)
                 if found is None:
                     rows.append(found := at)
@@ -94,6 +119,64 @@ def test_the_curve_of_gaps_has_what_its_record_needs():
     taken = {f"n={n}": run["date"] for n in sizes}
     assert {row["where"]: row["date"] for row in record.rows} == before | taken
     assert record.rows[0]["cut"] == "0.00 ± 0.00"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_of_a_run_is_filled_in_by_it(name):
+    record = results.Record.read(name)
+    for row in record.rows:
+        typed = [c for c in record.titles[1:] if row["run"] and re.search(r"\d", row[c]) and c not in record.made]
+        assert set(typed) <= {"aim"}, (row, typed)
+
+
+def ranks_of(rng):
+    names = ["u.length_scale[0]", "noise[0]", "source, row 3", "target, row 3"]
+    return Calibration(pd.DataFrame(rng.uniform(size=(60, 4)), columns=names), [])
+
+
+def optimisations(rng):
+    places = itertools.product(["Branin", "Currin", "borehole"], ["bayestl", "BoTorch"], range(3), fidelities.CHECKS)
+    return pd.DataFrame(
+        [(*at, 10.0 ** rng.uniform(-3, 0)) for at in places], columns=["function", "model", "seed", "cost", "regret"]
+    )
+
+
+MADE = {
+    "sbc": lambda rng: sbc.Result({m: ranks_of(rng) for m in ("multi-task", "difference", "latent variable")}),
+    "optimisation": lambda rng: fidelities.Result(optimisations(rng)),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_benchmark_leaves_what_its_table_needs(name, tmp_path, monkeypatch):
+    record, result = results.Record.read(name), MADE[name](np.random.default_rng(0))
+    (tmp_path / f"{name}.csv").write_bytes((results.RECORDS / f"{name}.csv").read_bytes())
+    monkeypatch.setattr(results, "RECORDS", tmp_path)
+    command = record.rows[0]["run"]
+    write_run(tmp_path / "out", result, command.split())
+    results.record(tmp_path / "out")
+    for row, old in zip(results.Record.read(name).rows, record.rows, strict=True):
+        changed = {c for c in record.made if row[c] != old[c]}
+        assert changed == ({c for c in record.made if old[c]} if row["run"] == command else set())
+    if name == "optimisation":
+        last = results.Record.read(name).rows[0]
+        logs = np.log10(result.records.set_index(["function", "cost", "model", "seed"])["regret"])
+        at = logs["Branin"][5.0]
+        assert last["5"] == f"{at['bayestl'].mean():.2f} ± {at['bayestl'].sem():.2f}"
+        less = at["bayestl"] - at["BoTorch"]
+        assert last["bayestl minus BoTorch at 5"] == f"{less.mean():.2f} ± {less.sem():.2f}"
+    else:
+        ours = result.calibrations["difference"].table.loc[["source, row 3", "target, row 3"]]
+        p, spread = ours["p value"], ours["spread"]
+        cell = results.Record.read(name).rows[1]["latent values of six rows: p, spread"]
+        assert cell == f"{p.min():.2f} to {p.max():.2f}, {spread.min():.2f} to {spread.max():.2f}"
+
+
+def test_the_least_of_two_rows_is_taken():
+    rows = pd.DataFrame({"model": ["a", "b", "c"], "n": [1, 1, 1], "mae": [0.3, 0.2, 0.1]})
+    assert results.chosen(rows, "model=a|b;least=mae;n=1")["model"] == "b"
+    assert results.chosen(rows, "model=a|d;least=mae")["model"] == "a"
+    assert results.chosen(rows, "model=d;least=mae") == {}
 
 
 def test_a_run_without_a_model_leaves_its_row():

@@ -76,6 +76,9 @@ def test_candidates_suit_the_table():
     found = offered(pair, "measured")
     assert list(found) == ["independent", "multi-task", "paired difference", "difference", "chain"]
     assert found["difference"].levels == ["dft", "measured"]
+    for unit, offers in (("", True), ("eV", True), ("K", False)):  # no unit is no other unit
+        tasks = [btl.Task("measured", unit="eV"), btl.Task("dft", unit=unit)]
+        assert ("paired difference" in offered(pair, "measured", tasks)) == offers
     unlike = pair.assign(dft=1000 * rng.standard_normal(30))
     assert "paired difference" not in offered(unlike)
     classes = pair.assign(measured=np.where(f > 0, "a", "b"))

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayestl.cli.app import Notes, Quiet, printer, user_errors
+from bayestl.cli.campaigns.units import to_fill_in, with_units
 from bayestl.cli.inputs import require_columns
+from bayestl.cli.labels import other_units
 from bayestl.cli.outputs import Force, Json, print_json, table_path_in, write
 from bayestl.cli.reading import HOW, FileTable, Reading, read, reads_tables
 from bayestl.cli.reading.numbers import is_missing, number
@@ -58,6 +60,7 @@ def tell(
         note = Notes(quiet)
         table = read(results, how, note)
         require_columns(table, ["row"], str(results))
+        _note_units(table, campaign, note)
         before = len(campaign.results())
         campaign.tell(_results_in(table, campaign))
         note.show()
@@ -81,6 +84,15 @@ def _results_in(table: FileTable, campaign: Campaign) -> pd.DataFrame:
     tasks = table.text("task")
     frame = pd.DataFrame({"row": rows, "task": tasks, "value": _values(table, "value", list(tasks.isin(classes)))})
     return frame.assign(**{c: table.numbers(c) for c in ("se", "cost", "suggestion") if c in table.columns})
+
+
+def _note_units(table: FileTable, campaign: Campaign, note: Notes) -> None:
+    """Note where a file has a task in another unit than the campaign."""
+    units = dict(table.units)
+    if {"task", "unit"} <= set(table.columns):
+        of_rows = dict.fromkeys(zip(table.text("task"), table.text("unit").fillna(""), strict=True))
+        units |= {task: unit for task, unit in of_rows if unit}
+    other_units(units, campaign.tasks, "the campaign", note)
 
 
 def _values(table: FileTable, name: str, of_class: list[bool]) -> pd.Series:
@@ -136,8 +148,11 @@ def status(
         campaign = Campaign.open(ledger, verbose=False)
         results, under_way, best = campaign.results(), campaign.suggestions("open"), campaign.best()
         counts = results["state"].value_counts().to_dict() | {"withdrawn": len(campaign.results("withdrawn"))}
-        shown = under_way[["id", "row", "task", "cost", "predicted", "lower", "upper", "hit"]]
+        shown = with_units(
+            under_way[["id", "row", "task", "cost", "predicted", "lower", "upper", "hit"]], campaign.tasks
+        )
         last = results[["id", "row", "task", "value", "cost", "time", "suggestion", "state"]].tail(n)
+        last = with_units(last, campaign.tasks)
         found = list(campaign.hits().index) if isinstance(campaign.goal, Between) else None
         if as_json:
             print_json(
@@ -196,18 +211,20 @@ def _table_of(campaign: Campaign, what: What) -> pd.DataFrame:
     if what is What.progress:
         return campaign.progress()
     if what in (What.results, What.withdrawn):
-        return campaign.results("withdrawn" if what is What.withdrawn else None)
+        return with_units(campaign.results("withdrawn" if what is What.withdrawn else None), campaign.tasks)
     suggestions = campaign.suggestions("open" if what is What.open else None).rename(columns={"id": "suggestion"})
-    return suggestions.assign(value=None, se=None) if what is What.open else suggestions
+    return to_fill_in(suggestions, campaign.tasks) if what is What.open else with_units(suggestions, campaign.tasks)
 
 
 def _best_in_words(campaign: Any) -> str:
     """What is best so far, in words."""
+    from bayestl.active.goals import Between
+
     best = campaign.best()
     if best is None:
         return "best so far: none is known"
-    place = f"{campaign.goal.quantity} = {best['value']:.4g} at {best['row']}"
-    from bayestl.active.goals import Between
+    value = f"{best['value']:.4g} {campaign.unit}".rstrip()
+    place = f"{campaign.goal.quantity} = {value} at {best['row']}"
 
     if isinstance(campaign.goal, Between):  # every row in a range counts as much as another
         return f"{'first in' if best['utility'] else 'nearest so far to'} the range: {place}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bayestl.cli.app import Dask, Jobs, Likelihoods, Notes, Quiet, Seed, on_cluster, printer, processes, user_errors
+from bayestl.cli.campaigns.units import to_fill_in, with_units
 from bayestl.cli.features import Inputs, choose_features
 from bayestl.cli.inputs import (
     ModelName,
@@ -24,6 +26,9 @@ from bayestl.cli.reading import HOW, FileTable, Reading, read, reads_tables
 from bayestl.files.output import check_folder, check_output, write_output
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayestl.active import Simulation
     from bayestl.table.task import Task
 
 Costs = Annotated[str | None, typer.Option(help="TASK=COST of one measurement, comma-separated; by default 1.")]
@@ -36,13 +41,13 @@ Goal = Annotated[
 ]
 
 
-def with_costs(names: list[str], likelihoods: str | None, costs: str | None) -> list[Task]:
-    """Tasks with the likelihoods and costs named by the options."""
+def with_costs(names: list[str], likelihoods: str | None, costs: str | None, units: Mapping[str, str]) -> list[Task]:
+    """Tasks with the likelihoods and costs named by the options, and the units that the file tells."""
     from dataclasses import replace
 
     import bayestl as btl
 
-    specified = {t.name: t for t in make_tasks(names, likelihoods) or ()}
+    specified = {t.name: t for t in make_tasks(names, likelihoods, units) or ()}
     tasks = {name: specified.get(name, btl.Task(name)) for name in names}
     for pair in names_in(costs, "--costs"):
         name, sign, value = (part.strip() for part in pair.rpartition("="))
@@ -106,30 +111,31 @@ def suggest(
         else:
             if tasks is None or goal is None:
                 raise ValueError("--pool begins a campaign: say --tasks and --goal too")
-            note = Notes(quiet)
+            note, names = Notes(quiet), names_in(tasks, "--tasks")
+            table = read(pool, how, note)
+            chosen = with_costs(names, likelihoods, costs, table.units)
             campaign = _begin(
-                ledger, note, read(pool, how, note), names_in(tasks, "--tasks"), goal, name, features, presets, model, with_costs(names_in(tasks, "--tasks"), likelihoods, costs),
-                budget, acquisition, seed, not quiet,
+                ledger, note, table, names, goal, name, features, presets, model, chosen, budget, acquisition, seed, not quiet,
             )  # fmt: skip
         suggestions = campaign.suggest(n)
         if output is not None:
             try:
-                write(suggestions.reset_index().assign(value=None, se=None), output)
+                write(to_fill_in(suggestions.reset_index(), campaign.tasks), output)
             except (OSError, ValueError) as error:
                 raise ValueError(
                     f"{error}; the suggestions are kept: `bayestl export {ledger} --what open -o FILE` writes them"
                 ) from error
         if as_json:
             state = {"spent": campaign.spent, "budget": campaign.budget}
-            print_json({"suggestions": suggestions.reset_index().to_dict("records")} | state)
+            told = with_units(suggestions.reset_index(), campaign.tasks)
+            print_json({"suggestions": told.to_dict("records")} | state)
             return
         say(repr(campaign))
         if suggestions.empty:
             say("nothing to suggest: the budget or the pool is used up")
         else:
-            shown = (
-                suggestions.drop(columns="reason").rename(columns={"hit": "P(hit)"}).dropna(axis="columns", how="all")
-            )
+            shown = with_units(suggestions.drop(columns="reason"), campaign.tasks).rename(columns={"hit": "P(hit)"})
+            shown = shown.dropna(axis="columns", how="all")
             typer.echo(shown.to_string(float_format="{:.4g}".format, na_rep="-"))
             for reason, rows in suggestions.groupby("reason", sort=False)["row"]:
                 say(f"{', '.join(dict.fromkeys(map(str, rows)))}: {reason}")
@@ -243,7 +249,7 @@ def simulate(
             processes(jobs, dask),
             not quiet,
         ).fit(table)
-        specified = with_costs(names, likelihoods, costs)
+        specified = with_costs(names, likelihoods, costs, table.units)
         policies: dict[str, active.Policy] = {"random": active.Random()}
         for name in chosen:
             model = make_model(name, names, None, None, 0, False)
@@ -267,6 +273,12 @@ def simulate(
             )
         typer.echo(str(simulation))
         if output is not None:
-            write_output(output / "records.csv", simulation.records.to_csv(index=False))
+            write_output(output / "records.csv", _records(simulation).to_csv(index=False))
             write_output(output / "curves.png", image(active.plot_simulation(simulation).figure))
             printer(quiet)(f"written: {output}/records.csv, curves.png")
+
+
+def _records(simulation: Simulation) -> pd.DataFrame:
+    """The records of a simulation, with the unit of those that have one."""
+    unit = simulation.unit if any(map(simulation.has_unit, simulation.records)) else ""
+    return simulation.records.assign(unit=unit) if unit else simulation.records

@@ -10,33 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bayestl.cli.reading.numbers import is_missing, shape
+from bayestl.cli.reading.margins import LOOKED_AT, end_of, units_below, units_told
+from bayestl.cli.reading.numbers import shape
 from bayestl.cli.reading.options import Reading
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 """What may separate cells, the surest sign first, with its name."""
-LOOKED_AT = 2000
-"""Rows from which the separator is told."""
 BELOW = 3
 """Rows below the names among which numbers are looked for: a row of units may come first."""
-_SYMBOL = (
-    r"(?:[kMGTmunpfcdµμ]?(?:eV|J|Pa|m|g|mol|s|Hz|W|V|A|K|C|N|L|l|T|F|S|Ω|Ohm|ohm|cal|bar|M|B|D|Wh)|°\s?[CF]|deg\s?C?|degrees?|Å|Å|[Aa]ng(?:strom)?s?|[aA]tm"
-    r"|[tT]orr|min|h|hrs?|days?|hours?|kg|Ry|Ha|Hartree|Debye|rad|ln|log|log10|atoms?|f\.?u\.?|cell|ppm|ppb|a\.?\s?u\.?|arb\.?\s?u(?:nits|\.)?|GPa|HV|HB"
-    r"|[µμ]B|mu_?B|wt\.?\s?%|at\.?\s?%|mol\.?\s?%|vol\.?\s?%|%|percent|‰|1|10)"
-)
-_UNIT = re.compile(
-    rf"\[[^\]]*\]|\([^)]*\)|(?:in\s)?{_SYMBOL}(?:\s?(?:\^|\*\*)?[-−⁻+]?[\d⁰¹²³⁴-⁹]*(?:\s?[/·⋅*.×()]+\s?|\s|\sper\s)?{_SYMBOL})*(?:\^|\*\*)?[-−⁻+]?[\d⁰¹²³⁴-⁹]*\)?"
-)
-"""A unit: text in brackets, or symbols of units with powers between signs of products and quotients."""
-_NO_UNIT = re.compile(r"[-–—/]+|\[?\(?(?:units?|dimensionless|none|text|name|n/a|a)\)?\]?:?|\[[^\]]*\]", re.IGNORECASE)
-"""What may stand in a row of units where there is none."""
-_NOTE = re.compile(
-    r"[*†‡§¶]+\s*\S+\s+\S|(?:sources?|notes?|foot-?notes?|references?|refs?|remarks?|comments?|abbreviations?|legend)\b[^,;]{0,12}[:.]\s*\S"
-    r"|(?:data|values|measured|calculated|taken)\s+(?:are\s+)?(?:from|by|at|with)\s+\S|(?:\[[a-z\d]\]|\(?[a-z\d]\))\s+\S+\s+\S",
-    re.IGNORECASE,
-)
-"""How a note below a table begins."""
-_SENTENCE = re.compile(r"(?=.*[a-z]{3})\S+(?:\s+\S+){2,}", re.DOTALL)
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _COMMENT = re.compile(r"(#|%|//)(?![\t;|,])")
 
@@ -54,6 +35,8 @@ class Sheet(NamedTuple):
     separator: str | None = None
     units: Mapping[int, str] = {}
     """What a row of units says of a column, by its position."""
+    notes: int | None = None
+    """Where notes below the table begin."""
 
 
 Records = list[tuple[int, list[str]]]
@@ -84,11 +67,14 @@ def split(text: str, path: Path, how: Reading) -> Sheet:
     if titles := [at for at, cells in found[: len(found) - len(kept)] if any(cells)]:
         assumed.append(f"line {', '.join(map(str, titles))} is a title")
     (line, header), *rows = kept
-    rows, around, units = without_margins(header, rows, "line")
-    header, rows, further = _square(header, rows, separator, path)
-    assumed += around
+    if units := units_below(rows):
+        assumed.append(units_told("line", rows[0][0], units))
+        rows = rows[1:]
+    end = end_of(rows, len(header))
+    notes = rows[end][0] if end < len(rows) else None
+    header, rows, further = _square(header, rows[:end], separator, path)
     places = [at for at, _ in rows]
-    return Sheet(header, [cells for _, cells in rows], places, "line", assumed + further, separator, units)
+    return Sheet(header, [cells for _, cells in rows], places, "line", assumed + further, separator, units, notes)
 
 
 def above(lines: list[str], how: Reading) -> tuple[int, str | None, list[str], str | None]:
@@ -174,63 +160,6 @@ def rows_above(rows: Sequence[Sequence[Any]]) -> int:
 def _without_title(rows: Records) -> Records:
     """The rows from the names on."""
     return rows[rows_above([cells for _, cells in rows[:LOOKED_AT]]) :]
-
-
-def without_margins(header: Sequence[Any], rows: list[Any], place: str) -> tuple[list[Any], list[str], dict[int, str]]:
-    """The rows, each with its place, without a row of units below the names and without notes at the end, what was found, and the units."""
-    told = []
-    if units := _units(rows[0][1], [cells for _, cells in rows[1:LOOKED_AT]]) if rows else {}:
-        told.append(f"{place} {rows[0][0]} holds units ({', '.join(units.values())})")
-        rows = rows[1:]
-    end = len(rows)
-    while end > 1 and _is_note(rows[end - 1][1], len(header)):
-        end -= 1
-    apart = next((k for k in range(end - 1, 0, -1) if rows[k][0] > rows[k - 1][0] + 1), end)
-    if all(_is_sentence(cells) for _, cells in rows[apart:end]):
-        end = apart
-    if end < len(rows):
-        told.append(f"the text from {place} {rows[end][0]} on is taken for notes and left out")
-    return rows[:end], told, units
-
-
-def _units(cells: Sequence[Any], below: list[Any]) -> dict[int, str]:
-    """The units in a row below the names, by position; none where it is a row of data.
-
-    Each of its cells is a unit above numbers, or empty, or a word such as ``"unit"`` above text.
-    """
-    units: dict[int, str] = {}
-    for j, cell in enumerate(cells):
-        if cell in ("", None):
-            continue
-        if not isinstance(cell, str) or shape(cell):
-            return {}
-        column = [row[j] for row in below if j < len(row) and not is_missing(row[j])]
-        numbers = sum(not isinstance(v, str) or bool(shape(v.lstrip("<>≤≥~ "))) for v in column)
-        if 2 * numbers > len(column) and _UNIT.fullmatch(cell):
-            units[j] = re.sub(r"^in\s|^\[(.*)\]$|^\(([^()]*)\)$", r"\1\2", cell).strip()
-        elif not _NO_UNIT.fullmatch(cell):
-            return {}
-    return units
-
-
-def _is_note(cells: Sequence[Any], width: int) -> bool:
-    """Whether a row is a note below a table: text that begins like one, alone in its row or cut at separators."""
-    full = [cell for cell in cells if cell not in ("", None)]
-    if width < 2 or not full or cells[0] != full[0] or not isinstance(full[0], str):
-        return False
-    return bool(_NOTE.match(full[0])) and (len(full) == 1 or len(cells) != width)
-
-
-def _is_sentence(cells: Sequence[Any]) -> bool:
-    """Whether a row is a text of three words or more in the first column, and nothing else."""
-    full = [cell for cell in cells if cell not in ("", None)]
-    return (
-        len(cells) > 0
-        and len(full) == 1
-        and cells[0] == full[0]
-        and isinstance(full[0], str)
-        and bool(_SENTENCE.fullmatch(full[0]))
-    )
 
 
 def _trailing(rows: Records) -> bool:

@@ -6,7 +6,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from bayestl.cli.reading.delimited import LOOKED_AT, Sheet, rows_above, without_margins
+from bayestl.cli.reading.delimited import Sheet, rows_above
+from bayestl.cli.reading.margins import LOOKED_AT, end_of, units_below, units_told
 from bayestl.cli.reading.options import Reading
 
 
@@ -51,8 +52,12 @@ def sheet(path: Path, how: Reading) -> Sheet:
     if title:
         assumed.append(f"row {', '.join(str(at) for at, _ in rows[:title])} is a title")
     (top, header), *body = rows[title:]
-    body, around, units = without_margins(header, body, "row")
-    assumed += around
+    if units := units_below(body):
+        assumed.append(units_told("row", body[0][0], units))
+        body = body[1:]
+    end = end_of(body, len(header))
+    notes = body[end][0] if end < len(body) else None
+    body = body[:end]
     _refuse_merged(chosen, top, body[-1][0] if body else top, path)
     _refuse_uncalculated(chosen, path)
     width = max(
@@ -67,7 +72,7 @@ def sheet(path: Path, how: Reading) -> Sheet:
     cells = [row[:width] for _, row in body]
     if hidden := sum(bool(chosen.row_dimensions[at].hidden) for at, _ in body):
         assumed.append(f"{hidden} hidden rows are read too")
-    return Sheet(header[:width], cells, [at for at, _ in body], "row", assumed, units=units)
+    return Sheet(header[:width], cells, [at for at, _ in body], "row", assumed, units=units, notes=notes)
 
 
 def _chosen(book: Any, path: Path, name: str | None) -> tuple[Any, list[str]]:

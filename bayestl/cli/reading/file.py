@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bayestl.cli.reading.delimited import Sheet, split
 from bayestl.cli.reading.encodings import text_of
+from bayestl.cli.reading.margins import notes_told
 from bayestl.cli.reading.numbers import decimal_sign, shape
 from bayestl.cli.reading.options import HOW, Reading
 from bayestl.cli.reading.table import FileTable, spelled
@@ -103,9 +104,7 @@ def of_cells(path: Path, sheet: Sheet, how: Reading) -> FileTable:
 
     rows = [[None if cell == "" else cell for cell in row] for row in sheet.rows]
     kept = [i for i, row in enumerate(rows) if any(cell is not None for cell in row)]
-    assumed = list(sheet.assumed)
-    if empty := len(rows) - len(kept):
-        assumed.append(f"{empty} empty row{'s' * (empty > 1)} left out")
+    assumed = [*sheet.assumed, *left_out(sheet.place, sheet.notes, len(rows) - len(kept))]
     columns = list(zip(*(rows[i] for i in kept), strict=True)) or [()] * len(sheet.header)
     header = [" ".join((spelled(cell) or "").split()) for cell in sheet.header]
     full = [j for j, name in enumerate(header) if name or any(cell is not None for cell in columns[j])]
@@ -128,6 +127,12 @@ def of_cells(path: Path, sheet: Sheet, how: Reading) -> FileTable:
     places = np.array([sheet.places[i] for i in kept], dtype=int)
     units = {name: sheet.units[j] for name, j in zip(names, full, strict=True) if sheet.units.get(j, "-") != "-"}
     return FileTable(path, pd.DataFrame(cells), places, sheet.place, decimal, assumed, units)
+
+
+def left_out(place: str, notes: int | None, empty: int) -> list[str]:
+    """Which rows were left out: notes from a place on, and empty ones."""
+    told = [] if notes is None else [notes_told(place, notes)]
+    return told + ([f"{empty} empty row{'s' * (empty > 1)} left out"] if empty else [])
 
 
 def _names(header: list[str], path: Path, positions: list[int] | None = None) -> list[str]:

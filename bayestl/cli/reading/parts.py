@@ -1,6 +1,6 @@
 """Large tables in files, part by part; what their columns hold is known from a first reading of all of it.
 
-UTF-8 text whose rows have as many cells as the header, and Parquet, are read in bounded memory.  Other files are read whole:
+UTF-8 text whose rows above its notes have as many cells as the header, and Parquet, are read in bounded memory.  Other files are read whole:
 every rule of :func:`~bayestl.cli.reading.file.read`, and every message, is the same.
 """
 
@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayestl.cli.reading.columns import Evidence, Facts
-from bayestl.cli.reading.delimited import LOOKED_AT, Sheet, above, records, split
+from bayestl.cli.reading.delimited import Sheet, above, records, split
 from bayestl.cli.reading.encodings import FOREIGN
-from bayestl.cli.reading.file import of_cells, of_frame, read
+from bayestl.cli.reading.file import left_out, of_cells, of_frame, read
+from bayestl.cli.reading.margins import LOOKED_AT, TooMany, above_notes
 from bayestl.cli.reading.numbers import sign_of, spellings
 from bayestl.cli.reading.options import HOW, Reading
 from bayestl.cli.reading.table import FileTable, with_places
@@ -45,7 +46,7 @@ class TableParts:
             if not path.is_file() or suffix(path) not in (*TEXT, *PARQUET) or path.stat().st_size < 1 << 16:
                 raise _Irregular
             evidence = self._scan()
-        except (_Irregular, UnicodeError, OSError, EOFError, ValueError):
+        except (_Irregular, UnicodeError, OSError, EOFError, TooMany, ValueError):
             self._whole = read(path, how, say)
             self.facts = {name: self._whole.fact(name) for name in self._whole.columns}
             self.n = len(self._whole)
@@ -115,7 +116,7 @@ class TableParts:
         for start in range(0, len(whole), self.size):
             rows = slice(start, start + self.size)
             yield lambda rows=rows: FileTable(  # type: ignore[misc]
-                whole.path, whole.cells.iloc[rows], whole.places[rows], whole.place, whole.decimal
+                whole.path, whole.cells.iloc[rows], whole.places[rows], whole.place, whole.decimal, units=whole.units
             )
 
     def _parts(self) -> Iterator[Callable[[], FileTable]]:
@@ -144,6 +145,9 @@ class TableParts:
                 evidence.setdefault(name, of_part) if name not in evidence else evidence[name].add(of_part)
         if self.n <= self.size:
             raise _Irregular  # one part
+        if suffix(self.path) not in PARQUET:
+            commas = ["decimal commas"] * (self._decimal == "," and self.how.decimal is None)
+            self._assumed = [*self._head.assumed, *left_out("line", self._notes, self._empty), *commas]
         return evidence
 
     def _sign(self) -> str:
@@ -152,9 +156,7 @@ class TableParts:
         for sheet in self._sheets():
             for kind, text in spellings(zip(*sheet.rows, strict=True)).items():
                 example.setdefault(kind, text)
-        decimal = sign_of(example, self._head.separator)
-        self._assumed += ["decimal commas"] * (decimal == ",")
-        return decimal
+        return sign_of(example, self._head.separator)
 
     # ------------------------------------------------------------------------------------------------------------ text
 
@@ -167,11 +169,24 @@ class TableParts:
                 self._begin(beginning)
             head, n = self._head, len(self._head.header)
             rows = records(chain(beginning[self._top :], lines), head.separator or ",", self.path, self._top)
-            cells = ((at, row) for at, row in rows if at >= head.places[0] and any(row))
+            notes, empty = list[int](), 0
+            body = above_notes((row for row in rows if row[0] >= head.places[0]), n, notes)
+
+            def full() -> Iterator[tuple[int, Any]]:
+                nonlocal empty
+                for at, row in body:
+                    if any(row):
+                        yield at, row
+                    else:
+                        empty += 1
+
+            cells = full()
             while block := list(islice(cells, self.size)):
                 if any(len(row) != n for _, row in block):
                     raise _Irregular
-                yield Sheet(head.header, [row for _, row in block], [at for at, _ in block], "line", [], head.separator)
+                places = [at for at, _ in block]
+                yield Sheet(head.header, [row for _, row in block], places, "line", [], head.separator, head.units)
+            self._notes, self._empty = next(iter(notes), None), empty
 
     def _begin(self, lines: list[str]) -> None:
         """Read the beginning as if it were all of the file."""
@@ -180,7 +195,6 @@ class TableParts:
         if not head.rows or not all(head.header) or any("separator that" in words for words in head.assumed):
             raise _Irregular
         self._head, self._top = head, above(lines, self.how)[0]
-        self._assumed += head.assumed
 
     def _lines(self, stack: ExitStack) -> Iterator[str]:
         """The lines of a file of UTF-8 text, packed or not."""

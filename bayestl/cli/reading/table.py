@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayestl.cli.reading.columns import BOOLEANS, Evidence, Facts
+from bayestl.cli.reading.margins import unit_in
 from bayestl.cli.reading.numbers import fault, is_missing, number, numbers
 
 if TYPE_CHECKING:
@@ -39,11 +40,14 @@ class FileTable:
     decimal: str = "."
     assumed: list[str] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
-    """Units of columns, from a row of units."""
+    """Units of columns: from a row of units below the names or, where that has none, in brackets at the end of a name."""
     facts: dict[str, Facts] | None = None
     """What the columns hold, where these rows are part of a larger table; else these cells show it."""
     _read: dict[str, list[float | None]] = field(default_factory=dict, repr=False)
     _facts: dict[str, Facts] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.units = {name: unit for name in self.columns if (unit := self.units.get(name) or unit_in(name))}
 
     def __len__(self) -> int:
         return len(self.cells)
