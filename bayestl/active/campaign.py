@@ -296,7 +296,11 @@ class Campaign:
         best = self.best()
         utility = -math.inf if best is None else float(best["utility"])
         pool = Pool(candidates(self.pool), known, possible, costs, self.names)
-        choice = Choice(pool, self.goal, utility, left, used, self.limits.permits)
+        under_way = [
+            (s.row, self.names.index(s.task)) for s in open_.itertuples() if pd.isna(known[s.task].iloc[s.row])
+        ]
+        permits, failures = self.limits.permits, failed["row"].astype(int).tolist()
+        choice = Choice(pool, self.goal, utility, left, used, permits, under_way, failures, self.seed)
         needed, counts = self.goal.needs(self.names), known.notna().sum()
         if few := [t for t in self.names if counts[t] < (FIRST if t in needed else FIRST_SOURCE)]:
             return [first_suggestion(row, self.tasks[t]) for row, t, _ in first_batch(choice, few, n, seed)]

@@ -98,7 +98,7 @@ class Expression:
                 raise ValueError(f"{self.text!r} names {name!r}, which is no task; the tasks are {sorted(names)}")
             if name not in self.used:
                 self.used.append(name)
-            return lambda values: values[name]
+            return lambda values: self._numbers(name, values[name])
         if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
             unary, operand = _OPERATORS[type(node.op)], self._compile(node.operand, names, aliases)
             return lambda values: unary(operand(values))
@@ -120,8 +120,25 @@ class Expression:
             f"{', '.join(sorted(FUNCTIONS))} are"
         )
 
+    def _numbers(self, name: str, values: Any) -> Any:
+        """Labels of a task as numbers, also where classes are."""
+        if not isinstance(values, np.ndarray | xr.DataArray) or values.dtype.kind in "fiu":
+            return values
+        try:
+            return values.astype(float)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.text!r} computes with {name!r}, whose classes are no numbers: give the goal a Python function instead"
+            ) from error
+
     def __call__(self, values: Mapping[str, Any]) -> Any:
-        """The value of the expression, from arrays or numbers by task."""
+        """The value of the expression, from arrays or numbers by task.
+
+        Raises
+        ------
+        ValueError
+            For a task whose classes are no numbers.
+        """
         return self._function(values)
 
     def linear(self, names: Sequence[str]) -> tuple[float, np.ndarray] | None:

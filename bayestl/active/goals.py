@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.active.expressions import Expression, WithKnown
-from bayestl.distributions import Discrete, Empirical, Marginals, NormalMixture, Predictive, StudentMixture
+from bayestl.distributions import Discrete, Empirical, Marginals, NormalMixture, Predictive, StudentMixture, cdf_below
 
 LEVELS = (np.arange(200) + 0.5) / 200
 """Quantile levels over which a distribution without a closed form is averaged."""
@@ -83,9 +83,9 @@ class Goal(ABC):
         names = [t.name for t in posterior.tasks]
         if self.quantity in names:
             return posterior.marginal(self.quantity)
-        if known is not None:
-            return posterior.apply(self.given(names, known)).marginals
-        return posterior.apply(partial(self.value, tasks=names)).marginals
+        function = partial(self.value, tasks=names) if known is None else self.given(names, known)
+        with np.errstate(all="ignore"):
+            return posterior.apply(function).marginals
 
     @abstractmethod
     def utility(self, y: np.ndarray) -> np.ndarray:
@@ -127,7 +127,8 @@ class _Improve(Goal):
 
     def promise(self, predicted: Marginals, best: float) -> np.ndarray:
         if isinstance(predicted, Empirical):
-            return np.asarray(np.maximum(self.utility(predicted.draws) - best, 0.0).mean(axis=0))
+            worth = self.utility(predicted.draws)  # what cannot be computed, such as log(-1), is no improvement
+            return np.where(np.isfinite(worth), np.maximum(worth - best, 0.0), 0.0).mean(axis=0)
         n = len(predicted.mean())
         total = np.zeros(n)
         for level in LEVELS:
@@ -176,8 +177,8 @@ class Maximise(_Improve):
         return super().promise(predicted, best)
 
     def _better(self, predicted: Predictive, best: float) -> np.ndarray:
-        below = predicted.cdf(np.full(len(predicted.mean()), self.sign * best))
-        return np.asarray(1.0 - below if self.sign > 0 else below)
+        at = np.full(len(predicted.mean()), self.sign * best)
+        return np.asarray(1.0 - predicted.cdf(at) if self.sign > 0 else cdf_below(predicted, at))
 
     @property
     def description(self) -> str:
@@ -232,7 +233,8 @@ class Reach(_Improve):
 
     def _better(self, predicted: Predictive, best: float) -> np.ndarray:
         n = len(predicted.mean())
-        return predicted.cdf(np.full(n, self.target - best)) - predicted.cdf(np.full(n, self.target + best))
+        nearer = cdf_below(predicted, np.full(n, self.target - best)) - predicted.cdf(np.full(n, self.target + best))
+        return np.maximum(nearer, 0.0)  # nothing is better than the target itself, which may be an atom
 
     @property
     def description(self) -> str:
@@ -277,7 +279,7 @@ class Between(Goal):
             return np.asarray(self.utility(predicted.draws).mean(axis=0))
         n = len(predicted.mean())
         predictive = cast(Predictive, predicted)  # only draws have no distribution function
-        below = 0.0 if math.isinf(self.lower) else predictive.cdf(np.full(n, np.nextafter(self.lower, -np.inf)))
+        below = 0.0 if math.isinf(self.lower) else cdf_below(predictive, np.full(n, self.lower))
         upto = 1.0 if math.isinf(self.upper) else predictive.cdf(np.full(n, self.upper))
         return np.clip(np.broadcast_to(upto - below, (n,)), 0.0, 1.0)
 

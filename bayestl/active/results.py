@@ -176,19 +176,25 @@ def non_negative(value: Any, what: str, i: int) -> float | None:
 
 
 def label_table(results: pd.DataFrame, tasks: Sequence[Task], index: pd.Index) -> pd.DataFrame:
-    """Labels (n, T) known of the candidates: the mean of repeated numbers, the last of repeated classes."""
+    """Labels (n, T) known of the candidates: the mean of repeated numbers, the last of repeated classes and limits."""
     labels = pd.DataFrame(np.nan, index, [t.name for t in tasks])
     results = results[results["state"] == "known"]
     for task in tasks:
         of_task = results[results["task"] == task.name]
-        if task.classes is not None or any(isinstance(v, str) or _is_class(v) for v in of_task["value"]):
+        last = of_task["row"].isin(of_task["row"][_no_number(of_task["value"], task)])
+        if last.any():
             labels[task.name] = labels[task.name].astype(object).where(labels[task.name].notna(), None)
-            last = of_task.groupby("row")["value"].last()
-            labels.loc[last.index, task.name] = last
-        elif len(of_task):
-            mean = of_task.assign(value=of_task["value"].astype(float)).groupby("row")["value"].mean()
-            labels.loc[mean.index, task.name] = mean
+            by_row = of_task[last].groupby("row", sort=False)["value"].last()
+            labels.loc[by_row.index, task.name] = by_row
+        mean = of_task[~last].astype({"value": float}).groupby("row", sort=False)["value"].mean()
+        labels.loc[mean.index, task.name] = mean
     return labels
+
+
+def _no_number(values: pd.Series, task: Task) -> np.ndarray:
+    """Which of some results of a task have no mean: classes, and limits of numbers."""
+    classes = has_classes(task, list(values))
+    return np.array([classes or isinstance(v, str) for v in values], dtype=bool)
 
 
 def known_quantity(labels: pd.DataFrame, tasks: Sequence[Task], goal: Goal) -> pd.Series:
@@ -197,18 +203,19 @@ def known_quantity(labels: pd.DataFrame, tasks: Sequence[Task], goal: Goal) -> p
     complete = labels[goal.needs(names)].dropna().index
     if len(complete) == 0:
         return pd.Series(dtype=float)
-    numbers = {}
+    values: dict[str, Any] = {}
+    exact = np.ones(len(complete), dtype=bool)
     for task in tasks:
         column = labels.loc[complete, task.name]
-        if column.notna().all():
+        values[task.name] = column.to_numpy()
+        alone = task.name == goal.quantity
+        if column.notna().all() and (alone or not has_classes(task, list(column))):  # functions see classes by name
             low, high = encode(column, decide(task, labels[task.name]))
-            alone = task.name == goal.quantity  # of an expression nothing is sure where one of its labels is a limit
-            numbers[task.name] = goal.sure(low, high) if alone else np.where(low == high, low, np.nan)
-        else:
-            numbers[task.name] = column.to_numpy()
-    exact = np.all([~pd.isna(numbers[name]) for name in goal.needs(names)], axis=0)
+            # of an expression nothing is sure where one of its labels is a limit
+            values[task.name] = goal.sure(low, high) if alone else np.where(low == high, low, np.nan)
+            exact &= ~np.isnan(values[task.name]) | (task.name not in goal.needs(names))
     with np.errstate(all="ignore"):  # log(-1) and 1 / 0 are no value
-        value = np.asarray(goal.value(numbers, names), dtype=float)
+        value = np.asarray(goal.value(values, names), dtype=float)
     exact &= np.isfinite(value)
     return pd.Series(value[exact], complete[exact], name=goal.quantity)
 
@@ -225,11 +232,11 @@ def training_table(
     labels = label_table(results, tasks, pool.index)
     rows = labels.notna().any(axis=1)
     X = candidates(pool[rows])
-    by_label = results.assign(se=results["se"].astype(float)).groupby(["row", "task"])["se"]
-    error = by_label.agg(lambda se: math.sqrt((se**2).sum()) / len(se) if se.notna().all() else np.nan).unstack("task")
-    for name in error.columns:
-        if any(isinstance(v, str) for v in results.loc[results["task"] == name, "value"]):  # the last counts
-            error[name] = by_label.agg(lambda se: se.iloc[-1]).unstack("task")[name]
+    text = [isinstance(v, str) for v in results["value"]]
+    by_label = results.assign(se=results["se"].astype(float), text=text).groupby(["row", "task"], sort=False)
+    error = by_label["se"].agg(lambda se: math.sqrt((se**2).sum()) / len(se) if se.notna().all() else np.nan)
+    last = by_label["se"].agg(lambda se: se.iloc[-1])
+    error = error.mask(by_label["text"].any(), last).unstack("task")
     spread = error.reindex(index=labels.index, columns=labels.columns)[rows].astype(float).set_axis(X.index)
     labels = labels[rows].set_axis(X.index)
     return X, labels, spread if spread.notna().any().any() else None

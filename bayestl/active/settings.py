@@ -62,6 +62,9 @@ def check_settings(path: Any, tasks: Any, goal: Any, model: Any, acquisition: An
             f"goal must be one of {', '.join(sorted(GOALS))} of bayestl.active, such as Maximise({names[0]!r}), got {goal!r}"
         )
     goal.check(names)
+    if goal.function is None and goal.quantity not in names:
+        with np.errstate(all="ignore"):  # refuses classes that are no numbers
+            goal.value({t.name: np.array((t.classes or (1.0,))[:1], dtype=object) for t in tasks}, names)
     if not isinstance(model, BayesianModel):
         raise ValueError(f"model must be a model of bayestl, got {type(model).__name__}")
     if acquisition not in ACQUISITIONS:

@@ -21,11 +21,12 @@ from bayestl.active.acquisition.batch import Choice
 from bayestl.active.acquisition.pool import Pool, candidates
 from bayestl.active.goals import Between, Goal, Learn, Maximise, Minimise, Reach
 from bayestl.active.policies import Evidence, Policy
+from bayestl.active.results import known_quantity
 from bayestl.active.words import in_words, unit_of
 from bayestl.files.output import write_output
 from bayestl.parallel import in_parallel
 from bayestl.streams import spawn
-from bayestl.table.columns import decide, encode, label_frame, read_features
+from bayestl.table.columns import decide, label_frame, read_features
 from bayestl.table.task import Task, labelled, match_tasks
 
 
@@ -278,7 +279,7 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
                 pd.concat([shown, labels.reindex(columns=names)]),
                 tasks,
             )
-        choice = Choice(pool, goal, best, setting.budget - spent, used)
+        choice = Choice(pool, goal, best, setting.budget - spent, used, seed=seed)
         decision = policy.choose(choice, evidence, setting.batch, spawn(seed, "choices", step))
         if isinstance(goal, Learn):
             errors = np.nan if decision.predicted is None else (decision.predicted() - quantity)[reachable]
@@ -294,8 +295,5 @@ def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.Dat
 
 def _quantities(setting: _Setting) -> np.ndarray:
     """The quantity of each row (n,), NaN where a label that it needs is missing."""
-    names = [t.name for t in setting.tasks]
-    numbers = {t.name: encode(setting.Y[t.name], t)[0] for t in setting.tasks}
-    value = np.asarray(setting.goal.value(numbers, names), dtype=float)
-    complete = setting.Y[setting.goal.needs(names)].notna().all(axis=1).to_numpy()
-    return np.where(complete, value, np.nan)
+    labels = setting.Y.reset_index(drop=True)  # names may repeat
+    return known_quantity(labels, setting.tasks, setting.goal).reindex(labels.index).to_numpy(dtype=float)

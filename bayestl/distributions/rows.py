@@ -307,7 +307,7 @@ class Discrete:
 
     def cdf_below(self, y: Array) -> Array:
         """``P(position < y_i)``."""
-        return self.cdf(np.asarray(y, dtype=float) - 1.0)
+        return self.cdf(np.ceil(np.asarray(y, dtype=float) - 1e-9) - 1.0)
 
     def log_density(self, y: Array) -> Array:
         """Log probability of the class at position ``y_i``, (n,)."""
@@ -339,4 +339,6 @@ class Empirical:
 
     def quantile(self, q: float | Array) -> Array:
         """The ``q`` quantile of the draws, (n,)."""
-        return cast(Array, np.quantile(self.draws, check_level(q), axis=0))
+        if not (isinstance(q, np.ndarray) and q.ndim):
+            return cast(Array, np.quantile(self.draws, check_level(q), axis=0))
+        return np.array([np.quantile(of_row, level) for of_row, level in zip(self.draws.T, q, strict=True)])

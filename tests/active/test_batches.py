@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import bayestl as btl
-from bayestl.active import Above
-from bayestl.active.acquisition.batch import _fantasies
+from bayestl.active import Above, Campaign, Learn, Maximise, Minimise
+from bayestl.active.acquisition.batch import Choice, _fantasies, choose_batch
 from bayestl.active.acquisition.look_ahead import conditioned
 from bayestl.active.acquisition.pool import Pool, candidates, observed_labels
 from bayestl.active.acquisition.rates import rates
@@ -48,7 +48,7 @@ def fitted(model, likelihood, known=True):
 def test_the_rest_of_a_batch_knows_a_choice(model, likelihood):
     """The double of a chosen row is predicted by each imagined value of it, whatever the labels are."""
     fit, pool = fitted(model, likelihood)
-    copies = _fantasies([(fit, pool.known)], pool, 30, 1, np.random.default_rng(0))
+    copies = _fantasies([(fit, pool.known)], pool, 30, 1, 0)
     assert copies
     double = pool.X.iloc[[54]]
     own = {m: observed_labels(m, known.iloc[[54]]) for m, known in [(fit, pool.known), *copies]}
@@ -58,6 +58,72 @@ def test_the_rest_of_a_batch_knows_a_choice(model, likelihood):
     low, high = np.argmin(imagined), np.argmax(imagined)
     assert after[low] < after[high] or imagined[low] == imagined[high]
     assert not np.isclose(after, before, rtol=1e-6).all()
+
+
+@pytest.mark.parametrize(("model", "likelihood"), [(m, k) for m in MODELS for k in LIKELIHOODS])
+def test_a_batch_is_what_is_suggested_one_at_a_time(model, likelihood):
+    """Without results in between: what is under way is known as within a batch."""
+    fit, pool = fitted(model, likelihood)
+    pool = pool.at(np.array([*range(20), *range(24, 30), *range(48, 54)]))
+    goal = Learn("y") if likelihood == "classes" else Above("y", 0.2)
+
+    def choose(n, under_way=()):
+        possible = pool.possible.copy()
+        for row, t in under_way:
+            possible[row, t] = False
+        used = sorted({*range(20), *(row for row, _ in under_way)})
+        choice = Choice(replace(pool, possible=possible), goal, 0.0, used=used, under_way=under_way, seed=1)
+        return choose_batch(fit, choice, n, "auto", 0)
+
+    batch = choose(3)
+    taken = [(row, t) for row, t, _ in batch]
+    for k, pick in enumerate(batch):
+        (alone,) = choose(1, taken[:k])
+        assert alone[:2] == pick[:2]
+        assert alone[2] == pytest.approx(pick[2], rel=1e-6)
+
+
+@pytest.mark.parametrize("acquisition", ["knowledge-gradient", "auto", "uncertainty"])
+@pytest.mark.parametrize("goal", [Maximise("y"), Maximise("y - cheap"), Learn("y")])
+def test_a_campaign_suggests_a_batch_as_one_at_a_time(tmp_path, goal, acquisition):
+    """From the first measurements on, which are those of all tasks in the same rows."""
+    if isinstance(goal, Learn) and acquisition == "knowledge-gradient":
+        pytest.skip("Learn has no best row")
+    X = pd.DataFrame(np.random.default_rng(0).uniform(-1, 1, (30, 2)), columns=["a", "b"])
+    f = np.sin(3 * X["a"]) + X["b"]
+    Y, tasks = pd.DataFrame({"cheap": f, "y": 1.1 * f + 0.3 * X["a"]}), [btl.Task("cheap"), btl.Task("y", cost=3.0)]
+    model = btl.DifferenceGP(["cheap", "y"], **SETTINGS)
+    whole, parts = (
+        Campaign(X, tasks, goal, model, tmp_path / name, acquisition=acquisition, verbose=False) for name in ("a", "b")
+    )
+    for n in (10, 4):
+        batch = whole.suggest(n)
+        alone = pd.concat([parts.suggest(1) for _ in range(n)])
+        pd.testing.assert_frame_equal(batch, pd.DataFrame(alone), check_dtype=False, rtol=1e-6)
+        for own in (whole, parts):
+            own.tell(batch.assign(value=[Y.loc[r, t] for r, t in zip(batch["row"], batch["task"], strict=True)]))
+    assert whole.results().head(10).groupby("row")["task"].nunique().eq(2).all()
+
+
+def test_the_first_labels_of_a_target_are_far_apart_where_its_source_is_known_for_all(tmp_path):
+    """They were once the first rows of the table."""
+    X = pd.DataFrame({"x": np.sort(np.random.default_rng(0).uniform(0, 1, 60))})
+    tasks = [btl.Task("cheap"), btl.Task("y")]
+    model, known = btl.MultiTaskGP(**SETTINGS), pd.DataFrame({"cheap": X["x"]})
+    own = Campaign(X, tasks, Maximise("y"), model, tmp_path / "c", known=known, verbose=False)
+    apart = np.diff(np.sort(X.loc[own.suggest(5)["row"], "x"]))
+    assert apart.min() > 0.1
+
+
+@pytest.mark.parametrize("goal", [Maximise("y"), Minimise("cheap"), Learn("y")])
+def test_scores_over_the_pool_count_measured_rows(goal):
+    """The knowledge gradient of a batch once forgot that the best row so far may stay the best."""
+    fit, pool = fitted("difference", "gaussian")
+    acquisition = "auto" if isinstance(goal, Learn) else "knowledge-gradient"
+    expected = rates(fit, pool, goal, 0.0, acquisition)
+    ((row, t, score),) = choose_batch(fit, Choice(pool, goal, 0.0, used=list(range(24))), 1, acquisition, 0)
+    assert (row, t) == np.unravel_index(expected.argmax(), expected.shape)
+    assert score == pytest.approx(expected.max(), rel=1e-6)
 
 
 @pytest.mark.parametrize(("model", "likelihood"), [("multi-task", "ordered classes"), ("difference", "hurdle")])

@@ -10,6 +10,7 @@ from support.campaigns import TASKS, answers, campaign, model, table
 
 import bayestl as btl
 from bayestl.active import Above, Between, Campaign, Learn, Maximise, Minimise, Reach
+from bayestl.active.results import training_table
 
 ALONE = btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False)
 
@@ -206,6 +207,20 @@ def test_a_limit_counts_as_what_it_is_sure_to_be(tmp_path, goal, value):
     assert len(own.suggest(2)) == 2
 
 
+@pytest.mark.parametrize("likelihood", [btl.Censored(), btl.Gaussian()])
+def test_the_label_of_a_row_is_that_of_its_own_results(tmp_path, likelihood):
+    """The mean of its numbers, with the error of a mean, also where another row has a limit."""
+    own = campaign(tmp_path / "c.db", Maximise("exp"), [btl.Task("exp", likelihood)], model=ALONE)
+    other = "0.2..0.3" if isinstance(likelihood, btl.Censored) else 0.25
+    for row, value in [("m1", 1.0), ("m1", 3.0), ("m2", 7.0), ("m2", other), ("m3", 0.5)]:
+        own.tell(told(row, value, se=0.2))
+    _, labels, spread = training_table(own.results(), own.tasks, own.pool)
+    assert labels["exp"].iloc[0] == own.labels().loc["m1", "exp"] == 2.0
+    last = isinstance(other, str)
+    assert labels["exp"].iloc[1] == (other if last else 3.625)
+    np.testing.assert_allclose(spread["exp"], [0.2 / np.sqrt(2), 0.2 if last else 0.2 / np.sqrt(2), 0.2])
+
+
 @pytest.mark.parametrize(
     "goal", [Minimise("exp"), Maximise("exp"), Reach("exp", 0.5), Between("exp", 0.2), Above("exp", 0.2), Learn("exp")]
 )
@@ -230,6 +245,23 @@ def test_what_cannot_be_computed_is_no_best(tmp_path):
     own = campaign(tmp_path / "c.db", Maximise("log(exp)"))
     own.tell(pd.DataFrame({"exp": [-1.0, 0.0, 2.0, 1.0]}, index=["m0", "m1", "m2", "m3"]))
     assert own.best()["row"] == "m2"
+
+
+@pytest.mark.parametrize("quantity", ["log(exp) - dft", "exp * dft", "max(exp, dft)"])
+def test_a_quantity_that_is_not_linear_is_predicted_for_each_suggestion(tmp_path, quantity):
+    own = campaign(tmp_path / "c.db", Maximise(quantity))
+    own.tell(table()[1].abs().iloc[:8])
+    assert own.suggest(2)["reason"].str.contains(" ± ").all()
+
+
+def test_an_expression_of_classes_that_are_words_is_refused_at_the_beginning(tmp_path):
+    tasks = [btl.Task("exp"), btl.Task("dft", btl.Ordinal(["low", "high"]))]
+    with pytest.raises(ValueError, match="classes are no numbers"):
+        campaign(tmp_path / "c.db", Maximise("exp - dft"), tasks)
+    tasks[1] = btl.Task("dft", btl.Ordinal([10, 20]))
+    own = campaign(tmp_path / "c.db", Maximise("exp - dft"), tasks)
+    own.tell(pd.DataFrame({"exp": [30.0], "dft": [20]}, index=["m0"]))
+    assert own.best()["value"] == 10.0
 
 
 def test_the_probability_of_a_hit_is_that_of_the_prediction(tmp_path):

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import bayestl as btl
-from bayestl.active import Between, Learn, Maximise, Minimise, Reach, simulate
+from bayestl.active import Between, Campaign, Learn, Maximise, Minimise, Reach, simulate
 from bayestl.active.plots import plot_simulation
 from bayestl.active.policies import ByModel, Policy, Random
 from bayestl.studies.peers import lolo_installed
@@ -166,3 +166,16 @@ def test_a_task_beside_the_goal_has_labels_at_the_start():
     policies = {"gp": ByModel(btl.MultiTaskGP(hyperparameters="map", n_starts=1, verbose=False))}
     found = simulate(X, Y, Maximise("gap"), policies, start=4, budget=2, seeds=[0], verbose=False)
     assert len(found.records) == 3
+
+
+@pytest.mark.parametrize(("goal", "limit"), [(Minimise("y"), "<2"), (Maximise("y"), ">6"), (Between("y", 3.0), ">6")])
+def test_the_best_of_a_simulation_is_that_of_a_campaign(tmp_path, goal, limit):
+    """Limits count as what they are sure to be."""
+    values = pd.Series([5.0, 4.0, 3.0, limit, 2.5, 5.5], [f"m{i}" for i in range(6)], dtype=object)
+    X, tasks = pd.DataFrame({"x": np.arange(6.0)}, values.index), [btl.Task("y", btl.Censored())]
+    policies = {"random": Random()}
+    played = simulate(X, values.to_frame("y"), goal, policies, tasks, start=2, budget=9, seeds=[0], verbose=False)
+    own = Campaign(X, tasks, goal, btl.IndependentGP(), tmp_path / "c.db", verbose=False)
+    own.tell(values.to_frame("y"))
+    assert played.records["best"].iloc[-1] == own.best()["utility"]
+    assert played.records["regret"].iloc[-1] == 0.0

@@ -11,8 +11,8 @@ import pandas as pd
 
 from bayestl import streams
 from bayestl.active.acquisition.look_ahead import conditioned
-from bayestl.active.acquisition.pool import LOOKAHEAD_ROWS, Pool, observed_labels, with_label
-from bayestl.active.acquisition.rates import rates
+from bayestl.active.acquisition.pool import LOOKAHEAD_ROWS, POOL_ROWS, Pool, observed_labels, spread_over, with_label
+from bayestl.active.acquisition.rates import over_pool, rates
 from bayestl.active.goals import Goal
 from bayestl.models.base import BayesianModel
 from bayestl.streams import spawn
@@ -31,7 +31,7 @@ def unconstrained(rows: np.ndarray, used: Sequence[int]) -> np.ndarray:
 
 @dataclass
 class Choice:
-    """The choice that a batch is made from: the pool, the budget left, the rows used already and the constraint."""
+    """The choice that a batch is made from: the pool, the budget left, the rows used already, the constraint, what is under way."""
 
     pool: Pool
     goal: Goal
@@ -39,6 +39,12 @@ class Choice:
     left: float = math.inf
     used: list[int] = field(default_factory=list)
     permits: Permits = unconstrained
+    under_way: Sequence[tuple[int, int]] = ()
+    """Rows and tasks, as positions, of measurements that were suggested before and have no result yet."""
+    failed: Sequence[int] = ()
+    """Rows in which a measurement failed."""
+    seed: int = 0
+    """Seed of the values that are imagined for measurements under way: the same for all batches of a campaign."""
 
     def free(self, rows: np.ndarray) -> np.ndarray:
         """Boolean (k, T): the measurements of some rows that are possible, permitted and within the budget."""
@@ -62,25 +68,41 @@ def choose_batch(
 ) -> list[tuple[int, int, float]]:
     """Rows, tasks and scores of up to ``n`` measurements; ``choice`` is changed in place.
 
-    Exact models and chains are conditioned on a few values of each chosen measurement, drawn from its prediction; other
-    models only leave out the rows that are under way.
+    Exact models and chains are conditioned on a few values of each measurement that is under way, from this batch or an earlier
+    one, drawn from its prediction; other models only leave out the rows that are under way.
     """
-    generator = streams.generator(seed, "fantasies")
     models = [(model, choice.pool.known)]
     picks: list[tuple[int, int, float]] = []
     rows = np.flatnonzero(choice.pool.possible.any(axis=1))
-    while len(picks) < n and len(rows):
+
+    n_rows = len(choice.pool.X)
+    others = [*choice.used, *spread_over(n_rows, POOL_ROWS)] if over_pool(choice.goal, acquisition) else []
+
+    def worth_of(seed: int) -> np.ndarray:
         free = choice.free(rows)
-        if not free.any():
-            break
-        pool = replace(choice.pool.at(rows), possible=free)
-        scored = spawn(seed, "scores", len(picks))
+        company = np.union1d(rows, np.array(others, dtype=int))
+        own = np.searchsorted(company, rows)
+        possible = np.zeros((len(company), len(choice.pool.tasks)), dtype=bool)
+        possible[own] = free
+        pool = replace(choice.pool.at(company), possible=possible)
         per_model = [
-            rates(m, replace(pool, known=known.iloc[rows]), choice.goal, choice.best, acquisition, scored)
+            rates(m, replace(pool, known=known.iloc[company]), choice.goal, choice.best, acquisition, seed)[own]
             for m, known in models
         ]
         worth = np.where(free, np.mean([np.where(free, w, 0.0) for w in per_model], axis=0), -np.inf)
         worth[~np.isfinite(np.stack(per_model)).all(axis=0)] = -np.inf
+        return worth
+
+    def promising(worth: np.ndarray) -> np.ndarray:  # rows with a low score now are left out from then on
+        order = np.argsort(-worth.max(axis=1), kind="stable")
+        return rows[np.sort(order[: max(LOOKAHEAD_ROWS, 20 * (n + len(choice.under_way)))])]
+
+    if choice.under_way and len(rows) and choice.free(rows).any():
+        rows = promising(worth_of(spawn(seed, "scores")))
+        for row, t in choice.under_way:
+            models = _fantasies(models, choice.pool, row, t, choice.seed) or models
+    while len(picks) < n and len(rows) and choice.free(rows).any():
+        worth = worth_of(spawn(seed, "scores", len(picks)))
         i, t = (int(v) for v in np.unravel_index(int(np.argmax(worth)), worth.shape))
         if not np.isfinite(worth[i, t]):
             break
@@ -91,20 +113,21 @@ def choose_batch(
             callback(len(picks))
         if len(picks) == n:
             break
-        if len(picks) == 1:  # rows with a low score now are not considered for the rest of the batch
-            order = np.argsort(-worth.max(axis=1), kind="stable")
-            rows = rows[np.sort(order[: max(LOOKAHEAD_ROWS, 20 * n)])]
-        models = _fantasies(models, choice.pool, row, t, generator) or models
+        if len(picks) == 1:
+            rows = promising(worth)
+        models = _fantasies(models, choice.pool, row, t, choice.seed) or models
     return picks
 
 
 def _fantasies(
-    models: list[tuple[BayesianModel, pd.DataFrame]], pool: Pool, row: int, t: int, generator: np.random.Generator
+    models: list[tuple[BayesianModel, pd.DataFrame]], pool: Pool, row: int, t: int, seed: int
 ) -> list[tuple[BayesianModel, pd.DataFrame]]:
     """The models and the labels that each knows, given stratified draws of a measurement.
 
-    There are several draws for a single model, else one for each.
+    There are several draws for a single model, else one for each.  They are the same whether the measurement is of this batch or
+    an earlier one.
     """
+    generator = streams.generator(seed, "fantasies", row * len(pool.tasks) + t)
     x, task = pool.X.iloc[[row]], pool.tasks[t]
     fantasies: list[tuple[BayesianModel, pd.DataFrame]] = []
     n_values = FANTASIES if len(models) == 1 else 1
@@ -119,9 +142,10 @@ def _fantasies(
 
 
 def first_batch(choice: Choice, tasks: Sequence[str], n: int, seed: int) -> list[tuple[int, int, float]]:
-    """Measurements of ``tasks`` with too few labels for a model: rows far from each other and from those used.
+    """Measurements of ``tasks`` with too few labels for a model: all of them in rows far from each other.
 
-    Their scores are NaN.
+    Rows in which one of them is known or under way, and others are not, come first; then rows far from all in which one of them
+    was begun.  Their scores are NaN.
     """
     generator = streams.generator(seed, "first batch")
     pool = choice.pool
@@ -129,24 +153,27 @@ def first_batch(choice: Choice, tasks: Sequence[str], n: int, seed: int) -> list
     spread = x.std(axis=0)
     x = (x - x.mean(axis=0)) / np.where(spread > 1e-12 * np.abs(x).max(axis=0), spread, 1.0)
     columns = [pool.tasks.index(t) for t in tasks]
-    nearest = np.full(len(x), np.inf)  # squared distance of each row to the nearest one used
-    for row in choice.used:
+    begun = pool.known.iloc[:, columns].notna().any(axis=1).to_numpy()
+    begun[[row for row, t in choice.under_way if t in columns]] = True
+    nearest = np.full(len(x), np.inf)  # squared distance of each row to the nearest one that was begun
+    for row in {*np.flatnonzero(begun), *choice.failed}:
         nearest = np.minimum(nearest, ((x - x[row]) ** 2).sum(axis=1))
     picks: list[tuple[int, int, float]] = []
     all_rows = np.arange(len(x))
     while len(picks) < n:
-        free = choice.free(all_rows)[:, columns]
+        free = choice.free(all_rows)[:, columns].any(axis=1)
         if not free.any():
             break
-        distance = np.where(free.any(axis=1), nearest, -np.inf)
-        row = (
-            int(generator.choice(np.flatnonzero(np.isinf(distance) & (distance > 0))))
-            if np.isposinf(distance).any()
-            else int(np.argmax(distance))
-        )
+        distance = np.where(free, np.where(begun, np.inf, nearest), -np.inf)
+        first = np.flatnonzero(np.isposinf(distance))
+        if (free & begun).any():
+            row = int(np.flatnonzero(free & begun)[0])
+        else:
+            row = int(generator.choice(first)) if len(first) else int(np.argmax(distance))
         for t in columns:
             if len(picks) < n and choice.free(np.array([row]))[0, t]:
                 picks.append((row, t, math.nan))
                 choice.take(row, t)
+        begun[row] = True
         nearest = np.minimum(nearest, ((x - x[row]) ** 2).sum(axis=1))
     return picks

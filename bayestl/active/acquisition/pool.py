@@ -24,6 +24,8 @@ CONDITIONED_ROWS = 8
 """The same where the model is conditioned on each row by itself."""
 TARGET_ROWS = 400
 """Largest number of rows of the pool over which knowledge is summed or maximised."""
+POOL_ROWS = 4000
+"""Most rows, beside those that are scored or measured, from which these are taken."""
 CHUNK = 2048
 """Rows that are evaluated at a time."""
 

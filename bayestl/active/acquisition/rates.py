@@ -20,6 +20,11 @@ ACQUISITIONS = ("auto", "knowledge-gradient", "uncertainty", *BOTORCH)
 """Names of the acquisition functions."""
 
 
+def over_pool(goal: Goal, acquisition: str) -> bool:
+    """Whether the score of a row depends on what is believed of all others, measured or not."""
+    return acquisition == "knowledge-gradient" or (isinstance(goal, Learn) and acquisition == "auto")
+
+
 def rates(
     model: BayesianModel, pool: Pool, goal: Goal, best: float, acquisition: str = "auto", seed: int = 0
 ) -> np.ndarray:
