@@ -172,6 +172,16 @@ def test_coefficients_are_in_label_units():
     assert abs(found.loc["q", ("a", "mean")]) < 0.3
 
 
+def test_functions_without_any_direction_are_correlated_with_none():
+    rng = np.random.default_rng(0)
+    Y = pd.DataFrame(rng.standard_normal((20, 2)), columns=["a", "b"])
+    model = btl.LowRankLinear(1, 60, 60, verbose=False).fit(rng.standard_normal((20, 1)), Y)
+    assert model.draws_.rank.min() == 0  # labels are noise
+    correlation = model.task_correlation()
+    assert np.abs(correlation.loc["a", "b"]) < 1.0
+    assert (np.diag(correlation) == 1.0).all()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
