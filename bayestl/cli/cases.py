@@ -29,6 +29,7 @@ class Case(StrEnum):
     fidelities = "fidelities"
     fidelities_of_gaps = "fidelities-of-gaps"
     small_tables = "small-tables"
+    few_shots = "few-shots"
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,13 @@ def _small_tables(o: Options) -> Any:
     return study.run(folder, tables, o.sizes, o.only, o.repeats, o.seed, o.jobs, o.verbose)
 
 
+def _few_shots(o: Options) -> Any:
+    """Thirty tasks with five labels each: what is missing in the folder, then the errors of all that is there."""
+    from bayestl.studies import few_shots as study
+
+    return study.run(o.output or study.FOLDER, o.repeats or 10, o.only, o.seed, o.jobs, o.verbose)
+
+
 RUN: dict[Case, Callable[[Options], Any]] = {
     Case.no: _no,
     Case.gap: _gap,
@@ -138,6 +146,7 @@ RUN: dict[Case, Callable[[Options], Any]] = {
     Case.fidelities: _fidelities,
     Case.fidelities_of_gaps: _fidelities_of_gaps,
     Case.small_tables: _small_tables,
+    Case.few_shots: _few_shots,
 }
 """The function of each case; its result is printed."""
 OF_OPTION = {
@@ -161,6 +170,7 @@ _USED = {
     Case.fidelities: {"repeats", "variant"},
     Case.fidelities_of_gaps: {"hide", "variant", "sizes", "targets", "folds"},
     Case.small_tables: {"repeats", "variant", "sizes", "seed", "summary"},
+    Case.few_shots: {"repeats", "seed"},
 }
 """Options that some cases use and others do not."""
 
@@ -188,14 +198,15 @@ def reproduce(
             help="no: NO decomposition; gap: band gaps; color: colours; elements: hardness and volumes of the elements; "
             "molecules: small tables with a cheap source; enthalpies: formation enthalpies; fidelities: HSE beside PBE gaps; "
             "fidelities-of-gaps: five fidelities of the gap in one model, resumed where it ended; "
-            "small-tables: all small tables with one call, beside other learners, resumed where it ended."
+            "small-tables: all small tables with one call, beside other learners, resumed where it ended; "
+            "few-shots: thirty tasks of elements and enthalpies with five labels each."
         ),
     ],
     repeats: Annotated[
         int | None,
         typer.Option(
             help="no, color, elements: repeats of five folds (10, 4, 4); gap: folds (5) or seeds (5); enthalpies --variant full: folds (5); "
-            "molecules, enthalpies, fidelities: draws (10, 10, 3); small-tables: draws or repeats.",
+            "molecules, enthalpies, fidelities, few-shots: draws (10, 10, 3, 10); small-tables: draws or repeats.",
             min=1,
         ),
     ] = None,
@@ -234,12 +245,12 @@ def reproduce(
             "--output",
             parser=path_in,
             help="Folder for the printed figures (figures.csv, with the command, version and date in run.json), the predictions behind "
-            "them, pictures (gap) or scores of each draw (molecules, enthalpies, fidelities); small-tables and fidelities-of-gaps go on "
-            "with what is there.",
+            "them, pictures (gap) or scores of each draw (molecules, enthalpies, fidelities); small-tables, few-shots and fidelities-of-gaps "
+            "go on with what is there.",
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="small-tables: seed of the first draw, and of the folds (0).", min=0)
+        int | None, typer.Option(help="small-tables, few-shots: seed of the first draw, and of the folds (0).", min=0)
     ] = None,
     summary: Annotated[
         bool, typer.Option("--summary", help="small-tables: only sum up what the folder holds.")

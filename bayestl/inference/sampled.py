@@ -69,10 +69,14 @@ class SampledLatent:
 
 
 def correlation_over_rows(values: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
-    """Correlation between functions (S, n, C) over rows: mean over draws, ``.attrs["std"]`` the standard deviation."""
+    """Correlation between functions (S, n, C) over rows: mean over draws, ``.attrs["std"]`` the standard deviation.
+
+    A constant function is correlated with no other.
+    """
     centred = values - values.mean(axis=1, keepdims=True)
-    norm = np.sqrt((centred**2).sum(axis=1)) + 1e-300
+    norm = np.sqrt((centred**2).sum(axis=1)) + 1e-150
     stack = np.einsum("snt,snu->stu", centred, centred) / (norm[:, :, None] * norm[:, None, :])
+    stack[:, range(len(names)), range(len(names))] = 1.0
     correlation = pd.DataFrame(stack.mean(axis=0), names, names)
     correlation.attrs["std"] = pd.DataFrame(stack.std(axis=0), names, names)
     return correlation

@@ -251,6 +251,8 @@ OTHERS = {
             ("fidelities", "--variant", ["nope", "All"]),
             ("fidelities", "--sizes", ["20"]),
             ("small-tables", "--variant", ["nope"]),
+            ("few-shots", "--variant", ["nope"]),
+            ("few-shots", "--models", ["nope"]),
             ("small-tables", "-o", TO_FOLDER),
         ]
         for value in values

@@ -1,10 +1,12 @@
-"""Gibbs sampling of regressions whose coefficients share a low-rank subspace, its rank inferred.
+"""Sampling of regressions whose coefficients share a low-rank subspace, its rank inferred.
 
-    y_it = m_t + x_i' U a_t + e_it,    e_it ~ N(0, sigma_t^2 + s_it^2),    u_jk ~ N(0, 1/d),    a_tk ~ N(0, z_k theta_k)
+    y_it / s_t = m_t + x_i' U a_t + e_it,    e_it ~ N(0, sigma_t^2 + se_it^2 / s_t^2)
 
-``z_k`` is zero or one, a spike and slab on whole directions (Mitchell, Beauchamp 1988; Ishwaran, Rao 2005): the number
-of ones is the rank.  Directions are switched with all coefficients integrated out, so that the others adapt at once;
-every conditional distribution is a standard one.
+with ``u_jk ~ N(0, 1/d)``, ``a_tk ~ N(0, z_k theta_k)`` and scales ``s_t`` of the tasks near one.  ``z_k`` is zero or one, a
+spike and slab on whole directions (Mitchell, Beauchamp 1988; Ishwaran, Rao 2005): the number of ones is the rank.
+
+A sweep moves what is shared (``collapsed.py``) and switches directions on or off, both with all coefficients integrated out,
+and draws coefficients, angles, directions and noise in turn, of which each conditional distribution is a standard one.
 """
 
 from __future__ import annotations
@@ -15,19 +17,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayestl import streams
+from bayestl.models.subspace.collapsed import (
+    LEAST_NOISE,
+    NOISE_RATE,
+    NOISE_SHAPE,
+    ON_SCALE,
+    ON_SHAPE,
+    Labels,
+    Shared,
+    Steps,
+)
 
-ON_SHAPE, ON_SCALE = 2.0, 1.0
-"""Inverse-gamma prior of the variance of the coefficients on a direction, scaled units."""
 RANK_ODDS = (1.0, 2.0)
 """Beta prior of the fraction of directions that are on."""
-NOISE_SHAPE = 3.0
-"""Inverse-gamma prior of a task's noise variance; its scale is shared."""
-NOISE_RATE = 10.0
-"""Rate of the unit-shape gamma prior of that scale: prior mean of a noise variance about 0.05."""
 ANGLES = 64
 """Number of candidate angles when two directions are rotated."""
-LEAST_NOISE = 1e-8
-"""Least noise variance: for labels without noise it would go to zero."""
 
 
 @dataclass
@@ -76,22 +80,28 @@ def draw_low_rank(
         Called with the number of states so far.
     """
     generator = streams.generator(seed, "sweeps")
-    n, d = x.shape
-    n_tasks, k = y.shape[1], max_rank
-    present = ~np.isnan(y)
-    labels = np.where(present, y, 0.0)
-    counts = present.sum(axis=0)
-    squares_of_x = (x[:, :, None] * x[:, None, :]).reshape(n, d * d)
+    d, k = x.shape[1], max_rank
+    table = Labels(x, y, se2)
+    present, counts, n_tasks = table.present, table.counts, y.shape[1]
+    squares_of_x = (x[:, :, None] * x[:, None, :]).reshape(len(x), d * d)
+    steps = Steps(table, generator)
     u = generator.standard_normal((d, k)) / np.sqrt(d)
-    noise, shared = np.full(n_tasks, 0.1), 0.2
+    noise, shared, scale = np.full(n_tasks, 0.1), 0.2, np.zeros(n_tasks)
     theta, on = np.full(k, 0.5), np.ones(k, dtype=bool)
     states = []
     for sweep in range(warmup + n_draws):
-        weight = present / (noise + se2)
+        # what is shared, the coefficients following
+        active = np.flatnonzero(on)
+        at = Shared(u[:, active], np.log(theta[active]), np.log(noise / shared), np.log(shared), scale)
+        at = steps(at, adapt=sweep < warmup)
+        u[:, active], theta[active], scale = at.u, np.exp(at.theta), at.scale
+        noise, shared = np.exp(at.level + at.noise), np.exp(at.level)
 
         # which directions are on, and the coefficients and means of each task
-        design = np.hstack([x @ u, np.ones((n, 1))])
-        gram = np.einsum("nt,ni,nj->tij", weight, design, design, optimize=True)
+        labels, known = table.scaled(scale)
+        weight = present / (noise + known)
+        design, products = table.design(u)
+        gram = (weight.T @ products).reshape(n_tasks, k + 1, k + 1)
         pull = (weight * labels).T @ design
         if sweep >= warmup // 4:
             on = _switch(on, theta, gram, pull, generator)
@@ -109,15 +119,16 @@ def draw_low_rank(
 
         # noise: for a label with a known standard error, the error beyond it is drawn
         error = np.where(present, labels - (x @ u) @ a.T - mean, 0.0)
-        total = noise + se2
-        noise_error = error * noise / total + np.sqrt(noise * se2 / total) * generator.standard_normal(y.shape)
+        total = noise + known
+        noise_error = error * noise / total + np.sqrt(noise * known / total) * generator.standard_normal(y.shape)
         squares = np.where(present, noise_error**2, 0.0).sum(axis=0)
-        noise = (shared + 0.5 * squares) / generator.standard_gamma(NOISE_SHAPE + 0.5 * counts)
-        noise = np.maximum(noise, LEAST_NOISE)
+        drawn = (shared + 0.5 * squares) / generator.standard_gamma(NOISE_SHAPE + 0.5 * counts)
+        noise = np.where(drawn > LEAST_NOISE, drawn, noise)
         shared = generator.standard_gamma(1.0 + NOISE_SHAPE * n_tasks) / (NOISE_RATE + (1.0 / noise).sum())
 
         if sweep >= warmup:
-            states.append((u, a, mean, noise, int(on.sum())))
+            unit = np.exp(scale)
+            states.append((u.copy(), a * unit[:, None], mean * unit, noise * unit**2, int(on.sum())))
         if callback is not None:
             callback(sweep + 1)
     return LowRankDraws(*(np.array(values) for values in zip(*states, strict=True)))
