@@ -24,6 +24,11 @@ AMPLITUDE = 1.0
 """Prior median of the standard deviation ``kappa`` of a latent function, on labels of unit variance."""
 SPECIFIC_AMPLITUDE = 0.3
 """Prior median of the standard deviation of a task-specific part, on labels of unit variance."""
+OF_CLASSES = 0.7
+"""Prior standard deviation of the logarithm of the amplitude of a task-specific part of classes.
+
+A label has K such functions, and of dozens of labels in hundreds of features the evidence says little of their size: with a
+prior as wide as that for numbers they grow, and cover what the classes share with another task."""
 GROUP_SPREAD = 0.5
 """Scale of the half-normal prior of the standard deviation ``tau`` between groups, on labels of unit variance."""
 
@@ -41,16 +46,24 @@ class TaskSpecific(Mixing):
         Whether rows have groups.
     amplitude : float
         Prior median of the amplitude for numbers; for classes it is :attr:`Part.amplitude` times as large.
+    shared : bool
+        Whether the latent functions have shared parts too: then the amplitude of unordered classes has the median
+        ``amplitude``, and a narrower prior.
     """
 
-    def __init__(self, parts: Sequence[TaskPart], grouped: bool, amplitude: float = AMPLITUDE) -> None:
+    def __init__(
+        self, parts: Sequence[TaskPart], grouped: bool, amplitude: float = AMPLITUDE, shared: bool = False
+    ) -> None:
         super().__init__()
-        medians = torch.tensor([amplitude * p.likelihood.amplitude for p in parts], dtype=torch.float64)
+        narrow = torch.tensor([shared and len(p.channels) > 1 for p in parts])
+        medians = amplitude * torch.tensor([p.likelihood.amplitude for p in parts], dtype=torch.float64)
+        medians = torch.where(narrow, amplitude, medians)
+        spreads = torch.where(narrow, OF_CLASSES, torch.ones_like(medians))
         owner = [i for i, p in enumerate(parts) for _ in p.channels]
         n_channels = len(owner)
         self.register_buffer("owner", torch.tensor(owner))
         self.register_buffer("constants", torch.tensor([parts[i].likelihood.amplitude for i in owner]).double())
-        register_positive(self, "kappa", medians, LogNormalPrior(medians.log(), torch.ones_like(medians)))
+        register_positive(self, "kappa", medians, LogNormalPrior(medians.log(), spreads))
         if grouped:
             register_positive(self, "tau", torch.full((len(parts),), 0.3), HalfNormalPrior(GROUP_SPREAD))
         self.support = torch.cat([torch.eye(n_channels)] * (3 if grouped else 2), dim=1).bool()

@@ -10,13 +10,16 @@ from support.priors import gaussian_parts
 
 import bayestl as btl
 from bayestl.kernels.stationary import KERNELS
+from bayestl.likelihoods import Categorical
 from bayestl.likelihoods.hyperparameters import Noise
 from bayestl.models.exact.multitask import Coregionalisation
 from bayestl.priors.autoregression import Autoregression, Link
 from bayestl.priors.prior import Prior
 from bayestl.priors.processes import Constant, PerGroup, PerRow, Points, Smooth
 from bayestl.priors.rows import SPREAD, Residual
+from bayestl.priors.task_specific import OF_CLASSES, SPECIFIC_AMPLITUDE
 from bayestl.priors.vector import get_raw, set_raw
+from bayestl.table.task import Task, task_parts
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +54,33 @@ def residual(*signs):
 def two_levels():
     mixing = Autoregression(gaussian_parts(2), [Link(-1, False), Link(0, True)], False)
     return Prior([Constant(), Constant(), Constant(), Constant(), PerRow()], mixing, residual(1.0, 0.0))
+
+
+def test_row_effect_of_classes_follows_their_loadings():
+    """One coordinate for each label and shared function; a number beside them keeps a row effect of its own."""
+    tasks = [Task("gap"), Task("colour", Categorical(["dark", "red", "white"])), Task("phase", Categorical(["a", "b"]))]
+    loadings = np.linspace(-1.0, 1.0, 12).reshape(6, 2)
+    mixing = Coregionalisation(loadings, task_parts(tasks), grouped=False, rows=True)
+    along = np.array([[0.5, -0.2], [-1.0, 0.3]])
+    with torch.no_grad():
+        mixing.along.copy_(torch.as_tensor(along))
+        row_effects = mixing.weights(torch.tensor([0.4, *[9.0] * 5], dtype=torch.float64))[:, -1].numpy()
+    expected = [0.4, *(loadings[1:4] @ along[0]), *(loadings[4:] @ along[1])]
+    np.testing.assert_allclose(row_effects, expected)
+
+
+def test_functions_of_classes_are_small_where_they_share_others():
+    """A log-normal prior of the amplitude: at its median half of the mass, and narrower for classes beside another task."""
+    tasks = [Task("gap"), Task("colour", Categorical(["dark", "red", "white"]))]
+    amplitudes = {}
+    for rows in (True, False):
+        own = Coregionalisation(np.ones((4, 1)), task_parts(tasks), grouped=False, rows=rows).own
+        amplitudes[rows] = own.kappa_prior.loc.exp().tolist(), own.kappa_prior.scale.tolist()
+    assert amplitudes[True] == (
+        pytest.approx([SPECIFIC_AMPLITUDE, SPECIFIC_AMPLITUDE]),
+        pytest.approx([1.0, OF_CLASSES]),
+    )
+    assert amplitudes[False] == (pytest.approx([SPECIFIC_AMPLITUDE, 2 * SPECIFIC_AMPLITUDE]), [1.0, 1.0])
 
 
 @pytest.mark.parametrize("shuffled", [False, True])

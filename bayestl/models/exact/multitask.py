@@ -4,7 +4,8 @@
 
     u_q ~ GP(0, k_q),   v_t ~ GP(0, kappa_t^2 k'_t),   a_tq ~ N(0, 1),   m_t ~ N(0, 1),   e_i ~ N(0, 1),   c_{t,g} ~ N(0, tau_t^2)
 
-``e_i`` is the row effect, what the features do not say of row i (:mod:`bayestl.priors.rows`).
+``e_i`` is the row effect, what the features do not say of row i (:mod:`bayestl.priors.rows`).  Unordered classes have a
+function each, whose row effects follow the shared functions: ``b_c = sum_q a_cq r_q``, one ``r_q ~ N(0, 1)`` per label.
 
 Every ``v_t`` has its own length scales: what a source does not share with the target is taken up by the source's
 task-specific part, so that a bad source cannot hurt.  Alvarez, Rosasco, Lawrence 2012, *Kernels for vector-valued
@@ -39,23 +40,41 @@ from bayestl.table.task import Task, TaskPart
 
 LOADING = 0.7
 """First guess of the size of a loading."""
+ALONG = 0.3
+"""First guess of ``r``, the row effect of classes along the first shared function."""
 
 
 class Coregionalisation(Mixing):
-    """``W = [a | task-specific | b]``, ``a_tq ~ N(0, s_t^2)``; ``s_t`` is the likelihood's amplitude (1 for numbers)."""
+    """``W = [a | task-specific | b]``, ``a_tq ~ N(0, s_t^2)``; ``s_t`` is the likelihood's amplitude (1 for numbers).
 
-    def __init__(self, loadings: np.ndarray, parts: Sequence[TaskPart], grouped: bool) -> None:
+    A row effect moves unordered classes as the shared functions do: ``b_c = sum_q a_cq r_q``, ``r_q ~ N(0, 1)`` for each such
+    label (``rows``: where other tasks have labels of the row), since its few labels do not tell K further loadings.
+    """
+
+    def __init__(self, loadings: np.ndarray, parts: Sequence[TaskPart], grouped: bool, rows: bool = False) -> None:
         super().__init__()
         n_channels, n_latent = loadings.shape
         size = np.array([[p.likelihood.amplitude] for p in parts for _ in p.channels])
         register_real(self, "a", torch.as_tensor(loadings / size), NormalPrior(0.0, 1.0))
         self.register_buffer("size", torch.as_tensor(size))
-        self.own = TaskSpecific(parts, grouped, SPECIFIC_AMPLITUDE)
+        self.own = TaskSpecific(parts, grouped, SPECIFIC_AMPLITUDE, shared=rows)
+        labels = [i for i, p in enumerate(parts) if len(p.channels) > 1]
+        if rows and labels:
+            owner = torch.tensor(
+                [labels.index(i) if i in labels else -1 for i, p in enumerate(parts) for _ in p.channels]
+            )
+            self.register_buffer("label", owner)
+            first = torch.zeros(len(labels), n_latent)
+            first[:, 0] = ALONG
+            register_real(self, "along", first, NormalPrior(0.0, 1.0))
         everywhere = torch.ones(n_channels, n_latent + 1).bool()
         self.support = torch.cat([everywhere[:, :-1], self.own.support, everywhere[:, -1:]], dim=1)
 
     def weights(self, row_effects: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.size * self.a, self.own.weights(row_effects), row_effects[:, None]], dim=1)
+        a = self.size * self.a
+        if hasattr(self, "along"):
+            row_effects = torch.where(self.label < 0, row_effects, (a * self.along[self.label]).sum(1))
+        return torch.cat([a, self.own.weights(row_effects), row_effects[:, None]], dim=1)
 
 
 class MultiTaskGP(TransferModel):
@@ -106,9 +125,10 @@ class MultiTaskGP(TransferModel):
         processes: list[Process] = [self._smooth(columns) for _ in range(int(self.n_latent))]
         processes += [*task_specific_processes(parts, grouped, lambda: self._smooth(columns)), PerRow()]
         loadings = self._first_loadings(table, parts)
-        mixing = Coregionalisation(loadings, parts, grouped)
         several = len({p.task for p in parts}) > 1  # a single label of a row shares its row effect with none
-        signs = np.sign(loadings[:, 0]) if several else np.zeros(len(loadings))
+        mixing = Coregionalisation(loadings, parts, grouped, rows=several)
+        alone = np.array([len(p.channels) == 1 for p in parts for _ in p.channels])
+        signs = np.where(several & alone, np.sign(loadings[:, 0]), 0.0)
         return Prior(processes, mixing, *likelihood_hyperparameters(parts, signs.tolist()))
 
     def _first_loadings(self, table: Table, parts: tuple[TaskPart, ...]) -> np.ndarray:
