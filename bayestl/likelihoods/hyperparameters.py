@@ -69,12 +69,15 @@ class DegreesOfFreedom(gpytorch.Module):
 
 
 class Cutpoints(gpytorch.Module):
-    """Increasing cutpoints ``c_1 < ... < c_(K-1)``: c_1 normal, gaps log-normal, centred on equally likely classes."""
+    """Increasing cutpoints ``c_1 < ... < c_(K-1)``: their mean normal, gaps log-normal, centred on equally likely classes.
+
+    So the prior is the same for classes listed from the other end.
+    """
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
         centre = torch.as_tensor(ndtri((1.0 + np.arange(n_classes - 1)) / n_classes)) * math.sqrt(5.0)
-        register_real(self, "first", centre[:1].clone(), NormalPrior(float(centre[0]), 2.0))
+        register_real(self, "middle", torch.zeros_like(centre[:1]), NormalPrior(0.0, 2.0))
         if n_classes > 2:
             gaps = centre.diff()
             register_positive(self, "gap", gaps.clone(), LogNormalPrior(gaps.log(), torch.ones_like(gaps)))
@@ -82,5 +85,6 @@ class Cutpoints(gpytorch.Module):
     def forward(self) -> Tensor:
         """``c``, shape (K - 1,)."""
         if not hasattr(self, "raw_gap"):
-            return self.first
-        return torch.cat([self.first, self.first + self.raw_gap.exp().cumsum(0)])
+            return self.middle
+        from_first = torch.cat([torch.zeros_like(self.middle), self.raw_gap.exp().cumsum(0)])
+        return self.middle + from_first - from_first.mean()

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import bayestl as btl
 from bayestl.distributions import Discrete
 from laws.cells import LEVELS
 
@@ -69,3 +70,25 @@ def agree(one, other, units, close):
             finite = np.isfinite(b)
             np.testing.assert_allclose(a[finite], b[finite], **tolerance)
             assert (np.isfinite(a) == finite).all()
+
+
+@pytest.mark.cells(
+    lambda c: (
+        c.spec.refit(c.kind_name) and c.spec.draws is None and (c.kind.unit == "affine" or c.kind_name == "ordinal")
+    )
+)
+def test_numbers_of_the_other_sign_and_classes_from_the_other_end(cell):
+    """Neither is preferred: energies of formation and of decomposition, hardness from hard to soft."""
+    classes = ["c", "b", "a"]
+    likelihood = btl.Ordinal(classes) if cell.kind_name == "ordinal" else cell.kind.likelihood
+    turned = {k: v if v.dtype == object else -v for k, v in cell.train["Y"].items()}
+    model = cell.spec.make([btl.Task("target", likelihood)]).fit(**cell.train | {"Y": pd.DataFrame(turned)})
+    one, other = (m.posterior(**cell.asked(cell.new)) for m in (cell.model, model))
+    for name in LEVELS:
+        if isinstance(one.marginal(name), Discrete):
+            chances = other.probabilities(name)
+            np.testing.assert_allclose(chances[classes[::-1]], one.probabilities(name), atol=4e-3)
+        else:
+            spread = one.std[name].max()
+            np.testing.assert_allclose(-other.mean[name], one.mean[name], atol=0.01 * spread)
+            np.testing.assert_allclose(other.std[name], one.std[name], rtol=0.01)
