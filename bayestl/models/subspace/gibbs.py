@@ -87,7 +87,7 @@ def draw_low_rank(
     steps = Steps(table, generator)
     u = generator.standard_normal((d, k)) / np.sqrt(d)
     noise, shared, scale = np.full(n_tasks, 0.1), 0.2, np.zeros(n_tasks)
-    theta, on = np.full(k, 0.5), np.ones(k, dtype=bool)
+    theta, on = np.full(k, 0.5), np.zeros(k, dtype=bool)  # from above a chain stays long where it fits labels exactly
     states = []
     for sweep in range(warmup + n_draws):
         # what is shared, the coefficients following
@@ -103,8 +103,7 @@ def draw_low_rank(
         design, products = table.design(u)
         gram = (weight.T @ products).reshape(n_tasks, k + 1, k + 1)
         pull = (weight * labels).T @ design
-        if sweep >= warmup // 4:
-            on = _switch(on, theta, gram, pull, generator)
+        on = _switch(on, theta, gram, pull, generator)
         joint = _coefficients(np.append(on * theta, 1.0), gram, pull, generator)
         a, mean = joint[:, :k], joint[:, k]
         active = np.flatnonzero(on)

@@ -60,7 +60,8 @@ class LowRankLinear(BayesianModel):
 
     Notes
     -----
-    Functions are linear in the features, so choose features in which they are.  ``groups`` are refused.  Labels known
+    Functions are linear in the features, so choose features in which they are.  Mean, coefficients and noise of a task share a
+    scale, of which the spread of its labels is a first guess only.  ``groups`` are refused.  Labels known
     at prediction give importance weights to the states of the chain, row by row.
 
     Examples
@@ -182,7 +183,7 @@ class LowRankLinear(BayesianModel):
         return pd.DataFrame(columns, index=pd.Index(self.table_.features, name="feature"))
 
     def _checks(self, transfer: bool, cv: int | None) -> Iterator[Check]:
-        yield from chain_checks(self.draws_.noise.mean(axis=1), "noise variances")
+        yield from chain_checks(np.log(self.draws_.noise).mean(axis=1), "logarithms of noise variances")
         yield from fold_checks(self, cv)
 
     def task_correlation(self) -> pd.DataFrame:
