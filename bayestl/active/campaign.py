@@ -290,15 +290,13 @@ class Campaign:
         closed = [pair for of in (open_, failed) for pair in zip(of["row"], of["task"], strict=True)]
         for row, task in closed:
             possible[row, self.names.index(task)] = False
-        labelled = np.flatnonzero(known.notna().any(axis=1).to_numpy())
-        used = sorted({int(row) for row in (*labelled, *(row for row, _ in closed))})
+        used = sorted({*np.flatnonzero(known.notna().any(axis=1)).tolist(), *(int(row) for row, _ in closed)})
         left = math.inf if self.budget is None else self.budget - self.spent - float(open_["cost"].sum())
         best = self.best()
         utility = -math.inf if best is None else float(best["utility"])
         pool = Pool(candidates(self.pool), known, possible, costs, self.names)
-        under_way = [
-            (s.row, self.names.index(s.task)) for s in open_.itertuples() if pd.isna(known[s.task].iloc[s.row])
-        ]
+        asked = [(s.row, self.names.index(s.task)) for s in open_.itertuples()]
+        under_way = [at for at in asked if pd.isna(known.iloc[at])]
         permits, failures = self.limits.permits, failed["row"].astype(int).tolist()
         choice = Choice(pool, self.goal, utility, left, used, permits, under_way, failures, self.seed)
         needed, counts = self.goal.needs(self.names), known.notna().sum()

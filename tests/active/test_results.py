@@ -45,10 +45,7 @@ WORDS = [
 @pytest.mark.parametrize(
     "value",
     [
-        *WORDS,
-        "<0.1",
-        ">3",
-        "1..2",
+        *[*WORDS, "<0.1", ">3", "1..2"],
         True,
         np.bool_(False),
         [1.0],
@@ -211,12 +208,12 @@ def test_a_limit_counts_as_what_it_is_sure_to_be(tmp_path, goal, value):
 def test_the_label_of_a_row_is_that_of_its_own_results(tmp_path, likelihood):
     """The mean of its numbers, with the error of a mean, also where another row has a limit."""
     own = campaign(tmp_path / "c.db", Maximise("exp"), [btl.Task("exp", likelihood)], model=ALONE)
-    other = "0.2..0.3" if isinstance(likelihood, btl.Censored) else 0.25
+    last = isinstance(likelihood, btl.Censored)
+    other = "0.2..0.3" if last else 0.25
     for row, value in [("m1", 1.0), ("m1", 3.0), ("m2", 7.0), ("m2", other), ("m3", 0.5)]:
         own.tell(told(row, value, se=0.2))
     _, labels, spread = training_table(own.results(), own.tasks, own.pool)
     assert labels["exp"].iloc[0] == own.labels().loc["m1", "exp"] == 2.0
-    last = isinstance(other, str)
     assert labels["exp"].iloc[1] == (other if last else 3.625)
     np.testing.assert_allclose(spread["exp"], [0.2 / np.sqrt(2), 0.2 if last else 0.2 / np.sqrt(2), 0.2])
 
@@ -258,8 +255,7 @@ def test_an_expression_of_classes_that_are_words_is_refused_at_the_beginning(tmp
     tasks = [btl.Task("exp"), btl.Task("dft", btl.Ordinal(["low", "high"]))]
     with pytest.raises(ValueError, match="classes are no numbers"):
         campaign(tmp_path / "c.db", Maximise("exp - dft"), tasks)
-    tasks[1] = btl.Task("dft", btl.Ordinal([10, 20]))
-    own = campaign(tmp_path / "c.db", Maximise("exp - dft"), tasks)
+    own = campaign(tmp_path / "c.db", Maximise("exp - dft"), [tasks[0], btl.Task("dft", btl.Ordinal([10, 20]))])
     own.tell(pd.DataFrame({"exp": [30.0], "dft": [20]}, index=["m0"]))
     assert own.best()["value"] == 10.0
 
