@@ -26,8 +26,10 @@ OFF_P = 0.01
 
 
 def wrapped(paragraphs: Iterable[str], indent: str = "", between: str = "\n") -> str:
-    """Paragraphs of printed text, none of whose lines is longer than :data:`WIDTH`."""
-    return between.join(textwrap.fill(text, WIDTH, subsequent_indent=indent) for text in paragraphs)
+    """Paragraphs of printed text, none of whose lines is longer than :data:`WIDTH`; ``90 %`` stays in one line."""
+    together = (text.replace(" %", "\N{NO-BREAK SPACE}%") for text in paragraphs)
+    filled = between.join(textwrap.fill(text, WIDTH, subsequent_indent=indent) for text in together)
+    return filled.replace("\N{NO-BREAK SPACE}%", " %")
 
 
 def data_in_words(table: Table) -> str:
