@@ -10,6 +10,7 @@ from bayestl.cli.inputs import names_in, require_columns
 from bayestl.cli.reading import FileTable
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 PREFIXES = {"numbers": "numbers", "categories": "categories", "composition": "formulas", "molecules": "smiles"}
@@ -26,6 +27,8 @@ OF_PREDICT = ("mean", "std", "median", "lower", "upper")
 FAR = 1.0
 """Part of the range of the fitted numbers beyond its ends from which a number is far."""
 SHOWN = 8
+Beyond = tuple[int, float, float, float]
+"""How many numbers are far beyond others, one of them, and the least and the largest of the others."""
 Say = Callable[[str], None]
 
 
@@ -81,19 +84,13 @@ class Inputs:
         filled = [name for name in self.kinds if name not in self.features.missing_]
         return {name: n for name in filled if (n := int(self._column(table, name).isna().sum()))}
 
-    def far(self, table: FileTable, fitted: Any) -> dict[str, tuple[int, float, float, float]]:
-        """Columns with numbers far beyond those that the model was fitted to, in another unit perhaps.
-
-        For each the number of rows, one number, and the least and the largest fitted one.
-        """
+    def far(self, table: FileTable, fitted: Any) -> dict[str, Beyond]:
+        """Columns with numbers far beyond those that the model was fitted to, in another unit perhaps."""
         found = {}
         for name in (n for n, kind in self.kinds.items() if kind == "numbers" and n in fitted.table_.features):
             known = fitted.table_.x[:, fitted.table_.features.index(name)]
-            low, high = float(known.min()), float(known.max())
-            values = self._column(table, name).to_numpy(dtype=float)
-            beyond = (values < low - FAR * (high - low)) | (values > high + FAR * (high - low))
-            if beyond.any():
-                found[name] = int(beyond.sum()), float(values[beyond][0]), low, high
+            if beyond := far_beyond(self._column(table, name).to_numpy(dtype=float), known):
+                found[name] = beyond
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -341,3 +338,10 @@ def few(words: list[str]) -> str:
 
 def _quoted(name: str) -> str:
     return f'"{name}"' if "," in name else name
+
+
+def far_beyond(values: np.ndarray, fitted: np.ndarray) -> Beyond | None:
+    """Numbers (n,) that are far beyond fitted ones (m,), if there are any."""
+    low, high = float(fitted.min()), float(fitted.max())
+    beyond = (values < low - FAR * (high - low)) | (values > high + FAR * (high - low))
+    return (int(beyond.sum()), float(values[beyond][0]), low, high) if beyond.any() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -58,8 +59,9 @@ def _label(table: FileTable, name: str, likelihood: Any, evident: bool) -> pd.Se
     holds_words = likelihood is None and any(
         isinstance(c, str) and not (is_missing(c) or is_meant_as_number(c) or table.limit(c)) for c in table.cells[name]
     )
-    classes = f", or say --likelihoods {name}=categorical if it holds classes" if holds_words else ""
-    return table.numbers(name, classes, f"limits are read with --likelihoods {name}=censored, or by --model auto")
+    asked, limits = (shlex.quote(f"{name}={kind}") for kind in ("categorical", "censored"))
+    classes = f", or say --likelihoods {asked} if it holds classes" if holds_words else ""
+    return table.numbers(name, classes, f"limits are read with --likelihoods {limits}, or by the model auto")
 
 
 def _of_classes(table: FileTable, column: pd.Series, name: str, classes: Sequence[Any]) -> pd.Series:

@@ -17,7 +17,7 @@ from uuid import uuid4
 import typer
 
 from bayestl.cli.app import Notes, printer
-from bayestl.cli.features import OF_PREDICT, Inputs
+from bayestl.cli.features import OF_PREDICT, Beyond, Inputs, far_beyond
 from bayestl.cli.inputs import similar
 from bayestl.cli.labels import beside, other_units, read_errors, read_labels, row_names
 from bayestl.cli.outputs import write
@@ -57,25 +57,44 @@ class Question:
         self.inputs = Inputs.from_json(document["features"], verbose)
         self.tasks = {t.name: t.observes for t in fitted.tasks_}
         self.known = [n for n in self.tasks if n in columns] if not ignore_labels else []
-        self.filled, self.far, self.units = Counter[str](), dict[str, list[Any]](), dict[str, str]()
+        self.filled, self.units = Counter[str](), dict[str, str]()
+        self.far, self.far_labels = dict[str, list[Any]](), dict[str, list[Any]]()
         further = {"group": document["groups"], "name": document["name"]}
         absent = {n: "label" for n in self.tasks if not ignore_labels} | {c: what for what, c in further.items() if c}
         rest = [c for c in columns if c not in self.inputs.kinds and c not in absent]
         for column, what in absent.items():
             if column not in columns and ((alike := similar(column, rest)) or what != "label"):
                 note(
-                    f"the file has no column {column!r}, so no {what}s are known"
-                    + (f": is {alike!r} meant?" if alike else "")
+                    f"the file has no column {column!r}, so no {what}s of it are known"
+                    + (f": is {alike!r} meant? numbers are taken as they are, whatever the unit" if alike else "")
                 )
 
     def check(self, part: FileTable) -> None:
         """Refuse cells that cannot be read, before anything is predicted, and count what is to be noted."""
         self.inputs.check(part)
         self.filled.update(self.inputs.empty_cells(part))
-        for name, (n, *example) in self.inputs.far(part, self.fitted).items():
-            self.far.setdefault(name, [0, *example])[0] += n
-        self._labels(part)
+        labels, _ = self._labels(part)
+        for far, of_part in (
+            (self.far, self.inputs.far(part, self.fitted)),
+            (self.far_labels, {} if labels is None else self._far(labels)),
+        ):
+            for name, (n, *example) in of_part.items():
+                far.setdefault(name, [0, *example])[0] += n
         self.units = part.units
+
+    def _far(self, labels: pd.DataFrame) -> dict[str, Beyond]:
+        """The tasks with known labels far beyond those that the model was fitted to."""
+        import numpy as np
+        import pandas as pd
+
+        table, found = self.fitted.table_, {}
+        for t, task in enumerate(table.tasks):
+            fitted = table.labels.y[np.isfinite(table.labels.y[:, t]), t]
+            if task.name in labels and task.classes is None and len(fitted):
+                values = pd.to_numeric(labels[task.name], errors="coerce").to_numpy(dtype=float)
+                if beyond := far_beyond(values, fitted):
+                    found[task.name] = beyond
+        return found
 
     def tell(self) -> None:
         """Note what was counted, and labels in another unit than that of the model."""
@@ -83,12 +102,16 @@ class Question:
         if self.filled:
             words = [f"{name!r} ({n})" for name, n in self.filled.items()]
             self.note(f"empty cells get the median of the fitted table: {', '.join(words)}")
-        if self.far:
+        for far, what in (
+            (self.far, "far beyond the fitted table, where predictions are guesses"),
+            (self.far_labels, "known labels far beyond the fitted ones, which bend the predictions of other rows"),
+        ):
             words = [
-                f"{name!r} ({n} rows, such as {value:g}; fitted to {low:g} to {high:g})"
-                for name, (n, value, low, high) in self.far.items()
+                f"{name!r} ({n} row{'s' * (n > 1)}, such as {value:g}; fitted to {low:g} to {high:g})"
+                for name, (n, value, low, high) in far.items()
             ]
-            self.note(f"far beyond the fitted table, where predictions are guesses: {', '.join(words)}")
+            if words:
+                self.note(f"{what}: {', '.join(words)}")
         self.note.show()
 
     def _labels(self, part: FileTable) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:

@@ -287,8 +287,14 @@ def test_from_a_fit_to_predictions(tmp_path):
     other = table.rename(columns={"gap": "Gap"}).assign(lab=["1", "new", "2"] * 4).drop(columns="formula")
     out = invoke("predict", model, saved(tmp_path, other, "o.csv"), "-o", tmp_path / "s.csv")
     assert out.exit_code == 0, out.output
-    assert "no column 'gap', so no labels are known: is 'Gap' meant?" in out.output
-    assert "no column 'formula', so no names are known" in out.output
+    assert "no column 'gap', so no labels of it are known: is 'Gap' meant? numbers are taken as they are" in out.output
+    assert "no column 'formula', so no names of it are known" in out.output
+    wrong_unit = table.assign(gap=[*table["gap"][:-1], 1000.0 * table["gap"].max()])
+    out = invoke("predict", model, saved(tmp_path, wrong_unit, "u.csv"), "-o", tmp_path / "u_out.csv")
+    assert (
+        "known labels far beyond the fitted ones, which bend the predictions of other rows: 'gap' (1 row, such as"
+        in out.output
+    )
     quiet = invoke("predict", model, tmp_path / "o.csv", "-o", tmp_path / "s.csv", "--force", "-q")
     assert quiet.output == ""
 
