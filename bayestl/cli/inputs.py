@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from bayestl.cli.reading import FileTable
+from bayestl.cli.reading.margins import unit_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,10 +103,11 @@ def require_roles(table: FileTable, tasks: Sequence[str], groups: str | None, na
 
 
 def similar(name: str, columns: Sequence[str]) -> str | None:
-    """The column that is called almost like a name, such as ``"Gap"`` or ``"gap "`` for ``"gap"``."""
+    """The column that is called almost like a name, such as ``"Gap"`` or ``"gap (meV)"`` for ``"gap"``."""
 
     def plain(text: str) -> str:
-        return re.sub(r"[\W_]+", "", text).lower()
+        bare = re.sub(r"[\[(][^\[\]()]*[\])]\s*$", "", text) if unit_in(text) else text
+        return re.sub(r"[\W_]+", "", bare).lower()
 
     alike = [c for c in columns if plain(c) == plain(name)]
     alike = alike or difflib.get_close_matches(name, columns, 1, cutoff=0.8)

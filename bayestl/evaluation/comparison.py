@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayestl.diagnostics.words import LEVEL, plus_minus, wrapped
+from bayestl.diagnostics.words import FEW_LABELS, LEVEL, plus_minus, wrapped
 from bayestl.table.table import Table
 from bayestl.table.task import labelled
 
@@ -147,9 +147,12 @@ class Comparison:
         return str(column.idxmax() if score in HIGHER else column.idxmin())
 
     def doubt(self, quantity: str, model: str) -> str:
-        """What must be said beside a ``model`` that is called the best in a ``quantity``: what its intervals hold, if outside :data:`BELIEVABLE`."""
+        """What must be said beside a ``model`` that is called the best in a ``quantity``: what its intervals hold, if outside :data:`BELIEVABLE` and not of a few labels only."""
         coverage = self.table.loc[(quantity, model), ("coverage", "mean")]
-        if self.classified(quantity) or BELIEVABLE[0] <= coverage <= BELIEVABLE[1]:
+        few = (
+            self.predictions.query("quantity == @quantity")["row"].nunique() < FEW_LABELS
+        )  # too few to judge intervals
+        if few or self.classified(quantity) or BELIEVABLE[0] <= coverage <= BELIEVABLE[1]:
             return ""
         return f"its {LEVEL:.0%} intervals hold {coverage:.0%}".replace("%", " %")
 

@@ -164,15 +164,14 @@ def _mixture(model: AutoTransfer) -> Section:
         "Weight of each model, by the log density of labels that it had not seen: where other labels of the row are known, and "
         "where none is."
     )
-    weights = model.weights_
-    section.frame(weights.set_axis([f"{task}, {row}" for task, row in weights.columns], axis=1), digits=2)
+    section.frame(model.weights_.T, digits=2)
     section.text(
         "How well each predicts labels that it had not seen, beside the others of their row: mean log density (nats), mean absolute "
         "error (for classes the share of wrong ones), and the gain in density over the first model with its standard error."
     )
     section.frame(model.scores_)
     section.text(
-        "Correction of the mixture's labels. Spread above 1: labels scatter more than the models say; tail below 1: more of them "
+        "Correction of the mixture's labels. Width above 1: labels scatter more than the models say; tail below 1: more of them "
         "are far away; temperature above 1: probabilities of classes were too sure."
     )
     corrections = {name: vars(warp) for name, warp in model.corrections_.items()}
@@ -193,6 +192,11 @@ def _held_out(model: BayesianModel, held: pd.DataFrame) -> Section:
         if len(part) < 3:
             continue
         label = typeset(task.label)
+        if limits := int((part["y"] != part["high"]).sum()):
+            section.text(
+                f"{task.name}: {limits} of {len(part)} labels are limits or intervals. They are not drawn, and their error is by how "
+                "much the prediction misses them."
+            )
         if task.classes is None:
             names = list(model.table_.index[part["row"]])
             alt = f"{task.name}: prediction from all others, with two standard deviations, against the label."

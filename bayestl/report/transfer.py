@@ -103,6 +103,6 @@ def links_in_words(links: pd.DataFrame) -> str:
             said.append(f"Tasks that {verb}: {', '.join(pairs)}.")
     rest = len(links) - len(sure)
     if rest:
-        what = "what one task gains from another" if directed else "the correlation of two tasks"
+        what = "what one task gains from another" if directed else "the correlation of two functions"
         said.append(f"For {rest} of {len(links)} pairs {what} cannot be told from zero.")
     return " ".join(said)

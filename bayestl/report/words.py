@@ -96,7 +96,7 @@ def _trust(comparison: Comparison, v: Verdict) -> str:
     y = p.loc[~p["row"].isin(v.far["row"]), "y"]
     trusted, doubted = ["rows like those of the table"], []
     if len(y):
-        trusted.append(f"labels from {_number(y.min())} to {_number(y.max())}{unit}")
+        trusted.append(f"labels from {y.min():.3g} to {y.max():.3g}{unit}")
         doubted.append("values beyond these")
     if v.narrow is not None and v.narrow.sign < 0:
         trusted.append(f"intervals narrower than {_number(v.wide_from)} (mean absolute error {_number(v.narrow.one)})")

@@ -140,6 +140,13 @@ def test_a_marked_model_has_a_word_on_wrong_intervals(held, words):
     assert words is None or words in table
 
 
+def test_intervals_of_a_few_labels_are_not_doubted():
+    for n, word in ((12, ""), (80, "its 90 % intervals hold 50 %")):
+        comparison = compared({"independent": 1.0, "narrow": 0.2}, n=n)
+        comparison.scores["coverage"] = 0.5
+        assert comparison.doubt("gap", "narrow") == word
+
+
 def test_classes_have_no_intervals():
     comparison = compared({"independent": 0.5, "difference": 0.05}, classified=True, n=120)
     assert comparison.doubt("gap", "difference") == ""
@@ -161,7 +168,7 @@ def test_labels_far_off_are_named_and_left_out_of_what_is_trusted():
     row = int(p.loc[highest, "row"])
     text = said(comparison)
     assert f"Check {row}: too far" in text
-    assert f"to {p['y'].drop(highest).max():.2g} eV" in text
+    assert f"to {p['y'].drop(highest).max():.3g} eV" in text
     assert f"<th>{row}</th>" in section(comparison, "Predictions against labels")
 
 
