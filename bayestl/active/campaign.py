@@ -292,13 +292,11 @@ class Campaign:
             possible[row, self.names.index(task)] = False
         used = sorted({*np.flatnonzero(known.notna().any(axis=1)).tolist(), *(int(row) for row, _ in closed)})
         left = math.inf if self.budget is None else self.budget - self.spent - float(open_["cost"].sum())
-        best = self.best()
-        utility = -math.inf if best is None else float(best["utility"])
+        utility = -math.inf if (best := self.best()) is None else float(best["utility"])
         pool = Pool(candidates(self.pool), known, possible, costs, self.names)
         asked = [(s.row, self.names.index(s.task)) for s in open_.itertuples()]
-        under_way = [at for at in asked if pd.isna(known.iloc[at])]
-        permits, failures = self.limits.permits, failed["row"].astype(int).tolist()
-        choice = Choice(pool, self.goal, utility, left, used, permits, under_way, failures, self.seed)
+        under_way, failures = [at for at in asked if pd.isna(known.iloc[at])], failed["row"].astype(int).tolist()
+        choice = Choice(pool, self.goal, utility, left, used, self.limits.permits, under_way, failures, self.seed)
         needed, counts = self.goal.needs(self.names), known.notna().sum()
         if few := [t for t in self.names if counts[t] < (FIRST if t in needed else FIRST_SOURCE)]:
             return [first_suggestion(row, self.tasks[t]) for row, t, _ in first_batch(choice, few, n, seed)]

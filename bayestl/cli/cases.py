@@ -131,7 +131,7 @@ def _small_tables(o: Options) -> Any:
 
 def _few_shots(o: Options) -> Any:
     """Thirty tasks with five labels each: what is missing in the folder, then the errors of all that is there."""
-    from bayestl.studies import few_shots as study
+    from bayestl.studies.small_tables import few_shots as study
 
     return study.run(o.output or study.FOLDER, o.repeats or 10, o.only, o.seed, o.jobs, o.verbose)
 

@@ -341,16 +341,3 @@ def test_a_number_far_beyond_the_fitted_ones_is_said(tmp_path, value, far):
     out = invoke("predict", tmp_path / "m", new, "-o", tmp_path / "p.csv")
     assert out.exit_code == 0
     assert (f"'T (°C)' (1 row, such as {value:g}; fitted to 12 to 88)" in out.output) == far
-
-
-@pytest.mark.parametrize(
-    ("name", "column", "alike"),
-    [
-        ("gap", "gap (meV)", True),
-        ("gap (eV)", "Gap [meV]", True),
-        ("E (CO)", "E (H2)", False),
-        ("gap", "volume (A^3)", False),
-    ],
-)
-def test_a_column_in_another_unit_is_asked_about(name, column, alike):
-    assert similar(name, ["alloy", column]) == (column if alike else None)

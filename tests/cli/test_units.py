@@ -13,6 +13,7 @@ import bayestl as btl
 from bayestl import active
 from bayestl.cli import app, commands, comparison
 from bayestl.cli.campaigns import suggesting
+from bayestl.cli.inputs import similar
 from bayestl.cli.reading import TableParts, read
 from bayestl.cli.reading.margins import unit_in
 
@@ -184,3 +185,16 @@ def test_a_name_has_its_unit_once():
         "gap [eV]",
         "gap (PBE) (eV)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "alike"),
+    [
+        ("gap", "gap (meV)", True),
+        ("gap (eV)", "Gap [meV]", True),
+        ("E (CO)", "E (H2)", False),
+        ("gap", "volume (A^3)", False),
+    ],
+)
+def test_a_column_in_another_unit_is_asked_about(name, column, alike):
+    assert similar(name, ["alloy", column]) == (column if alike else None)

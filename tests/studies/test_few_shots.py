@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import bayestl as btl
 from bayestl.cli import app
 from bayestl.datasets import Dataset
-from bayestl.studies import few_shots as study
+from bayestl.studies.small_tables import few_shots as study
 
 
 def table():
