@@ -125,7 +125,9 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
         choice = self._choice()
         X = X if isinstance(X, pd.DataFrame) else pd.Series(X, name=self.column).to_frame()
         if self.column not in X.columns:
-            raise ValueError(f"no column {self.column!r} with {self.holds}; the columns are {list(X.columns)}")
+            raise ValueError(
+                f"no column {self.column!r} with {self.holds}; the columns are {list(X.columns)}: say which with column="
+            )
         texts = X[self.column].astype(object).map(self._text)
         known = ~blank(texts).to_numpy() | (not self.allow_missing)
         distinct = texts[known]
