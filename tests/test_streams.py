@@ -26,6 +26,7 @@ ELSEWHERE = {
     "studies/draws.py": "a published protocol",
     "studies/demo.py": "a published protocol",
     "studies/gap.py": "a published protocol",
+    "small_tables/few_shots.py": "a published protocol",
     "small_tables/tables.py": "a published protocol",
     "studies/peers/learners.py": "a peer's own seed",
     "studies/peers/forests.py": "a peer's own seed",

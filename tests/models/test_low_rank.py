@@ -33,6 +33,7 @@ def test_finds_the_rank_and_beats_ridge(rank):
     assert 0.8 < ((lower < truth) & (truth < upper)).mean() < 0.98
 
 
+@pytest.mark.slow
 def test_one_task_without_directions_is_the_answer_by_quadrature():
     """Constant features: only mean, noise and scale of the task are left, whose posterior is a sum over a grid."""
     y = np.random.default_rng(0).normal(0.3, 0.2, 12)[:, None]
