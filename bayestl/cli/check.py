@@ -110,6 +110,8 @@ def _column(table: FileTable, name: str, prefix: str | None, other: str | None) 
         odd = misprint(table, name)
     if kind == "mixed":
         wrong = np.array([not is_missing(cell) and number(cell, table.decimal) is None for cell in cells])
+        neither = wrong & np.array([table.limit(cell) is None for cell in cells])
+        wrong = neither if neither.any() else wrong
         cure = table.cures(wrong, name, "limits such as '<0.1' are read with --likelihoods TASK=censored")
         odd = f"column {name!r} holds {table.where(wrong, name)}: {cure}"
     return {

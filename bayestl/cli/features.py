@@ -139,7 +139,7 @@ class Inputs:
                     why = f" ({fault_of(first)})" if kind == "formulas" else ""
                     raise ValueError(
                         f"column {name!r} of {table.path.name} holds {table.where(texts.isin(wrong), name)}: {_WORDS[kind]}{why}; correct the cell, "
-                        f"drop the row, or name the column as {_other(kind)}:{name}"
+                        f"drop the row, or name the column as {_other(kind)}:{name} or categories:{name}"
                     ) from error
 
 

@@ -10,10 +10,12 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 PROBE = 1 << 16
 """Bytes that must fit on the disk before long work begins."""
@@ -54,7 +56,7 @@ def check_output(
             raise ValueError(f"{target} is a folder: name a file in it")
         if kind == _FILE:
             _refuse_inputs(target, reads)
-            if not replace:
+            if not (replace or by_descriptor(target)):
                 raise ValueError(f"{target} exists: choose another name, or replace it with --force")
         if kind in (_FILE, _OTHER) and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, "no permission to write")
@@ -100,8 +102,8 @@ def write_output(path: str | os.PathLike[str], content: str | bytes | Iterable[b
     target = check_output(path)
     body = [content.encode()] if isinstance(content, str) else [content] if isinstance(content, bytes) else content
     with _in_words(target):
-        if _kind(target) == _OTHER or _by_descriptor(target):
-            with target.open("ab") as file:  # what a shell has opened keeps what other commands wrote
+        if _kind(target) == _OTHER or by_descriptor(target):
+            with _opened(target) as file:  # what a shell has opened keeps what other commands wrote
                 file.writelines(body)
             return target
         real = _real(target)
@@ -129,9 +131,17 @@ def _kind(path: Path) -> str | None:
     return _FOLDER if stat.S_ISDIR(mode) else _FILE if stat.S_ISREG(mode) else _OTHER
 
 
-def _by_descriptor(path: Path) -> bool:
+def by_descriptor(path: Path) -> bool:
     """Whether a path stands for an open file, such as ``/dev/stdout``: renaming would miss it."""
     return Path(os.path.abspath(path)).parts[:2] in (("/", "dev"), ("/", "proc"))
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A device, pipe or open file; of the standard output the end that other lines of the process go to, too."""
+    if os.path.abspath(path) != "/dev/stdout":
+        return path.open("ab")
+    sys.stdout.flush()
+    return os.fdopen(os.dup(1), "wb")
 
 
 def _real(path: Path) -> Path:

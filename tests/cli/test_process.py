@@ -138,10 +138,18 @@ def test_a_full_disk_is_one_line(arguments):
     assert re.fullmatch(r"error: [^\n]*no space left on device\n", out.stderr)
 
 
-def test_a_table_goes_to_the_standard_output(folder):
+def test_a_table_goes_to_the_standard_output(folder, tmp_path):
+    """Into a pipe, and into a file that the shell has opened."""
     command = [*COMMAND, "datasets", "elements", "-o", "/dev/stdout"]
     out = subprocess.run(command, capture_output=True, text=True, check=True)
     assert out.stdout.count("\n") > 90
+    with open(tmp_path / "table.txt", "w") as file:
+        file.write("before\n")
+        file.flush()
+        subprocess.run(command, stdout=file, stderr=subprocess.PIPE, check=True)
+    before, table = (tmp_path / "table.txt").read_text().split("\n", 1)
+    assert before == "before"
+    assert table == out.stdout  # the lines of the process behind the table
 
 
 STARTING = re.compile(r"Traceback \(most recent call last\):\n  File \"<frozen runpy>\"")

@@ -11,7 +11,7 @@ from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayestl.files.output import check_output, write_output
+from bayestl.files.output import by_descriptor, check_output, write_output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +36,8 @@ def check_suffix(path: Path) -> None:
         If it does not.
     """
     kind, packed = suffix(path), path.name.lower().endswith(".gz")
-    if os.path.exists(path) and not (path.is_file() or path.is_dir()):  # a device or pipe gets CSV
-        return
+    if by_descriptor(path) or (os.path.exists(path) and not (path.is_file() or path.is_dir())):
+        return  # a device, a pipe, or what a shell has opened gets CSV
     if kind not in (*TEXT, *EXCEL, *PARQUET) or (packed and kind not in TEXT):
         raise ValueError(
             f"{path}: tables are written as .csv, .tsv, .txt (also with .gz), .xlsx or .parquet: choose one of these suffixes"
