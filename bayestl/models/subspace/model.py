@@ -34,6 +34,10 @@ from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
 
+DECIMALS = 10
+"""Decimals of scaled features and labels: other units round differently, and a chain enlarges that."""
+
+
 class LowRankLinear(BayesianModel):
     """Linear functions of many tasks in a shared subspace, whose rank is inferred.
 
@@ -110,9 +114,9 @@ class LowRankLinear(BayesianModel):
         total = int(self.n_warmup) + int(self.n_draws)
         with progress("LowRankLinear: states of the chain", total=total, verbose=self.verbose) as update:
             draws = draw_low_rank(
-                scaler.features(table.x),
-                y,
-                se2,
+                scaler.features(table.x).round(DECIMALS),
+                y.round(DECIMALS),
+                se2.round(DECIMALS),
                 max_rank=int(self.max_rank),
                 n_draws=int(self.n_draws),
                 warmup=int(self.n_warmup),
