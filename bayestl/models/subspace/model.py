@@ -33,7 +33,6 @@ from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import Task, TaskPart
 
-
 DECIMALS = 10
 """Decimals of scaled features and labels: other units round differently, and a chain enlarges that."""
 
