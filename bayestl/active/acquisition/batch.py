@@ -71,52 +71,68 @@ def choose_batch(
     Exact models and chains are conditioned on a few values of each measurement that is under way, from this batch or an earlier
     one, drawn from its prediction; other models only leave out the rows that are under way.
     """
-    models = [(model, choice.pool.known)]
+    scores = _Scores(model, choice, acquisition)
     picks: list[tuple[int, int, float]] = []
-    rows = np.flatnonzero(choice.pool.possible.any(axis=1))
+    if choice.under_way and scores.any():
+        scores.keep_best(scores.of(spawn(seed, "scores")), n + len(choice.under_way))
+        for row, t in choice.under_way:
+            scores.imagine(row, t)
+    while len(picks) < n and scores.any():
+        worth = scores.of(spawn(seed, "scores", len(picks)))
+        i, t = (int(v) for v in np.unravel_index(int(np.argmax(worth)), worth.shape))
+        if not np.isfinite(worth[i, t]):
+            break
+        row = int(scores.rows[i])
+        picks.append((row, t, float(worth[i, t])))
+        choice.take(row, t)
+        if callback is not None:
+            callback(len(picks))
+        if len(picks) == 1:
+            scores.keep_best(worth, n + len(choice.under_way))
+        if len(picks) < n:
+            scores.imagine(row, t)
+    return picks
 
-    n_rows = len(choice.pool.X)
-    others = [*choice.used, *spread_over(n_rows, POOL_ROWS)] if over_pool(choice.goal, acquisition) else []
 
-    def worth_of(seed: int) -> np.ndarray:
-        free = choice.free(rows)
-        company = np.union1d(rows, np.array(others, dtype=int))
-        own = np.searchsorted(company, rows)
-        possible = np.zeros((len(company), len(choice.pool.tasks)), dtype=bool)
+class _Scores:
+    """What the measurements of some ``rows`` are worth, to a model that may know imagined values of what is under way."""
+
+    def __init__(self, model: BayesianModel, choice: Choice, acquisition: str) -> None:
+        self.choice, self.acquisition = choice, acquisition
+        self.models = [(model, choice.pool.known)]
+        self.rows = np.flatnonzero(choice.pool.possible.any(axis=1))
+        self.company = np.array([], dtype=int)  # rows of which something is believed, beside those that are scored
+        if over_pool(choice.goal, acquisition):
+            self.company = np.union1d(np.array(choice.used, dtype=int), spread_over(len(choice.pool.X), POOL_ROWS))
+
+    def any(self) -> bool:
+        """Whether any measurement is left."""
+        return len(self.rows) > 0 and bool(self.choice.free(self.rows).any())
+
+    def of(self, seed: int) -> np.ndarray:
+        """The mean score (k, T) over the models; minus infinity where a measurement is not possible, or a score not finite."""
+        choice = self.choice
+        free, every = choice.free(self.rows), np.union1d(self.rows, self.company)
+        own = np.searchsorted(every, self.rows)
+        possible = np.zeros((len(every), len(choice.pool.tasks)), dtype=bool)
         possible[own] = free
-        pool = replace(choice.pool.at(company), possible=possible)
+        pool = replace(choice.pool.at(every), possible=possible)
         per_model = [
-            rates(m, replace(pool, known=known.iloc[company]), choice.goal, choice.best, acquisition, seed)[own]
-            for m, known in models
+            rates(m, replace(pool, known=known.iloc[every]), choice.goal, choice.best, self.acquisition, seed)[own]
+            for m, known in self.models
         ]
         worth = np.where(free, np.mean([np.where(free, w, 0.0) for w in per_model], axis=0), -np.inf)
         worth[~np.isfinite(np.stack(per_model)).all(axis=0)] = -np.inf
         return worth
 
-    def promising(worth: np.ndarray) -> np.ndarray:  # rows with a low score now are left out from then on
+    def keep_best(self, worth: np.ndarray, n: int) -> None:
+        """Leave out rows with a low score from now on, in a batch of ``n``."""
         order = np.argsort(-worth.max(axis=1), kind="stable")
-        return rows[np.sort(order[: max(LOOKAHEAD_ROWS, 20 * (n + len(choice.under_way)))])]
+        self.rows = self.rows[np.sort(order[: max(LOOKAHEAD_ROWS, 20 * n)])]
 
-    if choice.under_way and len(rows) and choice.free(rows).any():
-        rows = promising(worth_of(spawn(seed, "scores")))
-        for row, t in choice.under_way:
-            models = _fantasies(models, choice.pool, row, t, choice.seed) or models
-    while len(picks) < n and len(rows) and choice.free(rows).any():
-        worth = worth_of(spawn(seed, "scores", len(picks)))
-        i, t = (int(v) for v in np.unravel_index(int(np.argmax(worth)), worth.shape))
-        if not np.isfinite(worth[i, t]):
-            break
-        row = int(rows[i])
-        picks.append((row, t, float(worth[i, t])))
-        choice.take(row, t)
-        if callback is not None:
-            callback(len(picks))
-        if len(picks) == n:
-            break
-        if len(picks) == 1:
-            rows = promising(worth)
-        models = _fantasies(models, choice.pool, row, t, choice.seed) or models
-    return picks
+    def imagine(self, row: int, t: int) -> None:
+        """Let the models know a few values of a measurement, where they can be conditioned."""
+        self.models = _fantasies(self.models, self.choice.pool, row, t, self.choice.seed) or self.models
 
 
 def _fantasies(
