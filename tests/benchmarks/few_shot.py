@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import RidgeCV
 
 from bayestl import metrics
 from bayestl.models.subspace.model import LowRankLinear
 from bayestl.parallel import in_parallel
+from bayestl.studies.small_tables.few_shots import ridge_alone
 
 N_TASKS, N_LABELS, N_FEATURES, N_NEW = 50, 5, 10, 200
 NOISE = 0.1
@@ -44,15 +44,6 @@ def draw_table(rank: int, seed: int) -> DrawnTable:
     return DrawnTable(x, pd.DataFrame(Y, columns=[f"t{t}" for t in range(N_TASKS)]), new, new @ w)
 
 
-def ridge(x: np.ndarray, Y: pd.DataFrame, new: np.ndarray) -> np.ndarray:
-    """Predictions (n, T) by ridge regression of each task alone."""
-    predictions = []
-    for name in Y:
-        labelled = Y[name].notna().to_numpy()
-        predictions.append(RidgeCV(np.logspace(-3, 3, 13)).fit(x[labelled], Y[name][labelled]).predict(new))
-    return np.column_stack(predictions)
-
-
 def _scores(rank: int, seed: int) -> dict[str, float]:
     """The rank found in one table, errors relative to the size of the functions, and coverage."""
     drawn = draw_table(rank, seed)
@@ -61,7 +52,7 @@ def _scores(rank: int, seed: int) -> dict[str, float]:
     interval = post.interval(0.9)
     lower, upper = (interval.xs(side, axis=1, level="side").to_numpy() for side in ("lower", "upper"))
     size = metrics.rmse(drawn.truth, np.zeros_like(drawn.truth))
-    alone = ridge(drawn.x, drawn.Y, drawn.new)
+    alone = ridge_alone(drawn.x, drawn.Y, drawn.new)
     return {
         "true rank": rank,
         "rank found": float(model.rank().idxmax() == rank),

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.few_shot import draw_table, ridge
+from benchmarks.few_shot import draw_table
 from scipy import stats
 
 import bayestl as btl
@@ -17,6 +17,7 @@ from bayestl.models.subspace.collapsed import (
     Shared,
 )
 from bayestl.models.subspace.gibbs import RANK_ODDS, draw_low_rank
+from bayestl.studies.small_tables.few_shots import ridge_alone
 
 
 @pytest.mark.parametrize("rank", [pytest.param(1, marks=pytest.mark.slow), 2])
@@ -26,7 +27,7 @@ def test_finds_the_rank_and_beats_ridge(rank):
     assert model.rank().idxmax() == rank
     assert model.rank()[rank] > 0.8
     post = model.posterior(new, noise=False)
-    error, other = ((np.sqrt(((p - truth) ** 2).mean())) for p in (post.mean.to_numpy(), ridge(x, Y, new)))
+    error, other = ((np.sqrt(((p - truth) ** 2).mean())) for p in (post.mean.to_numpy(), ridge_alone(x, Y, new)))
     assert error < 0.4 * other
     interval = post.interval(0.9)
     lower, upper = (interval.xs(side, axis=1, level="side").to_numpy() for side in ("lower", "upper"))

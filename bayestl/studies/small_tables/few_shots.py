@@ -118,17 +118,22 @@ def mean(X: pd.DataFrame, Y: pd.DataFrame, new: pd.DataFrame) -> Predicted:
     return Predicted(np.tile(Y.mean().to_numpy(), (len(new), 1)))
 
 
-def ridge(X: pd.DataFrame, Y: pd.DataFrame, new: pd.DataFrame) -> Predicted:
-    """Ridge regression of each task alone, its penalty chosen by leave-one-out; features are scaled by all training rows."""
+def ridge_alone(x: np.ndarray, Y: pd.DataFrame, new: np.ndarray) -> np.ndarray:
+    """Predictions (k, T) of rows ``new`` (k, d) by ridge regression of each task alone, its penalty chosen by leave-one-out."""
     from sklearn.linear_model import RidgeCV
 
-    centre, scale = X.mean(), X.std().replace(0.0, 1.0)
-    x, at = (((frame - centre) / scale).to_numpy() for frame in (X, new))
     columns = []
     for name in Y:
         labelled = Y[name].notna().to_numpy()
-        columns.append(RidgeCV(PENALTIES).fit(x[labelled], Y[name][labelled]).predict(at))
-    return Predicted(np.column_stack(columns))
+        columns.append(RidgeCV(PENALTIES).fit(x[labelled], Y[name][labelled]).predict(new))
+    return np.column_stack(columns)
+
+
+def ridge(X: pd.DataFrame, Y: pd.DataFrame, new: pd.DataFrame) -> Predicted:
+    """:func:`ridge_alone`, features scaled by all training rows."""
+    centre, scale = X.mean(), X.std().replace(0.0, 1.0)
+    x, at = (((frame - centre) / scale).to_numpy() for frame in (X, new))
+    return Predicted(ridge_alone(x, Y, at))
 
 
 class Fitted:
