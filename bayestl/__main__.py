@@ -8,12 +8,15 @@ from typing import Any
 def main() -> None:
     """Run the command line; an interrupt is quiet from the first import on, and a request to end cleans up, too."""
     try:
+        from bayestl.interrupts import heard_signals
+
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), _end)
-        from bayestl.cli import app
+        with heard_signals():
+            from bayestl.cli import app
 
-        app(prog_name="bayestl")
+            app(prog_name="bayestl")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from bayestl.cli.inputs import LIKELIHOODS, OptionError
+from bayestl.interrupts import heard_signals
 from bayestl.version import __version__
 
 CLOSED_PIPE, INTERRUPTED = 141, 130
@@ -141,7 +142,7 @@ def user_errors() -> Iterator[None]:
     An interrupt and a reader that has gone end the command without a word.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), heard_signals():
             warnings.showwarning = _printer_of_warnings()
             yield
     except BrokenPipeError as error:
