@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
+from multiprocessing import resource_tracker as python_resource_tracker
 from typing import Any, TypeVar, cast
 from uuid import uuid4
 
@@ -84,14 +85,16 @@ def _tell_of_waiting(update: Update, what: str, waiting: bool) -> None:
 def _deaf_workers() -> Iterator[None]:
     """A moment in which workers are started that take no interrupts: this process takes them, and ends its workers.
 
-    They inherit the mask of signals.  The tracker of joblib, which would change the mask of this process, is started before.
+    They inherit the mask of signals.  The trackers of joblib and Python, which would change the mask of this process, are
+    started before.
     """
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
     sys.warnoptions.append(_QUIET_TRACKER)  # what an interrupt leaves is no news of the tracker's
     try:
-        resource_tracker.ensure_running()
+        for tracker in (resource_tracker, python_resource_tracker):
+            tracker.ensure_running()
     finally:
         sys.warnoptions.remove(_QUIET_TRACKER)
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 import time
 import warnings
 
@@ -58,3 +61,25 @@ def test_filters_of_the_user_hold_for_warnings_of_workers():
         warnings.filterwarnings("ignore", "of all")
         with pytest.raises(RuntimeWarning, match="job 0"):
             list(in_parallel(warn, [(0, "kind"), (1, "kind")], 2, "warn", False))
+
+
+DEAF = """
+import signal
+from bayestl.parallel import in_parallel
+
+
+def is_deaf(job):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+if __name__ == "__main__":
+    print(list(in_parallel(is_deaf, [(i,) for i in range(4)], 2, "jobs", verbose=False)), is_deaf(0))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="the system has no masks of signals")
+def test_an_interrupt_is_for_the_process_of_the_user_alone(tmp_path):
+    """In a process of its own: the trackers of a running one, which change the mask, may have been started."""
+    (tmp_path / "deaf.py").write_text(DEAF)
+    out = subprocess.run([sys.executable, "deaf.py"], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert out.stdout == f"{[True] * 4} False\n"

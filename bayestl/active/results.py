@@ -14,12 +14,12 @@ import pandas as pd
 
 from bayestl.active.acquisition.pool import candidates
 from bayestl.active.goals import Goal
-from bayestl.active.ledger.schema import Entry
+from bayestl.active.ledger.schema import Entry, plain_candidate
 from bayestl.likelihoods import Censored
 from bayestl.likelihoods.classes import Classified
 from bayestl.table.columns import decide, encode
 from bayestl.table.limits import LIMIT
-from bayestl.table.names import name_to_json, python_object
+from bayestl.table.names import as_known, name_to_json, python_object
 from bayestl.table.task import Task
 
 FAILED = "failed"
@@ -72,8 +72,12 @@ def _kept(of_task: pd.DataFrame, task: Task, known: list[Any] | None) -> list[An
     if known is None and task.likelihood is None:
         classes = decide(task, column).classes is not None
     if classes:
+        given = getattr(task.likelihood, "classes", None)
+        column = pd.Series(
+            as_known(column, list(dict.fromkeys(known or [])) if given is None else given), names, name=task.name
+        )
         joint = pd.Series([*(known or []), *column], name=task.name, dtype=object)
-        named = getattr(task.likelihood, "classes", None) is not None
+        named = given is not None
         if named or len(set(map(repr, joint))) > 1:  # one class is no mistake: the next result may be of another
             encode(column, decide(task, column if named else joint), "the results")
         return [python_object(v) for v in column]
@@ -148,8 +152,11 @@ def long_form(results: pd.DataFrame, candidates: pd.Index, names: Sequence[str])
             f"of the tasks {list(names)}"
         )
     long = long[long["value"].notna()]
+    known = [isinstance(row, Hashable) and row in candidates for row in long["row"]]
+    plain = [row if there else plain_candidate(row) for row, there in zip(long["row"], known, strict=True)]
+    long = long.assign(row=pd.Series(plain, long.index, dtype=object))
     for i, row, task in zip(long.index, long["row"], long["task"], strict=True):
-        if not isinstance(row, Hashable) or row not in candidates:
+        if row not in candidates:
             raise ValueError(f"result {i}: {row!r} is no candidate of the pool")
         if task not in names:
             raise ValueError(f"result {i} (row {row!r}): no task {task!r}; the tasks are {list(names)}")

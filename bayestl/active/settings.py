@@ -30,6 +30,11 @@ def checked_pool(pool: Any) -> pd.DataFrame:
     if not isinstance(pool, pd.DataFrame):
         raise ValueError(f"pool must be a DataFrame of features, got {type(pool).__name__}")
     x, names, index, _ = read_features(pool)
+    if isinstance(index, pd.MultiIndex):
+        raise ValueError(
+            f"pool names candidates by {index.nlevels} columns, such as {index[0]!r}: name each by one text or number, such as "
+            "pool.set_axis(pool.index.map(str))"
+        )
     if index.isna().any():
         raise ValueError(
             f"the candidate at position {int(np.argmax(index.isna()))} has no name: name each candidate once"

@@ -12,7 +12,6 @@ from bayestl.cli.features import few, of_predict
 from bayestl.cli.inputs import names_in, require_columns
 from bayestl.cli.reading import FileTable
 from bayestl.cli.reading.numbers import is_meant_as_number, is_missing
-from bayestl.cli.reading.table import spelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,9 +67,9 @@ def _of_classes(table: FileTable, column: pd.Series, name: str, classes: Sequenc
     """A column with the classes of a task, whatever their type: 1, 1.0 and ``"1"`` are one class."""
     import pandas as pd
 
-    known = {spelled(c): c for c in classes}
-    values = [known.get(spelled(value), value) for value in column]
-    labels = pd.Series(values, column.index, dtype=object, name=name)
+    from bayestl.table.names import as_known
+
+    labels = pd.Series(as_known(column, classes), column.index, dtype=object, name=name)
     wrong = labels.notna() & ~labels.isin(list(classes))
     if wrong.any():
         raise ValueError(

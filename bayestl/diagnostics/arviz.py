@@ -37,6 +37,9 @@ def posterior_groups(table: Table, scaler: Scaler, draws: RowDraws, seed: int) -
     """The ArviZ groups of draws at the rows of a table, by name."""
     from bayestl.diagnostics.draws import draw_labels  # imports torch, which the rest of this file does not need
 
+    dimensions = {"chain", "draw", *(f"{name}_row" for name in table.names)}
+    if taken := [name for name in table.names if name in dimensions]:
+        raise ValueError(f"task {taken[0]!r} has the name of a dimension of the data of ArviZ: rename the column")
     rows = np.asarray(table.index) if table.index.is_unique else np.arange(len(table.x))
     n_chains = draws.n_chains
 

@@ -120,7 +120,7 @@ def compare(
         X if isinstance(X, pd.DataFrame) else pd.DataFrame(table.x, columns=list(table.features)),
         _labels(Y, table),
         None if Y_std is None else pd.DataFrame(table.labels.se, index=table.index, columns=names),
-        None if groups is None else np.asarray(groups, dtype=object),
+        table.group_names,
         table,
     )
     splits = list(splitter_of(cv).split(frames.X, frames.Y.notna().any(axis=1), split_groups))

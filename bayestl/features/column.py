@@ -61,6 +61,7 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
     allow_missing: bool
     memory: str | PathLike[str] | None
     columns_: list[str]
+    constants_: dict[str, float]
 
     holds: ClassVar[str]
     """What the column holds, for messages."""
@@ -95,6 +96,7 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
         if known.empty:
             raise ValueError(f"column {self.column!r} holds no {self.holds}: drop it")
         self.columns_ = [*rest, *self._chosen(known)]
+        self.constants_ = known.loc[:, (known == known.iloc[0]).all(axis=0)].iloc[0].astype(float).to_dict()
         return pd.concat([rest, numbers], axis=1)[self.columns_]
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -110,10 +112,20 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
         ValueError
             For an entry that does not parse, naming its row, or a column that is missing.
         """
+        return self.transform_and_differ(X)[0]
+
+    def transform_and_differ(self, X: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The columns of :meth:`transform`, and where features differ that are constant in the table of ``fit``, boolean (n, c).
+
+        Models learn nothing of such features: an element, say, that none of the fitted formulas has.
+        """
         check_is_fitted(self, "columns_")
-        frame = pd.concat(self._compute(X), axis=1)
+        rest, numbers = self._compute(X)
+        frame = pd.concat([rest, numbers], axis=1)
         require_columns(frame, self.columns_)
-        return frame[self.columns_]
+        constant = numbers[list(self.constants_)]
+        alike = np.isclose(constant, np.array(list(self.constants_.values())), rtol=1e-9, atol=1e-9)
+        return frame[self.columns_], constant.notna() & ~alike
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns that ``transform`` returns; ``input_features`` is not used."""

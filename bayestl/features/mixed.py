@@ -16,7 +16,7 @@ from bayestl.features.column import ColumnFeatures, blank, require_columns
 from bayestl.features.composition import CompositionFeatures
 from bayestl.features.kinds import KINDS, kind_of, levels_in, numbers_in
 from bayestl.features.molecule import DESCRIPTORS, MoleculeFeatures
-from bayestl.table.names import cells
+from bayestl.table.names import SHOWN, cells
 
 
 class TableFeatures(TransformerMixin, BaseEstimator):
@@ -166,7 +166,8 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            For a level of a category that the fitted table lacks.
+            For a level of a category that the fitted table lacks, or a feature of a formula or SMILES string (an element,
+            say) that is constant in the fitted table and another here.
         """
         check_is_fitted(self, "medians_")
         X = _named(X)
@@ -181,7 +182,17 @@ class TableFeatures(TransformerMixin, BaseEstimator):
                     UserWarning,
                     stacklevel=2,
                 )
-        described = {name: text.transform(columns[[name]]) for name, text in self.texts_.items()}
+        described = {}
+        for name, text in self.texts_.items():
+            described[name], differs = text.transform_and_differ(columns[[name]])
+            if differs.any(axis=None):
+                others = ", ".join(map(repr, sorted(differs.columns[differs.any()], key=len)[:SHOWN]))
+                warnings.warn(
+                    f"column {name!r} holds {cells(X[name], X.index, differs.any(axis=1).to_numpy())}: features {others} are the "
+                    "same in all rows of the fitted table and others there, so nothing is known of what they do",
+                    UserWarning,
+                    stacklevel=2,
+                )
         features = _side_by_side(columns, self.kinds_, self.levels_, described, self.missing_)
         return features.fillna(self.medians_)
 
@@ -198,7 +209,10 @@ class TableFeatures(TransformerMixin, BaseEstimator):
             "presets": [self.presets] if isinstance(self.presets, str) else list(self.presets),
             "descriptors": [self.descriptors] if isinstance(self.descriptors, str) else list(self.descriptors),
             "levels": self.levels_,
-            "texts": {name: list(text.columns_) for name, text in self.texts_.items()},
+            "texts": {
+                name: {"columns": list(text.columns_), "constants": text.constants_}
+                for name, text in self.texts_.items()
+            },
             "missing": self.missing_,
             "medians": self.medians_.to_dict(),
         }
@@ -219,7 +233,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         kinds = pd.Series(learnt["kinds"], dtype=object)
         texts = new._texts(kinds)
         for name, text in texts.items():
-            text.columns_ = learnt["texts"][name]
+            text.columns_, text.constants_ = learnt["texts"][name]["columns"], learnt["texts"][name]["constants"]
         new._learn(kinds, learnt["levels"], texts, learnt["missing"], pd.Series(learnt["medians"], dtype=float))
         return new
 

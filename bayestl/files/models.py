@@ -23,7 +23,7 @@ from bayestl.table.groups import plain_name
 from bayestl.table.measured import Measured
 from bayestl.table.table import Table
 
-FORMAT = 6
+FORMAT = 7
 """Version of the file format."""
 NOT_SAVED = {"tasks", "device"}
 """Parameters that are not among the others of a file: tasks have a place of their own, the device is that of the reader."""

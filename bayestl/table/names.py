@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,32 @@ _KINDS: dict[str, tuple[type, Any, Any]] = {
     ),
 }
 """For each tag the class, its JSON value and the inverse; a subclass comes before its base."""
+
+
+def spelled(cell: Any) -> Any:
+    """A cell as text, one spelling for a whole number (``"100"`` for 100, 100.0 and ``"100.0"``); None where it is empty."""
+    if pd.api.types.is_scalar(cell) and (pd.isna(cell) or cell == ""):
+        return None
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    text = str(cell)
+    whole, point, zeros = text.partition(".")
+    return whole if point and zeros and not zeros.strip("0") and whole.lstrip("+-").isdigit() else text
+
+
+def as_known(values: Iterable[Any], known: Sequence[Any]) -> list[Any]:
+    """Classes, each as the known one that is spelled alike, whatever its type: 2.0 for ``"2"``, True for ``"true"``."""
+    truths = all(isinstance(c, bool | np.bool_) for c in known)
+
+    def spelling(value: Any) -> Any:
+        text = spelled(value)
+        return text.casefold() if truths and text is not None else text
+
+    by_spelling: dict[Any, Any] = {}
+    for c in known:
+        by_spelling.setdefault(spelling(c), c)
+    alike = {c: c for c in known}
+    return [alike.get(value, by_spelling.get(spelling(value), value)) for value in values]
 
 
 def row_label(index: pd.Index, i: int) -> str:

@@ -66,6 +66,13 @@ class Table:
         """Boolean (n, T): which labels were measured."""
         return self.labels.present
 
+    @property
+    def group_names(self) -> np.ndarray | None:
+        """The names (n,) of the rows' groups, None where one is unknown; None without groups."""
+        if self.group is None:
+            return None
+        return np.array([*self.groups, None], dtype=object)[self.group] if self.groups else np.full(len(self.x), None)
+
     def at(self, rows: np.ndarray) -> Table:
         """The table with the rows at the given positions."""
         group = None if self.group is None else self.group[rows]
@@ -220,11 +227,7 @@ def evident_tasks(Y: Any, tasks: Sequence[Task] | None) -> list[Task]:
         likelihood: Likelihood | None = None
         if holds_limits(column):
             likelihood = Censored()
-        elif (
-            _is_number(column)
-            and column.dtype.kind != "c"
-            and many_zeros(column.to_numpy(dtype=float, na_value=np.nan))
-        ):
+        elif many_zeros(_numbers_of(column, name)):
             likelihood = Hurdle()
         if likelihood is not None:
             given = next((t for t in found if t.name == name), Task(name))
@@ -232,5 +235,10 @@ def evident_tasks(Y: Any, tasks: Sequence[Task] | None) -> list[Task]:
     return found
 
 
-def _is_number(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+def _numbers_of(column: pd.Series, name: str) -> np.ndarray:
+    """The labels (n,) of a column of numbers, however its cells hold them; none for classes, and where some cannot be read."""
+    try:
+        task = decide(Task(name), column)
+        return encode(column, task)[0] if task.likelihood is None else np.empty(0)
+    except ValueError:  # said where the labels are read
+        return np.empty(0)

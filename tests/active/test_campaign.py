@@ -202,6 +202,22 @@ def test_files_that_are_none_are_refused(tmp_path):
         Campaign.open(tmp_path / "c.db")
 
 
+@pytest.mark.parametrize("opened", [False, True])
+def test_dates_name_candidates_in_results_as_in_the_pool(opened, tmp_path):
+    X, Y = table()
+    days = pd.date_range("2024-01-01", periods=len(X))
+    X, Y = X.set_axis(days), Y.set_axis(days)
+    own = Campaign(X, TASKS, Maximise("exp"), model(), tmp_path / "c.db", known=Y[["dft"]].iloc[:5], verbose=False)
+    own = Campaign.open(tmp_path / "c.db", verbose=False) if opened else own
+    own.tell(Y[["exp"]].iloc[:3])
+    own.tell(pd.DataFrame({"row": [days[4], str(days[5])], "task": "exp", "value": [0.1, 0.2]}))
+    assert own.labels()["exp"].notna().sum() == 5
+    with pytest.raises(ValueError, match="is no candidate of the pool"):
+        own.tell(pd.DataFrame({"row": [pd.Timestamp("2023-01-01")], "task": "exp", "value": [0.1]}))
+    with pytest.raises(ValueError, match="names candidates by 2 columns"):
+        Campaign(X.set_index(["a", "b"], append=False, drop=False), TASKS, Maximise("exp"), model(), tmp_path / "d.db")
+
+
 def test_bad_campaigns_are_named(tmp_path):
     X, _ = table()
     twice = X.rename(index={"m1": "m0"})

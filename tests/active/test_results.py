@@ -165,31 +165,6 @@ def test_labels_known_at_the_beginning_cost_nothing_and_are_checked_before_the_f
         assert [p.name for p in tmp_path.iterdir()] == ["c.db"]
 
 
-def test_classes_are_told_one_at_a_time(tmp_path):
-    X, _ = table()
-    for name, task, known in (
-        ("named", btl.Task("c", btl.Categorical(["a", "b", "failed"])), None),
-        ("open", btl.Task("c", btl.Categorical()), None),
-        ("evident", btl.Task("c"), pd.DataFrame({"c": ["a", "b", "a", "c"]}, index=X.index[:4])),
-    ):
-        own = Campaign(X, [task], Learn("c"), ALONE, tmp_path / name, known=known, verbose=False)
-        own.tell(told("m10", "a", "c"))
-        own.tell(told("m11", "failed", "c"))
-        own.tell(told("m11", "b", "c"))
-        assert own.labels()["c"].dropna().tail(2).tolist() == ["a", "b"]
-        assert len(own.results("failed")) == 0
-    with pytest.raises(ValueError, match="'z'"):
-        Campaign.open(tmp_path / "named", verbose=False).tell(told("m12", "z", "c"))
-
-
-def test_dates_as_classes_come_back(tmp_path):
-    X, _ = table()
-    days = [pd.Timestamp(2024, 1, d) for d in (1, 2)]
-    own = Campaign(X, [btl.Task("c", btl.Categorical(days))], Learn("c"), ALONE, tmp_path / "c.db", verbose=False)
-    own.tell(told("m1", days[1], "c"))
-    assert Campaign.open(tmp_path / "c.db", verbose=False).results()["value"].tolist() == [days[1]]
-
-
 @pytest.mark.parametrize(
     ("goal", "value"),
     [(Minimise("exp"), 0.1), (Maximise("exp"), 0.9), (Reach("exp", 0.5), 0.25), (Between("exp", 0.2, 0.4), 0.25)],

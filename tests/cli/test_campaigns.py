@@ -129,6 +129,73 @@ def test_suggestions_that_could_not_be_written_are_kept(pool, tmp_path, monkeypa
     assert len(pd.read_csv(tmp_path / "again.csv")) == 2
 
 
+@pytest.mark.parametrize("option", [(), ("--std", "dft=dft_std,measured=error")])
+def test_standard_errors_of_a_pool_are_those_of_its_results(option, pool, tmp_path):
+    frame = pd.read_csv(pool).assign(dft_std=0.01, error=lambda f: 0.2 + f["x"])
+    frame.to_csv(pool, index=False)
+    out = begin(pool, tmp_path / "c.db", *option)
+    assert out.exit_code == 0, out.output
+    results = Campaign.open(tmp_path / "c.db", verbose=False).results().set_index(["task", "row"])["se"].astype(float)
+    assert (results["dft"] == 0.01).all()
+    if option:
+        expected = frame.set_index("name")["error"][results["measured"].index]
+        np.testing.assert_array_equal(results["measured"], expected)
+    else:
+        assert "'dft_std' is taken for the standard errors of 'dft'" in out.output
+        assert results["measured"].isna().all()
+    later = invoke("suggest", tmp_path / "c.db", "--std", "dft=dft_std")
+    assert "--std is for a new campaign" in later.output
+
+
+def test_a_simulation_says_that_it_uses_no_standard_errors(pool, tmp_path):
+    frame = pd.read_csv(pool)
+    frame.assign(measured=1.1 * frame["dft"], dft_std=0.01).to_csv(pool, index=False)
+    out = invoke(
+        "simulate", pool, "--tasks", "dft,measured", "--goal", "maximise measured", "--features", "x", "--models",
+        "independent", "--seeds", 1, "--budget", 3, "--start", 4, "-j", 1,
+    )  # fmt: skip
+    assert out.exit_code == 0, out.output
+    assert "'dft_std': not used, a simulation takes its answers as they are" in " ".join(out.output.split())
+
+
+CLASSES = {
+    "whole numbers": ([1, 2], "ordinal", {"2": 2.0, "2.0": 2.0, "1": 1.0}),
+    "truths": ([False, True], "bernoulli", {"true": True, "FALSE": False}),
+    "words": (["hard", "soft"], "bernoulli", {"soft": "soft"}),
+}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("form", ["long", "wide"])
+def test_a_class_told_beside_words_and_numbers_is_the_one_of_the_pool(kind, named, form, pool, tmp_path):
+    """The column of values mixes tasks, so that its cells are text: classes are known by how they are spelled."""
+    classes, likelihood, told = CLASSES[kind]
+    frame = pd.read_csv(pool).assign(grade=pd.Series(classes * 6, dtype=object))
+    frame.to_csv(pool, index=False)
+    more = ["--likelihoods", f"grade={likelihood}"] if named or kind == "whole numbers" else []
+    out = begin(pool, tmp_path / "c.db", "--tasks", "dft,measured,grade", "--model", "independent", *more)
+    assert out.exit_code == 0, out.output
+    rows = [f"m{i}" for i in range(13, 13 + len(told))]
+    if form == "long":
+        sheet = pd.DataFrame(
+            {
+                "row": [*rows, "m1", "m2"],
+                "task": ["grade"] * len(rows) + ["measured"] * 2,
+                "value": [*told, "failed", "0.5"],
+            }
+        )
+    else:
+        sheet = pd.DataFrame({"row": rows, "grade": list(told), "measured": ["failed"] + [""] * (len(rows) - 1)})
+    sheet.to_csv(tmp_path / "told.csv", index=False)
+    out = invoke("tell", tmp_path / "c.db", tmp_path / "told.csv")
+    assert out.exit_code == 0, out.output
+    campaign = Campaign.open(tmp_path / "c.db", verbose=False)
+    found = campaign.results().query("task == 'grade'").set_index("row")["value"]
+    assert list(map(repr, found[rows])) == list(map(repr, told.values()))
+    assert len(set(map(repr, found))) == 2
+
+
 @pytest.mark.parametrize(
     ("column", "cell", "message"),
     [("measured", "n.d.", "n.d."), ("measured", "<0.1", "limits are read with"), ("name", "m1", "twice")],

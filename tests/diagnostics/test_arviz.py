@@ -202,3 +202,11 @@ def test_the_groups_are_a_tree_on_arviz_1(tmp_path):
     done = subprocess.run([there, "-c", ON_ONE], capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 0, done.stderr
     assert "arviz 1." in done.stdout
+
+
+@pytest.mark.parametrize("name", ["chain", "draw", "source_row"])
+def test_a_task_that_is_called_as_a_dimension_is_refused(name, two_tasks):
+    X, Y = two_tasks
+    model = btl.MultiTaskGP(hyperparameters="map", n_starts=1, verbose=False).fit(X, Y.rename(columns={"target": name}))
+    with pytest.raises(ValueError, match=f"task '{name}' has the name of a dimension"):
+        model.to_arviz(n_draws=4)

@@ -82,6 +82,28 @@ def test_a_fit_that_fails_is_named_and_the_others_kept(two_tasks):
     assert len(out.failures) == 2
 
 
+GROUPS = {
+    "a list": list,
+    "None": lambda g: [v if v == "A" else None for v in g],
+    "masked": lambda g: np.ma.masked_array(np.array(g, dtype=object), mask=[v == "B" for v in g]),
+    "tuples": lambda g: [(v, 1) for v in g],
+    "categories": lambda g: pd.Categorical(g),
+    "dates": lambda g: pd.to_datetime([f"2024-01-0{1 + (v == 'B')}" for v in g]),
+}
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+def test_groups_are_read_as_by_fit(kind, two_tasks):
+    X, Y = two_tasks
+    groups = GROUPS[kind](["A", "B", "B", "A", "A"] * 8)
+    model = btl.DifferenceGP(["source", "target"], hyperparameters="map", n_starts=1, verbose=False)
+    found = btl.compare({"m": model}, X, Y, cv=2, target="target", groups=groups, n_jobs=1, verbose=False).predictions
+    table = model.fit(X, Y, groups=groups).table_
+    names = [None if code < 0 else f"group {code}" for code in table.group]
+    plain = btl.compare({"m": model}, X, Y, cv=2, target="target", groups=names, n_jobs=1, verbose=False).predictions
+    pd.testing.assert_frame_equal(found, plain)
+
+
 def test_groups_are_left_out_together(two_tasks):
     X, Y = two_tasks
     together = np.arange(40) % 4

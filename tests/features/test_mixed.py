@@ -1,3 +1,4 @@
+import json
 import pickle
 
 import numpy as np
@@ -97,7 +98,8 @@ def test_empty_cells_get_the_median_and_say_so():
     assert missing.loc["b"].tolist() == [1] * 6
     assert missing.loc["d"].tolist() == [1, 0, 0, 0, 0, 0]
     assert not np.isnan(out.to_numpy()).any()
-    other = fitted.transform(table())
+    with pytest.warns(UserWarning, match=r"'Ni3Al' in row 'b': features 'Al' are the same in all rows"):
+        other = fitted.transform(table())
     assert (other.filter(like=" is missing") == 0).all(axis=None)
 
 
@@ -119,6 +121,21 @@ def test_a_level_that_the_fitted_table_lacks_is_none_of_its_levels():
     with pytest.warns(UserWarning, match=r"column 'facet' holds '\(532\)' in row 'c', which is none of the levels"):
         out = fitted.transform(X)
     assert out.filter(like="facet=").loc["c"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_an_element_that_the_fitted_table_lacks_is_told(saved):
+    fitted = features().fit(table())
+    if saved:
+        fitted = TableFeatures.from_json(json.loads(json.dumps(fitted.to_json())), verbose=False)
+    X = table()
+    X.loc["c", "alloy"] = "NiPt"
+    with pytest.warns(
+        UserWarning, match=r"^column 'alloy' holds 'NiPt' in row 'c': features .*'Pt'.* are the same in all"
+    ):
+        out = fitted.transform(X)
+    pd.testing.assert_frame_equal(out.drop(index="c"), fitted.transform(table()).drop(index="c"))
+    fitted.transform(table().iloc[::-1])  # without a word
 
 
 def test_other_tables_may_have_other_types_orders_and_further_columns():

@@ -1,6 +1,7 @@
 """One estimator for a table: what it picks, how it weighs and corrects, and what it says of itself."""
 
 import copy
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -83,10 +84,25 @@ def test_candidates_suit_the_table():
     assert "paired difference" not in offered(unlike)
     classes = pair.assign(measured=np.where(f > 0, "a", "b"))
     assert list(offered(classes, "measured")) == ["independent", "multi-task", "chain"]
+    found = offered(pair.assign(color=np.where(f > 0, "a", "b")), "measured")
+    assert list(found) == ["independent", "multi-task", "difference", "chain"]
+    assert found["difference"].levels == {"dft": None, "color": None, "measured": "dft"}  # classes are no level of it
     many = pd.DataFrame({f"y{t}": f for t in range(9)})
     assert list(offered(many)) == ["independent", "multi-task", "low rank"]
     wide = np.hstack([rng.standard_normal((250, 9))])
     assert "forests" in candidates(build_table(wide, pd.DataFrame({"y": wide[:, 0]})))
+
+
+@pytest.mark.parametrize("form", [float, object, str, Decimal, "Float64"])
+def test_zeros_are_seen_however_the_cells_hold_numbers(form):
+    z = pd.Series(np.where(np.arange(20) < 8, 0.0, np.arange(20)), name="t")
+    cells = z.map(form).astype(object) if form in (str, Decimal) else z.astype(form)
+    missing = cells.astype(object).where(np.arange(20) != 3, None)
+    for column in (cells, missing):
+        assert evident_tasks(column.to_frame(), None) == [btl.Task("t", btl.Hurdle())]
+    words = pd.Series(["a", "b"] * 10, name="t")
+    for column in (z + 1, words, words == "a", cells.astype(object).where(np.arange(20) != 3, "none")):
+        assert evident_tasks(column.to_frame(), None) == []
 
 
 # ----------------------------------------------------------------------------------------------------- weights, correction

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -6,6 +7,8 @@ import pytest
 
 import bayestl as btl
 from bayestl.models.ensembles.stacking import stacking_weights
+
+FAST = {"hyperparameters": "map", "n_starts": 1, "verbose": False}
 
 
 def models(**kwargs):
@@ -85,6 +88,42 @@ def test_saved_and_loaded_it_predicts_the_same(fitted, two_tasks, tmp_path):
     again = btl.load(tmp_path / "model")
     pd.testing.assert_series_equal(again.weights_, fitted.weights_)
     pd.testing.assert_frame_equal(again.posterior(X.iloc[:3]).mean, fitted.posterior(X.iloc[:3]).mean)
+
+
+ENSEMBLES = {
+    "StackedModel": lambda models, **options: btl.StackedModel(models, cv=2, verbose=False, **options),
+    "AutoTransfer": lambda models, **options: btl.AutoTransfer(models=models, cv=2, verbose=False, **options),
+}
+
+
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+@pytest.mark.parametrize("other", [{"likelihood": btl.LogNormal()}, {"unit": "meV"}, {"cost": 3.0}])
+def test_members_that_disagree_on_a_task_are_refused(ensemble, other, two_tasks):
+    first = btl.Task("target", btl.StudentT(), "eV", 2.0)
+    members = {
+        "one": btl.IndependentGP(tasks=[first], **FAST),
+        "two": btl.IndependentGP(tasks=[replace(first, **other)], **FAST),
+    }
+    (field,) = other
+    with pytest.raises(
+        ValueError, match=rf"{ensemble}: models\['one'\] has the {field} .* for task 'target', and models\['two'\]"
+    ):
+        ENSEMBLES[ensemble](members).fit(*two_tasks)
+    of_all = btl.Task("target", btl.Gaussian(), "eV", 5.0)  # comes first
+    assert ENSEMBLES[ensemble](members, tasks=[of_all]).fit(*two_tasks).tasks_[1] == of_all
+
+
+@pytest.mark.parametrize("ensemble", [*ENSEMBLES, "Recalibrated"])
+def test_members_tell_what_an_ensemble_leaves_open(ensemble, two_tasks):
+    source, target = btl.Task("source", unit="eV"), btl.Task("target", btl.StudentT())
+    inside = btl.IndependentGP(tasks=[source, target], **FAST)
+    if ensemble == "Recalibrated":
+        model = btl.Recalibrated(inside, cv=2, tasks=[btl.Task("target", unit="meV")], verbose=False)
+    else:
+        members = {"one": btl.IndependentGP(tasks=[source], **FAST), "two": btl.IndependentGP(tasks=[target], **FAST)}
+        model = ENSEMBLES[ensemble](members, tasks=[btl.Task("target", unit="meV")])
+    fitted = model.fit(*two_tasks)
+    assert fitted.tasks_ == (source, replace(target, unit="meV"))
 
 
 def test_tasks_of_the_members_hold_for_the_stack(two_tasks):

@@ -8,9 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayestl.cli.app import Dask, Jobs, Likelihoods, Notes, Quiet, Seed, on_cluster, printer, processes, user_errors
+from bayestl.cli.app import (
+    Dask,
+    Jobs,
+    Likelihoods,
+    Notes,
+    Quiet,
+    Seed,
+    Std,
+    on_cluster,
+    printer,
+    processes,
+    user_errors,
+)
 from bayestl.cli.campaigns.units import to_fill_in, with_units
-from bayestl.cli.features import Inputs, choose_features
+from bayestl.cli.features import Inputs, choose_features, few
 from bayestl.cli.inputs import (
     ModelName,
     make_model,
@@ -20,7 +32,7 @@ from bayestl.cli.inputs import (
     of_option,
     require_columns,
 )
-from bayestl.cli.labels import read_labels, roles, standard_errors
+from bayestl.cli.labels import read_errors, read_labels, roles, standard_errors
 from bayestl.cli.outputs import Force, Json, path_in, print_json, table_path_in, write
 from bayestl.cli.reading import HOW, FileTable, Reading, read, reads_tables
 from bayestl.files.output import check_folder, check_output, write_output
@@ -82,6 +94,7 @@ def suggest(
     model: Annotated[ModelName, typer.Option(help="To begin: architecture.")] = ModelName.difference,
     costs: Costs = None,
     likelihoods: Likelihoods = None,
+    std: Std = None,
     budget: Annotated[float | None, typer.Option(help="To begin: sum of costs that may be spent.")] = None,
     acquisition: Annotated[str, typer.Option(help="To begin: see the documentation of Campaign.")] = "auto",
     output: Annotated[
@@ -104,7 +117,7 @@ def suggest(
         say = printer(quiet)
         if pool is None:
             of_new: dict[str, Any] = {"tasks": tasks, "goal": goal, "name": name, "features": features, "costs": costs}
-            of_new |= {"likelihoods": likelihoods, "budget": budget}
+            of_new |= {"likelihoods": likelihoods, "std": std, "budget": budget}
             if given := [option for option, value in of_new.items() if value is not None]:
                 raise ValueError(f"--{given[0]} is for a new campaign: say --pool too, or leave it out")
             campaign = Campaign.open(ledger, verbose=not quiet)
@@ -115,7 +128,8 @@ def suggest(
             table = read(pool, how, note)
             chosen = with_costs(names, likelihoods, costs, table.units)
             campaign = _begin(
-                ledger, note, table, names, goal, name, features, presets, model, chosen, budget, acquisition, seed, not quiet,
+                ledger, note, table, names, goal, name, features, presets, model, chosen, std, budget, acquisition, seed,
+                not quiet,
             )  # fmt: skip
         suggestions = campaign.suggest(n)
         if output is not None:
@@ -154,6 +168,7 @@ def _begin(
     presets: str,
     model: str,
     tasks: list[Task],
+    std: str | None,
     budget: float | None,
     acquisition: str,
     seed: int,
@@ -164,7 +179,8 @@ def _begin(
 
     require_columns(table, [name] if name else [], "--name")
     there = [n for n in names if n in table.columns]
-    taken = roles(table, there, standard_errors(table, None, there, note), None, name, note)
+    errors = standard_errors(table, std, there, note)
+    taken = roles(table, there, errors, None, name, note)
     inputs = Inputs(choose_features(table, features, taken, note), names_in(presets, "--presets"), verbose=verbose)
     candidates = inputs.fit(table)
     labels = read_labels(table, {t.name: t.likelihood for t in tasks if t.name in there}, evident=False).reindex(
@@ -172,6 +188,7 @@ def _begin(
     )
     if name is not None:
         candidates.index = labels.index = table.text(name)
+    known = _known(labels, read_errors(table, errors, labels.index))
     wish = _goal(goal, names)
     with of_option("budget", "acquisition"):
         campaign = Campaign(
@@ -183,12 +200,23 @@ def _begin(
             budget=budget,
             acquisition=acquisition,
             formulas=list(table.text(inputs.formulas[0]).fillna("")) if inputs.formulas else None,
-            known=labels if labels.notna().any(axis=None) else None,
+            known=known if len(known) else None,
             seed=seed,
             verbose=verbose,
         )
     note.show()
     return campaign
+
+
+def _known(labels: pd.DataFrame, errors: pd.DataFrame | None) -> pd.DataFrame:
+    """The labels (n, T) of a pool as results of a campaign, row by row, with the standard errors (n, k) that some tasks have."""
+    import numpy as np
+    import pandas as pd
+
+    at, of = np.nonzero(labels.notna().to_numpy())
+    value = labels.astype(object).to_numpy()[at, of]
+    se = np.nan if errors is None else errors.reindex(columns=labels.columns).to_numpy(dtype=float)[at, of]
+    return pd.DataFrame({"row": labels.index[at], "task": labels.columns[of], "value": value, "se": se})
 
 
 def _goal(text: str, tasks: list[str]) -> Any:
@@ -242,7 +270,10 @@ def simulate(
             check_folder(output)
         require_columns(table, names, "--tasks")
         chosen = models_in(models)
-        taken = roles(table, names, standard_errors(table, None, names, note), None, None, note)
+        errors = standard_errors(table, None, names, lambda text: None)
+        if errors:
+            note(f"{few(list(map(repr, errors.values())))}: not used, a simulation takes its answers as they are")
+        taken = roles(table, names, errors, None, None, note)
         X = Inputs(
             choose_features(table, features, taken, note),
             names_in(presets, "--presets"),

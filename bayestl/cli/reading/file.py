@@ -14,7 +14,7 @@ from bayestl.cli.reading.encodings import text_of
 from bayestl.cli.reading.margins import notes_told
 from bayestl.cli.reading.numbers import decimal_sign, shape
 from bayestl.cli.reading.options import HOW, Reading
-from bayestl.cli.reading.table import FileTable, spelled
+from bayestl.cli.reading.table import FileTable
 from bayestl.cli.reading.writing import PARQUET, suffix
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def of_cells(path: Path, sheet: Sheet, how: Reading) -> FileTable:
     """The table of the cells of a file: rows and nameless columns without any content are left out."""
     import numpy as np
     import pandas as pd
+
+    from bayestl.table.names import spelled
 
     rows = [[None if cell == "" else cell for cell in row] for row in sheet.rows]
     kept = [i for i, row in enumerate(rows) if any(cell is not None for cell in row)]

@@ -140,6 +140,8 @@ class FileTable:
         import numpy as np
         import pandas as pd
 
+        from bayestl.table.names import spelled
+
         texts = [spelled(cell) for cell in self.cells[name]]
         return pd.Series([np.nan if t is None else t for t in texts], self.cells.index, dtype=object, name=name)
 
@@ -223,19 +225,6 @@ def with_places(text: str, line_of: Callable[[int], str | None]) -> str:
         return match[0] if line is None else f"{match[0]} ({line})"
 
     return re.sub(r"\brow (\d+)\b(?! \()", placed, text)
-
-
-def spelled(cell: Any) -> Any:
-    """A cell as text, one spelling for a whole number (``"100"`` for 100, 100.0 and ``"100.0"``); None where it is empty."""
-    import pandas as pd
-
-    if pd.isna(cell) or cell == "":
-        return None
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    text = str(cell)
-    whole, point, zeros = text.partition(".")
-    return whole if point and zeros and not zeros.strip("0") and whole.lstrip("+-").isdigit() else text
 
 
 def _shown(cell: Any) -> str:

@@ -69,7 +69,7 @@ def table_bytes(frame: pd.DataFrame, path: Path) -> bytes:
 
 def _one_type_each(frame: pd.DataFrame) -> pd.DataFrame:
     """A table without columns of numbers and text: those are text, as a column of a Parquet file has one type."""
-    from bayestl.cli.reading.table import spelled
+    from bayestl.table.names import spelled
 
     objects = [name for name in frame if frame[name].dtype == object]
     mixed = [

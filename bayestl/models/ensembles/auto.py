@@ -39,8 +39,9 @@ from bayestl.models.ensembles.held_out import (
     scores_of,
     weights_of,
 )
+from bayestl.models.ensembles.member_tasks import tasks_given
 from bayestl.models.ensembles.recalibrated import WarpedLabels
-from bayestl.models.ensembles.stacking import StackedLabels, mixed_correlation, models_by_name, tasks_given
+from bayestl.models.ensembles.stacking import StackedLabels, mixed_correlation, models_by_name
 from bayestl.models.ensembles.words import summary_of
 from bayestl.models.label_evidence import decide_positive
 from bayestl.models.whole_table import decided
@@ -145,7 +146,7 @@ class AutoTransfer(BayesianModel):
     left_out_: dict[str, str]
 
     def _given_tasks(self) -> Sequence[Task] | None:
-        return tasks_given(self.tasks, self._models)
+        return tasks_given(type(self).__name__, self.tasks, self._models)
 
     def _tasks_for(self, Y: Any) -> Sequence[Task] | None:
         return evident_tasks(Y, self._given_tasks())

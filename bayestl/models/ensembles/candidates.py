@@ -59,11 +59,14 @@ def candidates(table: Table, target: str | None = None, device: str = "cpu") -> 
     forests = of_target >= FOREST_LABELS and len(table.features) >= FOREST_FEATURES
     if len(levels) > 1:
         found["multi-task"] = MultiTaskGP(**how)
-    if 1 < len(levels) <= MOST_LEVELS:
-        if of_target < MOST_PAIRED and _is_pairable(table, levels):
-            found["paired difference"] = PairedDifferenceGP(levels, **how)
-        if all(task.classes is None for task in table.tasks):
-            found["difference"] = DifferenceGP(levels, **how)
+    few = 1 < len(levels) <= MOST_LEVELS
+    if few and of_target < MOST_PAIRED and _is_pairable(table, levels):
+        found["paired difference"] = PairedDifferenceGP(levels, **how)
+    numbers = [name for name in levels if table.tasks[table.names.index(name)].classes is None]
+    if 1 < len(numbers) <= MOST_LEVELS:
+        follows = dict.fromkeys(levels) | dict(zip(numbers[1:], numbers, strict=False))
+        found["difference"] = DifferenceGP(levels if numbers == levels else follows, **how)
+    if few:
         found["chain"] = ChainGP(levels, inputs=None, **how)
     if forests and len(levels) <= MOST_LEVELS:
         found["forests"] = ChainGP(levels, inputs="forest", device=device)

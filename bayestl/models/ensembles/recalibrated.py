@@ -29,6 +29,7 @@ from bayestl.models.crossfit import (
     state_of,
     with_seed_of,
 )
+from bayestl.models.ensembles.member_tasks import tasks_for, tasks_given
 from bayestl.models.whole_table import decided
 from bayestl.streams import RandomState, spawn
 from bayestl.table.new_rows import Rows
@@ -115,7 +116,7 @@ class Recalibrated(BayesianModel):
     fraction : float
         Fraction of the rows that are held out from the model for ``"conformal"``.
     tasks : sequence of Task, optional
-        The tasks; default: the model's.
+        The tasks; what it leaves open is as the model has it.
     random_state : int, RandomState, Generator or None
         Seed of the split into rows, as for :class:`IndependentGP`; the model keeps its own ``random_state``.
     verbose : bool
@@ -167,11 +168,10 @@ class Recalibrated(BayesianModel):
     warps_: dict[str, AnyWarp]
 
     def _given_tasks(self) -> Sequence[Task] | None:
-        return self.tasks or (self.model._given_tasks() if isinstance(self.model, BayesianModel) else None)
+        return tasks_given(type(self).__name__, self.tasks, {"model": self.model})
 
     def _tasks_for(self, Y: Any) -> Sequence[Task] | None:
-        inner = self.model if isinstance(self.model, BayesianModel) and not self.tasks else None
-        return self._given_tasks() if inner is None else inner._tasks_for(Y)
+        return tasks_for(type(self).__name__, self.tasks, {"model": self.model}, Y)
 
     def _decided_likelihoods(self, table: Table, seed: int = 0) -> Table:
         if isinstance(self.model, BayesianModel):

@@ -18,12 +18,12 @@ from bayestl.diagnostics.checks import Check
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import FOLDS, check_folds, held_out_labels, refitted, restored, state_of, with_seed_of
+from bayestl.models.ensembles.member_tasks import tasks_for, tasks_given
 from bayestl.models.ensembles.stacking import (
     StackedLabels,
     mixed_correlation,
     models_by_name,
     stacking_weights,
-    tasks_given,
 )
 from bayestl.models.whole_table import decided
 from bayestl.streams import RandomState, spawn
@@ -46,7 +46,7 @@ class StackedModel(BayesianModel):
         Number of folds of rows whose labels are held out, with one more fit of each model per fold.  Default: exact
         leave-one-out without fitting again where all models have it, else five folds.
     tasks : sequence of Task, optional
-        The tasks, for all models.
+        The tasks, for all models; what it leaves open the models may say, where they agree.
     random_state : int, RandomState, Generator or None
         Seed of the folds, as for :class:`IndependentGP`; each model keeps its own ``random_state``.
     verbose : bool
@@ -99,11 +99,10 @@ class StackedModel(BayesianModel):
     elpd_: pd.Series
 
     def _given_tasks(self) -> Sequence[Task] | None:
-        return tasks_given(self.tasks, self._models)
+        return tasks_given(type(self).__name__, self.tasks, self._models)
 
     def _tasks_for(self, Y: Any) -> Sequence[Task] | None:
-        models = [m for m in self._models.values() if isinstance(m, BayesianModel) and not self.tasks]
-        return next((tasks for m in models if (tasks := m._tasks_for(Y))), self._given_tasks())
+        return tasks_for(type(self).__name__, self.tasks, self._models, Y)
 
     def _decided_likelihoods(self, table: Table, seed: int = 0) -> Table:
         for model in self._models.values():

@@ -13,7 +13,6 @@ from bayestl.distributions import Predictive
 from bayestl.distributions.mixture import average
 from bayestl.joint import Asked, JointLabels, Moments
 from bayestl.models.base import BayesianModel
-from bayestl.table.task import Task
 
 STEPS = 10_000
 """Most steps of expectation-maximisation for the weights."""
@@ -128,12 +127,6 @@ def models_by_name(ensemble: BayesianModel, models: Any) -> dict[str, Any]:
             f"{type(models).__name__}"
         )
     return dict(models or {})
-
-
-def tasks_given(tasks: Sequence[Task] | None, models: Mapping[str, Any]) -> Sequence[Task] | None:
-    """The ensemble's own tasks, or those of the first model that has any."""
-    of_models = (m._given_tasks() for m in models.values() if isinstance(m, BayesianModel))
-    return next((given for given in (tasks, *of_models) if given), None)
 
 
 def mixed_correlation(members: Iterable[BayesianModel], weights: np.ndarray) -> pd.DataFrame:
