@@ -226,9 +226,9 @@ def _kind_of_named(table: FileTable, name: str) -> str:
 
 
 def _ask(name: str, table: FileTable) -> str:
-    example = table.text(name).dropna().iloc[0]
+    example, codes = table.text(name).dropna().iloc[0], f"numbers:{name}, " * table.fact(name).codes
     raise ValueError(
-        f"--features: column {name!r} of {table.path.name} holds text such as {example!r}: say what it is, composition:{name}, "
+        f"--features: column {name!r} of {table.path.name} holds text such as {example!r}: say what it is, {codes}composition:{name}, "
         f"molecules:{name} or categories:{name}"
     )
 
@@ -317,6 +317,8 @@ def _no_feature(table: FileTable, name: str) -> str | None:
     kind = table.kinds[name]
     if name.startswith("Unnamed: "):
         return "it has no name"
+    if table.fact(name).codes:
+        return f"zeros in front, as of codes; numbers:{name} reads numbers"
     if kind not in ("number", "truth"):
         return {"date": "dates", "mixed": "numbers and text", "limits": "limits", "empty": "empty"}.get(kind, "text")
     values = table.plain(name)

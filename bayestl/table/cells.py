@@ -28,7 +28,7 @@ _DATE = re.compile(
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE | re.ASCII)
 _COMMA = re.compile(r"([<>≤≥]\s*=?\s*)?[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
-LIMIT = re.compile(r"\s*[<>≤≥]\s*=?\s*[+-]?[\d.].*|\s*[+-]?[\d.]+\s*\.\.\s*[+-]?[\d.]+\s*")
+LIMIT = re.compile(r"\s*[<>≤≥]\s*=?\s*[+-]?[\d.].*|\s*[+-]?[\d.]+(?<!\.)\s*\.\.(?!\.)\s*[+-]?[\d.]+\s*")
 """Text that says a limit or an interval."""
 QUANTITY = re.compile(r"[~≈≃±]?\s*[+-]?\d+([.,]\d+)?(e[+-]?\d+)?\s*([±(+].*|[^\d\s].{0,12})?", re.IGNORECASE | re.ASCII)
 """Text that begins with a number: one with a unit, an error, or a decimal comma."""

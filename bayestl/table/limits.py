@@ -12,7 +12,7 @@ from bayestl.likelihoods import Censored
 from bayestl.table.cells import number_in, refuse_times
 from bayestl.table.names import cells
 
-LIMIT = re.compile(r"\s*(?:([<>≤≥])\s*=?\s*(.*)|(.+?)\s*\.\.\s*(.+))\s*")
+LIMIT = re.compile(r"\s*(?:([<>≤≥])\s*=?\s*(.*)|(.+?)(?<!\.)\s*\.\.(?!\.)\s*(.+))\s*")
 
 
 def holds_limits(column: pd.Series) -> bool:

@@ -1,5 +1,7 @@
 """Odd cells: what is a number, what an empty cell, what is refused, by the use of a column, and where it is said to be."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ import bayestl as btl
 from bayestl.cli.labels import read_labels
 from bayestl.cli.reading import Reading, read
 from bayestl.cli.reading.numbers import MISSING, is_missing, number, numbers, shape
-from bayestl.cli.reading.table import spelled
+from bayestl.table.names import spelled
 
 THOUSANDS, SIGN = "without thousands separators", "--decimal"
 ODD = {
@@ -103,6 +105,7 @@ def test_words_for_empty_are_so_in_numbers_and_text_elsewhere(tmp_path, word):
         ("< 0.1", "<0.1"),
         (">=5", ">5.0"),
         ("1..2", "1.0..2.0"),
+        ("0.1 .. .5", "0.1..0.5"),
         ("<1e-3", "<0.001"),
         ("0.5 .. 2", "0.5..2.0"),
     ],
@@ -117,6 +120,9 @@ def test_limits_point_to_censored(tmp_path, limit, as_read):
         for labels in (read_labels(found, {"x": None}, True), read_labels(found, {"x": btl.Censored()}, False)):
             assert labels["x"].drop(2).tolist() == [0.5, as_read, 2.25]
         btl.IndependentGP(tasks=[btl.Task("x", btl.Censored())])
+    for odd in ("0.1...3", "1...5"):  # is it .3 or 3?
+        with pytest.raises(ValueError, match=rf"'{re.escape(odd)}' in line 4: "):
+            read_labels(table(tmp_path, ["0.5", limit, odd]), {"x": btl.Censored()}, evident=False)
     found = table(tmp_path, ["0.5", limit, "n.d."])
     with pytest.raises(ValueError, match=r"'n\.d\.' in line 4: neither a number nor a limit"):
         read_labels(found, {"x": btl.Censored()}, evident=False)

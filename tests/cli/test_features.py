@@ -68,6 +68,11 @@ LEFT_OUT = {
             "Probe",
         )
     },
+    "one code": (
+        "angle",
+        ["05", *map(str, range(10, 10 + N - 1))],
+        "zeros in front, as of codes; numbers:angle reads numbers",
+    ),
 }
 
 

@@ -86,7 +86,10 @@ def test_candidates_suit_the_table():
     assert list(offered(classes, "measured")) == ["independent", "multi-task", "chain"]
     found = offered(pair.assign(color=np.where(f > 0, "a", "b")), "measured")
     assert list(found) == ["independent", "multi-task", "difference", "chain"]
-    assert found["difference"].levels == {"dft": None, "color": None, "measured": "dft"}  # classes are no level of it
+    assert found["difference"].levels == {"color": None, "dft": None, "measured": "dft"}  # classes are no level of it
+    full = pd.DataFrame({"dft": f, "color": np.where(f > 0, "a", "b"), "measured": pair["measured"]})
+    for names in (list(full), list(full)[::-1]):  # classes do not come between numbers
+        assert offered(full[names], "measured")["chain"].levels == ["color", "dft", "measured"]
     many = pd.DataFrame({f"y{t}": f for t in range(9)})
     assert list(offered(many)) == ["independent", "multi-task", "low rank"]
     wide = np.hstack([rng.standard_normal((250, 9))])

@@ -263,6 +263,7 @@ def test_limits_are_read_where_the_task_is_censored(place):
             ["<0.1", "n.d.", 2, [1], "< x", 10**400],
             r"'n.d.' in row 'sample 1' \(also \[1\] in row 'sample 3', .* and 1 more\): a number",
         ),
+        (["0.1...3", 1, 2, "1...5", 1, 1], r"'0.1...3' in row 'sample 0' \(also '1...5' in row 'sample 3'\): a number"),
         (["2..1", 1, 2, "3..2", 1, 1], r"'2..1' in row 'sample 0' \(also '3..2' in row 'sample 3'\): the lower end"),
         ([pd.Timestamp("2021"), 1, 2, pd.NaT, 1, 1], "a date or a duration"),
     ]:

@@ -28,6 +28,8 @@ class Facts(NamedTuple):
     """Whether no cell is empty."""
     dtype: Any = object
     """The type of a column of a Parquet file."""
+    codes: bool = False
+    """Whether its cells are numbers, some with zeros in front, as in ``"007"``: taken for text."""
 
 
 @dataclass
@@ -96,7 +98,9 @@ class Evidence:
 
     def facts(self) -> Facts:
         """What the column holds."""
-        return Facts(self._kind(), self.whole, self.full, self._dtype())
+        kind = self._kind()
+        codes = kind == "text" and self.typed is None and not self.odd
+        return Facts(kind, self.whole, self.full, self._dtype(), codes)
 
     def _dtype(self) -> Any:
         import numpy as np

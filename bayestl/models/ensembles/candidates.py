@@ -76,9 +76,12 @@ def candidates(table: Table, target: str | None = None, device: str = "cpu") -> 
 
 
 def order_of_tasks(table: Table, target: str | None = None) -> list[str]:
-    """The tasks, those with the most labels first, for these are the cheapest; the target last."""
-    counts = table.present.sum(axis=0)
-    order = [table.names[t] for t in np.argsort(-counts, kind="stable")]
+    """The tasks, those with the most labels first, for these are the cheapest; the target last.
+
+    Of tasks with as many labels, classes come first: numbers are nearer to what follows.
+    """
+    counts, numbers = table.present.sum(axis=0), [task.classes is None for task in table.tasks]
+    order = [table.names[t] for t in np.lexsort((numbers, -counts))]
     return order if target is None else [name for name in order if name != target] + [target]
 
 
