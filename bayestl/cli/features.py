@@ -107,7 +107,8 @@ class Inputs:
         return new
 
     def _column(self, table: FileTable, name: str) -> pd.Series:
-        return table.numbers(name) if self.kinds[name] == "numbers" else table.text(name)
+        read = {"numbers": table.numbers, "categories": table.levels}.get(self.kinds[name], table.text)
+        return read(name)
 
     def _compute(self, table: FileTable, names: pd.Series | None, compute: Callable[[Any], Any]) -> pd.DataFrame:
         import pandas as pd

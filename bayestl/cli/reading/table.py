@@ -145,6 +145,12 @@ class FileTable:
         texts = [spelled(cell) for cell in self.cells[name]]
         return pd.Series([np.nan if t is None else t for t in texts], self.cells.index, dtype=object, name=name)
 
+    def levels(self, name: str) -> pd.Series:
+        """A column (n,) as text of categories: a truth value is ``True`` or ``False``, however the file spells it."""
+        if self.kinds[name] != "truth":
+            return self.text(name)
+        return self.plain(name).astype(object).map(str, na_action="ignore")
+
     def limit(self, cell: Any) -> str | None:
         """A cell such as ``<0,1`` or ``1..2`` as a censored label reads it; None for others."""
         from bayestl.table.limits import LIMIT
