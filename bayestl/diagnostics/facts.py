@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bayestl.diagnostics.words import rounded
 from bayestl.table.table import Table
 from bayestl.table.task import Task
 
@@ -30,7 +31,7 @@ def tasks_of(table: Table) -> pd.DataFrame:
 def _range(task: Task, y: np.ndarray) -> str:
     if task.classes is not None:
         return ", ".join(map(str, task.classes))
-    return f"{y.min():.3g} to {y.max():.3g}" if len(y) else ""
+    return f"{rounded(y.min())} to {rounded(y.max())}" if len(y) else ""
 
 
 def label_patterns(table: Table, most: int = 12) -> pd.DataFrame:

@@ -8,6 +8,8 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from bayestl.diagnostics.words import rounded
+
 LAST_CELL = re.compile(r"<(t[hd])>(?=[^\n]*\n *</tr>)")
 """The beginning of the last cell of each row of a table in HTML."""
 
@@ -27,7 +29,7 @@ class TextTable(pd.DataFrame):
     def __repr__(self) -> str:
         if list(self.columns) != list(self.whole) or self.empty:
             return str(super().__repr__())
-        lines = self._told().drop(columns=self.text).to_string(float_format="{:.3g}".format, na_rep="").splitlines()
+        lines = self._told().drop(columns=self.text).to_string(float_format=rounded, na_rep="").splitlines()
         heads = len(lines) - len(self)
         below: list[list[str]] = [[] for _ in range(heads)]
         below += [[f"    {text}"] if text else [] for text in self[self.text]]
@@ -42,5 +44,5 @@ class TextTable(pd.DataFrame):
         with pd.option_context("display.max_colwidth", None):
             if list(self.columns) != list(self.whole) or self.empty:
                 return str(super()._repr_html_())
-            shown = self._told().to_html(border=0, na_rep="", float_format="{:.3g}".format)
+            shown = self._told().to_html(border=0, na_rep="", float_format=rounded)
         return LAST_CELL.sub(r'<\1 style="text-align: left">', str(shown))

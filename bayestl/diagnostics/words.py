@@ -51,8 +51,8 @@ def held_out_error(held: pd.DataFrame, task: Task) -> float:
 def error_in_words(task: Task, error: float) -> tuple[str, str]:
     """What kind of error a task has, and a number of that kind with its unit."""
     if task.classes is not None:
-        return "share of wrong classes", f"{error:.3g}"
-    return "mean absolute error", f"{error:.3g} {task.unit}".rstrip()
+        return "share of wrong classes", rounded(error)
+    return "mean absolute error", f"{rounded(error)} {task.unit}".rstrip()
 
 
 def inside(held: pd.DataFrame) -> float:
@@ -87,6 +87,17 @@ def held_out_in_words(held: pd.DataFrame, task: Task) -> str:
     return f"{line}; {intervals_in_words(inside(held), len(held))}."
 
 
+def rounded(value: float, sign: str = "") -> str:
+    """A number to three digits, or all those before the point; ``sign`` as in a format.
+
+    Examples
+    --------
+    >>> rounded(0.08351), rounded(3695.2), rounded(12.0, "+"), rounded(2.5e7)
+    ('0.0835', '3695', '+12', '2.5e+07')
+    """
+    return f"{value:{sign}.0f}" if 999.5 <= abs(value) < 999_999.5 else f"{value:{sign}.3g}"
+
+
 def plus_minus(value: float, error: float, sign: str = "±") -> str:
     """A number with its standard error, both to the second digit of the error.
 
@@ -96,7 +107,7 @@ def plus_minus(value: float, error: float, sign: str = "±") -> str:
     ('0.084 ± 0.020', '1234 ± 37', '0.5')
     """
     if not (math.isfinite(error) and error > 0):
-        return f"{value:.3g}"
+        return rounded(value)
     digits = max(1 - math.floor(math.log10(error)), 0)
     return f"{value:.{digits}f} {sign} {error:.{digits}f}" if digits < 7 else f"{value:.2g} {sign} {error:.2g}"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayestl.diagnostics.words import data_in_words, held_out_in_words
+from bayestl.diagnostics.words import data_in_words, held_out_in_words, rounded
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import held_out_labels
 from bayestl.models.ensembles.auto import AutoTransfer
@@ -230,7 +230,7 @@ def _predictions(predictions: Posterior) -> Section:
         columns[typeset(task.label)] = point[task.name]
         if task.classes is None:
             ends = interval[task.name].to_numpy()
-            columns[f"{typeset(task.label)}, 90 %"] = [f"{a:.3g} to {b:.3g}" for a, b in ends]
+            columns[f"{typeset(task.label)}, 90 %"] = [f"{rounded(a)} to {rounded(b)}" for a, b in ends]
         else:
             columns[f"{task.name}, probability"] = predictions.probabilities(task.name).max(axis=1)
     frame = pd.DataFrame(columns)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from bayestl.diagnostics.words import FEW_LABELS, coverage_is_off, intervals_in_words, plus_minus, wrapped
+from bayestl.diagnostics.words import FEW_LABELS, coverage_is_off, intervals_in_words, plus_minus, rounded, wrapped
 from bayestl.evaluation.comparison import HIDDEN, Comparison
 from bayestl.evaluation.verdict import LEAST_ROWS, Verdict, verdicts
 from bayestl.report.units import unit_typeset
@@ -96,7 +96,7 @@ def _trust(comparison: Comparison, v: Verdict) -> str:
     y = p.loc[~p["row"].isin(v.far["row"]), "y"]
     trusted, doubted = ["rows like those of the table"], []
     if len(y):
-        trusted.append(f"labels from {y.min():.3g} to {y.max():.3g}{unit}")
+        trusted.append(f"labels from {rounded(y.min())} to {rounded(y.max())}{unit}")
         doubted.append("values beyond these")
     if v.narrow is not None and v.narrow.sign < 0:
         trusted.append(f"intervals narrower than {_number(v.wide_from)} (mean absolute error {_number(v.narrow.one)})")
@@ -142,14 +142,14 @@ def shifts_in_words(shifts: pd.DataFrame, tasks: Mapping[str, Task]) -> list[str
         source_unit = unit_typeset(getattr(tasks.get(source), "unit", ""))
         said.append(
             f"Over {row['rows']:.0f} rows with {source}, whose mean is {_with(row['at'], source_unit)}, {level} is "
-            f"{_with(row['at'] + row['mean'], unit)} in the mean: a shift of {row['mean']:+.3g} ({row['lower']:+.3g} to "
-            f"{row['upper']:+.3g})."
+            f"{_with(row['at'] + row['mean'], unit)} in the mean: a shift of {rounded(row['mean'], '+')} ({rounded(row['lower'], '+')} to "
+            f"{rounded(row['upper'], '+')})."
         )
     return said
 
 
 def _with(value: float, unit: str) -> str:
-    return f"{value:.3g} {unit}".rstrip()
+    return f"{rounded(value)} {unit}".rstrip()
 
 
 def _number(value: float) -> str:
