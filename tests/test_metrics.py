@@ -27,6 +27,34 @@ def test_gaussian_crps_is_the_integral():
         assert metrics.crps_gaussian(Y[i], MEAN[i], STD[i]) == pytest.approx(integral, rel=1e-3)
 
 
+def test_a_gaussian_without_spread_is_scored_by_its_distance():
+    np.testing.assert_allclose(metrics.crps_gaussian([2.0, -1.0], 0.0, [0.0, 0.0]), [2.0, 1.0])
+    np.testing.assert_allclose(metrics.crps_gaussian([2.0], [0.0], [1e-9]), [2.0], rtol=1e-8)
+    with pytest.raises(ValueError, match="cannot be negative, got -1"):
+        metrics.crps_gaussian([2.0], [0.0], [-1.0])
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        metrics.mae,
+        metrics.rmse,
+        lambda y, p: metrics.interval_score(y, p, [9, 9, 9], 0.9),
+        lambda y, p: metrics.coverage(y, [0, 0, 0], p),
+    ],
+)
+def test_a_prediction_that_is_no_number_is_not_left_out(score):
+    assert np.isfinite(score([1.0, np.nan, 3.0], [2.0, np.nan, 1.0]))
+    with pytest.raises(ValueError, match="the prediction at position 2 is NaN"):
+        score([1.0, np.nan, 3.0], [2.0, 1.0, np.nan])
+
+
+@pytest.mark.parametrize("level", [90, 1.0, 0.0, 1.5])
+def test_a_level_that_is_no_probability_is_refused(level):
+    with pytest.raises(ValueError, match="level must be a number strictly between 0 and 1"):
+        metrics.interval_score([5, 1], [0, 0], [3, 3], level)
+
+
 def test_mixture_crps_agrees_with_samples_within_monte_carlo_error():
     exact = metrics.crps_mixture(Y, MIXTURE)
     sampled = metrics.crps_samples(Y, mixture_draws(20_000))

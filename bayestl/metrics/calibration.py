@@ -6,6 +6,7 @@ import numpy as np
 
 from bayestl import streams
 from bayestl.distributions import Predictive, cdf_below, interval_ends
+from bayestl.distributions.base import check_probability
 from bayestl.metrics.points import pairs
 
 Array = np.ndarray
@@ -28,6 +29,11 @@ def interval_score(y: Array, lower: Array, upper: Array, level: float) -> float:
     float
         In the units of the labels; lower is better.
 
+    Raises
+    ------
+    ValueError
+        If the level is not between 0 and 1.
+
     Examples
     --------
     >>> import bayestl as btl
@@ -35,6 +41,7 @@ def interval_score(y: Array, lower: Array, upper: Array, level: float) -> float:
     11.0
     """
     y, lower, upper = pairs(y, lower, upper)
+    level = check_probability(level, "level")
     outside = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
     return float((upper - lower + 2.0 / (1.0 - level) * outside).mean())
 

@@ -11,20 +11,23 @@ import pandas as pd
 Array = np.ndarray
 
 
-def pairs(*arrays: Array) -> list[Array]:
-    """The arrays as floats, at the positions where none is NaN.
+def pairs(labels: Array, *predictions: Array) -> list[Array]:
+    """The arrays as floats, at the positions where a label is not NaN.
 
     Raises
     ------
     ValueError
-        If the lengths differ or no position is left.
+        If the lengths differ, no position is left, or a prediction of a label is NaN.
     """
-    flat = [np.asarray(a, dtype=float).ravel() for a in arrays]
+    flat = [np.asarray(a, dtype=float).ravel() for a in (labels, *predictions)]
     if len({len(a) for a in flat}) > 1:
         raise ValueError(f"arrays of different lengths: {[len(a) for a in flat]}")
-    is_present = ~np.isnan(np.stack(flat)).any(axis=0)
+    is_present = ~np.isnan(flat[0])
     if not is_present.any():
         raise ValueError("no pair of a label and a prediction is left")
+    for values in flat[1:]:
+        if (lost := is_present & np.isnan(values)).any():
+            raise ValueError(f"the prediction at position {int(lost.argmax())} is NaN, and its label is not")
     return [a[is_present] for a in flat]
 
 

@@ -29,6 +29,11 @@ def crps_gaussian(y: Array, mean: Array, std: Array) -> Array:
     ndarray, shape (n,)
         The score of each row, in the units of the labels.
 
+    Raises
+    ------
+    ValueError
+        If a standard deviation is negative.
+
     Examples
     --------
     >>> import bayestl as btl
@@ -36,13 +41,17 @@ def crps_gaussian(y: Array, mean: Array, std: Array) -> Array:
     [0.117]
     """
     y, mean, std = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in (y, mean, std)))
+    if (std < 0).any():
+        raise ValueError(f"a standard deviation cannot be negative, got {std.min():g}")
     return _gaussian_part(y - mean, std) - std / np.sqrt(np.pi)
 
 
 def _gaussian_part(difference: Array, std: Array) -> Array:
     """``E|difference + std Z|`` for a standard normal Z."""
-    z = difference / std
-    return std * (z * (2 * ndtr(z) - 1) + 2 * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
+    z = np.divide(difference, std, out=np.zeros_like(difference), where=std > 0)
+    return np.where(
+        std > 0, std * (z * (2 * ndtr(z) - 1) + 2 * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)), np.abs(difference)
+    )
 
 
 def crps_mixture(y: Array, mixture: NormalMixture) -> Array:

@@ -346,23 +346,3 @@ def test_a_number_far_beyond_the_fitted_ones_is_said(tmp_path, value, far):
     out = invoke("predict", tmp_path / "m", new, "-o", tmp_path / "p.csv")
     assert out.exit_code == 0
     assert (f"'T (°C)' (1 row, such as {value:g}; fitted to 12 to 88)" in out.output) == far
-
-
-def test_truth_values_are_one_level_however_a_file_spells_them(tmp_path):
-    on = [True, False, True] * 4
-    fitted, levels = None, ["on=False", "on=True"]
-    for ending, spelled in (
-        ("csv", str),
-        ("csv", lambda v: str(v).upper()),
-        ("csv", lambda v: str(v).lower()),
-        ("xlsx", bool),
-        ("parquet", bool),
-    ):
-        path = tmp_path / f"t.{ending}"
-        written = frame(on=list(map(spelled, on)))
-        getattr(written, {"csv": "to_csv", "xlsx": "to_excel", "parquet": "to_parquet"}[ending])(path, index=False)
-        table = read(path)
-        fitted = fitted or Inputs({"on": "categories"}, ["fractions"])
-        features = fitted.transform(table) if hasattr(fitted.features, "levels_") else fitted.fit(table)
-        assert list(features) == levels
-        assert features["on=True"].tolist() == on

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bayestl.cli.features import Inputs
 from bayestl.cli.outputs import write
 from bayestl.cli.reading import Reading, check_suffix, read
 
@@ -191,3 +192,23 @@ def test_types_and_names_of_rows_in_parquet(tmp_path):
     assert table.frame["grade"].cat.ordered
     assert table.numbers("n").tolist()[::2] == [1, 3]
     assert table.text("s").fillna("-").tolist() == ["007", "-", "NA"]
+
+
+def test_truth_values_are_one_level_however_a_file_spells_them(tmp_path):
+    on = [True, False, True] * 4
+    fitted, levels = None, ["on=False", "on=True"]
+    for ending, spelled in (
+        ("csv", str),
+        ("csv", lambda v: str(v).upper()),
+        ("csv", lambda v: str(v).lower()),
+        ("xlsx", bool),
+        ("parquet", bool),
+    ):
+        path = tmp_path / f"t.{ending}"
+        written = pd.DataFrame({"on": list(map(spelled, on))})
+        getattr(written, {"csv": "to_csv", "xlsx": "to_excel", "parquet": "to_parquet"}[ending])(path, index=False)
+        table = read(path)
+        fitted = fitted or Inputs({"on": "categories"}, ["fractions"])
+        features = fitted.transform(table) if hasattr(fitted.features, "levels_") else fitted.fit(table)
+        assert list(features) == levels
+        assert features["on=True"].tolist() == on
