@@ -123,7 +123,7 @@ def compare(
         table.group_names,
         table,
     )
-    splits = list(splitter_of(cv).split(frames.X, frames.Y.notna().any(axis=1), split_groups))
+    splits = splits_of(cv, frames.X, frames.Y, split_groups)
     told = {name: told_of_limits(model, frames.Y, table.tasks) for name, model in models.items()}
     whole = {name: decided_by(model, frames.X, frames.Y, frames.Y_std, frames.groups) for name, model in told.items()}
     jobs = [(name, fold) for fold in range(len(splits)) for name in models]
@@ -159,10 +159,13 @@ def compare(
     )
 
 
-def splitter_of(cv: Any) -> Any:
-    """The scikit-learn splitter of ``cv``: a number of shuffled folds (default 5), a splitter or splits."""
+def splits_of(cv: Any, X: Any, Y: pd.DataFrame, split_groups: Any) -> list[list[np.ndarray]]:
+    """Positions of the rows to fit and to score in each fold: ``cv`` shuffled folds (5), of a splitter, or splits themselves."""
     folds = 5 if cv is None else cv
-    return KFold(folds, shuffle=True, random_state=0) if isinstance(folds, int | np.integer) else check_cv(folds)
+    is_number = isinstance(folds, int | np.integer)
+    splitter = KFold(folds, shuffle=True, random_state=0) if is_number else check_cv(folds)
+    splits = splitter.split(X, Y.notna().any(axis=1), split_groups)
+    return [[np.flatnonzero(r) if np.asarray(r).dtype == bool else np.asarray(r) for r in split] for split in splits]
 
 
 @dataclass(frozen=True)

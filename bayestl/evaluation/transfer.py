@@ -12,7 +12,7 @@ from sklearn.model_selection import ShuffleSplit
 
 from bayestl import streams
 from bayestl.evaluation.comparison import SCORES, Comparison
-from bayestl.evaluation.cross_validation import compare, splitter_of
+from bayestl.evaluation.cross_validation import compare, splits_of
 from bayestl.evaluation.shared_tasks import check_models
 from bayestl.metrics import paired_difference
 from bayestl.models.ensembles.auto import AutoTransfer
@@ -83,7 +83,7 @@ def transfer_gain(
     alone = clone(_alone(model, X, frame, target, Y_std, groups) if alone is None else alone)
     if alone.tasks is not None:
         alone.set_params(tasks=[task for task in alone.tasks if task.name == target] or None)
-    splits = list(splitter_of(cv).split(np.zeros(len(frame)), frame.notna().any(axis=1), split_groups))
+    splits = splits_of(cv, np.zeros(len(frame)), frame, split_groups)
     std = None if Y_std is None else label_frame(Y_std, len(frame), "Y_std", list(frame.columns))
     own_std = None if std is None or target not in std else std[[target]]
     given = {"groups": groups, "n_jobs": n_jobs, "verbose": verbose}

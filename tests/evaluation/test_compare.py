@@ -82,6 +82,30 @@ def test_a_fit_that_fails_is_named_and_the_others_kept(two_tasks):
     assert len(out.failures) == 2
 
 
+def test_splits_may_be_masks(two_tasks):
+    X, Y = two_tasks
+    model = {"m": btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False)}
+    test = [np.arange(40) % 4 == 0, np.arange(40) % 4 == 3]
+    masks = [(~of_fold, of_fold) for of_fold in test]
+    positions = [(np.flatnonzero(~of_fold), list(np.flatnonzero(of_fold))) for of_fold in test]
+    found, expected = (btl.compare(model, X, Y, cv=cv, n_jobs=1, verbose=False) for cv in (masks, positions))
+    pd.testing.assert_frame_equal(found.predictions, expected.predictions)
+    assert found.predictions["row"].nunique() == 20
+    gains = [
+        btl.transfer_gain(
+            btl.DifferenceGP(["source", "target"], hyperparameters="map", n_starts=1),
+            X,
+            Y,
+            "target",
+            cv=cv,
+            n_jobs=1,
+            verbose=False,
+        )
+        for cv in (masks, positions)
+    ]
+    assert repr(gains[0]) == repr(gains[1])
+
+
 GROUPS = {
     "a list": list,
     "None": lambda g: [v if v == "A" else None for v in g],
