@@ -106,7 +106,7 @@ def _print_error(text: str) -> None:
 
 def _printer_of_warnings() -> Callable[..., None]:
     """What prints a warning as one line, without the line of code that raised it, and each text once."""
-    printed: set[str] = set()
+    printed: set[Any] = set()
 
     def show(
         message: Warning | str,
@@ -117,8 +117,9 @@ def _printer_of_warnings() -> Callable[..., None]:
         line: str | None = None,
     ) -> None:
         text = " ".join(str(message).split())
-        if text not in printed:
-            printed.add(text)
+        told = getattr(message, "column", text)  # of a column once, for all parts of a file
+        if told not in printed:
+            printed.add(told)
             typer.secho(f"warning: {text}", fg="yellow", err=True)
 
     return show

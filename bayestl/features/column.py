@@ -54,6 +54,14 @@ def _code(of: Callable[..., Any] | ModuleType) -> str:
         return ""
 
 
+class UnseenWarning(UserWarning):
+    """Rows have something in a column that no row of the fitted table has."""
+
+    def __init__(self, text: str, column: str) -> None:
+        super().__init__(text)
+        self.column = column
+
+
 class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
     """Base of transformers from a column of text to numbers; a subclass computes them and chooses the columns."""
 
@@ -61,7 +69,7 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
     allow_missing: bool
     memory: str | PathLike[str] | None
     columns_: list[str]
-    constants_: dict[str, float]
+    absent_: list[str]
 
     holds: ClassVar[str]
     """What the column holds, for messages."""
@@ -89,6 +97,10 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
         """The columns that ``fit`` keeps of the features."""
         return list(numbers)
 
+    def _is_part(self, feature: str) -> bool:
+        """Whether a feature is how much of something a text holds."""
+        return True
+
     def fit_transform(self, X: Any, y: Any = None, **_: Any) -> pd.DataFrame:
         """Choose the columns and return them; each feature is computed once."""
         rest, numbers = self._compute(X)
@@ -96,7 +108,7 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
         if known.empty:
             raise ValueError(f"column {self.column!r} holds no {self.holds}: drop it")
         self.columns_ = [*rest, *self._chosen(known)]
-        self.constants_ = known.loc[:, (known == known.iloc[0]).all(axis=0)].iloc[0].astype(float).to_dict()
+        self.absent_ = [name for name in known.columns[(known == 0).all(axis=0)] if self._is_part(name)]
         return pd.concat([rest, numbers], axis=1)[self.columns_]
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -112,20 +124,19 @@ class ColumnFeatures(TransformerMixin, BaseEstimator, ABC):
         ValueError
             For an entry that does not parse, naming its row, or a column that is missing.
         """
-        return self.transform_and_differ(X)[0]
+        return self.transform_and_absent(X)[0]
 
-    def transform_and_differ(self, X: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The columns of :meth:`transform`, and where features differ that are constant in the table of ``fit``, boolean (n, c).
+    def transform_and_absent(self, X: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The columns of :meth:`transform`, and where parts are not 0 that are 0 in all of the table of ``fit``, boolean (n, c).
 
-        Models learn nothing of such features: an element, say, that none of the fitted formulas has.
+        Models learn nothing of such parts: an element, say, that none of the fitted formulas has.
         """
         check_is_fitted(self, "columns_")
         rest, numbers = self._compute(X)
         frame = pd.concat([rest, numbers], axis=1)
         require_columns(frame, self.columns_)
-        constant = numbers[list(self.constants_)]
-        alike = np.isclose(constant, np.array(list(self.constants_.values())), rtol=1e-9, atol=1e-9)
-        return frame[self.columns_], constant.notna() & ~alike
+        absent = numbers[self.absent_]
+        return frame[self.columns_], absent.notna() & (absent != 0)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns that ``transform`` returns; ``input_features`` is not used."""

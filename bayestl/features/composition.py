@@ -5,6 +5,7 @@ The extra ``materials`` (matminer, pymatgen) is needed.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from bayestl.table.names import SHOWN, cells
 
 PRESETS = ("magpie", "fractions", "stoichiometry", "valence", "deml", "matminer", "charges")
 """Names of the sets of features."""
+_ELEMENT = re.compile("[A-Z][a-z]?")
 BLOCK = 2048
 """Number of formulas that a worker computes at a time."""
 
@@ -286,6 +288,9 @@ class CompositionFeatures(ColumnFeatures):
         """The features that vary, or the first one where none does."""
         varies = (numbers != numbers.iloc[0]).any(axis=0) | (not self.drop_constant)
         return list(numbers.columns[varies]) or list(numbers.columns[:1])
+
+    def _is_part(self, feature: str) -> bool:
+        return _ELEMENT.fullmatch(feature) is not None
 
     def _describe(self, texts: pd.Series, choice: list[str]) -> pd.DataFrame:
         """The features of formulas, those of the presets side by side."""

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from bayestl.features.column import ColumnFeatures, blank, require_columns
+from bayestl.features.column import ColumnFeatures, UnseenWarning, blank, require_columns
 from bayestl.features.composition import CompositionFeatures
 from bayestl.features.kinds import KINDS, kind_of, levels_in, numbers_in
 from bayestl.features.molecule import DESCRIPTORS, MoleculeFeatures
@@ -40,7 +40,8 @@ class TableFeatures(TransformerMixin, BaseEstimator):
     - a column for each level of a category, ``facet=111``, which is 1 for that level and 0 for others.  A level that
       the fitted table lacks is 0 in all of them, with a warning;
     - features of formulas (:class:`~bayestl.features.CompositionFeatures`) and of SMILES strings
-      (:class:`~bayestl.features.MoleculeFeatures`), with the column in front: ``alloy: Ni``;
+      (:class:`~bayestl.features.MoleculeFeatures`), with the column in front: ``alloy: Ni``; where one that is 0 in all
+      fitted rows is not, as the share of an element that they lack, a warning says so;
     - for each column with empty cells in the fitted table one that is 1 where it is empty: ``temperature is missing``.
 
     An empty cell (NaN, None, or nothing but space) gets the median of the fitted table, for numbers and for each feature
@@ -167,7 +168,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         -----
         UserWarning
             For a level of a category that the fitted table lacks, or a feature of a formula or SMILES string (an element,
-            say) that is constant in the fitted table and another here.
+            say) that is 0 in all rows of the fitted table and not here.
         """
         check_is_fitted(self, "medians_")
         X = _named(X)
@@ -177,20 +178,24 @@ class TableFeatures(TransformerMixin, BaseEstimator):
             unknown = columns[name].notna() & ~columns[name].isin(levels)
             if unknown.any():
                 warnings.warn(
-                    f"column {name!r} holds {cells(X[name], X.index, unknown)}, which is none of the levels {levels} of the "
-                    "fitted table: the columns of all levels are 0 there",
-                    UserWarning,
+                    UnseenWarning(
+                        f"column {name!r} holds {cells(X[name], X.index, unknown)}, which is none of the levels {levels} of the "
+                        "fitted table: the columns of all levels are 0 there",
+                        name,
+                    ),
                     stacklevel=2,
                 )
         described = {}
         for name, text in self.texts_.items():
-            described[name], differs = text.transform_and_differ(columns[[name]])
-            if differs.any(axis=None):
-                others = ", ".join(map(repr, sorted(differs.columns[differs.any()], key=len)[:SHOWN]))
+            described[name], absent = text.transform_and_absent(columns[[name]])
+            if absent.any(axis=None):
+                others = ", ".join(map(repr, sorted(absent.columns[absent.any()], key=len)[:SHOWN]))
                 warnings.warn(
-                    f"column {name!r} holds {cells(X[name], X.index, differs.any(axis=1).to_numpy())}: features {others} are the "
-                    "same in all rows of the fitted table and others there, so nothing is known of what they do",
-                    UserWarning,
+                    UnseenWarning(
+                        f"column {name!r} holds {cells(X[name], X.index, absent.any(axis=1).to_numpy())}: features {others} are "
+                        "0 in all rows of the fitted table and not here, so nothing is known of what they do",
+                        name,
+                    ),
                     stacklevel=2,
                 )
         features = _side_by_side(columns, self.kinds_, self.levels_, described, self.missing_)
@@ -210,8 +215,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
             "descriptors": [self.descriptors] if isinstance(self.descriptors, str) else list(self.descriptors),
             "levels": self.levels_,
             "texts": {
-                name: {"columns": list(text.columns_), "constants": text.constants_}
-                for name, text in self.texts_.items()
+                name: {"columns": list(text.columns_), "absent": text.absent_} for name, text in self.texts_.items()
             },
             "missing": self.missing_,
             "medians": self.medians_.to_dict(),
@@ -233,7 +237,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         kinds = pd.Series(learnt["kinds"], dtype=object)
         texts = new._texts(kinds)
         for name, text in texts.items():
-            text.columns_, text.constants_ = learnt["texts"][name]["columns"], learnt["texts"][name]["constants"]
+            text.columns_, text.absent_ = learnt["texts"][name]["columns"], learnt["texts"][name]["absent"]
         new._learn(kinds, learnt["levels"], texts, learnt["missing"], pd.Series(learnt["medians"], dtype=float))
         return new
 

@@ -19,6 +19,8 @@ def templates(node):
         return [a + b for a in templates(node.left) for b in templates(node.right)]
     if isinstance(node, ast.IfExp):
         return templates(node.body) + templates(node.orelse)
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Warning"):
+        return templates(node.args[0])
     return ["…"]
 
 

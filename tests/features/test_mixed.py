@@ -98,8 +98,7 @@ def test_empty_cells_get_the_median_and_say_so():
     assert missing.loc["b"].tolist() == [1] * 6
     assert missing.loc["d"].tolist() == [1, 0, 0, 0, 0, 0]
     assert not np.isnan(out.to_numpy()).any()
-    with pytest.warns(UserWarning, match=r"'Ni3Al' in row 'b': features 'Al' are the same in all rows"):
-        other = fitted.transform(table())
+    other = fitted.transform(table())
     assert (other.filter(like=" is missing") == 0).all(axis=None)
 
 
@@ -130,9 +129,7 @@ def test_an_element_that_the_fitted_table_lacks_is_told(saved):
         fitted = TableFeatures.from_json(json.loads(json.dumps(fitted.to_json())), verbose=False)
     X = table()
     X.loc["c", "alloy"] = "NiPt"
-    with pytest.warns(
-        UserWarning, match=r"^column 'alloy' holds 'NiPt' in row 'c': features .*'Pt'.* are the same in all"
-    ):
+    with pytest.warns(UserWarning, match=r"^column 'alloy' holds 'NiPt' in row 'c': features 'Pt' are 0 in all rows"):
         out = fitted.transform(X)
     pd.testing.assert_frame_equal(out.drop(index="c"), fitted.transform(table()).drop(index="c"))
     fitted.transform(table().iloc[::-1])  # without a word
