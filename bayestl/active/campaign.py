@@ -129,7 +129,7 @@ class Campaign:
     ) -> None:
         pool = checked_pool(pool)
         check_settings(path, tasks, goal, model, acquisition, budget, seed)
-        self.allowed, formulas = checked_allowed(allowed, len(pool)), checked_formulas(formulas, len(pool))
+        self.allowed, formulas = checked_allowed(allowed, pool), checked_formulas(formulas, pool)
         limits = checked_limits(max_per_element, formulas)
         self.goal, self.tasks, self.model, self.unit = goal, list(tasks), clone(model), unit_of(goal, tasks)
         self.budget, self.acquisition, self.seed, self.verbose = budget, acquisition, int(seed), verbose

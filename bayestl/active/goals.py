@@ -7,8 +7,7 @@ distribution and the best utility so far (``promise``):
     Between, Above               P(y in the range)
     Learn                        no utility: how much variance of the quantity a measurement removes
 
-The quantity is a task, an expression of tasks (kept in the ledger as text) or a Python function of them (passed again
-when the campaign is opened).
+The quantity is a task, an expression of tasks, or a Python function of them, passed again when a campaign is opened.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ import pandas as pd
 from bayestl.active.expressions import Expression, WithKnown
 from bayestl.distributions import Discrete, Empirical, Marginals, NormalMixture, Predictive, StudentMixture, cdf_below
 
-LEVELS = (np.arange(200) + 0.5) / 200
-"""Quantile levels over which a distribution without a closed form is averaged."""
+LEVELS = (np.arange(200) + 0.5) / 200  # of quantiles, over which a distribution without a closed form is averaged
 
 Function = Callable[[Any], Any]
 
@@ -52,9 +50,13 @@ class Goal(ABC):
         Raises
         ------
         ValueError
-            For an expression that is not allowed (see :class:`~bayestl.active.expressions.Expression`) or an unknown
-            task.
+            For an expression that is not allowed (:class:`~bayestl.active.expressions.Expression`), an unknown task, or
+            a function whose name is that of a task.
         """
+        if self.function is not None and self.quantity in tasks:
+            raise ValueError(
+                f"function= computes {self.quantity!r}, which is a task: call the quantity by another name"
+            )
         if self.function is None and self.quantity not in tasks:
             Expression(self.quantity, tasks)
 
@@ -130,10 +132,8 @@ class _Improve(Goal):
             worth = self.utility(predicted.draws)  # what cannot be computed, such as log(-1), is no improvement
             return np.where(np.isfinite(worth), np.maximum(worth - best, 0.0), 0.0).mean(axis=0)
         n = len(predicted.mean())
-        total = np.zeros(n)
-        for level in LEVELS:
-            total += np.maximum(self.utility(predicted.quantile(np.full(n, level))) - best, 0.0)
-        return total / len(LEVELS)
+        worths = (self.utility(predicted.quantile(np.full(n, level))) for level in LEVELS)
+        return np.asarray(sum(np.maximum(worth - best, 0.0) for worth in worths) / len(LEVELS))
 
     def hit(self, predicted: Marginals, best: float) -> np.ndarray | None:
         if not math.isfinite(best):

@@ -19,6 +19,8 @@ from bayestl import streams
 from bayestl.active.acquisition.batch import Choice, choose_batch
 from bayestl.active.acquisition.pool import Pool, observed_labels
 from bayestl.active.goals import Goal
+from bayestl.files.models import model_to_document
+from bayestl.models.base import BayesianModel
 from bayestl.table.task import Task
 
 
@@ -49,6 +51,11 @@ class Policy(ABC):
     >>> isinstance(Random(), Policy)
     True
     """
+
+    def document(self) -> dict[str, Any]:
+        """What its decisions depend on, as a JSON value: its class and attributes, models with all of their parameters."""
+        values = {k: model_to_document(v) if isinstance(v, BayesianModel) else repr(v) for k, v in vars(self).items()}
+        return {"policy": type(self).__qualname__, **values}
 
     @abstractmethod
     def choose(self, choice: Choice, known: Evidence, n: int, seed: int) -> Decision:

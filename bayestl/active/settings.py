@@ -22,6 +22,7 @@ from bayestl.files.models import model_to_document
 from bayestl.models.base import BayesianModel
 from bayestl.models.catalogue import model_from_document
 from bayestl.table.columns import read_features
+from bayestl.table.groups import refuse_other_rows
 from bayestl.table.task import Task
 
 
@@ -125,10 +126,12 @@ def describing(path: Path) -> Iterator[None]:
         raise LedgerError(f"{path} describes no campaign of this version ({reason})") from error
 
 
-def checked_allowed(allowed: Any, n: int) -> np.ndarray:
+def checked_allowed(allowed: Any, pool: pd.DataFrame) -> np.ndarray:
     """Boolean (n,): the candidates that may be suggested."""
+    n = len(pool)
     if allowed is None:
         return np.ones(n, dtype=bool)
+    refuse_other_rows(pool.index, allowed, "allowed")
     values = np.asarray(allowed)
     if values.dtype == object and all(isinstance(v, bool | np.bool_) for v in values.ravel()):
         values = values.astype(bool)
@@ -139,10 +142,12 @@ def checked_allowed(allowed: Any, n: int) -> np.ndarray:
     return values
 
 
-def checked_formulas(formulas: Any, n: int) -> list[str] | None:
+def checked_formulas(formulas: Any, pool: pd.DataFrame) -> list[str] | None:
     """The formulas of the candidates as text."""
+    n = len(pool)
     if formulas is None:
         return None
+    refuse_other_rows(pool.index, formulas, "formulas")
     if isinstance(formulas, str):
         raise ValueError(f"formulas must be a list with the formula of each candidate, got {formulas!r}")
     texts = [str(f) for f in formulas]

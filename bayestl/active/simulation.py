@@ -7,11 +7,14 @@ key of all that they depend on, so that an interrupted simulation continues.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +22,7 @@ import pandas as pd
 from bayestl import streams
 from bayestl.active.acquisition.batch import Choice
 from bayestl.active.acquisition.pool import Pool, candidates
-from bayestl.active.goals import Between, Goal, Learn, Maximise, Minimise, Reach
+from bayestl.active.goals import Between, Function, Goal, Learn, Maximise, Minimise, Reach
 from bayestl.active.policies import Evidence, Policy
 from bayestl.active.results import known_quantity
 from bayestl.active.words import in_words, unit_of
@@ -27,7 +30,9 @@ from bayestl.files.output import write_output
 from bayestl.parallel import in_parallel
 from bayestl.streams import spawn
 from bayestl.table.columns import decide, label_frame, read_features
+from bayestl.table.groups import refuse_other_rows
 from bayestl.table.task import Task, labelled, match_tasks
+from bayestl.version import __version__
 
 
 @dataclass
@@ -178,7 +183,8 @@ def simulate(
         raise ValueError("no policies to simulate")
     if unknown := [k for k in known if k not in frame]:
         raise ValueError(f"known names {unknown[0]!r}, which is no task; the tasks are {list(frame.columns)}")
-    read_features(X)  # refuses what no model takes, before the first campaign
+    _, _, index, _ = read_features(X)  # refuses what no model takes, before the first campaign
+    refuse_other_rows(index, Y, "Y")
     if not budget > 0:
         raise ValueError(f"budget must be a positive number, got {budget!r}")
     if isinstance(start, int) and start > len(X):
@@ -211,13 +217,20 @@ class _Setting:
     budget: float
     batch: int
 
+    @property
+    def _tables(self) -> tuple[pd.DataFrame, ...]:
+        return (self.X, self.Y, *(self.further or ()))
+
     def key(self, name: str, policy: Policy, seed: int) -> str:
         """A digest of all that a campaign depends on, the name of its file."""
         dependencies = [
+            __version__,
             name,
-            repr(policy),
+            policy.document(),
             seed,
             self.goal.document(),
+            _described(self.goal.function),
+            [list(map(str, table)) for table in self._tables],
             repr(self.tasks),
             repr(self.start),
             self.known,
@@ -225,9 +238,23 @@ class _Setting:
             self.batch,
         ]
         digest = hashlib.sha256(json.dumps(dependencies).encode())
-        for table in (self.X, self.Y, *(self.further or ())):
+        for table in self._tables:
             digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
         return digest.hexdigest()[:24]
+
+
+def _described(function: Function | None) -> list[Any]:
+    """What a function of a goal computes, as a JSON value: its instructions, and the values that it takes from elsewhere."""
+    if not isinstance(function, FunctionType):
+        return [] if function is None else [repr(function)]
+    elsewhere = inspect.getclosurevars(function)
+    values = [elsewhere.nonlocals, elsewhere.globals, function.__defaults__, function.__kwdefaults__]
+    return [_instructions(function.__code__), *map(repr, values)]
+
+
+def _instructions(code: CodeType) -> list[Any]:
+    constants = [_instructions(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return [code.co_code.hex(), list(code.co_names), constants]
 
 
 def _campaign(setting: _Setting, name: str, policy: Policy, seed: int) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import torch
 
 from bayestl.device import to_numpy
 from bayestl.distributions import Predictive, log_density_of
+from bayestl.kernels.combined import OnBlock
 from bayestl.kernels.stationary import Stationary
 from bayestl.likelihoods import LatentBlock, Setting
 from bayestl.priors.rows import Residual
@@ -77,14 +78,16 @@ def hyperparameters(
     """
     dim = "feature" if list(inputs) == list(features) else f"{prefix}input"
     variables: dict[str, Variable] = {}
-    pooled = set()
+    pooled, blocks = set(), dict[str, list[str]]()
     with torch.no_grad():
         for name, submodule in module.named_modules():
-            if isinstance(submodule, Stationary):
+            if isinstance(submodule, OnBlock):
+                blocks[f"{name}.base"] = [inputs[i] for i in submodule.columns.tolist()]
+            elif isinstance(submodule, Stationary):
                 pooled |= {f"{name}.{suffix}" for suffix in ("log_shared", "log_relative", "raw_tau", "raw_lambda")}
-                variables[_short(f"{name}.lengthscale", prefix)] = _by_input(
-                    to_numpy(submodule.lengthscale), inputs, dim
-                )
+                short, values = _short(f"{name}.lengthscale", prefix), to_numpy(submodule.lengthscale)
+                axis, names = (f"{short}_of", blocks[name]) if name in blocks else (dim, list(inputs))
+                variables[short] = Variable(values[None], (axis,), {axis: names})
             elif isinstance(submodule, Residual):
                 pooled |= {f"{name}.{parameter}" for parameter, _ in submodule.named_parameters()}
                 sizes = (
@@ -108,13 +111,6 @@ def _numbered(values: np.ndarray, name: str) -> Variable:
     """A single draw of an array as a variable with numbered axes, or of one number."""
     dims = tuple(f"{name}_{i}" for i in range(values.ndim) if values.size > 1)
     return Variable(values[None] if dims else values.reshape(1), dims)
-
-
-def _by_input(values: np.ndarray, inputs: Sequence[str], dim: str) -> Variable:
-    """Length scales as a variable with one entry per input."""
-    if len(values) == len(inputs):
-        return Variable(values[None], (dim,), {dim: list(inputs)})
-    return Variable(values[None], (f"block_{len(values)}",))  # a kernel of some of the inputs
 
 
 def _short(name: str, prefix: str) -> str:

@@ -78,8 +78,12 @@ class Kernel(Covariance):
     def __post_init__(self) -> None:
         if self.name not in KERNELS:
             raise ValueError(f"kernel must be one of {sorted(KERNELS)}, got {self.name!r}")
-        if self.columns is not None and not isinstance(self.columns, str):
-            object.__setattr__(self, "columns", tuple(self.columns))
+        if self.columns is None or isinstance(self.columns, str):
+            return
+        names = tuple(self.columns)
+        if not names or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"kernel {self.name!r}: columns must be names of features as text, got {self.columns!r}")
+        object.__setattr__(self, "columns", names)
 
     def build(self, columns: Sequence[str]) -> UnitKernel:
         if self.columns is None:
@@ -90,7 +94,7 @@ class Kernel(Covariance):
                 shown = ", ".join(map(repr, columns[:6])) + (", ..." if len(columns) > 6 else "")
                 raise ValueError(f"kernel {self.name!r}: no feature is named {pattern!r}; the features are {shown}")
         chosen = [i for i, c in enumerate(columns) if any(c == p or fnmatchcase(c, p) for p in patterns)]
-        return _OnBlock(KERNELS[self.name](len(chosen)), chosen)
+        return OnBlock(KERNELS[self.name](len(chosen)), chosen)
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,7 @@ def from_document(value: Any) -> str | Covariance:
     raise ValueError(f"not a kernel: {value!r}")
 
 
-class _OnBlock(UnitKernel):
+class OnBlock(UnitKernel):
     """A kernel over a subset of the features."""
 
     def __init__(self, base: UnitKernel, columns: Sequence[int]) -> None:

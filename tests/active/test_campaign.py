@@ -202,6 +202,20 @@ def test_files_that_are_none_are_refused(tmp_path):
         Campaign.open(tmp_path / "c.db")
 
 
+@pytest.mark.parametrize("what", ["allowed", "formulas"])
+def test_what_is_said_of_candidates_names_them(what, tmp_path):
+    X, _ = table()
+    values = pd.Series(np.arange(len(X)) < 3 if what == "allowed" else ["GaAs"] * len(X), X.index)
+    for other, words in (
+        (values[::-1], "the same rows in another order"),
+        (values.set_axis(X.index + "x"), "other rows"),
+    ):
+        with pytest.raises(ValueError, match=f"{what} has {words}"):
+            Campaign(X, TASKS, Maximise("exp"), model(), tmp_path / "c.db", verbose=False, **{what: other})
+    own = Campaign(X, TASKS, Maximise("exp"), model(), tmp_path / "c.db", verbose=False, **{what: values})
+    assert len(own.suggest(20)) == (6 if what == "allowed" else 20)
+
+
 @pytest.mark.parametrize("opened", [False, True])
 def test_dates_name_candidates_in_results_as_in_the_pool(opened, tmp_path):
     X, Y = table()

@@ -129,3 +129,10 @@ def test_numbers_of_a_goal_are_said_with_their_unit():
         assert in_words(goal, "") == goal.description
     for goal in (Maximise("gap"), Minimise("gap"), Learn("gap")):
         assert in_words(goal, "eV") == goal.description
+
+
+def test_a_function_is_not_called_as_a_task():
+    goal = Maximise("a", function=lambda y: -y["a"])
+    goal.check(["b"])
+    with pytest.raises(ValueError, match="function= computes 'a', which is a task"):
+        goal.check(["a", "b"])

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +8,7 @@ import bayestl as btl
 from bayestl.active import Between, Campaign, Learn, Maximise, Minimise, Reach, simulate
 from bayestl.active.plots import plot_simulation
 from bayestl.active.policies import ByModel, Policy, Random
+from bayestl.active.simulation import _Setting
 from bayestl.studies.peers import lolo_installed
 
 
@@ -52,8 +55,8 @@ class Never(Policy):
     def choose(self, choice, known, n, seed):
         raise AssertionError("a finished campaign was played again")
 
-    def __repr__(self):
-        return repr(Random())
+    def document(self):
+        return Random().document()
 
 
 def test_finished_campaigns_are_not_played_again(table, tmp_path):
@@ -64,6 +67,42 @@ def test_finished_campaigns_are_not_played_again(table, tmp_path):
     pd.testing.assert_frame_equal(once.records, again.records)
     with pytest.raises(AssertionError, match="played again"):
         simulate(*arguments, {"p": Never()}, seeds=[2], **keywords)
+
+
+def _minus(y):
+    return -y["exp"]
+
+
+KERNELS = [btl.Kernel("matern52", [f"f{k}" for k in range(37)] + [last]) for last in ("f38", "f39")]
+
+
+@pytest.mark.parametrize("what", ["function", "closure", "features", "labels", "kernel", "acquisition"])
+def test_another_campaign_is_not_answered_from_the_folder(what, table, tmp_path):
+    """Each pair differs in one thing, which may change what a policy does: both are played."""
+    X, Y = table
+    one, two = ((X, Y, Maximise("exp"), Random()) for _ in range(2))
+    if what == "function":
+        one, two = ((X, Y, Maximise("q", function=f), Random()) for f in (_minus, lambda y: y["exp"]))
+    elif what == "closure":
+        one, two = ((X, Y, Maximise("q", function=lambda y, k=k: k * y["exp"]), Random()) for k in (1.0, 2.0))
+    elif what == "features":
+        two = (X.set_axis(["b", "a"], axis=1), Y, Maximise("exp"), Random())
+    elif what == "labels":
+        two = (X, Y.rename(columns={"dft": "other"}), Maximise("exp"), Random())
+    elif what == "kernel":
+        one, two = ((X, Y, Maximise("exp"), Random(btl.IndependentGP(kernel=k))) for k in KERNELS)
+    else:
+        one, two = ((X, Y, Maximise("exp"), ByModel(gp(), a)) for a in ("auto", "uncertainty"))
+    keys = [_Setting(a, b, goal, [], 5, (), None, 1.0, 1).key("p", policy, 0) for a, b, goal, policy in (one, two)]
+    again = _Setting(*one[:3], [], 5, (), None, 1.0, 1).key("p", copy.deepcopy(one[3]), 0)
+    assert keys[0] != keys[1]
+    assert again == keys[0]
+
+
+def test_answers_are_of_the_rows_of_the_pool(table):
+    X, Y = (frame.set_axis([f"m{i}" for i in range(60)]) for frame in table)
+    with pytest.raises(ValueError, match="Y has the same rows in another order than X"):
+        simulate(X, Y[::-1], Maximise("exp"), {"r": Random()}, start=5, budget=1, seeds=[0], verbose=False)
 
 
 def test_a_measurement_is_of_one_row_where_names_are_repeated(table):

@@ -7,6 +7,8 @@ from support.models import EXACT, MODELS, quick
 
 import bayestl as btl
 
+FAST = {"hyperparameters": "map", "n_starts": 1, "verbose": False}
+
 
 @pytest.fixture(scope="module")
 def table():
@@ -81,6 +83,26 @@ def test_summary_says_the_error_and_what_intervals_hold(fitted):
     assert f"mean absolute error of {error:.3g};" in said
     assert f"hold {inside:.0f} % of {len(held)} labels" in said
     assert max(map(len, lines)) <= 88
+
+
+@pytest.mark.parametrize("names", [list("abc"), ["0", "1", "2"], [0, 1, 2]])
+def test_length_scales_of_a_block_are_those_of_its_features(names):
+    """A kernel on one block of all features, in another order and other units, has the length scales of one without blocks."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.uniform(size=(25, 3)) * [1.0, 10.0, 100.0], columns=names)
+    y = pd.Series(np.sin(0.06 * X[names[2]]) + X[names[0]], name="t")
+    block = btl.Kernel("matern52", [str(names[2]), str(names[0])])
+    found = btl.IndependentGP(kernel=block, **FAST).fit(X, y).hyperparameter_summary()
+    plain = btl.IndependentGP(**FAST).fit(X[[names[0], names[2]]], y).hyperparameter_summary()
+    scales, expected = (f.xs("u0.lengthscale")[["mean", "unit"]] for f in (found, plain))
+    assert list(scales.index) == [str(names[0]), str(names[2])]
+    pd.testing.assert_frame_equal(scales, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("columns", [[], [0], [None]])
+def test_a_block_names_features(columns):
+    with pytest.raises(ValueError, match="columns must be names of features as text"):
+        btl.Kernel("matern52", columns)
 
 
 @pytest.mark.parametrize("call", ["hyperparameter_summary", "feature_relevance", "summary"])
