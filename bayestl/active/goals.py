@@ -6,8 +6,6 @@ distribution and the best utility so far (``promise``):
     Maximise, Minimise, Reach    E[max(u(y) - u*, 0)],  u(y) = y, -y, -abs(y - value)        (expected improvement)
     Between, Above               P(y in the range)
     Learn                        no utility: how much variance of the quantity a measurement removes
-
-The quantity is a task, an expression of tasks, or a Python function of them, passed again when a campaign is opened.
 """
 
 from __future__ import annotations
@@ -24,14 +22,10 @@ import pandas as pd
 
 from bayestl.active.expressions import Expression, WithKnown
 from bayestl.distributions import Discrete, Empirical, Marginals, NormalMixture, Predictive, StudentMixture, cdf_below
+from bayestl.distributions.base import check_number
 
 LEVELS = (np.arange(200) + 0.5) / 200  # of quantiles, over which a distribution without a closed form is averaged
-
 Function = Callable[[Any], Any]
-
-
-class FunctionMissing(ValueError):
-    """A campaign whose quantity is a Python function was opened without it."""
 
 
 @dataclass(frozen=True)
@@ -213,12 +207,10 @@ class Reach(_Improve):
 
     Parameters
     ----------
-    quantity : str
-        A task, or an expression of tasks such as ``"N2 - NO"``.
+    quantity, function
+        As for :class:`Maximise`.
     target : float
         The wanted value, in the units of the quantity.
-    function : callable, optional
-        Computes the quantity from the labels by task; ``quantity`` is then its name.
 
     Examples
     --------
@@ -227,6 +219,9 @@ class Reach(_Improve):
     """
 
     target: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number(self.target, "Reach: target")
 
     def utility(self, y: np.ndarray) -> np.ndarray:
         return -np.abs(y - self.target)
@@ -247,12 +242,10 @@ class Between(Goal):
 
     Parameters
     ----------
-    quantity : str
-        A task, or an expression of tasks such as ``"N2 - NO"``.
+    quantity, function
+        As for :class:`Maximise`.
     lower, upper : float
         Ends of the range, in the units of the quantity; without one the range is open.
-    function : callable, optional
-        Computes the quantity from the labels by task; ``quantity`` is then its name.
 
     Examples
     --------
@@ -264,6 +257,8 @@ class Between(Goal):
     upper: float = math.inf
 
     def __post_init__(self) -> None:
+        for end in ("lower", "upper"):
+            check_number(getattr(self, end), f"{type(self).__name__}: {end}", infinite=True)
         if not self.lower < self.upper:
             raise ValueError(f"{type(self).__name__}: lower={self.lower} must be below upper={self.upper}")
 
@@ -300,10 +295,10 @@ class Above(Between):
 
     Parameters
     ----------
-    quantity : str
-        A task, or an expression of tasks such as ``"N2 - NO"``.
-    lower, upper, function
-        The boundary ``lower``, in the units of the quantity (an ``upper`` one counts, too); ``function`` as for :class:`Maximise`.
+    quantity, function
+        As for :class:`Maximise`.
+    lower, upper : float
+        The boundary ``lower``, in the units of the quantity; an ``upper`` one counts, too.
 
     Examples
     --------
@@ -311,13 +306,18 @@ class Above(Between):
     'whether gap is above 1.5'
     """
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self.lower, "Above: lower")
+
     def promise(self, predicted: Marginals, best: float) -> np.ndarray:
         inside = super().promise(predicted, best)
         return np.asarray(inside * (1 - inside))
 
     @property
     def description(self) -> str:
-        return f"whether {self.quantity} is above {self.lower:g}"
+        ends = f"between {self.lower:g} and {self.upper:g}" if math.isfinite(self.upper) else f"above {self.lower:g}"
+        return f"whether {self.quantity} is {ends}"
 
 
 @dataclass(frozen=True)

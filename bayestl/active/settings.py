@@ -14,9 +14,9 @@ import pandas as pd
 
 from bayestl.active.acquisition.botorch_scores import BOTORCH
 from bayestl.active.acquisition.rates import ACQUISITIONS
-from bayestl.active.goals import Function, FunctionMissing, Goal, Learn, Maximise
+from bayestl.active.goals import Function, Goal, Learn, Maximise
 from bayestl.active.ledger.schema import LedgerError, plain_candidate
-from bayestl.active.words import GOALS, from_document
+from bayestl.active.words import GOALS, FunctionMissing, from_document
 from bayestl.files.documents import task_from_document, task_to_document
 from bayestl.files.models import model_to_document
 from bayestl.models.base import BayesianModel

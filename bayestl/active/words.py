@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bayestl.active.expressions import Expression
-from bayestl.active.goals import Above, Between, Function, FunctionMissing, Goal, Learn, Maximise, Minimise, Reach
+from bayestl.active.goals import Above, Between, Function, Goal, Learn, Maximise, Minimise, Reach
 from bayestl.table.task import Task
 
 GOALS: dict[str, type[Goal]] = {g.__name__: g for g in (Maximise, Minimise, Reach, Between, Above, Learn)}
@@ -17,9 +17,14 @@ _WORDS: tuple[tuple[str, Callable[..., Goal]], ...] = (
     (r"minimi[sz]e (.+)", lambda q: Minimise(q)),
     (r"learn (.+)", lambda q: Learn(q)),
     (rf"whether (.+) is above {_NUMBER}", lambda q, v: Above(q, float(v))),
+    (rf"whether (.+) is between {_NUMBER} and {_NUMBER}", lambda q, a, b: Above(q, float(a), float(b))),
     (rf"(.+) between {_NUMBER} and {_NUMBER}", lambda q, a, b: Between(q, float(a), float(b))),
     (rf"(.+) near {_NUMBER}", lambda q, v: Reach(q, float(v))),
 )
+
+
+class FunctionMissing(ValueError):
+    """A campaign whose quantity is a Python function was opened without it."""
 
 
 def from_words(text: str) -> Goal:

@@ -78,6 +78,15 @@ def check_probability(q: float, name: str = "q") -> float:
     return float(q)
 
 
+def check_number(value: float, name: str, infinite: bool = False) -> float:
+    """``value`` if it is a number, and finite unless it may be ``infinite``, else a ``ValueError``."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating) or np.isnan(value):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    if np.isinf(value) and not infinite:
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
+
+
 def check_level(q: float | Array) -> float | Array:
     """``q`` if it is an array or a number strictly between 0 and 1, else a ``ValueError``."""
     return q if isinstance(q, np.ndarray) and q.ndim else check_probability(cast(float, q))

@@ -9,6 +9,7 @@ import html
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bayestl.diagnostics.words import FEW_LABELS, LEVEL, plus_minus, wrapped
@@ -146,9 +147,14 @@ class Comparison:
         column = self.table.xs(quantity, level="quantity")[score, "mean"]
         return str(column.idxmax() if score in HIGHER else column.idxmin())
 
+    def held(self, quantity: str, model: str) -> float:
+        """The share of the held-out labels of a quantity in the 90 % intervals of a model; NaN for classes."""
+        of_model = self.scores[(self.scores["quantity"] == quantity) & (self.scores["model"] == model)]
+        return float(np.average(of_model["coverage"].astype(float), weights=of_model["n"]))
+
     def doubt(self, quantity: str, model: str) -> str:
         """What must be said beside a ``model`` that is called the best in a ``quantity``: what its intervals hold, if outside :data:`BELIEVABLE` and not of a few labels only."""
-        coverage = self.table.loc[(quantity, model), ("coverage", "mean")]
+        coverage = self.held(quantity, model)
         few = (
             self.predictions.query("quantity == @quantity")["row"].nunique() < FEW_LABELS
         )  # too few to judge intervals

@@ -167,13 +167,18 @@ def learning_curve(
     >>> curve["n"].tolist()
     [5, 10]
     """
+    check_models(models)
+    if not np.ndim(sizes) or not all(isinstance(n, int | np.integer) for n in sizes):
+        raise ValueError(f"sizes must be a list of whole numbers, such as [10, 20, 40], got {sizes!r}")
     frame = label_frame(Y, len(X))
     if target not in frame:
         raise ValueError(f"target {target!r} is no column of Y; the columns are {list(frame.columns)}")
+    if pd.api.types.is_bool_dtype(frame[target]):  # which has no place for a label that is not known
+        frame[target] = frame[target].astype(object)
     labelled = np.flatnonzero(frame[target].notna())
     shuffled = ShuffleSplit(n_repeats, test_size=test_size, random_state=small_seed(seed, "splits"))
     splits = list(shuffled.split(labelled))
-    if not sizes or min(sizes) < 1 or max(sizes) > len(splits[0][0]):
+    if not len(sizes) or min(sizes) < 1 or max(sizes) > len(splits[0][0]):
         raise ValueError(f"sizes must lie between 1 and the {len(splits[0][0])} labels in training, got {list(sizes)}")
     calls = []
     for repeat, (train, test) in enumerate(splits):

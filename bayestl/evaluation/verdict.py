@@ -74,7 +74,7 @@ class Verdict:
     beside: Difference | None
     """Errors of the rows of which other labels are known (one), and of which none is, not paired."""
     far: pd.DataFrame
-    """Labels too far from their predictions for chance: row, name, y, median, lower, upper."""
+    """Labels too far from their predictions for chance: row, name, y, high, median, lower, upper."""
 
     @property
     def only_best(self) -> bool:
@@ -106,6 +106,9 @@ def verdict(comparison: Comparison, quantity: str) -> Verdict:
     best = comparison.best(quantity, "nlpd" if classified else "crps")
     models = [m for m in comparison.models if (quantity, m) in comparison.table.index]
     others = {m: difference(comparison, quantity, best, m) for m in models if m != best}
+    if better := {m: d.other for m, d in others.items() if d.sign > 0}:  # over rows, where folds are of unlike size
+        best = min(better, key=lambda m: better[m])
+        others = {m: difference(comparison, quantity, best, m) for m in models if m != best}
     as_good = (best, *(m for m, d in others.items() if d.sign >= 0))
     informed = min(
         (m for m in comparison.informed if m in models),
@@ -127,8 +130,8 @@ def verdict(comparison: Comparison, quantity: str) -> Verdict:
     middle = float(width.median())
     first = p.drop_duplicates("row")
     far = first[far_off(first["pit"].to_numpy())]
-    far = far.assign(name=comparison.names_of(far["row"]))[["row", "name", "y", "median", "lower", "upper"]]
-    held = float(comparison.table.loc[(quantity, best), ("coverage", "mean")])
+    far = far.assign(name=comparison.names_of(far["row"]))[["row", "name", "y", "high", "median", "lower", "upper"]]
+    held = comparison.held(quantity, best)
     narrow, beside = (_split(loss["error"], mask) for mask in (width < middle, _has_others(comparison, quantity, loss)))
     return Verdict(*found, held, len(loss), skill, narrow, middle, beside, far)
 

@@ -13,6 +13,7 @@ from bayestl.report.data import data_section
 from bayestl.report.html import Section
 from bayestl.report.units import typeset
 from bayestl.report.words import conclusion
+from bayestl.table.limits import written
 
 
 def comparison_sections(comparison: Comparison, parity: str | None = None) -> list[Section]:
@@ -124,9 +125,10 @@ def _parity(comparison: Comparison, found: dict[str, Verdict], parity: str | Non
     for quantity, v in found.items():
         if len(v.far):
             section.heading(f"{_label(comparison, quantity)}: labels far from their predictions by {v.best}")
-            section.frame(
-                v.far.drop(columns="row").set_index("name").rename(columns={"y": "label", "median": "predicted"})
-            )
+            far = v.far.set_index("name").rename(columns={"y": "label", "median": "predicted"})
+            if (far["label"] != far["high"]).any():
+                far["label"] = list(map(written, far["label"], far["high"]))
+            section.frame(far[["label", "predicted", "lower", "upper"]])
     return section
 
 

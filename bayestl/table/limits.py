@@ -15,6 +15,19 @@ from bayestl.table.names import cells
 LIMIT = re.compile(r"\s*(?:([<>≤≥])\s*=?\s*(.*)|(.+?)(?<!\.)\s*\.\.(?!\.)\s*(.+))\s*")
 
 
+def written(low: float, high: float) -> str:
+    """A label as text that is read as it: a number, a limit, or an interval.
+
+    Examples
+    --------
+    >>> written(0.5, 0.5), written(-np.inf, 0.1), written(3.0, np.inf), written(1.0, 2.5)
+    ('0.5', '<0.1', '>3', '1..2.5')
+    """
+    if low == high:
+        return f"{low:g}"
+    return f"<{high:g}" if np.isinf(low) else f">{low:g}" if np.isinf(high) else f"{low:g}..{high:g}"
+
+
 def holds_limits(column: pd.Series) -> bool:
     """Whether a column holds text such as ``"<0.1"`` or ``"1..2"``, and otherwise numbers."""
     labels = [v for v in column.dropna() if pd.api.types.is_scalar(v)]

@@ -136,3 +136,27 @@ def test_a_function_is_not_called_as_a_task():
     goal.check(["b"])
     with pytest.raises(ValueError, match="function= computes 'a', which is a task"):
         goal.check(["a", "b"])
+
+
+@pytest.mark.parametrize("value", ["1.4", None, float("nan"), True, [1.0]])
+def test_values_of_goals_are_numbers(value):
+    makes = (
+        lambda v: Reach("y", v),
+        lambda v: Between("y", v),
+        lambda v: Between("y", 1.0, v),
+        lambda v: Above("y", v),
+    )
+    for make in makes:
+        with pytest.raises(ValueError, match=r"^(Reach|Between|Above): (target|lower|upper) must be a number, got "):
+            make(value)
+
+
+def test_values_of_goals_are_finite_where_infinity_says_nothing():
+    for make in (lambda: Reach("y", np.inf), lambda: Above("y"), lambda: Above("y", upper=2.0)):
+        with pytest.raises(ValueError, match="must be a finite number"):
+            make()
+    assert Reach("y", np.float32(1.5)).description == "y near 1.5"
+    boundary = Above("y", 1, 2)
+    assert boundary.description == "whether y is between 1 and 2"
+    assert from_words(boundary.description) == boundary
+    assert from_words(Above("y", 1.5).description) == Above("y", 1.5)

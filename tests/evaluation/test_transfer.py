@@ -79,3 +79,34 @@ def test_standard_errors_and_groups_reach_every_fit():
     curve = btl.learning_curve({"m": model}, X, Y, "target", [8], 1, Y_std=Y_std, groups=["a"] * 30, verbose=False)
     plain = btl.learning_curve({"m": model}, X, Y, "target", [8], 1, groups=["a"] * 30, verbose=False)
     assert curve["nlpd"].item() < plain["nlpd"].item()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"sizes": 12}, "sizes must be a list of whole numbers"),
+        ({"sizes": [12.7]}, "sizes must be a list of whole numbers"),
+        ({"sizes": []}, "sizes must lie between 1 and"),
+        ({"models": [btl.IndependentGP()]}, "models must be a dict"),
+    ],
+)
+def test_what_a_learning_curve_cannot_draw_is_named(given, words, two_tasks):
+    arguments = {
+        "models": {"m": btl.IndependentGP()},
+        "X": two_tasks[0],
+        "Y": two_tasks[1],
+        "target": "target",
+        "sizes": [5],
+    }
+    with pytest.raises(ValueError, match=words):
+        btl.learning_curve(**(arguments | given), verbose=False)
+
+
+def test_sizes_may_be_an_array_and_labels_truth_values(two_tasks):
+    X, Y = two_tasks
+    model = {"m": btl.IndependentGP(hyperparameters="map", n_starts=1, verbose=False)}
+    truths = pd.DataFrame({"high": Y["target"] > Y["target"].median()})
+    curve = btl.learning_curve(model, X, truths, "high", np.array([8, 12]), 1, n_jobs=1, verbose=False)
+    assert curve["n"].tolist() == [8, 12]
+    words = btl.learning_curve(model, X, truths.astype(str), "high", [8, 12], 1, n_jobs=1, verbose=False)
+    np.testing.assert_allclose(curve["accuracy"], words["accuracy"])

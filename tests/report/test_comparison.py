@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+import bayestl as btl
 from bayestl.evaluation.comparison import SCORES, Comparison
-from bayestl.evaluation.verdict import ALPHA, verdict, verdicts
-from bayestl.report import comparison_sections
+from bayestl.evaluation.verdict import ALPHA, difference, verdict, verdicts
+from bayestl.report import comparison_sections, conclusion_as_text
 from bayestl.report.words import conclusion
 
 
@@ -190,3 +191,38 @@ def test_words_that_are_used_are_explained_where_they_stand():
     heads = itertools.chain.from_iterable(re.findall(r"<th[^>]*>([^<]+)</th>", row) for row in shown.split("<tr>")[1:2])
     explained = re.findall(r"<dt>(.*?)</dt>", shown)
     assert set(heads) - {"model"} <= set(explained)
+
+
+def test_the_conclusion_counts_labels_and_not_folds(two_tasks):
+    """Folds of 4, 16 and 20 rows: what intervals hold is of all labels, and the best is not beaten by another, row by row."""
+    X, Y = two_tasks
+    at = np.arange(40)
+    splits = [(at[at >= 4], at[:4]), (at[(at < 4) | (at >= 20)], at[4:20]), (at[at < 20], at[20:])]
+    models = {
+        k: btl.IndependentGP(kernel=k, hyperparameters="map", n_starts=1, verbose=False) for k in ("rbf", "exponential")
+    }
+    found = btl.compare(models, X, Y, cv=splits, n_jobs=1, verbose=False)
+    for quantity, v in verdicts(found).items():
+        p = found.predictions.query("quantity == @quantity and model == @v.best")
+        inside = p["y"].between(p["lower"], p["upper"])
+        assert v.held == pytest.approx(inside.mean())
+        assert f"hold {100 * inside.mean():.0f} % of {len(p)} labels" in " ".join(conclusion_as_text(found).split())
+        worst = found.scores["model"].map({m: 1.0 if m == v.best else 2.0 for m in models})
+        found.scores["crps"] = 3.0 - worst  # whatever the folds say
+        again = verdicts(found)[quantity]
+        other = next(m for m in models if m != again.best)
+        assert difference(found, quantity, again.best, other).sign <= 0
+
+
+def test_labels_far_from_predictions_are_written_as_they_are(two_tasks):
+    X, Y = two_tasks
+    Y = Y.assign(target=Y["target"].astype(object))
+    Y.loc[Y.index[3], "target"], Y.loc[Y.index[5], "target"] = ">90", "80..85"
+    models = {
+        "m": btl.IndependentGP(
+            tasks=[btl.Task("target", btl.Censored())], hyperparameters="map", n_starts=1, verbose=False
+        )
+    }
+    found = btl.compare(models, X, Y, cv=3, target="target", n_jobs=1, verbose=False)
+    page = section(found, "Predictions against labels")
+    assert ">&gt;90<" in page or ">80..85<" in page
