@@ -22,7 +22,7 @@ from bayestl.active.acquisition.pool import Pool, candidates
 from bayestl.active.goals import Function, Goal
 from bayestl.active.ledger.file import Ledger
 from bayestl.active.ledger.schema import SUGGESTED
-from bayestl.active.results import known_quantity, label_table, ledger_entries, progress_table, training_table
+from bayestl.active.results import in_state, known_quantity, label_table, ledger_entries, progress_table, training_table
 from bayestl.active.settings import (
     ElementLimits,
     check_settings,
@@ -196,13 +196,11 @@ class Campaign:
         """
         results = self._named(self.ledger.table("results"))
         results["value"] = pd.Series([name_from_json(json.loads(v)) for v in results["value"]], dtype=object)
-        chosen = results["state"] != "withdrawn" if state is None else results["state"] == state
-        return results[chosen].reset_index(drop=True)
+        return in_state(results, state, ("known", "failed", "withdrawn"))
 
     def suggestions(self, state: str | None = None) -> pd.DataFrame:
         """All suggestions, or those in one ``state``: ``"open"`` (without a result), ``"done"`` or ``"dropped"``."""
-        suggestions = self._named(self.ledger.table("suggestions"))
-        return suggestions if state is None else suggestions[suggestions["state"] == state].reset_index(drop=True)
+        return in_state(self._named(self.ledger.table("suggestions")), state, ("open", "done", "dropped"))
 
     @property
     def spent(self) -> float:

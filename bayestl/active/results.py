@@ -182,6 +182,20 @@ def non_negative(value: Any, what: str, i: int) -> float | None:
     return number
 
 
+def in_state(table: pd.DataFrame, state: str | None, states: Sequence[str]) -> pd.DataFrame:
+    """The rows of a ledger's table in a state; without one all that are not withdrawn.
+
+    Raises
+    ------
+    ValueError
+        For a state that is none of the ``states``.
+    """
+    if state is not None and state not in states:
+        raise ValueError(f"state must be one of {states}, got {state!r}")
+    chosen = table["state"] != "withdrawn" if state is None else table["state"] == state
+    return table[chosen].reset_index(drop=True)
+
+
 def label_table(results: pd.DataFrame, tasks: Sequence[Task], index: pd.Index) -> pd.DataFrame:
     """Labels (n, T) known of the candidates: the mean of repeated numbers, the last of repeated classes and limits."""
     labels = pd.DataFrame(np.nan, index, [t.name for t in tasks])

@@ -213,7 +213,7 @@ def check_limits(most: Mapping[str, int], formulas: Sequence[str] | None) -> Non
     from pymatgen.core import Element
 
     for symbol, number in most.items():
-        if not Element.is_valid_symbol(symbol):
+        if not Element.is_valid_symbol(symbol) or symbol in ("D", "T"):  # which formulas count as H
             raise ValueError(f"max_per_element names {symbol!r}, which is no element")
         if not (isinstance(number, int | np.integer) and number >= 0):
             raise ValueError(f"max_per_element[{symbol!r}] must be a number of candidates, got {number!r}")

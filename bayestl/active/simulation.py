@@ -168,7 +168,7 @@ def simulate(
     """
     if not isinstance(goal, Goal):
         raise ValueError(f"goal must be one of bayestl.active, such as Maximise('measured'), got {goal!r}")
-    if not isinstance(seeds, Iterable):
+    if not isinstance(seeds, Iterable) or not list(seeds):
         raise ValueError(f"seeds must be a list of seeds, such as range(5), got {seeds!r}")
     frame = label_frame(Y, len(X))
     chosen = [decide(t, frame[t.name]) for t in match_tasks(list(frame.columns), tasks)]
@@ -185,10 +185,9 @@ def simulate(
         raise ValueError(f"known names {unknown[0]!r}, which is no task; the tasks are {list(frame.columns)}")
     _, _, index, _ = read_features(X)  # refuses what no model takes, before the first campaign
     refuse_other_rows(index, Y, "Y")
-    if not budget > 0:
-        raise ValueError(f"budget must be a positive number, got {budget!r}")
-    if isinstance(start, int) and start > len(X):
-        raise ValueError(f"start={start!r} does not fit a pool of {len(X)} rows with {len(X)} known answers")
+    _check_numbers(start, len(X), budget, batch)
+    if further is not None:
+        _check_further(further, X, frame)
     setting = _Setting(X, frame, goal, chosen, start, tuple(known), further, float(budget), int(batch))
     home = None if folder is None else Path(folder)
     jobs = [(setting, name, policy, int(seed)) for seed in seeds for name, policy in policies.items()]
@@ -201,6 +200,32 @@ def simulate(
         if (file := files[k]) is not None:
             write_output(file, records.to_csv(index=False))
     return Simulation(pd.concat([frames[k] for k in range(len(files))], ignore_index=True), goal, unit_of(goal, chosen))
+
+
+def _check_numbers(start: Any, n: int, budget: Any, batch: Any) -> None:
+    """Refuse what a pool of ``n`` rows cannot have."""
+    if not budget > 0:
+        raise ValueError(f"budget must be a positive number, got {budget!r}")
+    if isinstance(batch, bool) or not isinstance(batch, int | np.integer) or batch < 1:
+        raise ValueError(f"batch must be a positive integer, got {batch!r}")
+    rows = [start] if np.ndim(start) == 0 else list(start)
+    if any(isinstance(k, bool | np.bool_) or not isinstance(k, int | np.integer) or k < 0 for k in rows):
+        raise ValueError(f"start must be a number of rows or a list of their positions, from 0 on, got {start!r}")
+    if np.ndim(start) == 0 and start > n:
+        raise ValueError(f"start={start!r} does not fit a pool of {n} rows with {n} known answers")
+
+
+def _check_further(further: Any, X: Any, Y: pd.DataFrame) -> None:
+    """Refuse further rows that have other columns than the pool, or labels of other rows."""
+    features, labels = further
+    if lacking := [c for c in X.columns if c not in features]:
+        raise ValueError(f"further: the features lack the column {lacking[0]!r} of the pool")
+    if unknown := [c for c in labels.columns if c not in Y]:
+        raise ValueError(
+            f"further: the labels have the column {unknown[0]!r}, which is no task; the tasks are {list(Y)}"
+        )
+    label_frame(labels, len(features), "further")
+    refuse_other_rows(features.index, labels, "further")
 
 
 @dataclass(frozen=True)
@@ -217,12 +242,9 @@ class _Setting:
     budget: float
     batch: int
 
-    @property
-    def _tables(self) -> tuple[pd.DataFrame, ...]:
-        return (self.X, self.Y, *(self.further or ()))
-
     def key(self, name: str, policy: Policy, seed: int) -> str:
         """A digest of all that a campaign depends on, the name of its file."""
+        tables = (self.X, self.Y, *(self.further or ()))
         dependencies = [
             __version__,
             name,
@@ -230,7 +252,7 @@ class _Setting:
             seed,
             self.goal.document(),
             _described(self.goal.function),
-            [list(map(str, table)) for table in self._tables],
+            [list(map(str, table)) for table in tables],
             repr(self.tasks),
             repr(self.start),
             self.known,
@@ -238,7 +260,7 @@ class _Setting:
             self.batch,
         ]
         digest = hashlib.sha256(json.dumps(dependencies).encode())
-        for table in self._tables:
+        for table in tables:
             digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
         return digest.hexdigest()[:24]
 

@@ -61,7 +61,7 @@ def repeated_rows(table: Table) -> pd.DataFrame:
         about = (y - sets.transform("mean"))[many].dropna()
         freedom = len(about) - len(set(where.ravel()[about.index]))
         spread = float(np.sqrt((about**2).sum() / freedom))
-        widest = sets.agg(lambda v: v.max() - v.min()).idxmax()
+        widest = y[many].groupby(where.ravel()[many]).agg(lambda v: v.max() - v.min()).idxmax()
         found[task.name] = {
             "materials": len(about) - freedom,
             "labels": len(about),

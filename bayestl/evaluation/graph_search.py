@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from bayestl.evaluation.cross_validation import compare
+from bayestl.evaluation.cross_validation import compare, splits_of
 from bayestl.models.latent.model import LatentVariableGP
 from bayestl.parallel import in_parallel
 from bayestl.table.columns import label_frame
@@ -57,7 +57,7 @@ def suggest_graph(
     Raises
     ------
     ValueError
-        If there are fewer than two label columns, or more than five.
+        If there are fewer than two label columns, or more than five, or the model is another one.
 
     Examples
     --------
@@ -74,7 +74,10 @@ def suggest_graph(
         raise ValueError(f"suggest_graph: 2 to {MOST_TASKS} label columns are compared, got {len(names)}: {names}")
     pairs = [(p, t) for t in names for p in (None, *names) if p != t]
     template = LatentVariableGP() if model is None else model
-    calls = [(X, frame, template, p, t, cv, split_groups) for p, t in pairs]
+    if not isinstance(template, LatentVariableGP):
+        raise ValueError(f"suggest_graph: model must be a LatentVariableGP, got {type(template).__name__}")
+    splits = splits_of(cv, np.zeros(len(frame)), frame, split_groups)  # the same for all pairs
+    calls = [(X, frame, template, p, t, splits) for p, t in pairs]
     density_of_pair = dict(zip(pairs, in_parallel(_held_out, calls, n_jobs, "pairs of tasks", verbose), strict=True))
     graphs = list(_forests(names))
     density_of_graph = [np.concatenate([density_of_pair[parents.get(t), t] for t in names]) for parents in graphs]
@@ -86,7 +89,7 @@ def suggest_graph(
             "graph": [{t: [p] for t, p in graphs[k].items()} for k in order],
             "elpd": elpd[order],
             "difference": elpd[order] - elpd[order[0]],
-            "se": [np.sqrt(len(best_density)) * (density_of_graph[k] - best_density).std() for k in order],
+            "se": [np.sqrt(len(best_density)) * (density_of_graph[k] - best_density).std(ddof=1) for k in order],
         }
     )
 
@@ -97,15 +100,14 @@ def _held_out(
     model: LatentVariableGP,
     parent: str | None,
     target: str,
-    cv: Any,
-    split_groups: Any,
+    splits: list[list[np.ndarray]],
 ) -> np.ndarray:
     """Log densities of a task's held-out labels given its parent's labels, in the order of the rows."""
     names = [target] if parent is None else [parent, target]
     member = clone(model).set_params(graph={} if parent is None else {target: [parent]}, verbose=False)
     if member.tasks is not None:
         member.set_params(tasks=[task for task in member.tasks if task.name in names] or None)
-    comparison = compare({"": member}, X, Y[names], target, cv, split_groups=split_groups, n_jobs=1, verbose=False)
+    comparison = compare({"": member}, X, Y[names], target, splits, n_jobs=1, verbose=False)
     if comparison.failures:
         raise ValueError(f"suggest_graph: {comparison.failures[0].lstrip(', ')}")
     return comparison.predictions.sort_values(["row", "fold"])["log_density"].to_numpy()

@@ -10,10 +10,10 @@ processes*.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import reduce
 from operator import add, mul
 from typing import Any
@@ -90,11 +90,16 @@ class Kernel(Covariance):
             return KERNELS[self.name](len(columns))
         patterns = [self.columns] if isinstance(self.columns, str) else list(self.columns)
         for pattern in patterns:
-            if not any(c == pattern or fnmatchcase(c, pattern) for c in columns):
+            if not any(_is_named(c, pattern) for c in columns):
                 shown = ", ".join(map(repr, columns[:6])) + (", ..." if len(columns) > 6 else "")
                 raise ValueError(f"kernel {self.name!r}: no feature is named {pattern!r}; the features are {shown}")
-        chosen = [i for i, c in enumerate(columns) if any(c == p or fnmatchcase(c, p) for p in patterns)]
+        chosen = [i for i, c in enumerate(columns) if any(_is_named(c, p) for p in patterns)]
         return OnBlock(KERNELS[self.name](len(chosen)), chosen)
+
+
+def _is_named(column: str, pattern: str) -> bool:
+    """Whether a pattern is the name of a column; ``*`` stands for any characters, all others for themselves."""
+    return column == pattern or re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), column) is not None
 
 
 @dataclass(frozen=True)

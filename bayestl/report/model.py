@@ -115,7 +115,10 @@ def _conclusion(model: BayesianModel, held: pd.DataFrame | None, checks: pd.Data
         )
         said += [
             sentence
-            for sentence in (gains_in_words(checks, task.name), explained_in_words(checks, task.name))
+            for sentence in (
+                gains_in_words(checks, task.name, model.table_.names),
+                explained_in_words(checks, task.name),
+            )
             if sentence
         ]
         section.conclusion(said) if said else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from bayestl.diagnostics.words import plus_minus
 from bayestl.models.base import BayesianModel
 from bayestl.models.ensembles.auto import AutoTransfer
-from bayestl.models.ensembles.candidates import ALONE
+from bayestl.models.ensembles.candidates import alone_among
 from bayestl.models.ensembles.held_out import MIXTURE
 from bayestl.report import plots
 from bayestl.report.html import Section
@@ -17,10 +19,14 @@ MOST_TASKS = 6
 """Most tasks that are drawn on a circle."""
 
 
-def gains_in(checks: pd.DataFrame) -> pd.DataFrame:
-    """What each task's labels gain from the labels of each other task, from the table of ``diagnose()``."""
-    found = checks[checks["check"] == GAINED]
-    pairs = [of.split(" -> ") for of in found["of"]]
+def gains_in(checks: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    """What each task's labels gain from the labels of each other task, from the table of ``diagnose()``.
+
+    Those of a member of a stack, which are of that model alone, are left out.
+    """
+    pair_of = {f"{a} -> {b}": (a, b) for a in tasks for b in tasks}
+    found = checks[(checks["check"] == GAINED) & checks["of"].isin(list(pair_of))]
+    pairs = [pair_of[of] for of in found["of"]]
     return pd.DataFrame(
         {
             "source": [a for a, _ in pairs],
@@ -36,7 +42,7 @@ def gains_of(model: BayesianModel) -> pd.DataFrame:
     """What each of two tasks gains, a label, from the other in a mixture of models; empty for others."""
     names = model.table_.names
     rows = []
-    if isinstance(model, AutoTransfer) and len(names) == 2 and ALONE in model.members_:
+    if isinstance(model, AutoTransfer) and len(names) == 2 and alone_among(model.members_) is not None:
         gains = model.scores_.xs(MIXTURE, level="model")
         rows = [(a, b, gains.loc[b, "gain"], gains.loc[b, "se"], True) for a, b in (names, names[::-1])]
     return pd.DataFrame(rows, columns=["source", "target", "strength", "se", "directed"])
@@ -60,7 +66,7 @@ def transfer_section(model: BayesianModel, checks: pd.DataFrame) -> Section:
     correlation = model.task_correlation()
     if len(correlation) < 2:
         return section
-    gains = gains_in(checks)
+    gains = gains_in(checks, model.table_.names)
     gains, per = (gains, "") if len(gains) else (gains_of(model), " a label")
     links = gains if len(gains) else correlations_of(correlation)
     section.text(links_in_words(links))

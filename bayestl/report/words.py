@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from bayestl.diagnostics.words import FEW_LABELS, coverage_is_off, intervals_in_words, plus_minus, rounded, wrapped
 from bayestl.evaluation.comparison import HIDDEN, Comparison
 from bayestl.evaluation.verdict import LEAST_ROWS, Verdict, verdicts
+from bayestl.likelihoods import LogNormal
 from bayestl.report.units import unit_typeset
 from bayestl.table.task import Task
 
@@ -113,11 +115,11 @@ def _listed(parts: list[str], last: str) -> str:
     return f"{', '.join(parts[:-1])} {last} {parts[-1]}" if len(parts) > 1 else parts[0]
 
 
-def gains_in_words(checks: pd.DataFrame, task: str) -> str:
-    """Which other tasks help a task, and which harm it, by the checks of ``diagnose()``."""
-    said = []
-    for row in checks[(checks["check"] == GAINED) & checks["of"].str.endswith(f" -> {task}")].itertuples():
-        source, se = row.of.removesuffix(f" -> {task}"), -row.threshold / 2
+def gains_in_words(checks: pd.DataFrame, task: str, tasks: Sequence[str]) -> str:
+    """Which of the other tasks help a task, and which harm it, by the checks of ``diagnose()``; not those of a stack's members."""
+    said, sources = [], {f"{source} -> {task}": source for source in tasks}
+    for row in checks[(checks["check"] == GAINED) & checks["of"].isin(list(sources))].itertuples():
+        source, se = sources[row.of], -row.threshold / 2
         verb = "help" if row.value > 2 * se else "harm" if row.value < -2 * se else "neither help nor harm for sure"
         said.append(f"labels of {source} {verb} ({plus_minus(row.value, se)} nats over all labels of {task})")
     return "; ".join(said).replace("labels", "Labels", 1) + "." * bool(said)
@@ -138,14 +140,24 @@ def shifts_in_words(shifts: pd.DataFrame, tasks: Mapping[str, Task]) -> list[str
     """By how much each level is above the one before in the mean of its rows: a sentence for each."""
     said = []
     for (level, source), row in shifts.iterrows():
-        unit = unit_typeset(getattr(tasks.get(level), "unit", ""))
-        source_unit = unit_typeset(getattr(tasks.get(source), "unit", ""))
+        unit, source_unit = _unit_of_shift(tasks.get(level)), _unit_of_shift(tasks.get(source))
         said.append(
             f"Over {row['rows']:.0f} rows with {source}, whose mean is {_with(row['at'], source_unit)}, {level} is "
             f"{_with(row['at'] + row['mean'], unit)} in the mean: a shift of {rounded(row['mean'], '+')} ({rounded(row['lower'], '+')} to "
             f"{rounded(row['upper'], '+')})."
         )
     return said
+
+
+def _unit_of_shift(task: Task | None) -> str:
+    """What the means of a task are in: the unit of its labels, or what the model makes of these; nothing for a part of a task."""
+    if task is None:
+        return ""
+    if isinstance(task.observes, LogNormal):
+        return "(of logarithms)"
+    main = task.observes.parts().get("")
+    is_plain = main is None or not main.has_noise or not np.any(main.log_jacobian(np.full(1, 2.0)))
+    return unit_typeset(task.unit) if is_plain else "(of transformed labels)"
 
 
 def _with(value: float, unit: str) -> str:

@@ -322,3 +322,12 @@ def test_values_are_json_in_the_ledger(tmp_path):
     own = campaign(tmp_path / "c.db")
     own.tell(told("m1", np.int64(3)))
     assert [json.loads(v) for v in own.ledger.table("results")["value"]] == [3.0]
+
+
+def test_states_are_spelled_as_they_are_called(tmp_path):
+    own = campaign(tmp_path / "c.db")
+    for ask, state in ((own.results, "knwon"), (own.suggestions, "known")):
+        with pytest.raises(ValueError, match=f"state must be one of .*, got '{state}'"):
+            ask(state)
+    assert own.suggestions("open").empty
+    assert own.results("withdrawn").empty

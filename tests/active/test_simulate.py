@@ -99,6 +99,42 @@ def test_another_campaign_is_not_answered_from_the_folder(what, table, tmp_path)
     assert again == keys[0]
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"start": -3}, "start must be a number of rows or a list of their positions"),
+        ({"start": [-1, 2]}, "start must be"),
+        ({"start": True}, "start must be"),
+        ({"start": ["a"]}, "start must be"),
+        ({"start": 61}, "start=61 does not fit"),
+        ({"batch": 0}, "batch must be a positive integer"),
+        ({"batch": 2.5}, "batch must be a positive integer"),
+        ({"seeds": []}, "seeds must be a list of seeds"),
+        ({"further": lambda X, Y: (X[["a"]], Y)}, "the features lack the column 'b' of the pool"),
+        ({"further": lambda X, Y: (X, Y.rename(columns={"dft": "DFT"}))}, "the column 'DFT', which is no task"),
+        ({"further": lambda X, Y: (X, Y.iloc[:5])}, "further"),
+        (
+            {
+                "further": lambda X, Y: (
+                    X.set_axis(X.index.astype(str) + "m"),
+                    Y[::-1].set_axis(X.index[::-1].astype(str) + "m"),
+                )
+            },
+            "another order",
+        ),
+    ],
+)
+def test_what_cannot_be_simulated_is_named(given, words, table):
+    given = {k: v(*table) if callable(v) else v for k, v in given.items()}
+    with pytest.raises(ValueError, match=words):
+        simulate(
+            *table,
+            Maximise("exp"),
+            {"r": Random()},
+            **({"start": 5, "budget": 2, "seeds": [0], "verbose": False} | given),
+        )
+
+
 def test_answers_are_of_the_rows_of_the_pool(table):
     X, Y = (frame.set_axis([f"m{i}" for i in range(60)]) for frame in table)
     with pytest.raises(ValueError, match="Y has the same rows in another order than X"):

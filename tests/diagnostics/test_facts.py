@@ -77,3 +77,12 @@ def test_a_number_and_its_error_end_at_the_same_digit(scale):
         number, error = plus_minus(value, 0.234 * scale).split(" ± ")
         assert len(number.partition(".")[2]) == len(error.partition(".")[2])
         assert float(number) == pytest.approx(value, abs=0.05 * scale)
+
+
+def test_the_widest_of_repeated_rows_is_one_of_them():
+    """Where repeats agree, a row that is not repeated has no range to be named for."""
+    x = np.array([[0.0], [1.0], [2.0], [1.0], [3.0]])
+    Y = pd.DataFrame({"gap": [5.0, 1.0, 2.0, 1.0, 4.0]}, index=list("abcde"))
+    found = repeated_rows(build_table(pd.DataFrame(x, index=Y.index), Y))
+    assert found.loc["gap", "materials"] == 1
+    assert found.loc["gap", "widest"] == "b, d"

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.model_selection import ShuffleSplit
 
 import bayestl as btl
 from bayestl.evaluation.graph_search import _forests
@@ -54,3 +55,18 @@ def test_a_fold_that_cannot_be_fitted_is_an_error():
     Y = pd.DataFrame({"a": np.arange(10.0), "b": [1.0] + 9 * [np.nan]})
     with pytest.warns(RuntimeWarning), pytest.raises(ValueError, match="has no labels"):
         btl.suggest_graph(np.arange(10.0)[:, None], Y, QUICK, cv=2, verbose=False)
+
+
+def test_all_pairs_are_scored_on_the_same_rows():
+    """A splitter without a seed, and splits that come once: densities of the same labels are compared."""
+    x = np.linspace(0, 1, 24)[:, None]
+    Y = pd.DataFrame({"a": np.sin(9 * x[:, 0]), "b": np.sin(9 * x[:, 0]) ** 2})
+    Y.iloc[::5, 1] = np.nan
+    rows = np.arange(24)
+    splits = [(rows[rows % 2 != k], rows[rows % 2 == k]) for k in (0, 1)]
+    fixed = btl.suggest_graph(x, Y, QUICK, cv=splits, verbose=False)
+    once = btl.suggest_graph(x, Y, QUICK, cv=(split for split in splits), verbose=False)
+    pd.testing.assert_frame_equal(fixed, once)
+    assert np.isfinite(btl.suggest_graph(x, Y, QUICK, cv=ShuffleSplit(2, test_size=0.3), verbose=False)["elpd"]).all()
+    with pytest.raises(ValueError, match="model must be a LatentVariableGP, got IndependentGP"):
+        btl.suggest_graph(x, Y, btl.IndependentGP(), cv=2, verbose=False)

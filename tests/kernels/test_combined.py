@@ -102,3 +102,17 @@ def test_unknown_names_are_refused():
         build_kernel(3, NAMES)
     with pytest.raises(TypeError):
         Kernel() + "rbf"
+
+
+@pytest.mark.parametrize(
+    ("columns", "pattern", "chosen"),
+    [
+        (["T [K]", "T K", "T"], "T [K]", [0]),
+        (["x?", "xy", "x"], "x?", [0]),
+        (["MagpieData a", "b Magpie", "Magpie*"], "Magpie*", [0, 2]),
+        (["a.b", "axb"], "a.b", [0]),
+    ],
+)
+def test_only_a_star_stands_for_other_characters(columns, pattern, chosen):
+    assert btl.Kernel("rbf", pattern).build(columns).columns.tolist() == chosen
+    assert btl.Kernel("rbf", [pattern]).build(columns).columns.tolist() == chosen

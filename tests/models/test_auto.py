@@ -213,6 +213,24 @@ def test_a_model_that_cannot_be_fitted_is_left_out_with_the_reason(two_tasks):
         btl.AutoTransfer(models=bad, cv=2, verbose=False).fit(X, Y)
 
 
+def test_gains_are_over_the_task_alone_whatever_it_is_called_and_wherever_it_stands(two_tasks):
+    found = models()
+    renamed = {"both": found["multi-task"], "each": found["independent"]}
+    first, second = (btl.AutoTransfer(models=m, cv=2, verbose=False).fit(*two_tasks) for m in (found, renamed))
+    gains = [m.scores_["gain"].unstack("model") for m in (first, second.fit(*two_tasks))]
+    gains[1] = gains[1].rename(columns={"each": "independent", "both": "multi-task"})
+    assert (gains[0]["independent"] == 0).all()
+    assert (gains[1]["independent"] == 0).all()
+    assert (np.sign(gains[0]["multi-task"]) == np.sign(gains[1]["multi-task"])).all()  # the seeds go by name
+    words = " ".join(second.summary().split())
+    assert "from target alone it is" in words
+    assert "under the model 'both'" in words
+    without = btl.AutoTransfer(models={"both": found["multi-task"]}, cv=2, verbose=False).fit(*two_tasks)
+    assert without.scores_["gain"].isna().all()
+    assert "alone" not in without.summary()
+    assert without.diagnose()["check"].str.contains("transfer").sum() == 0
+
+
 def test_no_model_is_begun_beyond_the_budget(two_tasks, tmp_path):
     model = btl.AutoTransfer(models=models(), cv=2, budget=1e-3, verbose=False).fit(*two_tasks)
     assert list(model.members_) == ["independent"]

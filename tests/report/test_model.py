@@ -112,6 +112,7 @@ def _checks(gain, se, explained):
     rows = [
         ("transfer (nats gained)", "a -> b", gain, -2 * se, "pass", ""),
         ("transfer (nats gained)", "a -> ab", -99.0, -2.0, "fail", "x"),
+        ("transfer (nats gained)", "member: a -> b", -99.0, -2.0, "fail", "x"),  # of a model in a stack
         ("variance explained, leave-one-out", "b", explained, 0.05, "pass", ""),
     ]
     return pd.DataFrame(rows, columns=["check", "of", "value", "threshold", "status", "advice"])
@@ -127,10 +128,26 @@ def _checks(gain, se, explained):
 )
 def test_gains_are_told_as_their_standard_errors_say(gain, words, picture):
     checks = _checks(gain, 2.0, 0.5)
-    assert gains_in_words(checks, "b").startswith(words)
-    assert "99" not in gains_in_words(checks, "b")
-    assert gains_in_words(checks, "a") == ""
-    assert picture in links_in_words(gains_in(checks))
+    assert gains_in_words(checks, "b", ["a", "b"]).startswith(words)
+    assert "99" not in gains_in_words(checks, "b", ["a", "b"])
+    assert gains_in_words(checks, "a", ["a", "b"]) == ""
+    assert picture in links_in_words(gains_in(checks, ["a", "b", "ab"]))
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "words"),
+    [
+        (None, "whose mean is 3 eV, t is 4 eV"),
+        (btl.LogNormal(), "3 (of logarithms)"),
+        (btl.PowerNormal(0.5), "3 (of transformed labels)"),
+    ],
+)
+def test_a_shift_is_in_the_unit_of_what_is_shifted(likelihood, words):
+    index = pd.MultiIndex.from_tuples([("t", "u")])
+    shifts = pd.DataFrame({"rows": 9, "at": 3.0, "mean": 1.0, "lower": 0.5, "upper": 1.5}, index=index)
+    (said,) = shifts_in_words(shifts, {name: btl.Task(name, likelihood, "eV") for name in "ut"})
+    assert words in said
+    assert ("eV" in said) == (likelihood is None)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from bayestl.diagnostics.checks import Check, judge, label_checks
 from bayestl.diagnostics.draws import RowDraws
 from bayestl.models.base import BayesianModel
 from bayestl.models.crossfit import check_folds, check_hide, refitted, restored, state_of
-from bayestl.models.ensembles.candidates import ALONE, candidates
+from bayestl.models.ensembles.candidates import alone_among, candidates
 from bayestl.models.ensembles.held_out import (
     COLUMNS,
     MIXTURE,
@@ -92,7 +92,8 @@ class AutoTransfer(BayesianModel):
         Each label of the table, predicted by the mixture from the others: the columns of ``leave_one_out``.
     scores_ : DataFrame
         By task and model, and for the mixture: ``density`` of held-out labels (mean log density, nats), ``error`` (mean absolute
-        error of the mean, or share of wrong classes), ``gain`` in density over the tasks alone with its standard error ``se``.
+        error of the mean, or share of wrong classes), ``gain`` in density over the tasks alone (the first
+        ``IndependentGP`` of the models) with its standard error ``se``.
     left_out_ : dict of str to str
         Models that were not used, and why.
 
@@ -217,7 +218,7 @@ class AutoTransfer(BayesianModel):
             "weights_": weights,
             "corrections_": fixed,
             "held_out_": labels,
-            "scores_": scores_of(table.tasks, found, labels),
+            "scores_": scores_of(table.tasks, found, labels, alone_among(members)),
             "left_out_": left_out,
         }
 
@@ -279,7 +280,7 @@ class AutoTransfer(BayesianModel):
                     if not any(kind in check.check for kind in ("leave-one-out", "outliers", "influential")):
                         yield replace(check, of=f"{name}: {check.of}")
         yield from label_checks(self.table_.tasks, self.table_.index, self.held_out_, "held-out")
-        if transfer and len(self.table_.tasks) > 1 and ALONE in self.members_:
+        if transfer and len(self.table_.tasks) > 1 and alone_among(self.members_) is not None:
             yield from self._transfer_checks()
 
     def _transfer_checks(self) -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -73,6 +74,11 @@ def candidates(table: Table, target: str | None = None, device: str = "cpu") -> 
     if len(levels) >= MANY_TASKS and is_gaussian and table.group is None:
         found["low rank"] = LowRankLinear()
     return found
+
+
+def alone_among(models: Mapping[str, Any]) -> str | None:
+    """The name of the model in which no task informs another; None where there is none."""
+    return next((name for name, model in models.items() if isinstance(model, IndependentGP)), None)
 
 
 def order_of_tasks(table: Table, target: str | None = None) -> list[str]:

@@ -177,23 +177,26 @@ def mixed(
     return labels[[c for c in COLUMNS if c in labels] + [c for c in labels if c not in COLUMNS]]
 
 
-def scores_of(tasks: Sequence[Task], found: Mapping[str, HeldOut], mixture: pd.DataFrame) -> pd.DataFrame:
+def scores_of(
+    tasks: Sequence[Task], found: Mapping[str, HeldOut], mixture: pd.DataFrame, alone: str | None
+) -> pd.DataFrame:
     """How well each model and the mixture predict the labels beside the others, by (task, model).
 
     ``density``: mean log density, nats a label; ``error``: mean absolute error of the mean, or the share of wrong classes;
-    ``gain`` and its standard error ``se``: ``density`` minus that of the first model.
+    ``gain`` and its standard error ``se``: ``density`` minus that of the model ``alone``, in which no task informs another; NaN
+    where there is none.
     """
     rows = {}
     for task in tasks:
         frames = {name: h.of(task.name).beside for name, h in found.items()}
         frames[MIXTURE] = mixture[mixture["task"] == task.name]
-        first = next(iter(frames.values()))["log_density"].to_numpy()
+        of_task_alone = np.nan if alone is None else frames[alone]["log_density"].to_numpy()
         for name, frame in frames.items():
             if not len(frame):
                 rows[task.name, name] = dict.fromkeys(SCORES, np.nan)
                 continue
             density = frame["log_density"].to_numpy()
-            gain, error = density - first, held_out_error(frame, task)
+            gain, error = density - of_task_alone, held_out_error(frame, task)
             se = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.nan
             rows[task.name, name] = {"density": density.mean(), "error": error, "gain": gain.mean(), "se": se}
     table = pd.DataFrame.from_dict(rows, orient="index")

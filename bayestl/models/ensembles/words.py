@@ -18,7 +18,7 @@ from bayestl.diagnostics.words import (
     wrapped,
 )
 from bayestl.distributions.sinh_arcsinh import SinhArcsinh
-from bayestl.models.ensembles.candidates import ALONE
+from bayestl.models.ensembles.candidates import alone_among
 from bayestl.models.ensembles.held_out import MIXTURE, Correction
 from bayestl.table.table import Table
 from bayestl.table.task import Task
@@ -61,11 +61,12 @@ def _about(model: Fitted, task: Task, n: int) -> list[str]:
     what, shown = error_in_words(task, error)
     first = f"{task.name}: held-out labels have a {what} of {shown}"
     lines = [first + "."]
-    if ALONE in scores.index and len(model.members_) > 1:
-        alone = scores.loc[ALONE, "error"]
+    name = alone_among(model.members_)
+    if name is not None and len(model.members_) > 1:
+        alone = scores.loc[name, "error"]
         lines = [
             f"{first}; from {task.name} alone it is {error_in_words(task, alone)[1]}{_change(error, alone)}.",
-            _transfer(model, scores),
+            _transfer(model, scores.drop(index=[name, MIXTURE])),
         ]
     if task.classes is None:
         lines.append(_intervals(model, task))
@@ -94,9 +95,8 @@ def _listed(weights: pd.Series) -> str:
     return ", ".join(f"{name} {w:.2f}" for name, w in ordered.items())
 
 
-def _transfer(model: Fitted, scores: pd.DataFrame) -> str:
-    """Whether the other tasks help, by the best model in which they inform the task."""
-    others = scores.drop(index=[ALONE, MIXTURE])
+def _transfer(model: Fitted, others: pd.DataFrame) -> str:
+    """Whether the other tasks help, by the best of the ``others`` than the model of each task alone."""
     if len(model.table_.tasks) < 2 or not len(others):
         return "No other task is there to learn from."
     best = others.loc[others["gain"].idxmax()]
