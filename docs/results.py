@@ -35,6 +35,12 @@ MARKED = re.compile(r"^<!-- results: ([\w ,-]+) -->\n(.*?)^<!-- end -->\n", re.M
 REFERENCE = re.compile(r"\{(-?)(\w[\w-]*):([^{}:]+):([^{}:]+?)(\(\))?\}")
 SENTENCES = (
     "of 39 Vickers hardnesses 90 % intervals held {elements:quantity=vickers_hardness;model=multi-task:in 90 %}",
+    "{public-campaigns:table=frameworks;policy=bayestl:mean over 0 to 27}, "
+    "{public-campaigns:table=freesolv;policy=bayestl:mean over 0 to 27} and "
+    "{public-campaigns:table=polarizability;policy=bayestl:mean over 0 to 27} standard deviations, that of BoTorch's "
+    "knowledge gradient {public-campaigns:table=frameworks;policy=BoTorch KG:mean over 0 to 27}, "
+    "{public-campaigns:table=freesolv;policy=BoTorch KG:mean over 0 to 27} and "
+    "{public-campaigns:table=polarizability;policy=BoTorch KG:mean over 0 to 27}",
     "costs up to {-harm:source=half opposed;model=difference:gain per new label} nats a label",
 )
 """Parts of sentences of the pages, with the figures in them; every one stands in a page."""
