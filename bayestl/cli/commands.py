@@ -125,6 +125,7 @@ def fit(
             choose_features(table, features, taken, note), names_in(presets, "--presets"), verbose=not quiet
         )
         X = inputs.fit(table, row_names(table, name))
+        inputs.note_empty(table, note)
         fitted = make_model(model, names, parents, specified, seed, not quiet, device, **of_auto)
         Y, Y_std = Y.set_axis(X.index, axis=0), read_errors(table, errors, X.index)
         note.show()

@@ -90,6 +90,7 @@ def compare(
             not quiet,
         )
         X = inputs.fit(table)
+        inputs.note_empty(table, note)
         chosen, targets = models_in(models), names_in(target, "--target")
         parents = parents_in(graph, names, chosen)
         only = targets[0] if len(targets) == 1 else None

@@ -79,10 +79,15 @@ class Inputs:
                 except ValueError as error:
                     self._refuse_unread(table, error)
 
-    def empty_cells(self, table: FileTable) -> dict[str, int]:
-        """Columns of a table with empty cells, of which the fitted table had none: nothing says that they are filled."""
-        filled = [name for name in self.kinds if name not in self.features.missing_]
+    def empty_cells(self, table: FileTable, marked: bool) -> dict[str, int]:
+        """Columns with empty cells, which are filled, and how many; ``marked``: a feature says where, as the fitted table had some."""
+        filled = [name for name in self.kinds if (name in self.features.missing_) == marked]
         return {name: n for name in filled if (n := int(self._column(table, name).isna().sum()))}
+
+    def note_empty(self, table: FileTable, say: Say) -> None:
+        """Say which columns of the table that a model is fitted to have empty cells."""
+        if words := [f"{name!r} ({n})" for name, n in self.empty_cells(table, marked=True).items()]:
+            say(f"empty cells are filled (numbers by the median), and a feature says where they were: {few(words)}")
 
     def far(self, table: FileTable, fitted: Any) -> dict[str, Beyond]:
         """Columns with numbers far beyond those that the model was fitted to, in another unit perhaps."""
@@ -299,9 +304,8 @@ def _evident(table: FileTable, taken: Mapping[str, str], say: Say) -> dict[str, 
     shown = [f"{name!r} ({reason})" for name, reason in others.items() if reason != "text"]
     words = [f"left out of the features: {few(shown)}"] if shown else []
     if offers:
-        words.append(
-            f"text can be features too: --features {','.join(map(_quoted, [*kinds, *offers][: len(kinds) + SHOWN]))}"
-        )
+        named = [f'"{name}"' if "," in name else name for name in [*kinds, *offers[:SHOWN]]]
+        words.append(f"text can be features too: --features {','.join(named)}")
     if not kinds:
         such = f", such as {offers[0]}" if offers else ""
         why = f" ({words[0]})" if shown else ""
@@ -337,10 +341,6 @@ def _no_feature(table: FileTable, name: str) -> str | None:
 def few(words: list[str]) -> str:
     """The first of some words, and how many there are more."""
     return ", ".join(words[:SHOWN]) + (f" and {len(words) - SHOWN} more" if len(words) > SHOWN else "")
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"' if "," in name else name
 
 
 def far_beyond(values: np.ndarray, fitted: np.ndarray) -> Beyond | None:

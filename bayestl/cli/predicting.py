@@ -72,7 +72,7 @@ class Question:
     def check(self, part: FileTable) -> None:
         """Refuse cells that cannot be read, before anything is predicted, and count what is to be noted."""
         self.inputs.check(part)
-        self.filled.update(self.inputs.empty_cells(part))
+        self.filled.update(self.inputs.empty_cells(part, marked=False))
         labels, _ = self._labels(part)
         for far, of_part in (
             (self.far, self.inputs.far(part, self.fitted)),

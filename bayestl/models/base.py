@@ -189,7 +189,8 @@ class BayesianModel(Explained, RegressorMixin, BaseEstimator, ABC):
         -------
         arviz.InferenceData or xarray.DataTree
             ``posterior``: hyperparameters in scaled units (length scales by ``feature``), offsets of a difference model
-            in label units, and ``latent`` by ``row`` and ``function`` in label units.  ``posterior_predictive``,
+            in label units, and ``latent`` by ``row`` and ``function`` in label units (of what a likelihood makes of them, such
+            as their logarithms).  ``posterior_predictive``,
             ``log_likelihood`` and ``observed_data``: one variable per task over its labelled rows, classes as
             positions.  ``sample_stats`` for a Markov chain, ``constant_data`` for hyperparameters that are point
             estimates.  Independent draws are laid out as four chains.
@@ -206,6 +207,9 @@ class BayesianModel(Explained, RegressorMixin, BaseEstimator, ABC):
         ``log_likelihood`` of an exact model is the log density of each label given all others and the hyperparameters,
         so ``arviz.loo`` corrects the hyperparameters for having seen the label; if its Pareto k is large, use
         ``leave_one_out()``.  For a model that draws latent values it is the log density given the latent value.
+
+        Draws of a :class:`ChainGP` are those of the regression that was fitted: in a row whose source is not known, at the
+        value that stands for it there.  :meth:`complete` averages over what the source may be.
         """
         check_is_fitted(self, "table_")
         if not (isinstance(n_draws, int | np.integer) and n_draws >= 1):

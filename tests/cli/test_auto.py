@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 from support.auto import QUICK, with_limits
@@ -62,3 +63,17 @@ def test_options_of_the_choice_are_checked(table, tmp_path, options, words):
     out = invoke("fit", table, "--tasks", "dft,measured", "-o", tmp_path / "m", *options)
     assert out.exit_code == 2
     assert words in " ".join(out.output.split())
+
+
+@pytest.mark.parametrize("command", ["fit", "compare"])
+def test_empty_cells_of_features_are_told(tmp_path, command):
+    x = np.linspace(0, 1, 12)
+    pd.DataFrame({"x": x, "T": [300.0, None, 310.0] * 4, "gap": np.sin(3 * x)}).to_csv(tmp_path / "t.csv", index=False)
+    of_fit, of_compare = (
+        ["--model", "independent", "-o", tmp_path / "m"],
+        ["--models", "independent", "--folds", 2, "-j", 1],
+    )
+    out = invoke(command, tmp_path / "t.csv", "--tasks", "gap", *(of_fit if command == "fit" else of_compare))
+    assert out.exit_code == 0, out.output
+    told = "empty cells are filled (numbers by the median), and a feature says where they were: 'T' (4)"
+    assert told in " ".join(out.output.split())

@@ -127,11 +127,10 @@ class _Reader:
         """An element or a bracket, with its amount."""
         mass = self.take("mass")
         if symbol := self.take("symbol"):
-            if mass is not None:
-                z = ATOMIC_NUMBER[ISOTOPES.get(symbol.text, symbol.text)]
-                if not z <= int(mass.text) <= 3 * z + 1:
-                    raise Fault(f"{mass.text} is no mass number of {symbol.text}: amounts are subscripts", mass.place)
-            return {ISOTOPES.get(symbol.text, symbol.text): self.amount()}
+            element = ISOTOPES.get(symbol.text, symbol.text)
+            if mass is not None and not _may_be_mass(mass.text, element):
+                raise Fault(f"{mass.text} is no mass number of {symbol.text}: amounts are subscripts", mass.place)
+            return {element: self.amount()}
         if mass is not None:
             raise Fault("a mass number without an element", mass.place)
         opened = self.take("open")
@@ -139,7 +138,7 @@ class _Reader:
             return None
         first = self.next("integer")
         amounts = self.formula()
-        if opened.text == "[" and first is not None and len(amounts) == 1:
+        if first is not None and len(amounts) == 1 and (opened.text == "[" or _may_be_mass(first.text, *amounts)):
             raise Fault(
                 f"an isotope, or a number of atoms? Write ^{{{first.text}}}, or the number behind the element",
                 first.place,
@@ -156,6 +155,12 @@ class _Reader:
         """The amount behind an element or a bracket."""
         token = self.take("integer", "number")
         return 1.0 if token is None else number(token)
+
+
+def _may_be_mass(digits: str, symbol: str) -> bool:
+    """Whether a number may be the mass number of an isotope of an element."""
+    z = ATOMIC_NUMBER[symbol]
+    return z <= int(digits) <= 3 * z + 1
 
 
 def _sum(parts: list[dict[str, float]]) -> dict[str, float]:
