@@ -22,7 +22,7 @@ import pandas as pd
 from bayestl import streams
 from bayestl.active.acquisition.batch import Choice
 from bayestl.active.acquisition.pool import Pool, candidates
-from bayestl.active.goals import Between, Function, Goal, Learn, Maximise, Minimise, Reach
+from bayestl.active.goals import Between, Goal, Learn, Maximise, Minimise, Reach
 from bayestl.active.policies import Evidence, Policy
 from bayestl.active.results import known_quantity
 from bayestl.active.words import in_words, unit_of
@@ -168,7 +168,7 @@ def simulate(
     """
     if not isinstance(goal, Goal):
         raise ValueError(f"goal must be one of bayestl.active, such as Maximise('measured'), got {goal!r}")
-    if not isinstance(seeds, Iterable) or not list(seeds):
+    if not isinstance(seeds, Iterable) or not (seeds := list(seeds)):
         raise ValueError(f"seeds must be a list of seeds, such as range(5), got {seeds!r}")
     frame = label_frame(Y, len(X))
     chosen = [decide(t, frame[t.name]) for t in match_tasks(list(frame.columns), tasks)]
@@ -265,13 +265,15 @@ class _Setting:
         return digest.hexdigest()[:24]
 
 
-def _described(function: Function | None) -> list[Any]:
+def _described(value: Any, within: tuple[FunctionType, ...] = ()) -> Any:
     """What a function of a goal computes, as a JSON value: its instructions, and the values that it takes from elsewhere."""
-    if not isinstance(function, FunctionType):
-        return [] if function is None else [repr(function)]
-    elsewhere = inspect.getclosurevars(function)
-    values = [elsewhere.nonlocals, elsewhere.globals, function.__defaults__, function.__kwdefaults__]
-    return [_instructions(function.__code__), *map(repr, values)]
+    if not isinstance(value, FunctionType):
+        return repr(value)
+    if value in within:  # it calls itself
+        return within.index(value)
+    elsewhere, within = inspect.getclosurevars(value), (*within, value)
+    named = {name: _described(v, within) for name, v in {**elsewhere.globals, **elsewhere.nonlocals}.items()}
+    return [_instructions(value.__code__), named, repr(value.__defaults__), repr(value.__kwdefaults__)]
 
 
 def _instructions(code: CodeType) -> list[Any]:

@@ -99,6 +99,32 @@ def test_another_campaign_is_not_answered_from_the_folder(what, table, tmp_path)
     assert again == keys[0]
 
 
+def _with_helper(k):
+    """A function of a goal that calls others, made anew at each call as in another process."""
+
+    def helper(y):
+        return k * y["exp"]
+
+    def again(y, n=2):
+        return again(y, n - 1) if n else helper(y)
+
+    return again
+
+
+def test_functions_that_call_others_are_known_again(table):
+    goals = [Maximise("q", function=_with_helper(k)) for k in (1.0, 1.0, 2.0)]
+    one, same, other = (_Setting(*table, goal, [], 5, (), None, 1.0, 1).key("p", Random(), 0) for goal in goals)
+    assert one == same
+    assert one != other
+
+
+def test_seeds_may_come_once(table):
+    keywords = {"start": 5, "budget": 2, "verbose": False}
+    found = simulate(*table, Maximise("exp"), {"r": Random()}, seeds=(k for k in (3, 4)), **keywords)
+    listed = simulate(*table, Maximise("exp"), {"r": Random()}, seeds=[3, 4], **keywords)
+    pd.testing.assert_frame_equal(found.records, listed.records)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
