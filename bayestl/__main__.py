@@ -8,11 +8,11 @@ from typing import Any
 def main() -> None:
     """Run the command line; an interrupt is quiet from the first import on, and a request to end cleans up, too."""
     try:
-        from bayestl.interrupts import heard_signals
+        from bayestl.interrupts import ENDINGS, heard_signals
 
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), _end)
+        for number in ENDINGS:
+            if number != signal.SIGINT:
+                signal.signal(number, _end)
         with heard_signals():
             from bayestl.cli import app
 

@@ -17,6 +17,7 @@ from bayestl.active.acquisition.rates import ACQUISITIONS
 from bayestl.active.goals import Function, Goal, Learn, Maximise
 from bayestl.active.ledger.schema import LedgerError, plain_candidate
 from bayestl.active.words import GOALS, FunctionMissing, from_document
+from bayestl.distributions.base import is_number
 from bayestl.files.documents import task_from_document, task_to_document
 from bayestl.files.models import model_to_document
 from bayestl.models.base import BayesianModel
@@ -84,7 +85,7 @@ def check_settings(path: Any, tasks: Any, goal: Any, model: Any, acquisition: An
             raise ImportError("BoTorch's acquisition functions need the extra: pip install 'bayestl[active]'")
     if isinstance(goal, Learn) and acquisition not in ("auto", "uncertainty"):
         raise ValueError(f"acquisition {acquisition!r} is for a best row; Learn has a closed form of its own: 'auto'")
-    if budget is not None and not (_is_number(budget) and math.isfinite(budget) and budget > 0):
+    if budget is not None and not (is_number(budget) and math.isfinite(budget) and budget > 0):
         raise ValueError(f"budget must be a positive number, got {budget!r}")
     if isinstance(seed, bool) or not (isinstance(seed, int | np.integer) and seed >= 0):
         raise ValueError(f"seed must be an integer from 0 on, got {seed!r}")
@@ -163,10 +164,6 @@ def checked_limits(most: Any, formulas: Sequence[str] | None) -> dict[str, int]:
     most = dict(most or {})
     check_limits(most, formulas)
     return most
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 class ElementLimits:

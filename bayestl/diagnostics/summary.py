@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayestl.diagnostics.draws import Variable
+from bayestl.likelihoods import Part
 from bayestl.table.scaler import Scaler
 from bayestl.table.table import Table
 from bayestl.table.task import TaskPart
@@ -63,7 +64,12 @@ def unit_of(part: TaskPart, table: Table) -> str:
     task = table.tasks[part.task]
     if part.role or not part.likelihood.has_noise:
         return ""
-    return f"transformed {task.name}" if np.any(part.likelihood.log_jacobian(np.full(1, 2.0))) else task.unit
+    return f"transformed {task.name}" if is_transformed(part.likelihood) else task.unit
+
+
+def is_transformed(likelihood: Part) -> bool:
+    """Whether the latent value of a likelihood is a function of the label, its logarithm for one."""
+    return bool(np.any(likelihood.log_jacobian(np.full(1, 2.0))))
 
 
 def channel_labels(table: Table) -> dict[str, str]:

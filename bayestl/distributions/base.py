@@ -14,7 +14,7 @@ Means, spreads, distribution functions and quantiles are closed forms or bisecti
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -78,9 +78,14 @@ def check_probability(q: float, name: str = "q") -> float:
     return float(q)
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number, NaN and infinity among them; truth values are none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
 def check_number(value: float, name: str, infinite: bool = False) -> float:
     """``value`` if it is a number, and finite unless it may be ``infinite``, else a ``ValueError``."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating) or np.isnan(value):
+    if not is_number(value) or np.isnan(value):
         raise ValueError(f"{name} must be a number, got {value!r}")
     if np.isinf(value) and not infinite:
         raise ValueError(f"{name} must be a finite number, got {value!r}")

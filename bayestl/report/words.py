@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
+from bayestl.diagnostics.summary import is_transformed
 from bayestl.diagnostics.words import FEW_LABELS, coverage_is_off, intervals_in_words, plus_minus, rounded, wrapped
 from bayestl.evaluation.comparison import HIDDEN, Comparison
 from bayestl.evaluation.verdict import LEAST_ROWS, Verdict, verdicts
@@ -156,8 +156,8 @@ def _unit_of_shift(task: Task | None) -> str:
     if isinstance(task.observes, LogNormal):
         return "(of logarithms)"
     main = task.observes.parts().get("")
-    is_plain = main is None or not main.has_noise or not np.any(main.log_jacobian(np.full(1, 2.0)))
-    return unit_typeset(task.unit) if is_plain else "(of transformed labels)"
+    transformed = main is not None and main.has_noise and is_transformed(main)
+    return "(of transformed labels)" if transformed else unit_typeset(task.unit)
 
 
 def _with(value: float, unit: str) -> str:
